@@ -1,0 +1,35 @@
+"""How much time is left, as one value that travels with the work."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from layers.core.errors import OutOfTime
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment of the monotonic clock, in seconds."""
+
+    at: float
+
+    @staticmethod
+    def after(seconds: float) -> Deadline:
+        """The moment that many seconds from now."""
+        return Deadline(time.monotonic() + seconds)
+
+    def left(self) -> float:
+        """Seconds left; negative when it has passed."""
+        return self.at - time.monotonic()
+
+    def check(self, doing: str) -> float:
+        """Seconds left; raises OutOfTime, naming what was being done, when there are none."""
+        left = self.left()
+        if left <= 0:
+            raise OutOfTime(f"Time ran out while {doing}. Try a smaller picture, or again: a warm start is faster.")
+        return left
+
+    def sooner(self, seconds: float) -> Deadline:
+        """This deadline, or the one that many seconds from now if that is earlier."""
+        return Deadline(min(self.at, time.monotonic() + seconds))
