@@ -1,0 +1,78 @@
+# Every target makes the virtual environments that it needs, from pinned and hashed requirements.
+SHELL := /bin/bash
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-full lint format bench demo-pack-report demo-pack-train lock clean
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+demo: .venv/ready .venv-cloud/ready ## swap faces in memes with the whole stack on this machine; results in out/
+	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)')
+
+up: .venv/ready .venv-cloud/ready ## the stack on this machine until Ctrl-C, with lines to try
+	@$(PY) -m local.up
+
+test: .venv/ready .venv-cloud/ready ## every test but the longest
+	$(PY) -m pytest -m 'not full' --timeout 240
+
+test-full: .venv/ready .venv-cloud/ready ## all tests, the longest too
+	$(PY) -m pytest --timeout 900
+
+lint: .venv/ready .venv-lint/ready ## style, types and the template
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv-lint/bin/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
+
+format: .venv/ready ## put the code into the house's form
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: .venv/ready ## memory and time at true size, naive against ours; JSON in out/bench/
+	$(PY) -m tests.bench.bench
+
+demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
+	$(PY) -m local.demo_pack.measure
+
+demo-pack-train: .venv-train/ready ## train the demo pack again (an hour and more on two cores)
+	.venv-train/bin/python -m local.demo_pack.train
+
+.venv/ready: requirements/dev.txt functions/swap/requirements-insightface.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install $(PIP_FLAGS) -r requirements/dev.txt
+	.venv/bin/pip install $(PIP_FLAGS) --no-deps -r functions/swap/requirements-insightface.txt
+	@touch $@
+
+.venv-cloud/ready: requirements/cloud.txt
+	$(PYTHON) -m venv .venv-cloud
+	.venv-cloud/bin/pip install $(PIP_FLAGS) -r requirements/cloud.txt
+	@touch $@
+
+.venv-lint/ready: requirements/lint.txt
+	$(PYTHON) -m venv .venv-lint
+	.venv-lint/bin/pip install $(PIP_FLAGS) -r requirements/lint.txt
+	@touch $@
+
+# torch is no part of the locked set: which build fits depends on the machine.
+.venv-train/ready: local/demo_pack/requirements-train.txt
+	$(PYTHON) -m venv .venv-train
+	.venv-train/bin/pip install --quiet -r local/demo_pack/requirements-train.txt
+	.venv-train/bin/pip install $(PIP_FLAGS) --no-deps -r functions/swap/requirements-insightface.txt
+	@touch $@
+
+LOCK = .venv-lock/bin/uv pip compile -q --generate-hashes --python-version 3.11 --no-annotate --no-header --no-emit-index-url
+lock: ## resolve the .in files again
+	test -d .venv-lock || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv; }
+	$(LOCK) functions/swap/requirements.in -o functions/swap/requirements.txt
+	$(LOCK) --no-deps functions/swap/requirements-insightface.in -o functions/swap/requirements-insightface.txt
+	$(LOCK) requirements/dev.in -c functions/swap/requirements.txt -o requirements/dev.txt
+	$(LOCK) requirements/cloud.in -o requirements/cloud.txt
+	$(LOCK) requirements/lint.in -o requirements/lint.txt
+
+clean: ## everything that the targets above made
+	rm -rf .venv .venv-cloud .venv-lint .venv-train .venv-lock out build .local .mypy_cache .ruff_cache .hypothesis
