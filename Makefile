@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
-PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes
+# The locks are whole, so nothing is resolved here (insightface would ask for the windowed OpenCV).
+PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-full lint format bench demo-pack-report demo-pack-train lock clean
@@ -45,7 +46,7 @@ demo-pack-train: .venv-train/ready ## train the demo pack again (an hour and mor
 .venv/ready: requirements/dev.txt functions/swap/requirements-insightface.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install $(PIP_FLAGS) -r requirements/dev.txt
-	.venv/bin/pip install $(PIP_FLAGS) --no-deps -r functions/swap/requirements-insightface.txt
+	.venv/bin/pip install $(PIP_FLAGS) -r functions/swap/requirements-insightface.txt
 	@touch $@
 
 .venv-cloud/ready: requirements/cloud.txt
@@ -62,7 +63,7 @@ demo-pack-train: .venv-train/ready ## train the demo pack again (an hour and mor
 .venv-train/ready: local/demo_pack/requirements-train.txt
 	$(PYTHON) -m venv .venv-train
 	.venv-train/bin/pip install --quiet -r local/demo_pack/requirements-train.txt
-	.venv-train/bin/pip install $(PIP_FLAGS) --no-deps -r functions/swap/requirements-insightface.txt
+	.venv-train/bin/pip install $(PIP_FLAGS) -r functions/swap/requirements-insightface.txt
 	@touch $@
 
 LOCK = .venv-lock/bin/uv pip compile -q --generate-hashes --python-version 3.11 --no-annotate --no-header --no-emit-index-url
