@@ -1,0 +1,229 @@
+"""The whole stack on this machine: an AWS emulator as a child process, with template.yaml deployed to it.
+
+    with Cloud() as cloud:
+        cloud.deploy()
+        print(cloud.request("GET", "/openapi.json").json())
+
+Everything listens on the loopback alone. The emulator, and every function that it runs, end with this process,
+however it ends (see keeper.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import requests
+
+from local import rewrite
+
+ROOT = Path(__file__).resolve().parent.parent
+STACK = "coldswap"
+REGION = "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+CODE = ("local-code", "bootstrap.zip")
+START_SECONDS = 60.0
+REQUEST_SECONDS = 60.0
+
+
+class CloudFailed(Exception):
+    """The emulator did not start, or did not take the template; the message says where its log is."""
+
+
+class Cloud:
+    """A running local cloud; a context manager."""
+
+    def __init__(self, keep: Path | None = None, port: int | None = None) -> None:
+        """`keep` is a folder whose buckets outlive this run; without it everything is gone afterwards."""
+        self.folder = keep or Path(tempfile.mkdtemp(prefix="coldswap-"))
+        self._keep = keep is not None
+        self.port = port or free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.outputs: dict[str, str] = {}
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._clients: dict[str, Any] = {}
+
+    def __enter__(self) -> Cloud:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def log(self) -> Path:
+        """What the emulator and the functions say."""
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """Starts the emulator and waits until it answers; raises CloudFailed."""
+        python = ROOT / ".venv-cloud/bin/python"
+        scratch = self.folder / "tmp"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        keeper = [sys.executable, str(Path(__file__).with_name("keeper.py")), "-" if self._keep else str(self.folder)]
+        with self.log.open("wb") as log:
+            self._keeper = subprocess.Popen(
+                [*keeper, str(python), "-m", "ministack.app"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=self._environment(scratch),
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(f"{self.endpoint}/_ministack/health"):
+            if self._keeper.poll() is not None or time.monotonic() > deadline:
+                tail = self.log.read_text(errors="replace")[-2000:]
+                self.stop()
+                raise CloudFailed(f"the emulator did not start on port {self.port}:\n{tail}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ends the emulator and its functions and waits until they are gone."""
+        if self._keeper is not None and self._keeper.stdin is not None:
+            self._keeper.stdin.close()
+            self._keeper.wait()
+            self._keeper = None
+
+    def deploy(
+        self,
+        parameters: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        open_api: bool = False,
+    ) -> None:
+        """Deploys template.yaml, or updates the stack that a kept folder holds.
+
+        `parameters` are the template's; `environment` is set for every function beside what the cloud itself needs,
+        TRUSTED_ORIGINS for one; with `open_api` requests need no signature.
+        """
+        s3, formation = self.client("s3"), self.client("cloudformation")
+        bucket, key = CODE
+        s3.create_bucket(Bucket=bucket)
+        s3.put_object(Bucket=bucket, Key=key, Body=rewrite.bootstrap(ROOT, Path(sys.executable)))
+        injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **CREDENTIALS, **(environment or {})}
+        template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, CODE, injected, open_api)
+        change = formation.update_stack if self._deployed() else formation.create_stack
+        change(
+            StackName=STACK,
+            TemplateBody=json.dumps(template),
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in (parameters or {}).items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        while (stack := self._deployed() or {}).get("StackStatus", "").endswith("_IN_PROGRESS"):
+            time.sleep(0.05)
+        if stack.get("StackStatus") not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            raise CloudFailed(f"{stack.get('StackStatus')}: {self._reason()}; log: {self.log}")
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    @property
+    def api_url(self) -> str:
+        """The deployed HTTP API, in the form that needs no name resolution."""
+        return f"{self.endpoint}/_aws/execute-api/{self._api_id}"
+
+    @property
+    def browser_url(self) -> str:
+        """The same for a browser, which resolves any name under localhost and finds absolute paths there."""
+        return f"http://{self._api_id}.execute-api.localhost:{self.port}"
+
+    @property
+    def _api_id(self) -> str:
+        return self.outputs["ApiUrl"].removeprefix("http://").split(".")[0]
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """The HTTP API's answer to a request signed as AWS_IAM asks for; `body` is sent as JSON unless it is bytes."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        signed = AWSRequest(method, self.api_url + path, {"Content-Type": "application/json", **(headers or {})}, data)
+        SigV4Auth(Credentials(*CREDENTIALS.values()), "execute-api", REGION).add_auth(signed)
+        # No proxy that this machine may have: everything stays on the loopback.
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.request(method, signed.url, data=data, headers=dict(signed.headers), timeout=REQUEST_SECONDS)
+
+    def bucket(self, name: str) -> str:
+        """The bucket `models`, `uploads` or `outputs`."""
+        return self.outputs[f"{name.capitalize()}BucketName"]
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the local cloud, whatever credentials this machine has otherwise."""
+        if service not in self._clients:
+            import boto3  # late: it takes a third of a second
+            from botocore.config import Config
+
+            self._clients[service] = boto3.session.Session(
+                aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+                region_name=REGION,
+            ).client(service, endpoint_url=self.endpoint, config=Config(proxies={}))
+        return self._clients[service]
+
+    def _deployed(self) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            (stack,) = self.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+        except ClientError:
+            return None
+        return dict(stack)
+
+    def _reason(self) -> str:
+        events = self.client("cloudformation").describe_stack_events(StackName=STACK)["StackEvents"]
+        failed = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
+        return "; ".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed)
+
+    def _environment(self, scratch: Path) -> dict[str, str]:
+        """Of the emulator, and so the base of every function's: none of this machine's AWS settings get in."""
+        keep = {"PERSIST_STATE": "1", "S3_PERSIST": "1"} if self._keep else {}
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(scratch),
+            "GATEWAY_PORT": str(self.port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "STATE_DIR": str(self.folder / "state"),
+            "S3_DATA_DIR": str(self.folder / "s3"),
+            "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",  # AWS waits one minute and then two
+            "LAMBDA_WARM_TTL_SECONDS": "600",
+            # It removes the containers of every other emulator on a Docker that it finds, so it finds none.
+            "DOCKER_HOST": f"unix://{self.folder}/none",
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            **keep,
+        }
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except OSError:
+        return False

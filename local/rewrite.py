@@ -1,0 +1,96 @@
+"""The only differences between the template that AWS gets and the one that the local cloud gets.
+
+All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
+environment; a workflow's definition file is put into the template, as `sam package` would; functions learn where the
+emulated AWS is and which origins of this machine they may fetch from; and, only where a person wants to look around
+with a browser, the API asks for no signature.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import shlex
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Template = dict[str, Any]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms."""
+
+
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        if suffix == "GetAtt":
+            value = value.split(".", 1)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def load(path: Path) -> Template:
+    """A template (or a part of one) with `!Ref` and its kin in their long forms."""
+    with path.open(encoding="utf-8") as file:
+        # A SafeLoader that knows CloudFormation's tags, so nothing but plain values can come of it.
+        template: Template = yaml.load(file, Loader=_Loader)
+    return template
+
+
+def bootstrap(root: Path, python: Path) -> bytes:
+    """A zip whose bootstrap runs a function's handler through AWS's own runtime client, from the sources at `root`."""
+    lines = [
+        "#!/bin/sh",
+        f"export PYTHONPATH={shlex.quote(str(root))}",
+        f'exec {shlex.quote(str(python))} -m awslambdaric "$_HANDLER"',
+    ]
+    entry = zipfile.ZipInfo("bootstrap")
+    entry.external_attr = 0o755 << 16
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(entry, "\n".join(lines) + "\n")
+    return packed.getvalue()
+
+
+def rewrite(
+    template: Template, root: Path, code: tuple[str, str], environment: dict[str, str], open_api: bool = False
+) -> Template:
+    """The template for the local cloud; the one given stays as it is.
+
+    `root` is the folder that the template's paths are relative to, `code` the bucket and key of `bootstrap`'s zip, and
+    `environment` is set for every function over what the template says. With `open_api` no route asks who calls.
+    """
+    template = copy.deepcopy(template)
+    for resource in template["Resources"].values():
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::Serverless::Function":
+            _run_from_sources(properties, code)
+            properties.setdefault("Environment", {}).setdefault("Variables", {}).update(environment)
+            resource.pop("Metadata", None)
+        elif resource["Type"] == "AWS::Serverless::StateMachine":
+            properties["Definition"] = load(root / properties.pop("DefinitionUri"))
+        elif resource["Type"] == "AWS::ApiGatewayV2::Route" and open_api:
+            properties["AuthorizationType"] = "NONE"
+            properties.pop("AuthorizerId", None)
+    return template
+
+
+def _run_from_sources(properties: dict[str, Any], code: tuple[str, str]) -> None:
+    if properties.get("PackageType") != "Image":
+        raise ValueError("every function of the stack is an image")
+    del properties["PackageType"]
+    (handler,) = properties.pop("ImageConfig")["Command"]
+    bucket, key = code
+    properties.update(Runtime="provided.al2023", Handler=handler, CodeUri={"Bucket": bucket, "Key": key})
