@@ -1,0 +1,278 @@
+"""The HTTP entry: routes, validation, OpenAPI, and errors as problem documents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from layers.core.telemetry import logger, server_timing
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.swap import inputs
+from functions.swap.body import SwapBody, invalid
+from functions.swap.ids import new_id
+from functions.swap.services import Services, deadline
+from functions.swap.values import SwapRequest
+from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+# The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
+# back for the result, so the work goes on; without one it would be for nobody.
+HTTP_SECONDS = 28.0
+UPLOAD_SECONDS = 900
+
+resolver = APIGatewayHttpResolver(enable_validation=True)
+
+
+class FaceAnswer(BaseModel):
+    """What became of one face of the meme."""
+
+    index: Annotated[int, Field(description="its number from left to right")]
+    box: Annotated[tuple[float, float, float, float], Field(description="x0, y0, x1, y1 in pixels of the meme")]
+    score: Annotated[float, Field(description="the detector's, 0 to 1")]
+    swapped: bool
+    reason: Annotated[
+        Literal["not_chosen", "too_small", "cut_by_frame", "over_limit"] | None, Field(description="why not")
+    ] = None
+
+
+class SwapAnswer(BaseModel):
+    """A finished swap."""
+
+    key: Annotated[str, Field(description="of the result in the outputs bucket")]
+    url: Annotated[str, Field(description="where to get it, for an hour at most")]
+    content_type: str
+    bytes: int
+    width: int
+    height: int
+    faces: list[FaceAnswer]
+    timings_ms: Annotated[dict[str, float], Field(description="by phase")]
+    peak_memory_mb: float
+    models: Annotated[dict[str, str], Field(description="the pack, and the digest of each model used")]
+    cold_start: bool
+    bytes_fetched: Annotated[int, Field(description="of weights")]
+    bytes_in_vain: Annotated[int, Field(description="of weights that were not needed after all")]
+    notes: list[str]
+
+
+class ProblemAnswer(BaseModel):
+    """An error as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="what is wrong and what to do")]
+    code: Annotated[str, Field(description="stable")]
+    retryable: Annotated[bool, Field(description="whether the same request may succeed later")]
+    instance: str | None = None
+
+
+class JobAnswer(BaseModel):
+    """A swap that runs beside its caller."""
+
+    id: str
+    status: Literal["queued", "running", "succeeded", "failed"]
+    result: SwapAnswer | None = None
+    problem: ProblemAnswer | None = None
+
+
+class UploadAnswer(BaseModel):
+    """Where to POST a picture as multipart/form-data: every field, then `file`; then name it by its URI."""
+
+    uri: str
+    url: str
+    fields: dict[str, str]
+
+
+def _said(description: str, model: type[BaseModel], media: str = JSON) -> OpenAPIResponse:
+    return {"description": description, "content": {media: {"model": model}}}
+
+
+_PROBLEMS = {
+    status: _said(text, ProblemAnswer, PROBLEM)
+    for status, text in {
+        400: "the request is not valid",
+        404: "a picture named in the request, or the swap asked for, does not exist",
+        409: "the same request is still running",
+        413: "a picture is too large",
+        415: "this kind of picture is not supported",
+        422: "a picture cannot be read, has no face, or may not be fetched; or the Idempotency-Key is another's",
+        500: "a fault on our side",
+        502: "the server of a picture did not deliver it",
+        503: "the models or the storage are not there",
+        504: "there was not enough time",
+    }.items()
+}
+
+
+@resolver.post(
+    "/swap",
+    summary="Put a face into a meme",
+    responses={
+        200: _said("the swap is done", SwapAnswer),
+        202: _said("the swap is under way; Location says where to look (Prefer: respond-async)", JobAnswer),
+        **_PROBLEMS,
+    },
+)
+def post_swap(
+    body: SwapBody,
+    idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)] = None,
+    prefer: Annotated[str | None, Header(alias="Prefer")] = None,
+) -> Response[Any]:
+    """Replaces faces of `meme` by the one in `face`. The same Idempotency-Key again gives the same result."""
+    request = body.request()
+    if "respond-async" in (prefer or "").lower().replace(" ", "").split(","):
+        return _start(request, idempotency_key)
+    found, whole = _services(), deadline(resolver.lambda_context)
+
+    def work() -> dict[str, Any]:
+        within = whole if idempotency_key else whole.sooner(HTTP_SECONDS)
+        return asdict(found.swap(request, key=f"swaps/{new_id()}", add_extension=True, deadline=within))
+
+    result = _once("swap", idempotency_key, body, work)
+    result["url"] = found.storage.presign_get(found.settings.outputs_bucket, result["key"], found.settings.url_seconds)
+    timing = server_timing(result["timings_ms"])
+    return Response(200, content_type=JSON, body=json.dumps(result), headers={"Server-Timing": timing})
+
+
+def _start(request: SwapRequest, idempotency_key: str | None) -> Response[Any]:
+    found = _services()
+    name = _once("start", idempotency_key, SwapBody(**asdict(request)), lambda: {"id": _submit(found, request)})["id"]
+    return Response(
+        202,
+        content_type=JSON,
+        body=json.dumps({"id": name, "status": "queued"}),
+        headers={"Location": f"/swap/{name}", "Preference-Applied": "respond-async", "Retry-After": "1"},
+    )
+
+
+def _submit(found: Services, request: SwapRequest) -> str:
+    """Start the state machine; pictures inside the request go to the uploads bucket first, as its input is small."""
+    if not found.jobs.available:
+        raise InvalidRequest("This stack has no state machine, so Prefer: respond-async is not possible.")
+    name = new_id()
+    inputs.check(request, found.settings)
+    for field in ("meme", "face"):
+        uri = getattr(request, field)
+        if uri and inputs.is_data(uri):
+            data, content_type = inputs.from_data(uri, found.settings.max_picture_bytes)
+            key = f"requests/{name}/{field}"
+            found.storage.write(found.settings.uploads_bucket, key, data, content_type)
+            staged = f"s3://{found.settings.uploads_bucket}/{key}"
+            request = replace(request, meme=staged) if field == "meme" else replace(request, face=staged)
+    found.jobs.start(name, {**asdict(request), "key": f"swaps/{name}"})
+    return name
+
+
+@resolver.get(
+    "/swap/<name>",
+    summary="How far a swap is that was asked for with Prefer: respond-async",
+    responses={200: _said("queued, running, succeeded or failed", JobAnswer), **_PROBLEMS},
+)
+def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave")]) -> Response[Any]:
+    """The result has a fresh URL each time it is asked for."""
+    found = _services()
+    job = found.jobs.look(name)
+    headers = {} if job.status in ("succeeded", "failed") else {"Retry-After": "1"}
+    if job.result:
+        bucket, seconds = found.settings.outputs_bucket, found.settings.url_seconds
+        job.result["url"] = found.storage.presign_get(bucket, job.result["key"], seconds)
+    answer = {name: value for name, value in asdict(job).items() if value is not None}
+    return Response(200, content_type=JSON, body=json.dumps(answer), headers=dict(headers))
+
+
+@resolver.post(
+    "/uploads",
+    summary="A place to upload a picture that is too large for a request",
+    responses={201: _said("where to send it, within 15 minutes", UploadAnswer), **_PROBLEMS},
+)
+def post_uploads() -> Response[Any]:
+    """Send the file there as a form, then name it in `meme` or `face` by the `uri` given here."""
+    found = _services()
+    bucket, key = found.settings.uploads_bucket, f"requests/{new_id()}/upload"
+    form = found.storage.presign_post(bucket, key, found.settings.max_picture_bytes, UPLOAD_SECONDS)
+    answer = {"uri": f"s3://{bucket}/{key}", "url": form["url"], "fields": form["fields"]}
+    return Response(201, content_type=JSON, body=json.dumps(answer))
+
+
+@resolver.get("/openapi.json", include_in_schema=False)
+def get_openapi() -> Response[Any]:
+    """This API's description."""
+    return Response(200, content_type=JSON, body=openapi())
+
+
+@cache
+def openapi() -> str:
+    """The OpenAPI document, as JSON."""
+    return resolver.get_openapi_json_schema(
+        title="Coldswap",
+        version="1",
+        description="Puts a face into a meme. Every result is labelled as made with a trained model (IPTC, XMP).",
+    )
+
+
+resolver.enable_swagger(path="/docs", title="Coldswap", version="1")
+
+
+def _render(error: ColdswapError) -> Response[Any]:
+    request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
+    document = problem(error, instance=f"urn:coldswap:request:{request_id}" if request_id else None)
+    headers: dict[str, str | list[str]] = {"Retry-After": "2"} if error.retryable else {}
+    return Response(error.status, content_type=PROBLEM, body=json.dumps(document), headers=headers)
+
+
+def _render_invalid(error: RequestValidationError) -> Response[Any]:
+    return _render(invalid(error.errors()))
+
+
+def _render_unforeseen(_: Exception) -> Response[Any]:
+    logger().exception("unforeseen")
+    return _render(InternalError("Something went wrong on our side; the log has it under this request's id."))
+
+
+def _render_not_found(_: Exception) -> Response[Any]:
+    event = resolver.current_event
+    return _render(NotFound(f"There is nothing at {event.http_method} {event.path}. See /openapi.json and /docs."))
+
+
+resolver.exception_handler(ColdswapError)(_render)
+resolver.exception_handler(RequestValidationError)(_render_invalid)
+resolver.exception_handler(Exception)(_render_unforeseen)
+resolver.not_found(_render_not_found)
+
+
+def _services() -> Services:
+    found: Services = resolver.context["services"]
+    return found
+
+
+def _once(what: str, key: str | None, body: SwapBody, work: Any) -> dict[str, Any]:
+    """Once per caller and key; without a key, every time."""
+    if key is None:
+        result: dict[str, Any] = work()
+        return result
+    return _services().once.do((what, _caller(), key), body.model_dump_json(), work, resolver.lambda_context)
+
+
+def _caller() -> str:
+    """Who is asking, as the API's authoriser says; "" where the operator left the API open."""
+    authorizer = resolver.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
+    claims = (authorizer.get("jwt") or {}).get("claims") or {}
+    return str((authorizer.get("iam") or {}).get("userArn") or claims.get("sub") or "")
+
+
+def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
+    """An event of an HTTP API (payload format 2.0) in, its answer out; never raises."""
+    # curl -d calls every body a form; here all of them are JSON.
+    event["headers"] = {**(event.get("headers") or {}), "content-type": JSON}
+    resolver.context["services"] = found
+    return resolver.resolve(event, context)

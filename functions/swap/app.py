@@ -1,0 +1,48 @@
+"""The Lambda handler: three thin entries (HTTP, S3 upload, workflow task) over one use case."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import PurePosixPath
+from typing import Any
+
+from layers.core.telemetry import logger
+
+from functions.swap.ids import new_id
+from functions.swap.services import Services, deadline, services
+from layers.core.errors import ColdswapError
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
+    """An HTTP API event (payload format 2.0), S3 event records, or a workflow task's payload.
+
+    HTTP is always answered. An upload raises what a retry can cure. A task raises every error, so that its class name
+    is the error's name in the state machine.
+    """
+    logger().set_correlation_id(context.aws_request_id)
+    found = services()
+    if "http" in event.get("requestContext", {}):
+        from functions.swap import api
+
+        return api.handle(event, context, found)
+    if event.get("Event") == "s3:TestEvent":
+        return None
+    if "Records" in event:
+        from functions.swap import upload
+
+        return upload.handle(event, context, found)
+    return task(event, context, found)
+
+
+def task(payload: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
+    """A request's JSON in, the result's out."""
+    from functions.swap.body import parse_task
+
+    try:
+        body = parse_task(payload)
+        key = body.key or f"swaps/{new_id()}"
+        unnamed = not PurePosixPath(key).suffix
+        return asdict(found.swap(body.request(), key=key, add_extension=unnamed, deadline=deadline(context)))
+    except ColdswapError as error:
+        logger().warning("task failed", extra={"code": error.code, "detail": error.detail})
+        raise

@@ -1,0 +1,67 @@
+"""The request as JSON has it, for HTTP and for workflow tasks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from functions.swap.values import SwapRequest
+from layers.core.errors import InvalidRequest
+
+Index = Annotated[int, Field(ge=0, strict=True)]
+URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
+
+
+class SwapBody(BaseModel):
+    """What to swap, and how. Only `meme` is needed where the stack has a default face."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    meme: Annotated[str, Field(min_length=1, description=f"the picture whose faces are replaced: {URI}")]
+    face: Annotated[str | None, Field(min_length=1, description=f"the picture of the face to put in: {URI}")] = None
+    faces: Annotated[
+        Literal["all", "largest"] | list[Index],
+        Field(description="which faces of the meme are replaced: all, largest, or their numbers from left to right"),
+    ] = "all"
+    format: Annotated[
+        Literal["jpeg", "png", "webp"] | None, Field(description="of the result; the meme's own by default")
+    ] = None
+    quality: Annotated[int, Field(ge=1, le=100, description="of a JPEG or WebP result")] = 90
+    color_match: Annotated[bool, Field(description="give the new face the colours of the one it replaces")] = True
+    soft_edges: Annotated[bool, Field(description="let the new face fade into the picture")] = True
+
+    def request(self) -> SwapRequest:
+        """The same as the use case takes it."""
+        return SwapRequest(**self.model_dump())
+
+
+class TaskBody(SwapBody):
+    """A workflow task's payload: the same, and where to put the result."""
+
+    key: Annotated[
+        str | None,
+        Field(
+            pattern=r"^swaps/[\w!.*'()/-]+$",
+            max_length=512,
+            description="of the result in the outputs bucket, beneath swaps/; an extension is added if it has none",
+        ),
+    ] = None
+
+    def request(self) -> SwapRequest:
+        """The same as the use case takes it."""
+        return SwapRequest(**self.model_dump(exclude={"key"}))
+
+
+def parse_task(payload: Any) -> TaskBody:
+    """A task's payload, checked. Raises InvalidRequest naming each field that is wrong."""
+    try:
+        return TaskBody.model_validate(payload)
+    except ValidationError as error:
+        raise invalid(error.errors(include_input=False, include_url=False)) from None
+
+
+def invalid(errors: Any) -> InvalidRequest:
+    """One error of ours for pydantic's list of them."""
+    said = [{"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])} for each in errors]
+    return InvalidRequest("; ".join(f"{each['field']}: {each['message']}" for each in said) + ".", errors=said)

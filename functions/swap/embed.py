@@ -1,0 +1,26 @@
+"""Who is in a picture: from its pixels to the latent that the swapper takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from functions.swap.align import EMBEDDER_SIZE, crop
+from functions.swap.values import Face, Floats
+from layers.media.picture import Pixels
+
+if TYPE_CHECKING:
+    from layers.engine.onnx_embedder import OnnxEmbedder
+
+
+def embedding(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Floats:
+    """float32 [512], not normalised, of a face of a picture (uint8 BGR [H, W, 3])."""
+    aligned, _ = crop(pixels, face.keypoints, EMBEDDER_SIZE)
+    return np.asarray(embedder.run(network_input(aligned))[0], np.float32)
+
+
+def network_input(aligned: Pixels) -> Floats:
+    """float32 [1, 3, 112, 112], RGB, -1 to 1, of a crop in uint8 BGR (insightface/model_zoo/arcface_onnx.py)."""
+    planes = aligned[:, :, ::-1].transpose(2, 0, 1)[None]
+    return np.ascontiguousarray((planes.astype(np.float32) - 127.5) / 127.5)

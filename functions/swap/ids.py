@@ -1,0 +1,25 @@
+"""Names of swaps: version 7 UUIDs (RFC 9562), whose first 48 bits are the time they were made."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+
+
+def new_id() -> str:
+    """A name no other swap has."""
+    stamp = time.time_ns() // 1_000_000
+    value = stamp << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def made_at(name: str) -> float | None:
+    """When the swap of that name was asked for, in seconds of the epoch; None where this is no such name."""
+    try:
+        value = uuid.UUID(name)
+    except ValueError:
+        return None
+    return (value.int >> 80) / 1000 if value.version == 7 and str(value) == name else None

@@ -1,0 +1,77 @@
+"""From the URI of a picture to its bytes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import TYPE_CHECKING
+
+from functions.swap.values import SwapRequest
+from layers.core.deadline import Deadline
+from layers.core.errors import InvalidRequest, PictureTooLarge, RefusedUrl
+from layers.core.settings import MIB, Settings
+
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
+
+_DATA = re.compile(r"data:(image/[\w.+-]+);base64,", re.IGNORECASE)
+
+
+def check(request: SwapRequest, settings: Settings) -> None:
+    """Refuse, before anything is loaded, what could never be fetched: RefusedUrl or InvalidRequest."""
+    if not (request.face or settings.default_face):
+        raise InvalidRequest("The request names no face, and this stack has no default face. Give `face`.")
+    for uri in (request.meme, request.face or settings.default_face):
+        scheme = uri.partition(":")[0].lower()
+        if scheme == "s3":
+            _own(uri, settings)
+        elif scheme == "data":
+            if not _DATA.match(uri):
+                raise InvalidRequest("A data: URI must start with data:image/…;base64, and hold a picture.")
+        elif scheme not in ("https", "http"):
+            raise RefusedUrl("Pictures are named by https:, s3: or data: URIs, nothing else.")
+
+
+def read(uri: str, settings: Settings, storage: Storage, deadline: Deadline) -> bytes:
+    """The bytes that a URI names, `max_picture_bytes` at most.
+
+    Raises InvalidRequest, RefusedUrl, InputNotFound, PictureTooLarge, UpstreamFailed, StorageFailed or OutOfTime.
+    """
+    limit = settings.max_picture_bytes
+    if is_data(uri):
+        return from_data(uri, limit)[0]
+    within = deadline.sooner(settings.fetch_seconds)
+    if uri[:5].lower() == "s3://":
+        bucket, key = _own(uri, settings)
+        return storage.read(bucket, key, limit, within).data
+    from layers.core.fetch import fetch
+
+    return fetch(uri, limit=limit, deadline=within, trusted_origins=settings.trusted_origins).data
+
+
+def is_data(uri: str) -> bool:
+    """Whether the picture is inside its URI (RFC 2397)."""
+    return uri[:5].lower() == "data:"
+
+
+def from_data(uri: str, limit: int) -> tuple[bytes, str]:
+    """The bytes and the media type of a data: URI. Raises InvalidRequest or PictureTooLarge."""
+    head = _DATA.match(uri)
+    if not head:
+        raise InvalidRequest("A data: URI must start with data:image/…;base64, and hold a picture.")
+    if (len(uri) - head.end()) // 4 * 3 > limit + 2:
+        raise PictureTooLarge(f"The picture inside the request is larger than {limit // MIB} MiB.")
+    try:
+        return base64.b64decode(uri[head.end() :], validate=True), head[1].lower()
+    except (binascii.Error, ValueError):
+        raise InvalidRequest("The picture inside a data: URI is not valid base64.") from None
+
+
+def _own(uri: str, settings: Settings) -> tuple[str, str]:
+    from layers.core.storage import parse_s3_uri
+
+    bucket, key = parse_s3_uri(uri)
+    if bucket not in (settings.uploads_bucket, settings.outputs_bucket, settings.models_bucket):
+        raise RefusedUrl("Only the stack's own buckets are read. Upload the picture first: POST /uploads.")
+    return bucket, key

@@ -1,0 +1,77 @@
+"""Latents kept in S3, so that a face that comes again needs no embedder.
+
+A latent is biometric data. That of the stack's default face is kept for good; that of any other only where the operator
+says so, and not used once its time is over (the bucket's lifecycle deletes it).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from functions.swap.values import Latent
+from layers.core.deadline import Deadline
+from layers.core.errors import InputNotFound
+from layers.core.settings import Settings
+
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
+
+LENGTH = 512
+_LIMIT = 16 << 10  # bytes; one is 3 KB
+
+
+class Latents:
+    """Those of one embedder, in the models bucket: latents/default/EMBEDDER/PICTURE.json, and latents/others/ alike."""
+
+    def __init__(self, storage: Storage, settings: Settings, embedder: str) -> None:
+        """`embedder`: digest of the embedder and its embedding map."""
+        self._storage = storage
+        self._settings = settings
+        self.embedder = embedder
+
+    def find(self, picture: str, is_default: bool, deadline: Deadline) -> Latent | None:
+        """The latent of the face in the picture with that SHA-256, if it is kept and may be used."""
+        if not (is_default or self._settings.cache_latents):
+            return None
+        try:
+            stored = self._storage.read(self._settings.models_bucket, self._key(picture, is_default), _LIMIT, deadline)
+        except InputNotFound:
+            return None
+        try:
+            document = json.loads(stored.data)
+            values = np.frombuffer(base64.b64decode(document["values"], validate=True), "<f4").astype(np.float32)
+            age = time.time() - float(document["made"])
+        except (ValueError, KeyError, TypeError, binascii.Error):
+            return None
+        if values.shape != (LENGTH,) or not abs(float(np.linalg.norm(values)) - 1) < 1e-3:
+            return None
+        if not is_default and not 0 <= age < self._settings.latent_seconds:
+            return None
+        return Latent(values, self.embedder)
+
+    def keep(self, picture: str, latent: Latent, is_default: bool) -> None:
+        """Write it where the settings allow."""
+        if not (is_default or self._settings.cache_latents):
+            return
+        document = {"made": time.time(), "values": base64.b64encode(latent.values.astype("<f4").tobytes()).decode()}
+        self._storage.write(
+            self._settings.models_bucket,
+            self._key(picture, is_default),
+            json.dumps(document).encode(),
+            "application/json",
+        )
+
+    def _key(self, picture: str, is_default: bool) -> str:
+        return f"latents/{'default' if is_default else 'others'}/{self.embedder}/{picture}.json"
+
+
+def embedder_digest(digests: dict[str, str]) -> str:
+    """One name for the embedder and the embedding map, which comes with the swapper."""
+    return hashlib.sha256(f"{digests['embedder']} {digests['swapper']}".encode()).hexdigest()

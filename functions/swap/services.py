@@ -1,0 +1,79 @@
+"""What the entries work with, made once per sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from functions.swap.jobs import Jobs
+from functions.swap.once import Once
+from functions.swap.values import SwapRequest, SwapResult
+from layers.core.deadline import Deadline
+from layers.core.settings import Settings, settings
+
+MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
+
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
+    from layers.models.pack import LoadedModels
+
+
+@dataclass(frozen=True)
+class Services:
+    """Settings, and everything outside this process that a swap touches."""
+
+    settings: Settings
+    storage: Storage
+    models: LoadedModels
+    once: Once
+    jobs: Jobs
+
+    def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapResult:
+        """The use case with these services, measured; models are unloaded after it where the settings say so."""
+        from functions.swap import use_case
+
+        try:
+            result = use_case.swap(
+                request,
+                key=key,
+                add_extension=add_extension,
+                deadline=deadline,
+                settings=self.settings,
+                storage=self.storage,
+                models=self.models,
+            )
+        finally:
+            if self.settings.model_retention == "request":
+                self.models.release()
+        return result
+
+
+def deadline(context: Any) -> Deadline:
+    """When the work of this invocation must be done, with time left to say so if it is not."""
+    return Deadline.after(max(context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS, 0.0))
+
+
+@cache
+def services() -> Services:
+    """This sandbox's."""
+    from layers.core.storage import Storage, client
+    from layers.models.pack import LoadedModels
+
+    from layers.models.store import ModelStore
+
+    known = settings()
+    store = ModelStore(known.models_bucket, client("s3"))
+    return Services(
+        settings=known,
+        storage=Storage(),
+        models=LoadedModels(store, known.threads, known.model_retention),
+        once=Once(known.state_table),
+        jobs=Jobs(known.state_machine_arn, _step_functions),
+    )
+
+
+def _step_functions() -> Any:
+    from layers.core.storage import client
+
+    return client("stepfunctions")

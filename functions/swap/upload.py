@@ -1,0 +1,67 @@
+"""The upload entry: a picture under `memes/` becomes one under `swapped/`, or the reason why not under `failed/`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+from urllib.parse import unquote_plus
+
+from layers.core.telemetry import logger
+
+from functions.swap.services import Services, deadline
+from functions.swap.values import SwapRequest
+from layers.core.errors import ColdswapError, InputNotFound, problem
+
+PREFIX = "memes/"
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
+    """Every record of the event, once. Raises what a retry can cure, after the other records are done."""
+    outcomes: list[str] = []
+    to_retry: Exception | None = None
+    for record in event["Records"]:
+        try:
+            outcomes.append(_once(record, context, found))
+        except ColdswapError as error:
+            if not error.retryable:
+                raise
+            logger().warning("upload to be tried again", extra={"code": error.code, "detail": error.detail})
+            to_retry = error
+    if to_retry:
+        raise to_retry
+    return {"outcomes": outcomes}
+
+
+def _once(record: dict[str, Any], context: Any, found: Services) -> str:
+    """The key that now holds the result or the problem. A second delivery of the same object does nothing."""
+    bucket, thing = record["s3"]["bucket"]["name"], record["s3"]["object"]
+    key = unquote_plus(thing["key"])
+    which = tuple(str(thing.get(part, "")) for part in ("versionId", "sequencer", "eTag"))
+    content = json.dumps([bucket, key, *which])
+    done = found.once.do(
+        ("upload", bucket, key, *which), content, lambda: {"key": _swap(bucket, key, context, found)}, context
+    )
+    return str(done["key"])
+
+
+def _swap(bucket: str, key: str, context: Any, found: Services) -> str:
+    outputs, name = found.settings.outputs_bucket, key.removeprefix(PREFIX)
+    try:
+        head = found.storage.head(bucket, key)
+        if head is None:
+            raise InputNotFound(f"{key} is no longer there.")
+        request = SwapRequest(meme=f"s3://{bucket}/{key}", face=head.metadata.get("face") or None)
+        result = asdict(found.swap(request, key=f"swapped/{name}", deadline=deadline(context)))
+    except ColdswapError as error:
+        if error.retryable:
+            raise
+        document = problem(error, instance=f"s3://{bucket}/{key}")
+        logger().warning("upload failed", extra={"code": error.code, "detail": error.detail})
+        found.storage.write(outputs, f"failed/{name}.json", json.dumps(document).encode(), PROBLEM)
+        return f"failed/{name}.json"
+    del result["url"]  # would be stale before anyone reads it
+    found.storage.write(outputs, f"swapped/{name}.json", json.dumps(result).encode(), JSON)
+    return f"swapped/{name}"

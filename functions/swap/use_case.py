@@ -1,0 +1,254 @@
+"""The swap itself, whoever asks for it: bytes to picture, faces, crops, swapper, paste, encode, label, S3."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from layers.core.telemetry import Phases, peak_memory_mb
+
+from functions.swap import inputs
+from functions.swap.latents import Latents, embedder_digest
+from functions.swap.values import Face, FaceReport, Floats, Latent, Skipped, SwapRequest, SwapResult
+from layers.core.deadline import Deadline
+from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme, NoFaceInSource
+from layers.core.settings import Settings
+
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
+    from layers.models.pack import LoadedModels, PendingSwapper
+
+    from functions.swap.detect import Detector
+    from layers.media.picture import Picture, Pixels
+
+EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
+
+_swaps = itertools.count()
+
+
+def swap(
+    request: SwapRequest,
+    *,
+    key: str,
+    deadline: Deadline,
+    settings: Settings,
+    storage: Storage,
+    models: LoadedModels,
+    add_extension: bool = False,
+) -> SwapResult:
+    """Replace faces of the meme, and write the labelled result to `key` of the outputs bucket.
+
+    With `add_extension` the format's own is added to the key. The swapper's weights are on their way from the first
+    moment, and dropped where they turn out not to be needed. Raises the errors of layers/core/errors.py.
+    """
+    inputs.check(request, settings)
+    work = _Work(request, settings, storage, models, deadline, Phases(), cold_start=next(_swaps) == 0)
+    with work.phases("start"):
+        pending = models.start_swapper(deadline)
+    pool = ThreadPoolExecutor(3, thread_name_prefix="swap")
+    try:
+        return work.run(pool, pending, key, add_extension)
+    except ColdswapError as error:
+        error.extra["bytes_in_vain"] = pending.drop()
+        raise
+    except BaseException:
+        pending.drop()
+        raise
+    finally:
+        # Nobody waits for what is still being fetched; each fetch ends with the deadline at the latest.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One request with all that is needed to do it."""
+
+    request: SwapRequest
+    settings: Settings
+    storage: Storage
+    models: LoadedModels
+    deadline: Deadline
+    phases: Phases
+    cold_start: bool
+
+    def run(self, pool: ThreadPoolExecutor, pending: PendingSwapper, key: str, add_extension: bool) -> SwapResult:
+        """The whole swap. Whoever calls drops the pending swapper if this fails."""
+        fetched_before = self.models.bytes_fetched
+        meme_bytes = pool.submit(self._read, self.request.meme)
+        face_bytes = pool.submit(self._read, self.request.face or self.settings.default_face)
+        session = pool.submit(self.models.detector_session, self.deadline)
+        with self.phases("import"):
+            from functions.swap import align, detect
+
+        meme = self._decoded(meme_bytes, "meme")
+        with self.phases("models"):
+            detector = detect.Detector(session.result(), self.settings.detection_size)
+        with self.phases("detect"):
+            faces = detector.find(meme.pixels, self.deadline)
+        if not faces:
+            raise NoFaceInMeme(self._hinted("No face was found in the meme. Use one whose faces can be seen."))
+        obstacles = {face.index: align.obstacle(face, meme.width, meme.height) for face in faces}
+        reasons = skipped(faces, obstacles, self.request, self.settings.max_faces)
+        chosen = [face for face in faces if reasons[face.index] is None]
+        in_vain = 0
+        if chosen:
+            self._replace(meme, chosen, self._latent(face_bytes, detector), pending)
+        else:
+            in_vain = pending.drop()
+
+        format = self.request.format or meme.format
+        content = self._encoded(meme)
+        key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
+        with self.phases("write"):
+            self.deadline.check("writing the result")
+            self.storage.write(self.settings.outputs_bucket, key, content, f"image/{format}")
+            url = self.storage.presign_get(self.settings.outputs_bucket, key, self.settings.url_seconds)
+        notes = [] if chosen else ["No face was replaced; the reason stands with each."]
+        if meme.alpha is not None and format == "jpeg":
+            notes.append("JPEG knows no transparency: what was transparent is white now.")
+        return SwapResult(
+            key=key,
+            url=url,
+            content_type=f"image/{format}",
+            bytes=len(content),
+            width=meme.width,
+            height=meme.height,
+            faces=[_report(face, reasons[face.index]) for face in faces],
+            timings_ms=self.phases.timings_ms(),
+            peak_memory_mb=peak_memory_mb(),
+            models={"pack": self.models.manifest.pack, **self.models.digests},
+            cold_start=self.cold_start,
+            bytes_fetched=self.models.bytes_fetched - fetched_before,
+            bytes_in_vain=in_vain,
+            notes=notes,
+        )
+
+    def _read(self, uri: str) -> bytes:
+        return inputs.read(uri, self.settings, self.storage, self.deadline)
+
+    def _decoded(self, data: Future[bytes], which: str) -> Picture:
+        with _about(which):
+            with self.phases("fetch"):
+                content = data.result()
+            with self.phases("import"):
+                from layers.media.decode import decode
+            with self.phases("decode"):
+                return decode(content, self.settings.max_picture_bytes, self.settings.max_picture_pixels)
+
+    def _latent(self, data: Future[bytes], detector: Detector) -> Latent:
+        """The latent of the largest face of the source picture, kept from before or made now."""
+        with self.phases("fetch"), _about("face"):
+            picture = hashlib.sha256(data.result()).hexdigest()
+        is_default = self.request.face in (None, self.settings.default_face)
+        latents = Latents(self.storage, self.settings, embedder_digest(self.models.digests))
+        with self.phases("latent"):
+            known = latents.find(picture, is_default, self.deadline)
+        if known:
+            return known
+        made = Latent(self._embedded(self._decoded(data, "face"), detector), latents.embedder)
+        with self.phases("latent"):
+            latents.keep(picture, made, is_default)
+        return made
+
+    def _embedded(self, source: Picture, detector: Detector) -> Floats:
+        from layers.engine.onnx_embedder import latent
+
+        from functions.swap import align, detect, embed
+
+        with self.phases("detect"):
+            faces = detector.find(source.pixels, self.deadline)
+        if not faces:
+            raise NoFaceInSource(self._hinted("No face was found in the source picture. Use one that shows the face."))
+        face = detect.largest(faces)
+        if align.obstacle(face, source.width, source.height):
+            raise NoFaceInSource(
+                self._hinted("The face in the source picture is too small, or cut by its frame. Use a larger one.")
+            )
+        with self.phases("models"):
+            embedder = self.models.embedder(self.deadline)
+            emap = self.models.emap(self.deadline)
+        with self.phases("embed"):
+            return latent(embed.embedding(source.pixels, face, embedder), emap)
+
+    def _replace(self, meme: Picture, faces: list[Face], latent: Latent, pending: PendingSwapper) -> None:
+        """In the picture's own memory. All crops are taken first, so that neighbours do not see each other."""
+        from functions.swap import align, paste
+
+        crops = [align.crop(meme.pixels, face.keypoints, align.SWAPPER_SIZE) for face in faces]
+        with self.phases("models"):
+            swapper = pending.swapper()
+        for crop, forward in crops:
+            self.deadline.check("swapping faces")
+            with self.phases("swap"):
+                new = _pixels(swapper.run(_planes(crop), latent.values[None]))
+            with self.phases("paste"):
+                options = {"color_match": self.request.color_match, "soft_edges": self.request.soft_edges}
+                paste.paste(meme.pixels, crop, new, forward, **options)
+
+    def _encoded(self, meme: Picture) -> bytes:
+        with self.phases("import"):
+            from layers.media.encode import encode
+            from layers.media.label import label
+        with self.phases("encode"):
+            format = self.request.format or meme.format
+            return label(encode(meme, format, self.request.quality), format)
+
+    def _hinted(self, sentence: str) -> str:
+        hint = self.models.manifest.hint
+        return f"{sentence} {hint}" if hint else sentence
+
+
+def skipped(
+    faces: list[Face], obstacles: Mapping[int, Skipped | None], request: SwapRequest, limit: int
+) -> dict[int, Skipped | None]:
+    """For each face by its number: None if it is to be swapped, or why not; of more than `limit` the largest are.
+
+    Raises InvalidRequest for a number that no face has.
+    """
+    by_size = sorted(faces, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
+    numbers = {face.index for face in faces}
+    if request.faces == "largest":
+        wanted = {by_size[0].index}
+    elif request.faces == "all":
+        wanted = numbers
+    else:
+        wanted = set(request.faces)
+        if unknown := sorted(wanted - numbers):
+            there = f"faces 0 to {len(faces) - 1}" if len(faces) > 1 else "one face, which is number 0"
+            raise InvalidRequest(f"The meme has {there}; there is no face {', '.join(map(str, unknown))}.")
+    reasons: dict[int, Skipped | None] = {}
+    for face in by_size:
+        reason: Skipped | None = "not_chosen" if face.index not in wanted else obstacles[face.index]
+        if reason is None and limit <= list(reasons.values()).count(None):
+            reason = "over_limit"
+        reasons[face.index] = reason
+    return reasons
+
+
+def _report(face: Face, reason: Skipped | None) -> FaceReport:
+    return FaceReport(face.index, face.box, face.score, reason is None, reason)
+
+
+def _planes(crop: Pixels) -> Floats:
+    """float32 [1, 3, H, W], RGB, 0 to 1, of a crop in uint8 BGR."""
+    return np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+
+
+def _pixels(planes: Floats) -> Pixels:
+    """The first crop back in uint8 BGR [H, W, 3], cut off as insightface's INSwapper does."""
+    return np.ascontiguousarray(np.clip(255 * planes[0], 0, 255).astype(np.uint8).transpose(1, 2, 0)[:, :, ::-1])
+
+
+@contextmanager
+def _about(which: str) -> Iterator[None]:
+    """Errors say which of the two pictures they speak of."""
+    try:
+        yield
+    except ColdswapError as error:
+        raise type(error)(f"About the {which}: {error.detail}", **{**error.extra, "picture": which}) from error
