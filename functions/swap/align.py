@@ -34,7 +34,8 @@ def matrix(keypoints: Floats, size: int) -> Matrix:
     the crop of 128 holds that of 112 at its own scale, 8 pixels from the left. Coinciding keypoints give zeros.
     """
     places = TEMPLATE + np.array([8.0, 0.0]) if size == SWAPPER_SIZE else TEMPLATE
-    source, target = (points[:, 0] + 1j * points[:, 1] for points in (np.asarray(keypoints, np.float64), places))
+    source = np.asarray(keypoints, np.float64) @ (1, 1j)
+    target = places @ (1, 1j)
     source_mean, target_mean = source.mean(), target.mean()
     spread = np.sum(np.abs(source - source_mean) ** 2)
     turn = np.sum(np.conj(source - source_mean) * (target - target_mean)) / spread if spread else 0j
@@ -48,8 +49,10 @@ def obstacle(face: Face, width: int, height: int) -> Literal["too_small", "cut_b
     A face partly outside the frame can be as long as the frame holds three of its keypoints.
     """
     x0, y0, x1, y1 = face.box
+    if min(x1 - x0, y1 - y0) < MIN_BOX or not np.isfinite(face.keypoints).all():
+        return "too_small"
     scale = float(np.hypot(*matrix(face.keypoints, SWAPPER_SIZE)[:, 0]))
-    if not np.isfinite(scale) or min(x1 - x0, y1 - y0) < MIN_BOX or scale * MIN_SQUARE > SWAPPER_SIZE or scale == 0:
+    if scale == 0 or scale * MIN_SQUARE > SWAPPER_SIZE:
         return "too_small"
     xs, ys = face.keypoints[:, 0], face.keypoints[:, 1]
     inside = (xs >= 0) & (ys >= 0) & (xs <= width - 1) & (ys <= height - 1)
@@ -79,16 +82,27 @@ def shifted(affine: Matrix, x: float, y: float) -> Matrix:
     return moved
 
 
-def crop(pixels: Pixels, keypoints: Floats, size: int) -> tuple[Pixels, Matrix]:
+def crop(picture: Pixels, keypoints: Floats, size: int) -> tuple[Pixels, Matrix]:
     """The aligned crop, uint8 BGR [size, size, 3], black where it leaves the frame, and the map that made it.
 
     insightface's `norm_crop2`, reading only the part of the picture that the crop touches.
     """
     forward = matrix(keypoints, size)
-    height, width = pixels.shape[:2]
+    height, width = picture.shape[:2]
     x0, y0, x1, y1 = box_of(inverted(forward), size, width, height)
-    part = pixels[y0:y1, x0:x1]
+    part = picture[y0:y1, x0:x1]
     if not part.size:
         return np.zeros((size, size, 3), np.uint8), forward
     warped = cv2.warpAffine(part, shifted(forward, x0, y0), (size, size), borderValue=0.0)
     return warped.astype(np.uint8, copy=False), forward
+
+
+def planes(aligned: Pixels) -> Floats:
+    """float32 [1, 3, H, W], RGB, 0 to 1, of a crop in uint8 BGR: what the swapper takes."""
+    return np.ascontiguousarray(aligned[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+
+
+def pixels(swapped: Floats) -> Pixels:
+    """The first crop of what the swapper gives, in uint8 BGR [H, W, 3]; cut off, not rounded, as in INSwapper.get."""
+    levels = np.clip(255 * swapped[0], 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0)[:, :, ::-1])

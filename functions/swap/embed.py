@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from functions.swap.align import EMBEDDER_SIZE, crop
+from functions.swap.align import EMBEDDER_SIZE, crop, planes
 from functions.swap.values import Face, Floats
 from layers.media.picture import Pixels
 
@@ -22,5 +22,4 @@ def embedding(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Floats:
 
 def network_input(aligned: Pixels) -> Floats:
     """float32 [1, 3, 112, 112], RGB, -1 to 1, of a crop in uint8 BGR (insightface/model_zoo/arcface_onnx.py)."""
-    planes = aligned[:, :, ::-1].transpose(2, 0, 1)[None]
-    return np.ascontiguousarray((planes.astype(np.float32) - 127.5) / 127.5)
+    return planes(aligned) * 2 - 1

@@ -17,7 +17,7 @@ import numpy as np
 
 from functions.swap.values import Latent
 from layers.core.deadline import Deadline
-from layers.core.errors import InputNotFound
+from layers.core.errors import InputNotFound, PictureTooLarge, StorageFailed
 from layers.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Latents:
             return None
         try:
             stored = self._storage.read(self._settings.models_bucket, self._key(picture, is_default), _LIMIT, deadline)
-        except InputNotFound:
+        except (InputNotFound, PictureTooLarge, StorageFailed):
             return None
         try:
             document = json.loads(stored.data)
@@ -57,7 +57,7 @@ class Latents:
         return Latent(values, self.embedder)
 
     def keep(self, picture: str, latent: Latent, is_default: bool) -> None:
-        """Write it where the settings allow."""
+        """Write it where the settings allow; a failure costs only the next request some time."""
         if not (is_default or self._settings.cache_latents):
             return
         document = {"made": time.time(), "values": base64.b64encode(latent.values.astype("<f4").tobytes()).decode()}

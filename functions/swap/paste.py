@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from functions.swap.align import SWAPPER_SIZE, Matrix, box_of, inverted
 from functions.swap.values import Floats
@@ -47,7 +48,7 @@ def paste(
         moved[1, 2] -= top
         new = cv2.warpAffine(swapped, moved, (size[0], len(over)), borderValue=0.0)
         share = over.astype(np.float32)
-        share /= 255
+        share /= 255 if soft_edges else 65535
         cv2.blendLinear(new, under, share, 1 - share, dst=under)
 
 
@@ -60,19 +61,20 @@ def soft_mask() -> Pixels:
     return np.asarray(np.rint(255 * depth * depth * (3 - 2 * depth)), np.uint8)
 
 
-def eroded_mask(inverse: Matrix, size: tuple[int, int]) -> Pixels:
-    """uint8 [H, W] of a box of `size` (width, height): insightface's mask, the crop's square eroded and blurred."""
-    white = np.full((SWAPPER_SIZE, SWAPPER_SIZE), 255, np.uint8)
-    mask = cv2.warpAffine(white, inverse, size, borderValue=0.0)
-    mask[mask > 20] = 255
-    rows, columns = np.flatnonzero((mask == 255).any(1)), np.flatnonzero((mask == 255).any(0))
+def eroded_mask(inverse: Matrix, size: tuple[int, int]) -> NDArray[np.uint16]:
+    """uint16 [H, W] of a box of `size` (width, height): insightface's mask, the crop's square eroded and blurred."""
+    whole = np.iinfo(np.uint16).max
+    white = np.full((SWAPPER_SIZE, SWAPPER_SIZE), whole, np.uint16)
+    warped = cv2.warpAffine(white, inverse, size, borderValue=0.0)
+    mask = np.where(warped > whole * 20 // 255, np.uint16(whole), warped.astype(np.uint16, copy=False))
+    rows, columns = (np.flatnonzero((mask == whole).any(axis)) for axis in (1, 0))
     if not rows.size:
-        return np.zeros((size[1], size[0]), np.uint8)
+        return np.zeros_like(mask)
     side = int(np.sqrt((rows[-1] - rows[0]) * (columns[-1] - columns[0])))
     erosion = max(side // 10, 10)
-    mask = cv2.erode(mask, np.ones((erosion, erosion), np.uint8), iterations=1)
+    eroded = cv2.erode(mask, np.ones((erosion, erosion), np.uint8), iterations=1)
     blur = 2 * max(side // 20, 5) + 1
-    return np.asarray(cv2.GaussianBlur(mask, (blur, blur), 0), np.uint8)
+    return np.asarray(cv2.GaussianBlur(eroded, (blur, blur), 0), np.uint16)
 
 
 def seen(forward: Matrix, width: int, height: int) -> Floats:

@@ -10,13 +10,16 @@ from functions.swap.jobs import Jobs
 from functions.swap.once import Once
 from functions.swap.values import SwapRequest, SwapResult
 from layers.core.deadline import Deadline
+from layers.core.errors import ColdswapError
 from layers.core.settings import Settings, settings
+from layers.core.telemetry import emit, logger
 
 MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
 
 if TYPE_CHECKING:
-    from layers.core.storage import Storage
     from layers.models.pack import LoadedModels
+
+    from layers.core.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,20 @@ class Services:
                 storage=self.storage,
                 models=self.models,
             )
+        except ColdswapError as error:
+            emit({"Failed": 1, "BytesInVain": error.extra.get("bytes_in_vain", 0)}, {}, cold_start=False)
+            raise
         finally:
             if self.settings.model_retention == "request":
                 self.models.release()
+        counts = {
+            "Swapped": sum(face.swapped for face in result.faces),
+            "BytesFetched": result.bytes_fetched,
+            "BytesInVain": result.bytes_in_vain,
+            "PeakMemory": result.peak_memory_mb,
+        }
+        emit(counts, result.timings_ms, result.cold_start)
+        logger().info("swapped", extra={"key": result.key, "timings_ms": result.timings_ms, **counts})
         return result
 
 
@@ -57,9 +71,9 @@ def deadline(context: Any) -> Deadline:
 @cache
 def services() -> Services:
     """This sandbox's."""
-    from layers.core.storage import Storage, client
     from layers.models.pack import LoadedModels
 
+    from layers.core.storage import Storage, client
     from layers.models.store import ModelStore
 
     known = settings()

@@ -10,22 +10,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from layers.core.telemetry import Phases, peak_memory_mb
-
 from functions.swap import inputs
 from functions.swap.latents import Latents, embedder_digest
 from functions.swap.values import Face, FaceReport, Floats, Latent, Skipped, SwapRequest, SwapResult
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme, NoFaceInSource
 from layers.core.settings import Settings
+from layers.core.telemetry import Phases, peak_memory_mb
 
 if TYPE_CHECKING:
-    from layers.core.storage import Storage
     from layers.models.pack import LoadedModels, PendingSwapper
 
     from functions.swap.detect import Detector
-    from layers.media.picture import Picture, Pixels
+    from layers.core.storage import Storage
+    from layers.media.picture import Picture
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
@@ -186,7 +184,7 @@ class _Work:
         for crop, forward in crops:
             self.deadline.check("swapping faces")
             with self.phases("swap"):
-                new = _pixels(swapper.run(_planes(crop), latent.values[None]))
+                new = align.pixels(swapper.run(align.planes(crop), latent.values[None]))
             with self.phases("paste"):
                 options = {"color_match": self.request.color_match, "soft_edges": self.request.soft_edges}
                 paste.paste(meme.pixels, crop, new, forward, **options)
@@ -233,16 +231,6 @@ def skipped(
 
 def _report(face: Face, reason: Skipped | None) -> FaceReport:
     return FaceReport(face.index, face.box, face.score, reason is None, reason)
-
-
-def _planes(crop: Pixels) -> Floats:
-    """float32 [1, 3, H, W], RGB, 0 to 1, of a crop in uint8 BGR."""
-    return np.ascontiguousarray(crop[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-
-
-def _pixels(planes: Floats) -> Pixels:
-    """The first crop back in uint8 BGR [H, W, 3], cut off as insightface's INSwapper does."""
-    return np.ascontiguousarray(np.clip(255 * planes[0], 0, 255).astype(np.uint8).transpose(1, 2, 0)[:, :, ::-1])
 
 
 @contextmanager

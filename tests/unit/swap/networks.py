@@ -1,0 +1,134 @@
+"""Small random networks with the inputs and outputs of the real ones, and a drawn face that a toy detector sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+STRIDES = (8, 16, 32)
+ANCHORS = 2
+
+# What marks a face's keypoints in a test picture: BGR, pure.
+MARKS = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0], [0, 255, 255], [255, 0, 255]], np.uint8)
+
+
+def _saved(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Any]) -> Path:
+    stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "toy", inputs, outputs, stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7)
+    onnx.save(model, str(path))
+    return path
+
+
+def swapper(path: Path, seed: int = 0) -> Path:
+    """inswapper_128's inputs and outputs; every output pixel depends on a neighbourhood and on the latent."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "conv": (rng.normal(0, 0.06, (3, 3, 7, 7)) + 1 / 147).astype(np.float32),
+        "tint": rng.normal(0, 3, (512, 3)).astype(np.float32),
+        "emap": rng.normal(0, 1, (512, 512)).astype(np.float32),  # the last one, and no node uses it
+    }
+    nodes = [
+        helper.make_node("Conv", ["target", "conv"], ["blurred"], pads=[3, 3, 3, 3]),
+        helper.make_node("MatMul", ["source", "tint"], ["flat"]),
+        helper.make_node("Unsqueeze", ["flat"], ["tall"], axes=[2, 3]),
+        helper.make_node("Add", ["blurred", "tall"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["output"]),
+    ]
+    image = [1, 3, 128, 128]
+    return _saved(
+        path,
+        nodes,
+        [
+            helper.make_tensor_value_info("target", TensorProto.FLOAT, image),
+            helper.make_tensor_value_info("source", TensorProto.FLOAT, [1, 512]),
+        ],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, image)],
+        weights,
+    )
+
+
+def embedder(path: Path, seed: int = 0) -> Path:
+    """w600k_r50's input and output."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "conv": rng.normal(0, 0.1, (8, 3, 16, 16)).astype(np.float32),
+        "dense": rng.normal(0, 0.1, (8 * 49, 512)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input.1", "conv"], ["seen"], strides=[16, 16]),
+        helper.make_node("Tanh", ["seen"], ["bounded"]),
+        helper.make_node("Flatten", ["bounded"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "dense"], ["683"]),
+    ]
+    return _saved(
+        path,
+        nodes,
+        [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, ["None", 3, 112, 112])],
+        [helper.make_tensor_value_info("683", TensorProto.FLOAT, [1, 512])],
+        weights,
+    )
+
+
+class _Value:
+    def __init__(self, name: str, shape: list[Any]) -> None:
+        self.name, self.shape = name, shape
+
+
+class MarkedFaces:
+    """A session with SCRFD's nine outputs that finds faces marked by five pure colours, upright ones only."""
+
+    def __init__(self, score: float = 0.9) -> None:
+        self.runs = 0
+        self._score = score
+
+    def get_inputs(self) -> list[_Value]:
+        return [_Value("input.1", [1, 3, "?", "?"])]
+
+    def get_outputs(self) -> list[_Value]:
+        widths = [1] * 3 + [4] * 3 + [10] * 3
+        return [_Value(str(index), ["?", width]) for index, width in enumerate(widths)]
+
+    def run(self, _: Any, feeds: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        self.runs += 1
+        (blob,) = feeds.values()
+        rgb = np.rint(blob[0] * 128 + 127.5).transpose(1, 2, 0)
+        size = rgb.shape[0]
+        outputs = [
+            np.zeros(((size // stride) ** 2 * ANCHORS, width), np.float32) for width in (1, 4, 10) for stride in STRIDES
+        ]
+        points = []
+        for mark in MARKS:
+            near = np.abs(rgb - mark[::-1].astype(np.float32)).max(2) < 60
+            if not near.any():
+                return outputs
+            ys, xs = np.nonzero(near)
+            points.append((xs.mean(), ys.mean()))
+        keypoints = np.array(points, np.float32)
+        upright = keypoints[0, 0] < keypoints[1, 0] and keypoints[:2, 1].max() < keypoints[3:, 1].min()
+        if upright:
+            middle = keypoints[2]
+            span = float(np.linalg.norm(keypoints[1] - keypoints[0]))
+            level = 1
+            stride = STRIDES[level]
+            cell = np.clip(np.rint(middle / stride), 0, size // stride - 1)
+            at = int(cell[1] * (size // stride) + cell[0]) * ANCHORS
+            centre = cell * stride
+            box = np.array([middle - 1.5 * span, middle + 1.5 * span])
+            outputs[level][at] = self._score
+            outputs[3 + level][at] = np.concatenate([centre - box[0], box[1] - centre]) / stride
+            outputs[6 + level][at] = ((keypoints - centre) / stride).reshape(-1)
+        return outputs
+
+
+def marked(pixels: NDArray[np.uint8], keypoints: NDArray[np.float32], radius: int) -> None:
+    """Draw the marks of a face into a picture (uint8 BGR)."""
+    import cv2
+
+    for (x, y), colour in zip(keypoints, MARKS, strict=True):
+        cv2.circle(pixels, (round(float(x)), round(float(y))), radius, tuple(map(int, colour)), -1)
