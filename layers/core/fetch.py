@@ -1,0 +1,251 @@
+"""The one way by which a stranger's URL is fetched.
+
+https on port 443 only; the name is resolved once, every address it has must be public, and the connection goes to that
+very address with the name kept for TLS and Host; no redirect is followed; bytes and time are bounded. Beside the public
+internet there are only the origins that the operator trusts by exact scheme, host and port.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
+
+from layers.core.deadline import Deadline
+from layers.core.errors import InputNotFound, PictureTooLarge, RefusedUrl, UpstreamFailed
+
+USER_AGENT = "Coldswap/1"
+LONGEST_URL = 4096  # characters
+PIECE = 1 << 16  # bytes read between two looks at the clock
+CONNECT_SECONDS = 5.0
+_MOST_ADDRESSES = 3  # tried one after another
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Resolve = Callable[[str, int], list[str]]
+
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?"
+)
+_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\.?")
+
+# IANA's special-purpose registries, where Python's is_global is too generous.
+_NOT_PUBLIC = [
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # protocol assignments
+        "192.88.99.0/24",  # 6to4 relays
+        "224.0.0.0/4",  # multicast
+        "2001::/23",  # Teredo, ORCHID and other protocol assignments
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: an IPv4 address inside
+        "3fff::/20",  # documentation
+    )
+]
+_IPV6_PUBLIC = ipaddress.ip_network("2000::/3")  # outside are mapped, NAT64, unique local, link-local and multicast
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a URL gave."""
+
+    data: bytes
+    content_type: str | None
+
+
+@dataclass(frozen=True)
+class _Target:
+    scheme: str
+    host: str
+    port: int
+    path: str
+    trusted: bool
+
+
+def fetch(
+    url: str,
+    *,
+    limit: int,
+    deadline: Deadline,
+    trusted_origins: frozenset[str] = frozenset(),
+    resolve: Resolve | None = None,
+) -> Fetched:
+    """The body of a GET, `limit` bytes at most, all of it before the deadline.
+
+    Raises RefusedUrl, InputNotFound (404, 410), PictureTooLarge or UpstreamFailed. No error holds more of the URL than
+    its host. `resolve` is the system's resolver unless a test brings its own.
+    """
+    target = _parse(url, trusted_origins)
+    addresses = _addresses(target, resolve or _system_resolve, deadline)
+    with _told(target, deadline), _connected(target, addresses, deadline) as sock, _cut_at(deadline, sock):
+        return _get(target, sock, limit, deadline)
+
+
+def _parse(url: str, trusted_origins: frozenset[str]) -> _Target:
+    if len(url) > LONGEST_URL or not url.isascii() or re.search(r"[\x00-\x20\x7f\\]", url):
+        raise RefusedUrl(f"A URL has at most {LONGEST_URL} plain ASCII characters, and no blank among them.")
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        raise RefusedUrl("This is not a valid URL.") from None
+    scheme = parts.scheme.lower()
+    if "@" in parts.netloc:
+        raise RefusedUrl("A URL with a user name or password is not fetched.")
+    if port is None:
+        port = {"https": 443, "http": 80}.get(scheme, 0)
+    trusted = f"{scheme}://{host}:{port}" in trusted_origins
+    if not trusted and (scheme != "https" or port != 443):
+        raise RefusedUrl("Only https URLs on port 443 are fetched.")
+    if parts.netloc.startswith("["):
+        _literal(host)
+    elif not _HOST.fullmatch(host):
+        raise RefusedUrl("The host of this URL is not a valid name.")
+    elif _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        _literal(host)
+    path = parts.path or "/"
+    return _Target(scheme, host, port, f"{path}?{parts.query}" if parts.query else path, trusted)
+
+
+def _literal(host: str) -> Address:
+    """An address in its one canonical spelling; the odd ones (octal, hexadecimal, short) are tricks."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise RefusedUrl("The host of this URL is not a valid name or address.") from None
+    if getattr(address, "scope_id", None):
+        raise RefusedUrl("An address with a zone is not public.")
+    return address
+
+
+def is_public(address: Address) -> bool:
+    """Whether a server at this address can be one of the public internet's."""
+    if address.version == 6 and address not in _IPV6_PUBLIC:
+        return False
+    return address.is_global and not any(address in network for network in _NOT_PUBLIC)
+
+
+def _addresses(target: _Target, resolve: Resolve, deadline: Deadline) -> list[str]:
+    """All that the name resolves to, each of them public unless the origin is trusted."""
+    found: list[str] = []
+    failed = threading.Event()
+
+    def ask() -> None:
+        try:
+            found.extend(dict.fromkeys(resolve(target.host, target.port)))
+        except (OSError, UnicodeError):
+            failed.set()
+
+    # The system's resolver knows no time limit, so it is left behind where it takes too long.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(max(0.0, min(deadline.left(), CONNECT_SECONDS)))
+    if asking.is_alive() or failed.is_set() or not found:
+        raise UpstreamFailed(f"The name {target.host} does not resolve. Check the URL.")
+    if not target.trusted and not all(is_public(ipaddress.ip_address(each.partition("%")[0])) for each in found):
+        raise RefusedUrl(f"{target.host} is not a server of the public internet.")
+    return found[:_MOST_ADDRESSES]
+
+
+def _system_resolve(host: str, port: int) -> list[str]:
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+@contextmanager
+def _told(target: _Target, deadline: Deadline) -> Iterator[None]:
+    """Faults of the connection as one of the family."""
+    try:
+        yield
+    except ssl.SSLCertVerificationError:
+        raise UpstreamFailed(f"{target.host} has no valid certificate.") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        if deadline.left() <= 0:
+            raise UpstreamFailed(f"{target.host} did not deliver in time.") from None
+        raise UpstreamFailed(f"{target.host} did not deliver ({type(error).__name__}).") from None
+
+
+@contextmanager
+def _connected(target: _Target, addresses: list[str], deadline: Deadline) -> Iterator[socket.socket]:
+    """A connection to the first address that takes one, with TLS under the target's name where it is https."""
+    sock: socket.socket | None = None
+    for number, address in enumerate(addresses, 1):
+        try:
+            wait = max(0.01, min(CONNECT_SECONDS, deadline.left()))
+            sock = socket.create_connection((address, target.port), timeout=wait)
+            break
+        except OSError:
+            if number == len(addresses):
+                raise
+    assert sock is not None  # the loop above ends with a socket or an error
+    with sock:
+        if target.scheme != "https":
+            yield sock
+            return
+        with _cut_at(deadline, sock), _tls().wrap_socket(sock, server_hostname=target.host.rstrip(".")) as secure:
+            yield secure
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+@contextmanager
+def _cut_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
+    """Shut the connection when the deadline comes: a time-out of the socket alone starts anew with every byte."""
+
+    def cut() -> None:
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    timer = threading.Timer(max(0.0, deadline.left()), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _get(target: _Target, sock: socket.socket, limit: int, deadline: Deadline) -> Fetched:
+    sock.settimeout(max(0.01, deadline.left()))
+    connection = http.client.HTTPConnection(target.host, target.port)
+    connection.sock = sock
+    # Without identity a few kilobytes could unpack to gigabytes.
+    headers = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT, "Connection": "close"}
+    connection.request("GET", target.path, headers=headers)
+    with connection.getresponse() as answer:
+        _check_answer(answer, target, limit)
+        data = bytearray()
+        while piece := answer.read(PIECE):
+            data += piece
+            if len(data) > limit:
+                raise PictureTooLarge(f"The picture at {target.host} has more than {limit} bytes.")
+        promised = answer.getheader("Content-Length")
+        if deadline.left() <= 0 or (promised and not answer.chunked and len(data) != int(promised)):
+            raise http.client.IncompleteRead(bytes())
+        return Fetched(bytes(data), answer.getheader("Content-Type"))
+
+
+def _check_answer(answer: http.client.HTTPResponse, target: _Target, limit: int) -> None:
+    if 300 <= answer.status < 400:
+        raise RefusedUrl(f"{target.host} redirects elsewhere. Give the final URL.")
+    if answer.status in (404, 410):
+        raise InputNotFound(f"{target.host} has no such picture.")
+    if answer.status != 200:
+        raise UpstreamFailed(f"{target.host} answered with status {answer.status}.")
+    if answer.getheader("Content-Encoding", "identity").lower() != "identity":
+        raise UpstreamFailed(f"{target.host} sends the picture compressed although it was asked not to.")
+    if int(answer.getheader("Content-Length") or 0) > limit:
+        raise PictureTooLarge(f"The picture at {target.host} has more than {limit} bytes.")

@@ -1,0 +1,141 @@
+"""S3 within limits, with errors of the family. boto3 costs 0.3 s to import, so it comes with the first call."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from layers.core.deadline import Deadline
+from layers.core.errors import InputNotFound, InvalidRequest, PictureTooLarge, StorageFailed
+
+CHUNK = 1 << 18  # bytes read between two looks at the clock
+
+_clients: dict[str, Any] = {}
+_making = threading.Lock()
+
+
+def client(service: str) -> Any:
+    """The process's one boto3 client of a service; clients are thread-safe, making them is not."""
+    with _making:
+        if service not in _clients:
+            import boto3
+            from botocore.config import Config
+
+            config = Config(
+                connect_timeout=2,
+                read_timeout=10,
+                retries={"mode": "standard", "max_attempts": 4},
+                max_pool_connections=24,
+                signature_version="s3v4" if service == "s3" else None,
+                # Path style is what an endpoint on this machine understands; real S3 gets its usual form.
+                s3={"addressing_style": "auto"},
+            )
+            _clients[service] = boto3.client(service, config=config)
+        return _clients[service]
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object with its bytes."""
+
+    data: bytes
+    etag: str
+    content_type: str | None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Head:
+    """An object without its bytes."""
+
+    size: int  # bytes
+    etag: str
+    content_type: str | None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Storage:
+    """Objects in the stack's buckets."""
+
+    def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
+        """The whole object, streamed, `limit` bytes at most.
+
+        Raises InputNotFound, PictureTooLarge, StorageFailed or OutOfTime.
+        """
+        with _mapped(f"s3://{bucket}/{key}"):
+            answer = client("s3").get_object(Bucket=bucket, Key=key)
+            body = answer["Body"]
+            try:
+                size = int(answer["ContentLength"])
+                if size > limit:
+                    raise PictureTooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
+                data = bytearray()
+                while piece := body.read(CHUNK):
+                    data += piece
+                    deadline.check("reading from storage")
+            finally:
+                body.close()
+        return StoredObject(bytes(data), answer["ETag"], answer.get("ContentType"), answer.get("Metadata") or {})
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        """What is known of an object, or None where there is none. Raises StorageFailed."""
+        try:
+            with _mapped(f"s3://{bucket}/{key}"):
+                answer = client("s3").head_object(Bucket=bucket, Key=key)
+        except InputNotFound:
+            return None
+        return Head(
+            int(answer["ContentLength"]), answer["ETag"], answer.get("ContentType"), answer.get("Metadata") or {}
+        )
+
+    def write(
+        self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        """Put the object there, whole or not at all. Raises StorageFailed."""
+        with _mapped(f"s3://{bucket}/{key}"):
+            client("s3").put_object(
+                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {}
+            )
+
+    def presign_get(self, bucket: str, key: str, seconds: int) -> str:
+        """A URL that reads the object for that many seconds, made without asking anyone."""
+        url: str = client("s3").generate_presigned_url(
+            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+        )
+        return url
+
+    def presign_post(self, bucket: str, key: str, limit_bytes: int, seconds: int) -> dict[str, Any]:
+        """`url` and `fields` of a form that uploads one object of at most that many bytes."""
+        form: dict[str, Any] = client("s3").generate_presigned_post(
+            bucket, key, Conditions=[["content-length-range", 1, limit_bytes]], ExpiresIn=seconds
+        )
+        return form
+
+
+def parse_s3_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of `s3://bucket/key`. Raises InvalidRequest."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme.lower() != "s3" or not bucket or not key or len(key.encode()) > 1024:
+        raise InvalidRequest("An S3 URI has the form s3://bucket/key.")
+    return bucket, key
+
+
+@contextmanager
+def _mapped(uri: str) -> Iterator[None]:
+    """Errors of botocore, and of the connections under it, as those of the family."""
+    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in ("NoSuchKey", "NoSuchBucket", "404", "NotFound"):
+            raise InputNotFound(f"There is nothing at {uri}.") from None
+        raise StorageFailed(f"Storage answered {code or 'with an error'} for {uri}.") from error
+    except (BotoCoreError, HTTPClientError, HTTPError, OSError) as error:
+        raise StorageFailed(f"Storage did not answer for {uri} ({type(error).__name__}).") from error

@@ -1,0 +1,79 @@
+"""What the operator sees: structured logs, metrics, the time that each phase took, and the memory at its highest."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+
+@cache
+def logger() -> Any:
+    """The process's powertools logger: one JSON object a line, to stdout, where Lambda collects it."""
+    from aws_lambda_powertools import Logger
+
+    return Logger()
+
+
+def emit(counts: Mapping[str, float], timings_ms: Mapping[str, float], cold_start: bool) -> None:
+    """One CloudWatch record in embedded metric format: bytes and counts, milliseconds by phase, a cold start."""
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+    record = [("ColdStart", MetricUnit.Count, 1.0)] if cold_start else []
+    record += [(f"Time{phase.capitalize()}", MetricUnit.Milliseconds, spent) for phase, spent in timings_ms.items()]
+    record += [(name, _unit(name), value) for name, value in counts.items()]
+    if not record:
+        return
+    name, unit, value = record[0]
+    with single_metric(name=name, unit=unit, value=value) as metric:
+        for name, unit, value in record[1:]:
+            metric.add_metric(name=name, unit=unit, value=value)
+
+
+def _unit(name: str) -> Any:
+    from aws_lambda_powertools.metrics import MetricUnit
+
+    if name.startswith("Bytes"):
+        return MetricUnit.Bytes
+    return MetricUnit.Megabytes if name.endswith("Memory") else MetricUnit.Count
+
+
+class Phases:
+    """Milliseconds spent, by phase; a phase entered again adds to its time. Phases may overlap on several threads."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time what happens inside, also when it fails."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = (time.perf_counter() - began) * 1000
+            with self._lock:
+                self._spent[name] = self._spent.get(name, 0.0) + spent
+
+    def timings_ms(self) -> dict[str, float]:
+        """In the order in which the phases first ended, to a tenth of a millisecond."""
+        with self._lock:
+            return {name: round(spent, 1) for name, spent in self._spent.items()}
+
+
+def server_timing(timings: Mapping[str, float]) -> str:
+    """Phases in milliseconds as the Server-Timing header has them (W3C Server Timing)."""
+    return ", ".join(f"{name};dur={spent:g}" for name, spent in timings.items())
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held, in MB of 10^6 bytes (VmHWM of proc_pid_status(5))."""
+    with open("/proc/self/status") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    raise OSError("this system does not tell VmHWM")
