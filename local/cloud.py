@@ -10,6 +10,7 @@ however it ends (see keeper.py).
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import requests
 
@@ -51,6 +52,7 @@ class Cloud:
         self.port = port or free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self.outputs: dict[str, str] = {}
+        self._lock: IO[bytes] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, Any] = {}
 
@@ -71,6 +73,7 @@ class Cloud:
     def start(self) -> None:
         """Starts the emulator and waits until it answers; raises CloudFailed."""
         python = ROOT / ".venv-cloud/bin/python"
+        self._claim()
         scratch = self.folder / "tmp"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -98,6 +101,25 @@ class Cloud:
             self._keeper.stdin.close()
             self._keeper.wait()
             self._keeper = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _claim(self) -> None:
+        """Makes the folder ours alone, and fit to start from."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / "lock").open("wb")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CloudFailed(
+                "Another local cloud uses these buckets (is `make up` running?). Stop it first."
+            ) from None
+        buckets = self.folder / "s3"
+        if buckets.exists() and not (self.folder / "state/cloudformation.json").exists():
+            # The very first run was cut off before it could save which stack the buckets belong to.
+            shutil.rmtree(self.folder / "s3-cut-off", ignore_errors=True)
+            buckets.rename(self.folder / "s3-cut-off")
 
     def deploy(
         self,

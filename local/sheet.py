@@ -1,0 +1,62 @@
+"""The contact sheet: face, meme and result of every swap on one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+PAPER, CARD, INK, PALE = "#f3f1ec", "#ffffff", "#22242a", "#85878f"
+GAP = 28  # pixels between cards, and around them
+PAD = 16  # inside a card
+FACE, PICTURE = 132, 300  # sides of the squares that a face and a picture fit into
+LINE = 26
+COLUMNS = 2
+
+
+@dataclass(frozen=True)
+class Card:
+    """One swap: three picture files, and what to say under them."""
+
+    face: Path
+    meme: Path
+    result: Path
+    title: str
+    note: str
+
+
+def sheet(cards: list[Card]) -> Image.Image:
+    """The cards in two columns, RGB."""
+    width = PAD * 4 + FACE + 2 * PICTURE
+    height = PAD * 2 + PICTURE + LINE
+    rows = -(-len(cards) // COLUMNS)
+    paper = Image.new("RGB", (GAP + COLUMNS * (width + GAP), GAP + rows * (height + GAP)), PAPER)
+    for number, card in enumerate(cards):
+        row, column = divmod(number, COLUMNS)
+        paper.paste(_draw(card, width, height), (GAP + column * (width + GAP), GAP + row * (height + GAP)))
+    return paper
+
+
+def _draw(card: Card, width: int, height: int) -> Image.Image:
+    drawn = Image.new("RGB", (width, height), CARD)
+    pen = ImageDraw.Draw(drawn)
+    top = PAD
+    face = ImageOps.fit(_open(card.face), (FACE, FACE), Image.Resampling.LANCZOS)
+    round_mask = Image.new("L", (FACE * 4, FACE * 4), 0)
+    ImageDraw.Draw(round_mask).ellipse((0, 0, FACE * 4 - 1, FACE * 4 - 1), fill=255)
+    drawn.paste(face, (PAD, top + (PICTURE - FACE) // 2), round_mask.resize((FACE, FACE), Image.Resampling.LANCZOS))
+    for number, path in enumerate((card.meme, card.result)):
+        left = 2 * PAD + FACE + number * (PICTURE + PAD)
+        picture = ImageOps.contain(_open(path), (PICTURE, PICTURE), Image.Resampling.LANCZOS)
+        drawn.paste(picture, (left + (PICTURE - picture.width) // 2, top + (PICTURE - picture.height) // 2))
+    baseline = height - PAD
+    pen.text((2 * PAD + FACE, baseline), card.title, INK, ImageFont.load_default(17), anchor="ls")
+    pen.text((width - PAD, baseline), card.note, PALE, ImageFont.load_default(15), anchor="rs")
+    pen.text((PAD + FACE // 2, baseline), card.face.stem, INK, ImageFont.load_default(17), anchor="ms")
+    return drawn
+
+
+def _open(path: Path) -> Image.Image:
+    with Image.open(path) as picture:
+        return ImageOps.exif_transpose(picture).convert("RGB")
