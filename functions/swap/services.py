@@ -81,7 +81,7 @@ def services() -> Services:
     return Services(
         settings=known,
         storage=Storage(),
-        models=LoadedModels(store, known.threads, known.model_retention),
+        models=LoadedModels(store, known.threads, known.model_retention, known.memory_mb),
         once=Once(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
     )

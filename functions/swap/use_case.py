@@ -17,6 +17,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme, NoFaceInSource
 from layers.core.settings import Settings
 from layers.core.telemetry import Phases, peak_memory_mb
+from layers.media.decode import decode  # before OpenCV, for which it sets limits
 
 if TYPE_CHECKING:
     from layers.models.pack import LoadedModels, PendingSwapper
@@ -46,7 +47,9 @@ def swap(
     moment, and dropped where they turn out not to be needed. Raises the errors of layers/core/errors.py.
     """
     inputs.check(request, settings)
-    work = _Work(request, settings, storage, models, deadline, Phases(), cold_start=next(_swaps) == 0)
+    work = _Work(
+        request, settings, storage, models, deadline, Phases(), next(_swaps) == 0, fetched_before=models.bytes_fetched
+    )
     with work.phases("start"):
         pending = models.start_swapper(deadline)
     pool = ThreadPoolExecutor(3, thread_name_prefix="swap")
@@ -74,10 +77,10 @@ class _Work:
     deadline: Deadline
     phases: Phases
     cold_start: bool
+    fetched_before: int  # bytes of models, by earlier requests
 
     def run(self, pool: ThreadPoolExecutor, pending: PendingSwapper, key: str, add_extension: bool) -> SwapResult:
         """The whole swap. Whoever calls drops the pending swapper if this fails."""
-        fetched_before = self.models.bytes_fetched
         meme_bytes = pool.submit(self._read, self.request.meme)
         face_bytes = pool.submit(self._read, self.request.face or self.settings.default_face)
         session = pool.submit(self.models.detector_session, self.deadline)
@@ -122,7 +125,7 @@ class _Work:
             peak_memory_mb=peak_memory_mb(),
             models={"pack": self.models.manifest.pack, **self.models.digests},
             cold_start=self.cold_start,
-            bytes_fetched=self.models.bytes_fetched - fetched_before,
+            bytes_fetched=self.models.bytes_fetched - self.fetched_before,
             bytes_in_vain=in_vain,
             notes=notes,
         )
@@ -134,8 +137,6 @@ class _Work:
         with _about(which):
             with self.phases("fetch"):
                 content = data.result()
-            with self.phases("import"):
-                from layers.media.decode import decode
             with self.phases("decode"):
                 return decode(content, self.settings.max_picture_bytes, self.settings.max_picture_pixels)
 

@@ -26,6 +26,7 @@ class Settings:
     state_table: str  # DynamoDB table of powertools' idempotency; "" turns idempotency off
     state_machine_arn: str  # runs swaps asked for with Prefer: respond-async; "" turns that off
     threads: int  # of every inference session
+    memory_mb: int = 512  # of the sandbox; Lambda sets it itself
     detection_size: int = 512  # the old server's; a multiple of 32
     max_picture_bytes: int = 20 * MIB
     max_picture_pixels: int = 40 * MEGAPIXEL
@@ -54,6 +55,7 @@ class Settings:
             state_table=env.get("STATE_TABLE", ""),
             state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
             threads=len(os.sched_getaffinity(0)),
+            memory_mb=int(env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -102,33 +103,32 @@ class MarkedFaces:
         outputs = [
             np.zeros(((size // stride) ** 2 * ANCHORS, width), np.float32) for width in (1, 4, 10) for stride in STRIDES
         ]
-        points = []
-        for mark in MARKS:
-            near = np.abs(rgb - mark[::-1].astype(np.float32)).max(2) < 60
-            if not near.any():
-                return outputs
-            ys, xs = np.nonzero(near)
-            points.append((xs.mean(), ys.mean()))
-        keypoints = np.array(points, np.float32)
-        upright = keypoints[0, 0] < keypoints[1, 0] and keypoints[:2, 1].max() < keypoints[3:, 1].min()
-        if upright:
-            middle = keypoints[2]
-            span = float(np.linalg.norm(keypoints[1] - keypoints[0]))
-            level = 1
-            stride = STRIDES[level]
-            cell = np.clip(np.rint(middle / stride), 0, size // stride - 1)
-            at = int(cell[1] * (size // stride) + cell[0]) * ANCHORS
-            centre = cell * stride
-            box = np.array([middle - 1.5 * span, middle + 1.5 * span])
-            outputs[level][at] = self._score
-            outputs[3 + level][at] = np.concatenate([centre - box[0], box[1] - centre]) / stride
-            outputs[6 + level][at] = ((keypoints - centre) / stride).reshape(-1)
+        for keypoints in zip(*(_middles(rgb, mark) for mark in MARKS), strict=False):
+            self._report(np.array(keypoints, np.float32), size, outputs)
         return outputs
+
+    def _report(self, keypoints: NDArray[np.float32], size: int, outputs: list[NDArray[np.float32]]) -> None:
+        upright = keypoints[0, 0] < keypoints[1, 0] and keypoints[:2, 1].max() < keypoints[3:, 1].min()
+        if not upright:
+            return
+        middle, level = keypoints[2], 1
+        stride, span = STRIDES[level], float(np.linalg.norm(keypoints[1] - keypoints[0]))
+        cell = np.clip(np.rint(middle / stride), 0, size // stride - 1)
+        at = int(cell[1] * (size // stride) + cell[0]) * ANCHORS
+        centre = cell * stride
+        low, high = middle - 1.5 * span, middle + 1.5 * span
+        outputs[level][at] = self._score
+        outputs[3 + level][at] = np.concatenate([centre - low, high - centre]) / stride
+        outputs[6 + level][at] = ((keypoints - centre) / stride).reshape(-1)
+
+
+def _middles(rgb: NDArray[np.float32], mark: NDArray[np.uint8]) -> list[Any]:
+    """Where marks of that colour are, from left to right."""
+    near = np.abs(rgb - mark[::-1].astype(np.float32)).max(2) < 60
+    return sorted(cv2.connectedComponentsWithStats(near.astype(np.uint8))[3][1:].tolist())
 
 
 def marked(pixels: NDArray[np.uint8], keypoints: NDArray[np.float32], radius: int) -> None:
     """Draw the marks of a face into a picture (uint8 BGR)."""
-    import cv2
-
     for (x, y), colour in zip(keypoints, MARKS, strict=True):
         cv2.circle(pixels, (round(float(x)), round(float(y))), radius, tuple(map(int, colour)), -1)

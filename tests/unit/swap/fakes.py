@@ -1,0 +1,298 @@
+"""The world around the swap function, in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyItemAlreadyExistsError,
+    IdempotencyItemNotFoundError,
+)
+from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+from botocore.exceptions import ClientError
+
+from functions.swap.jobs import Jobs
+from functions.swap.once import Once
+from functions.swap.services import Services
+from functions.swap.values import Floats
+from layers.core.deadline import Deadline
+from layers.core.errors import InputNotFound, PictureTooLarge
+from layers.core.settings import Settings
+from layers.core.storage import Head, StoredObject
+from layers.media.picture import Pixels
+from tests.unit.swap import networks
+from tests.unit.swap.test_align import placed
+
+MODELS, UPLOADS, OUTPUTS = "models", "uploads", "outputs"
+ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-swap"
+
+
+def drawing(faces: int = 1, width: int = 600, height: int = 400, scale: float = 1.2) -> Pixels:
+    """A picture with that many faces side by side, uint8 BGR."""
+    pixels = np.full((height, width, 3), (150, 170, 190), np.uint8)
+    for number in range(faces):
+        networks.marked(pixels, placed(width * (number + 0.5) / faces, height / 2, scale, 0), 5)
+    return pixels
+
+
+def encoded(pixels: Pixels, extension: str = ".png") -> bytes:
+    """The picture as a file."""
+    return bytes(cv2.imencode(extension, pixels)[1])
+
+
+def decoded(data: bytes) -> Pixels:
+    """The file as uint8 [H, W, C]."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
+
+
+def settings(**changed: Any) -> Settings:
+    """A stack whose default face is in its models bucket."""
+    usual: dict[str, Any] = {
+        "models_bucket": MODELS,
+        "uploads_bucket": UPLOADS,
+        "outputs_bucket": OUTPUTS,
+        "default_face": f"s3://{MODELS}/faces/default.png",
+        "model_retention": "container",
+        "cache_latents": False,
+        "trusted_origins": frozenset(),
+        "state_table": "",
+        "state_machine_arn": ARN,
+        "threads": 1,
+    }
+    return Settings(**{**usual, **changed})
+
+
+class MemoryStorage:
+    """Storage in a dictionary; `failures` raises when a bucket and key are touched."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], StoredObject] = {}
+        self.failures: dict[tuple[str, str], Exception] = {}
+        self.reads: list[str] = []
+        self.forms = 0
+
+    def put(self, bucket: str, key: str, data: bytes, **metadata: str) -> None:
+        self.objects[bucket, key] = StoredObject(data, f'"{len(data)}"', "image/png", metadata)
+
+    def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
+        deadline.check("reading")
+        self.reads.append(f"{bucket}/{key}")
+        self._maybe_fail("read", key)
+        if (bucket, key) not in self.objects:
+            raise InputNotFound(f"There is nothing at s3://{bucket}/{key}.")
+        found = self.objects[bucket, key]
+        if len(found.data) > limit:
+            raise PictureTooLarge(f"s3://{bucket}/{key} is too large.")
+        return found
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        self._maybe_fail("head", key)
+        found = self.objects.get((bucket, key))
+        return found and Head(len(found.data), found.etag, found.content_type, found.metadata)
+
+    def write(
+        self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        self._maybe_fail("write", key)
+        self.objects[bucket, key] = StoredObject(data, f'"{len(data)}"', content_type, metadata or {})
+
+    def presign_get(self, bucket: str, key: str, seconds: int) -> str:
+        return f"https://{bucket}.example/{key}?for={seconds}"
+
+    def presign_post(self, bucket: str, key: str, limit_bytes: int, seconds: int) -> dict[str, Any]:
+        return {"url": f"https://{bucket}.example/", "fields": {"key": key, "limit": str(limit_bytes)}}
+
+    def _maybe_fail(self, what: str, key: str) -> None:
+        for (action, prefix), failure in self.failures.items():
+            if action == what and key.startswith(prefix):
+                raise failure
+
+    def json(self, key: str) -> Any:
+        return json.loads(self.objects[OUTPUTS, key].data)
+
+
+class FlatSwapper:
+    """Gives one colour for every face; remembers what it was given."""
+
+    colour = (40, 200, 90)  # BGR
+
+    def __init__(self) -> None:
+        self.latents: list[Floats] = []
+        self.crops: list[Floats] = []
+
+    def run(self, crops: Floats, latents: Floats) -> Floats:
+        assert crops.shape == (1, 3, 128, 128)
+        assert crops.dtype == latents.dtype == np.float32
+        assert 0 <= crops.min() <= crops.max() <= 1
+        self.crops.append(crops)
+        self.latents.append(latents)
+        rgb = (np.array(self.colour[::-1], np.float32) + 0.5) / 255
+        return np.broadcast_to(rgb[None, :, None, None], crops.shape).astype(np.float32)
+
+    def close(self) -> None:
+        raise AssertionError("models close their own swappers")
+
+
+class Pending:
+    """A swapper under way."""
+
+    size = 1000
+
+    def __init__(self, models: FakeModels) -> None:
+        self.models = models
+        self.dropped = self.taken = False
+
+    def swapper(self) -> FlatSwapper:
+        assert not self.dropped
+        self.taken = True
+        return self.models.made
+
+    def drop(self) -> int:
+        self.dropped = True
+        return 0 if self.taken else self.size
+
+
+class FakeModels:
+    """A pack whose detector sees marks, whose embedder sees the mean colour, and whose swapper paints one colour."""
+
+    def __init__(self) -> None:
+        self.manifest = SimpleNamespace(pack="toy", hint=None)
+        self.digests = {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64}
+        self.bytes_fetched = 0
+        self.failure: Exception | None = None
+        self.pending: list[Pending] = []
+        self.made = FlatSwapper()
+        self.embedded = 0
+        self.released = 0
+
+    def start_swapper(self, deadline: Deadline) -> Pending:
+        deadline.check("looking up the models")
+        if self.failure:
+            raise self.failure
+        self.pending.append(Pending(self))
+        self.bytes_fetched += Pending.size
+        return self.pending[-1]
+
+    def detector_session(self, deadline: Deadline) -> networks.MarkedFaces:
+        return networks.MarkedFaces()
+
+    def embedder(self, deadline: Deadline) -> FakeModels:
+        assert not self.pending[-1].taken, "the embedder comes before the swapper, or both need memory"
+        self.embedded += 1
+        return self
+
+    def run(self, crops: Floats) -> Floats:
+        assert crops.shape == (1, 3, 112, 112)
+        return crops.reshape(1, -1)[:, : 512 * 20 : 20] + np.arange(512, dtype=np.float32)
+
+    def emap(self, deadline: Deadline) -> Floats:
+        return np.eye(512, dtype=np.float32)
+
+    def release(self) -> None:
+        self.released += 1
+
+
+class MemoryTable(BasePersistenceLayer):
+    """Idempotency records in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: dict[str, DataRecord] = {}
+        self.failure: Exception | None = None
+
+    def _get_record(self, idempotency_key: str) -> DataRecord:
+        if idempotency_key not in self.records:
+            raise IdempotencyItemNotFoundError
+        return self.records[idempotency_key]
+
+    def _put_record(self, data_record: DataRecord) -> None:
+        if self.failure:
+            raise self.failure
+        if data_record.idempotency_key in self.records:
+            raise IdempotencyItemAlreadyExistsError
+        self.records[data_record.idempotency_key] = data_record
+
+    def _update_record(self, data_record: DataRecord) -> None:
+        self.records[data_record.idempotency_key] = data_record
+
+    def _delete_record(self, data_record: DataRecord) -> None:
+        del self.records[data_record.idempotency_key]
+
+
+def _gone(name: str) -> type[ClientError]:
+    return type(name, (ClientError,), {})
+
+
+class StepFunctions:
+    """Just enough of the client."""
+
+    exceptions = SimpleNamespace(
+        ExecutionAlreadyExists=_gone("ExecutionAlreadyExists"), ExecutionDoesNotExist=_gone("ExecutionDoesNotExist")
+    )
+
+    def __init__(self) -> None:
+        self.executions: dict[str, dict[str, Any]] = {}
+        self.failure: Exception | None = None
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:  # noqa: N803 - boto3's names
+        if self.failure:
+            raise self.failure
+        assert stateMachineArn == ARN
+        if name in self.executions:
+            raise self.exceptions.ExecutionAlreadyExists({}, "StartExecution")
+        self.executions[name] = {"status": "RUNNING", "input": input}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        if self.failure:
+            raise self.failure
+        machine, _, name = executionArn.rpartition(":")
+        assert machine == ARN.replace("stateMachine", "execution")
+        if name not in self.executions:
+            raise self.exceptions.ExecutionDoesNotExist({}, "DescribeExecution")
+        return self.executions[name]
+
+
+@dataclass
+class World:
+    """A stack in memory, and its services."""
+
+    settings: Settings = field(default_factory=settings)
+    storage: MemoryStorage = field(default_factory=MemoryStorage)
+    models: FakeModels = field(default_factory=FakeModels)
+    table: MemoryTable = field(default_factory=MemoryTable)
+    machine: StepFunctions = field(default_factory=StepFunctions)
+
+    def __post_init__(self) -> None:
+        self.storage.put(MODELS, "faces/default.png", encoded(drawing()))
+        self.storage.put(UPLOADS, "requests/1/meme", encoded(drawing()))
+
+    @property
+    def services(self) -> Services:
+        return Services(
+            settings=self.settings,
+            storage=cast(Any, self.storage),
+            models=cast(Any, self.models),
+            once=Once("", self.table),
+            jobs=Jobs(self.settings.state_machine_arn, lambda: self.machine),
+        )
+
+
+@dataclass
+class Context:
+    """Of an invocation."""
+
+    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+    function_name: str = "swap"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:swap"
+    left: Callable[[], int] = lambda: 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left()
