@@ -1,0 +1,1 @@
+"""Models in S3: described by a manifest, fetched in verified chunks, published once."""

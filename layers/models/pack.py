@@ -1,0 +1,216 @@
+"""The models of the pack in use, loaded when they are needed and no longer than they may stay."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import Any, Literal
+
+import numpy as np
+
+from layers.core.deadline import Deadline
+from layers.core.errors import ModelsCorrupt
+from layers.engine.onnx_embedder import OnnxEmbedder
+from layers.engine.onnx_swapper import OnnxSwapper
+from layers.engine.session import session
+from layers.engine.stages import Plan
+from layers.engine.swapper import Floats, Swapper
+from layers.models.download import Download
+from layers.models.manifest import Manifest, ModelName
+from layers.models.store import ModelStore
+
+# Names of the blobs, as lower.py makes them.
+FILE, PLAN, WEIGHTS, EMAP = "model.onnx", "plan", "weights", "emap"
+
+AMPLE_MEMORY_MB = 1024  # from here on the embedder stays loaded beside the swapper
+LARGEST_LAYER_BYTES = 64 << 20  # room for what the embedder computes, its last layer in fp32 above all
+
+
+class LoadedModels:
+    """One per sandbox. Safe to use from the threads of one request; requests come one after the other."""
+
+    def __init__(
+        self,
+        store: ModelStore,
+        threads: int,
+        retention: Literal["container", "request"] = "container",
+        memory_mb: int = 512,
+    ) -> None:
+        """`threads` of each session; `memory_mb` of the sandbox, which decides whether the embedder may stay."""
+        self._store = store
+        self._threads = threads
+        self._keeps_embedder = retention == "container" and memory_mb >= AMPLE_MEMORY_MB
+        self._lock = threading.RLock()
+        self._manifest: Manifest | None = None
+        self._pending: PendingSwapper | None = None
+        self._detector: Any = None
+        self._embedder: OnnxEmbedder | None = None
+        self._embedder_weights: Download | None = None
+        self._emap: Floats | None = None
+
+    def refresh(self, deadline: Deadline) -> Manifest:
+        """Notices a new pack, and gives the old one's models back. Raises as ModelStore.pack does."""
+        manifest = self._store.pack(deadline)
+        with self._lock:
+            if self._manifest is not None and manifest != self._manifest:
+                self.release()
+            self._manifest = manifest
+        return manifest
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the pack in use, once `refresh` or `start_swapper` has been called."""
+        if self._manifest is None:
+            raise RuntimeError("no pack has been looked up yet")
+        return self._manifest
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Model name to the digest of its blobs."""
+        return {name: model.digest for name, model in self.manifest.models.items()}
+
+    @property
+    def bytes_fetched(self) -> int:
+        """Of models, by this process so far."""
+        return self._store.bytes_fetched
+
+    def start_swapper(self, deadline: Deadline) -> PendingSwapper:
+        """Looks up the pack and lets the swapper's weights come in the background; call this first in a request.
+
+        Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime.
+        """
+        self.refresh(deadline)
+        with self._lock:
+            if self._pending is not None:
+                if self._pending.reuse():
+                    return self._pending
+                self._pending.close()
+            self._pending = PendingSwapper(self, self._store, self.manifest, self._threads, deadline)
+            return self._pending
+
+    def detector_session(self, deadline: Deadline) -> Any:
+        """An onnxruntime.InferenceSession of the SCRFD family. Raises as `start_swapper` does."""
+        with self._lock:
+            if self._detector is None:
+                self._detector = session(self._read("detector", FILE, deadline), self._threads)
+            return self._detector
+
+    def embedder(self, deadline: Deadline) -> OnnxEmbedder:
+        """The embedder, which may run while its weights are still coming. Raises as `start_swapper` does.
+
+        In a small sandbox it is given back as soon as the swapper is taken, so use it before.
+        """
+        with self._lock:
+            if self._embedder and self._embedder_weights and self._embedder_weights.usable:
+                return self._embedder
+            self._drop_embedder()
+            blob = self._manifest_or_look(deadline).models["embedder"].blob(WEIGHTS)
+            if self._pending and not self._keeps_embedder:
+                self._pending.make_room(blob.size + LARGEST_LAYER_BYTES)
+            self._embedder_weights = self._store.load(blob, deadline)
+            plan = Plan.parse(self._read("embedder", PLAN, deadline))
+            self._embedder = OnnxEmbedder(plan, self._embedder_weights, self._threads)
+            return self._embedder
+
+    def emap(self, deadline: Deadline) -> Floats:
+        """The embedding map, float32 [512, 512]. Raises as `start_swapper` does."""
+        with self._lock:
+            if self._emap is None:
+                flat = np.frombuffer(self._read("swapper", EMAP, deadline), "<f4")
+                if flat.size != 512 * 512:
+                    raise ModelsCorrupt("The embedding map is not 512 x 512. Publish the pack again.")
+                self._emap = flat.reshape(512, 512).astype(np.float32, copy=False)
+            return self._emap
+
+    def release(self) -> None:
+        """Give every model back."""
+        with self._lock:
+            if self._pending is not None:
+                self._pending.close()
+            self._drop_embedder()
+            self._pending = self._detector = self._emap = None
+
+    def swapper_is_next(self) -> None:
+        """The moment when the swapper needs the room that the embedder may have."""
+        with self._lock:
+            if not self._keeps_embedder:
+                self._drop_embedder()
+
+    def forget(self, pending: PendingSwapper) -> None:
+        """Give back a swapper that nobody waits for any more."""
+        with self._lock:
+            if self._pending is pending:
+                self._pending = None
+        pending.close()
+
+    def _drop_embedder(self) -> None:
+        if self._embedder is not None:
+            self._embedder.close()
+        elif self._embedder_weights is not None:
+            self._embedder_weights.close()
+        self._embedder = self._embedder_weights = None
+
+    def _manifest_or_look(self, deadline: Deadline) -> Manifest:
+        return self._manifest or self.refresh(deadline)
+
+    def _read(self, model: ModelName, blob: str, deadline: Deadline) -> bytes:
+        return self._store.read(self._manifest_or_look(deadline).models[model].blob(blob), deadline)
+
+
+class PendingSwapper:
+    """A swapper whose weights are on their way, or have been here since an earlier request."""
+
+    def __init__(
+        self, models: LoadedModels, store: ModelStore, manifest: Manifest, threads: int, deadline: Deadline
+    ) -> None:
+        model = manifest.models["swapper"]
+        self._models = models
+        self._weights = store.load(model.blob(WEIGHTS), deadline)
+        self._made: Future[OnnxSwapper] = Future()
+        self._own_bytes = True  # whether this request fetched them
+        self._taken = False
+
+        def make() -> None:
+            try:
+                plan = Plan.parse(store.read(model.blob(PLAN), deadline))
+                self._made.set_result(OnnxSwapper(plan, self._weights, threads))
+            except BaseException as error:
+                self._made.set_exception(error)
+
+        threading.Thread(target=make, name="swapper", daemon=True).start()
+
+    def swapper(self) -> Swapper:
+        """The swapper; its first run waits for each layer's weights. In a small sandbox the embedder is given back.
+
+        Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime, here or in that run.
+        """
+        self._taken = True
+        self._models.swapper_is_next()
+        self._weights.let_go()
+        return self._made.result()
+
+    def drop(self) -> int:
+        """No swapper is needed after all: stop fetching. Returns the bytes of weights fetched in vain.
+
+        Complete weights stay for the next request.
+        """
+        in_vain = self._weights.bytes_fetched if self._own_bytes and not self._taken else 0
+        if not self._weights.complete:
+            self._models.forget(self)
+        return in_vain
+
+    def reuse(self) -> bool:
+        """Whether it serves a further request, which then fetches nothing."""
+        failed = self._made.done() and self._made.exception() is not None
+        self._own_bytes, self._taken = False, False
+        return self._weights.complete and not failed
+
+    def make_room(self, size: int) -> None:
+        """Let the weights wait while others of that many bytes are in memory; until the swapper is taken."""
+        self._weights.hold(max(0, self._weights.blob.size - size))
+
+    def close(self) -> None:
+        """Stop fetching and give the memory back."""
+        self._weights.close()
+        if self._made.done() and self._made.exception() is None:
+            self._made.result().close()
