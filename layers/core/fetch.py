@@ -85,6 +85,8 @@ def fetch(
     target = _parse(url, trusted_origins)
     addresses = _addresses(target, resolve or _system_resolve, deadline)
     with _told(target, deadline), _connected(target, addresses, deadline) as sock, _cut_at(deadline, sock):
+        if isinstance(sock, ssl.SSLSocket):
+            sock.do_handshake()
         return _get(target, sock, limit, deadline)
 
 
@@ -173,7 +175,7 @@ def _told(target: _Target, deadline: Deadline) -> Iterator[None]:
 
 @contextmanager
 def _connected(target: _Target, addresses: list[str], deadline: Deadline) -> Iterator[socket.socket]:
-    """A connection to the first address that takes one, with TLS under the target's name where it is https."""
+    """A connection to the first address that takes one; for https ready for TLS under the target's name."""
     sock: socket.socket | None = None
     for number, address in enumerate(addresses, 1):
         try:
@@ -188,7 +190,9 @@ def _connected(target: _Target, addresses: list[str], deadline: Deadline) -> Ite
         if target.scheme != "https":
             yield sock
             return
-        with _cut_at(deadline, sock), _tls().wrap_socket(sock, server_hostname=target.host.rstrip(".")) as secure:
+        # The handshake is left to the caller, inside its time limit.
+        name = target.host.rstrip(".")
+        with _tls().wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False) as secure:
             yield secure
 
 
@@ -205,7 +209,8 @@ def _cut_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
 
     def cut() -> None:
         try:
-            sock.shutdown(socket.SHUT_RDWR)
+            # Not the method of a TLS socket, which would take the session from under the reader.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
         except OSError:
             return
 
@@ -222,6 +227,7 @@ def _get(target: _Target, sock: socket.socket, limit: int, deadline: Deadline) -
     sock.settimeout(max(0.01, deadline.left()))
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.sock = sock
+    connection.default_port = 443 if target.scheme == "https" else 80  # not named in the Host header
     # Without identity a few kilobytes could unpack to gigabytes.
     headers = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT, "Connection": "close"}
     connection.request("GET", target.path, headers=headers)
@@ -234,7 +240,7 @@ def _get(target: _Target, sock: socket.socket, limit: int, deadline: Deadline) -
                 raise PictureTooLarge(f"The picture at {target.host} has more than {limit} bytes.")
         promised = answer.getheader("Content-Length")
         if deadline.left() <= 0 or (promised and not answer.chunked and len(data) != int(promised)):
-            raise http.client.IncompleteRead(bytes())
+            raise http.client.IncompleteRead(b"")
         return Fetched(bytes(data), answer.getheader("Content-Type"))
 
 

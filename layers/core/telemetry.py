@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+NAMESPACE = "Coldswap"  # of the metrics
+
 
 @cache
 def logger() -> Any:
@@ -20,17 +22,15 @@ def logger() -> Any:
 
 def emit(counts: Mapping[str, float], timings_ms: Mapping[str, float], cold_start: bool) -> None:
     """One CloudWatch record in embedded metric format: bytes and counts, milliseconds by phase, a cold start."""
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+    from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-    record = [("ColdStart", MetricUnit.Count, 1.0)] if cold_start else []
-    record += [(f"Time{phase.capitalize()}", MetricUnit.Milliseconds, spent) for phase, spent in timings_ms.items()]
-    record += [(name, _unit(name), value) for name, value in counts.items()]
-    if not record:
-        return
-    name, unit, value = record[0]
-    with single_metric(name=name, unit=unit, value=value) as metric:
-        for name, unit, value in record[1:]:
-            metric.add_metric(name=name, unit=unit, value=value)
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_metric("ColdStart", MetricUnit.Count, float(cold_start))
+    for phase, spent in timings_ms.items():
+        metrics.add_metric(f"Time{phase.capitalize()}", MetricUnit.Milliseconds, spent)
+    for name, value in counts.items():
+        metrics.add_metric(name, _unit(name), value)
+    metrics.flush_metrics()
 
 
 def _unit(name: str) -> Any:

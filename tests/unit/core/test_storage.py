@@ -1,0 +1,129 @@
+"""S3 through the real client, against canned answers, and against connections that fail."""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from layers.core import storage
+from layers.core.deadline import Deadline
+from layers.core.errors import InputNotFound, InvalidRequest, OutOfTime, PictureTooLarge, StorageFailed
+from layers.core.storage import Storage, parse_s3_uri
+
+NAMES = {"Bucket": "b", "Key": "k"}
+SOON = Deadline.after(60)
+
+
+def s3(**more: Any) -> Any:
+    return boto3.client("s3", region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test", **more)
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    client = s3()
+    monkeypatch.setitem(storage._clients, "s3", client)
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+def body(data: bytes, promised: int | None = None) -> dict[str, Any]:
+    size = len(data) if promised is None else promised
+    return {"Body": StreamingBody(io.BytesIO(data), size), "ContentLength": size, "ETag": '"e"', "Metadata": {"a": "b"}}
+
+
+def test_an_object_comes_whole_with_what_is_known_of_it(stub: Stubber) -> None:
+    stub.add_response("get_object", body(b"x" * 700_000), NAMES)
+    found = Storage().read("b", "k", 700_000, SOON)
+    assert (len(found.data), found.etag, found.metadata) == (700_000, '"e"', {"a": "b"})
+
+
+def test_more_bytes_than_the_limit_are_not_read(stub: Stubber) -> None:
+    answer = body(b"x" * 11)
+    stub.add_response("get_object", answer, NAMES)
+    with pytest.raises(PictureTooLarge):
+        Storage().read("b", "k", 10, SOON)
+    assert answer["Body"]._amount_read == 0
+
+
+def test_a_body_cut_short_is_a_failure_and_not_a_short_object(stub: Stubber) -> None:
+    stub.add_response("get_object", body(b"x" * 5, promised=10), NAMES)
+    with pytest.raises(StorageFailed):
+        Storage().read("b", "k", 10, SOON)
+
+
+def test_reading_stops_at_the_deadline(stub: Stubber) -> None:
+    stub.add_response("get_object", body(b"x"), NAMES)
+    with pytest.raises(OutOfTime):
+        Storage().read("b", "k", 10, Deadline.after(-1))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("NoSuchKey", 404, InputNotFound),
+        ("NoSuchBucket", 404, InputNotFound),
+        ("AccessDenied", 403, StorageFailed),
+        ("SlowDown", 503, StorageFailed),
+        ("InternalError", 500, StorageFailed),
+    ],
+)
+def test_errors_of_s3_are_those_of_the_family(stub: Stubber, code: str, status: int, kind: type[Exception]) -> None:
+    stub.add_client_error("get_object", code, http_status_code=status)
+    with pytest.raises(kind):
+        Storage().read("b", "k", 10, SOON)
+
+
+def test_a_head_of_nothing_is_none(stub: Stubber) -> None:
+    stub.add_client_error("head_object", "404", http_status_code=404)
+    assert Storage().head("b", "k") is None
+
+
+def test_a_head_tells_size_and_metadata(stub: Stubber) -> None:
+    answer = {"ContentLength": 3, "ETag": '"e"', "ContentType": "image/png", "Metadata": {"face": "s3://b/f"}}
+    stub.add_response("head_object", answer, NAMES)
+    found = Storage().head("b", "k")
+    assert found is not None
+    assert (found.size, found.content_type, found.metadata) == (3, "image/png", {"face": "s3://b/f"})
+
+
+def test_what_is_written_has_its_type(stub: Stubber) -> None:
+    expected = {**NAMES, "Body": b"data", "ContentType": "image/png", "Metadata": {}}
+    stub.add_response("put_object", {}, expected)
+    Storage().write("b", "k", b"data", "image/png")
+
+
+def test_a_refused_connection_is_a_storage_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    client = s3(endpoint_url=endpoint, config=Config(retries={"max_attempts": 0}))
+    monkeypatch.setitem(storage._clients, "s3", client)
+    with pytest.raises(StorageFailed) as raised:
+        Storage().write("b", "k", b"", "image/png")
+    assert raised.value.retryable
+
+
+def test_a_form_bounds_the_size_and_a_link_names_the_object(stub: Stubber) -> None:
+    form = Storage().presign_post("b", "k", 1000, 60)
+    assert form["fields"]["key"] == "k"
+    assert "policy" in form["fields"]
+    assert "/k?" in Storage().presign_get("b", "k", 60)
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/key", "S3://bucket/key", "s3://bucket/deep/key with blanks?and=more"])
+def test_an_s3_uri_has_a_bucket_and_a_key(uri: str) -> None:
+    assert parse_s3_uri(uri) == ("bucket", uri[len("s3://bucket/") :])
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/", "s3:///key", "https://b/k", "", "s3://b/" + "k" * 1025])
+def test_anything_else_is_not_an_s3_uri(uri: str) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_s3_uri(uri)

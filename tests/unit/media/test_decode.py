@@ -1,0 +1,252 @@
+"""Pictures of every kind against an independent reader, and every way in which one can be broken."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from layers.core.errors import ColdswapError, PictureTooLarge, UnreadablePicture, UnsupportedPicture
+from layers.media.decode import decode
+from layers.media.header import probe
+from layers.media.picture import Picture, Pixels
+
+HUGE = 10**9
+
+
+def gradient(height: int = 40, width: int = 60) -> Image.Image:
+    """Different in each corner and channel, so that no flip, turn or swap of channels goes unseen."""
+    ramp = np.add.outer(np.arange(height) * 3, np.arange(width) * 2)[..., None] + np.array([0, 40, 90])
+    return Image.fromarray(np.clip(ramp, 0, 255).astype(np.uint8))
+
+
+def saved(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def read(data: bytes) -> Picture:
+    return decode(data, HUGE, HUGE)
+
+
+def oracle(data: bytes) -> Pixels:
+    """uint8 BGR, upright, by the other reader."""
+    with Image.open(io.BytesIO(data)) as image:
+        turned = ImageOps.exif_transpose(image)
+        return np.asarray(turned.convert("RGB"))[:, :, ::-1]
+
+
+KINDS = {
+    "jpeg": saved(gradient(), "JPEG", quality=95),
+    "progressive jpeg": saved(gradient(), "JPEG", progressive=True),
+    "grey jpeg": saved(gradient().convert("L"), "JPEG"),
+    "png": saved(gradient(), "PNG"),
+    "palette png": saved(gradient().quantize(64), "PNG"),
+    "png of one bit": saved(gradient().convert("1"), "PNG"),
+    "grey png": saved(gradient().convert("L"), "PNG"),
+    "webp": saved(gradient(), "WEBP"),
+    "lossless webp": saved(gradient(), "WEBP", lossless=True),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_are_those_of_another_reader(kind: str) -> None:
+    picture = read(KINDS[kind])
+    assert picture.pixels.dtype == np.uint8
+    assert picture.pixels.flags.c_contiguous
+    assert picture.alpha is None
+    assert (picture.width, picture.height) == (60, 40)
+    assert np.abs(picture.pixels.astype(int) - oracle(KINDS[kind])).max() <= 1
+
+
+def test_cmyk_keeps_its_colours() -> None:
+    # JPEGs of four channels are stored inverted (Adobe); read naively the picture is a negative.
+    for colour in ((230, 30, 40), (20, 200, 60), (30, 60, 220), (250, 250, 250), (10, 10, 10)):
+        data = saved(Image.new("RGB", (32, 32), colour).convert("CMYK"), "JPEG", quality=98)
+        assert np.abs(read(data).pixels.astype(int) - np.array(colour[::-1])).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "tRNS"])
+def test_alpha_is_kept_apart(mode: str) -> None:
+    alpha = np.add.outer(np.arange(40), np.arange(60) * 2).astype(np.uint8)
+    if mode == "tRNS":
+        image = gradient().quantize(16)
+        data = saved(image, "PNG", transparency=3)
+        alpha = np.where(np.asarray(image) == 3, 0, 255).astype(np.uint8)
+    else:
+        image = gradient().convert("L" if mode == "LA" else "RGB")
+        image.putalpha(Image.fromarray(alpha))
+        data = saved(image, "PNG")
+    picture = read(data)
+    assert picture.alpha is not None
+    assert np.array_equal(picture.alpha, alpha)
+    assert picture.pixels.shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bits_become_8(channels: int) -> None:
+    values = np.random.default_rng(1).integers(0, 1 << 16, (8, 9, channels), np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", 9, 8, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    picture = read(png((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
+    expected = (values >> 8).astype(int)
+    assert np.array_equal(picture.pixels[:, :, ::-1], np.broadcast_to(expected[:, :, :3], (8, 9, 3)))
+    if channels == 4:
+        assert picture.alpha is not None
+        assert np.array_equal(picture.alpha, expected[:, :, 3])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_orientation_is_applied_once(format: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options: dict[str, object] = {"quality": 95} if format == "JPEG" else {"lossless": True}
+    data = saved(gradient(), format, exif=exif, **options)
+    picture = read(data)
+    assert np.abs(picture.pixels.astype(int) - oracle(data)).max() <= 1
+    assert (picture.width > picture.height) == (orientation <= 4)
+
+
+def test_alpha_turns_with_its_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = gradient()
+    image.putalpha(image.convert("L"))
+    data = saved(image, "PNG", exif=exif)
+    picture = read(data)
+    assert picture.alpha is not None
+    with Image.open(io.BytesIO(data)) as opened:
+        assert np.array_equal(picture.alpha, np.asarray(ImageOps.exif_transpose(opened))[:, :, 3])
+
+
+@pytest.mark.parametrize("value", [0, 9, 255, 65535])
+def test_an_orientation_that_makes_no_sense_is_none(value: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = value
+    assert probe(saved(gradient(), "JPEG", exif=exif)).orientation == 1
+
+
+def png(*chunks: tuple[bytes, bytes]) -> bytes:
+    framed = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A few kilobytes that say they are a picture of that size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return png((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1_000_000))), (b"IEND", b""))
+
+
+def test_a_picture_of_100_megapixels_is_refused_by_its_header() -> None:
+    with pytest.raises(PictureTooLarge, match="10000 x 10000"):
+        decode(bomb(10_000, 10_000), HUGE, 40_000_000)
+
+
+def test_a_bomb_in_every_format_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import cv2
+
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    jpeg = bytearray(KINDS["jpeg"])
+    at = jpeg.find(b"\xff\xc0")
+    jpeg[at + 5 : at + 9] = struct.pack(">HH", 65_000, 65_000)
+    webp = bytearray(KINDS["webp"])
+    at = webp.find(b"\x9d\x01\x2a")
+    webp[at + 3 : at + 7] = struct.pack("<HH", 16_383, 16_383)
+    for data in (bomb(2**31 - 1, 2**31 - 1), bytes(jpeg), bytes(webp)):
+        with pytest.raises(PictureTooLarge):
+            decode(data, HUGE, 40_000_000)
+
+
+def test_16_bits_count_twice() -> None:
+    header = struct.pack(">IIBBBBB", 100, 100, 16, 0, 0, 0, 0)
+    data = png((b"IHDR", header), (b"IDAT", zlib.compress(bytes(201 * 100))), (b"IEND", b""))
+    decode(data, HUGE, 20_000)
+    with pytest.raises(PictureTooLarge):
+        decode(data, HUGE, 19_999)
+
+
+def test_too_many_bytes_are_refused() -> None:
+    with pytest.raises(PictureTooLarge):
+        decode(KINDS["png"], len(KINDS["png"]) - 1, HUGE)
+
+
+def test_one_pixel_is_a_picture() -> None:
+    for format in ("JPEG", "PNG", "WEBP"):
+        assert read(saved(Image.new("RGB", (1, 1), (255, 0, 0)), format)).pixels.shape == (1, 1, 3)
+
+
+OTHERS = {
+    "GIF": saved(gradient().quantize(8), "GIF"),
+    "BMP": saved(gradient(), "BMP"),
+    "TIFF": saved(gradient(), "TIFF"),
+    "AVIF": saved(gradient(), "AVIF"),
+    "SVG": b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
+    "bare SVG": b"  <svg/>",
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "PDF": b"%PDF-1.7",
+    "text": b"hello",
+    "zip": b"PK\3\4",
+    "one byte": b"\xff",
+    "animated WebP": saved(gradient(), "WEBP", save_all=True, append_images=[gradient().rotate(180)]),
+    "animated PNG": saved(gradient(), "PNG", save_all=True, append_images=[gradient().rotate(180)]),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_kinds_are_refused_with_what_to_send(kind: str) -> None:
+    with pytest.raises(UnsupportedPicture, match="Send"):
+        read(OTHERS[kind])
+
+
+def test_no_bytes_are_unreadable() -> None:
+    with pytest.raises(UnreadablePicture):
+        read(b"")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_short_anywhere_is_told(kind: str) -> None:
+    data = KINDS[kind]
+    for end in {3, 8, 12, 20, 40, len(data) // 3, len(data) // 2, len(data) - 3, len(data) - 1}:
+        with pytest.raises(ColdswapError) as raised:
+            read(data[:end])
+        assert raised.value.code in ("unreadable_picture", "unsupported_picture")
+
+
+@given(kind=st.sampled_from(sorted(KINDS)), data=st.data())
+@settings(max_examples=400, deadline=None)
+def test_flipped_bits_give_a_picture_or_an_error_of_the_family(kind: str, data: st.DataObject) -> None:
+    broken = bytearray(KINDS[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        broken[data.draw(st.integers(0, len(broken) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        picture = decode(bytes(broken), HUGE, 4_000_000)
+    except (PictureTooLarge, UnreadablePicture, UnsupportedPicture):
+        return
+    assert picture.width * picture.height <= 4_000_000
+
+
+@given(
+    st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"GIF8"]),
+    st.binary(max_size=300),
+)
+@settings(max_examples=400, deadline=None)
+def test_any_bytes_give_an_error_of_the_family(start: bytes, rest: bytes) -> None:
+    with pytest.raises(ColdswapError):
+        read(start + rest)
+
+
+def test_a_png_whose_checksum_is_wrong_is_unreadable() -> None:
+    broken = bytearray(KINDS["png"])
+    broken[broken.find(b"IDAT") + 20] ^= 1
+    with pytest.raises(UnreadablePicture, match="checksum"):
+        read(bytes(broken))

@@ -1,0 +1,107 @@
+"""Results in every format, and the label that each of them carries."""
+
+from __future__ import annotations
+
+import io
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from layers.core.errors import PictureTooLarge
+from layers.media.decode import decode
+from layers.media.encode import encode
+from layers.media.label import SOURCE_TYPE, label, read_label
+from layers.media.picture import Format, Picture
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+
+FORMATS: list[Format] = ["jpeg", "png", "webp"]
+
+
+def picture(height: int = 33, width: int = 47, alpha: bool = False) -> Picture:
+    pixels = np.add.outer(np.arange(height) * 3, np.arange(width) * 2)[..., None] + np.array([0, 40, 90])
+    cover = np.add.outer(np.arange(height) * 5, np.arange(width)) if alpha else None
+    return Picture(
+        pixels=np.clip(pixels, 0, 255).astype(np.uint8),
+        alpha=None if cover is None else np.clip(cover, 0, 255).astype(np.uint8),
+        digest="",
+        format="png",
+    )
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_labelled_picture_is_still_that_picture_to_another_reader(format: Format, alpha: bool) -> None:
+    bare = encode(picture(alpha=alpha), format, 95)
+    labelled = label(bare, format)
+    with Image.open(io.BytesIO(bare)) as before, Image.open(io.BytesIO(labelled)) as after:
+        assert after.format == before.format
+        assert np.array_equal(np.asarray(before), np.asarray(after))
+        description = ElementTree.fromstring(after.info["xmp"].decode()).find(f".//{{{RDF}}}Description")
+        assert description is not None
+        assert description.get(f"{{{IPTC}}}DigitalSourceType") == SOURCE_TYPE
+    assert len(labelled) - len(bare) < 1000
+    assert read_label(labelled) == SOURCE_TYPE
+    assert read_label(bare) is None
+
+
+def test_png_keeps_every_pixel_and_its_alpha() -> None:
+    wanted = picture(alpha=True)
+    assert wanted.alpha is not None
+    found = decode(label(encode(wanted, "png", 90), "png"), 10**8, 10**8)
+    assert np.array_equal(found.pixels, wanted.pixels)
+    assert found.alpha is not None
+    assert np.array_equal(found.alpha, wanted.alpha)
+
+
+def test_webp_keeps_alpha() -> None:
+    wanted = picture(alpha=True)
+    assert wanted.alpha is not None
+    found = decode(label(encode(wanted, "webp", 90), "webp"), 10**8, 10**8)
+    assert found.alpha is not None
+    assert np.array_equal(found.alpha, wanted.alpha)
+
+
+def test_jpeg_shows_white_where_nothing_was() -> None:
+    wanted = picture(alpha=True)
+    assert wanted.alpha is not None
+    cover = wanted.alpha[..., None].astype(float) / 255
+    expected = wanted.pixels * cover + 255 * (1 - cover)
+    found = decode(encode(wanted, "jpeg", 100), 10**8, 10**8)
+    assert found.alpha is None
+    assert np.abs(found.pixels - expected).mean() < 2
+
+
+def test_quality_costs_bytes() -> None:
+    noise = Picture(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8), None, "", "png")
+    for format in ("jpeg", "webp"):
+        sizes = [len(encode(noise, "jpeg" if format == "jpeg" else "webp", quality)) for quality in (10, 50, 95)]
+        assert sizes == sorted(sizes)
+        assert sizes[0] < sizes[2] / 2
+
+
+def test_what_a_format_cannot_hold_is_an_error_and_not_a_crash() -> None:
+    wide = Picture(np.zeros((1, 16_384, 3), np.uint8), None, "", "png")
+    with pytest.raises(PictureTooLarge):
+        encode(wide, "webp", 90)
+    assert encode(wide, "png", 90)
+
+
+@given(height=st.integers(1, 40), width=st.integers(1, 40), alpha=st.booleans(), format=st.sampled_from(FORMATS))
+@settings(max_examples=60, deadline=None)
+def test_every_size_can_be_labelled_and_read_again(height: int, width: int, alpha: bool, format: Format) -> None:
+    labelled = label(encode(picture(height, width, alpha), format, 80), format)
+    found = decode(labelled, 10**8, 10**8)
+    assert (found.height, found.width) == (height, width)
+    assert read_label(labelled) == SOURCE_TYPE
+
+
+def test_the_words_in_a_picture_without_the_label_are_not_one() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(buffer, "JPEG", comment=b'DigitalSourceType="mine"')
+    assert read_label(buffer.getvalue()) is None
