@@ -30,8 +30,10 @@ import requests
 from local import rewrite
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = ROOT / ".local/cloud"  # buckets that outlive a run
 STACK = "coldswap"
 REGION = "us-east-1"
+ACCOUNT = "000000000000"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 CODE = ("local-code", "bootstrap.zip")
 START_SECONDS = 60.0
@@ -104,6 +106,10 @@ class Cloud:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+
+    def alive(self) -> bool:
+        """Whether the emulator runs."""
+        return self._keeper is not None and self._keeper.poll() is None
 
     def _claim(self) -> None:
         """Makes the folder ours alone, and fit to start from."""
@@ -181,6 +187,15 @@ class Cloud:
             session.trust_env = False
             return session.request(method, signed.url, data=data, headers=dict(signed.headers), timeout=REQUEST_SECONDS)
 
+    def chill(self, timeout: int | None = None) -> None:
+        """Makes the next invocation a cold start, as any change of a function's configuration does.
+
+        `timeout` is the function's from now on, in seconds; without it the same as before.
+        """
+        functions, name = self.client("lambda"), self.outputs["SwapFunctionName"]
+        before = functions.get_function_configuration(FunctionName=name)["Timeout"]
+        functions.update_function_configuration(FunctionName=name, Timeout=timeout or before)
+
     def bucket(self, name: str) -> str:
         """The bucket `models`, `uploads` or `outputs`."""
         return self.outputs[f"{name.capitalize()}BucketName"]
@@ -227,6 +242,7 @@ class Cloud:
             "STATE_DIR": str(self.folder / "state"),
             "S3_DATA_DIR": str(self.folder / "s3"),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",  # AWS waits one minute and then two
+            "SFN_WAIT_SCALE": "0.1",  # so do state machines between two attempts
             "LAMBDA_WARM_TTL_SECONDS": "600",
             # It removes the containers of every other emulator on a Docker that it finds, so it finds none.
             "DOCKER_HOST": f"unix://{self.folder}/none",

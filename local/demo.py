@@ -1,0 +1,246 @@
+"""`make demo`: the whole stack on this machine swaps faces for all three callers; results in out/.
+
+    python -m local.demo [--face PATH] [--meme PATH]
+
+With a picture of one's own it makes one swap with the pack that is published, into out/custom.jpg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local import callers
+from local.cloud import KEPT, ROOT, Cloud, CloudFailed
+from local.publishing import publish_demo_pack
+
+if TYPE_CHECKING:
+    from local.demo_pack.scenes import DemoScene
+
+OUT = ROOT / "out"
+# Each caller's swap: face, meme. All the faces of these memes stand upright, so that the judge can grade each.
+GRADED = {
+    "http": ("ruby", "works-on-my-machine"),
+    "upload": ("walter", "friday"),
+    "workflow": ("noor", "on-mute"),
+}
+MORE = (("ivy", "paged"), ("noor", "the-bill"), ("walter", "one-request"))  # over HTTP, for the sheet alone
+LABELS = {"http": "POST /swap", "upload": "S3 upload", "workflow": "state machine"}
+
+
+@dataclass
+class Run:
+    """What a caller saw."""
+
+    face: str
+    meme: str
+    cold: callers.Answer | None = None
+    warm: callers.Answer | None = None
+    cos_source: float | None = None
+    cos_target: float | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+class Progress:
+    """Lines that say what is being done, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def __call__(self, doing: str) -> None:
+        print(f"{time.monotonic() - self.began:6.1f} s  {doing}", flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0 when every swap succeeded."""
+    parser = argparse.ArgumentParser(prog="make demo", description="Swap faces with the whole stack on this machine.")
+    parser.add_argument("--face", type=Path, help="a picture of the face to put in")
+    parser.add_argument("--meme", type=Path, help="the picture whose faces are replaced")
+    options = parser.parse_args(arguments)
+    for path in (options.face, options.meme):
+        if path is not None and not path.is_file():
+            print(f"There is no picture at {path}.", file=sys.stderr)
+            return 2
+    OUT.mkdir(exist_ok=True)
+    try:
+        return custom(options.face, options.meme) if options.face or options.meme else demo()
+    except CloudFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def demo() -> int:
+    """All three callers, cold and warm, graded; writes everything that out/ holds."""
+    say = Progress()
+    runs = {who: Run(*pair) for who, pair in GRADED.items()}
+    with Cloud() as cloud:
+        say("drawing faces and memes")
+        drawn = pictures(OUT / "pictures")
+        say("deploying template.yaml to an emulated AWS")
+        cloud.deploy()
+        say("publishing the demo pack")
+        publish_demo_pack(cloud)
+        for who, run in runs.items():
+            say(f"{LABELS[who]}: {run.face} into {run.meme}, cold and warm")
+            _call(cloud, who, run, drawn)
+        say(f"{len(MORE)} more for the contact sheet")
+        more = [_extra(cloud, face, meme, drawn) for face, meme in MORE]
+        failed = any(run.problems for run in runs.values()) or None in more
+        if failed:
+            shutil.copy(cloud.log, OUT / "cloud.log")
+    say("grading the results with an embedder that took no part")
+    for run in runs.values():
+        _grade(run, drawn)
+    _write(runs, more, drawn)
+    print("\n" + table(runs) + "\n")
+    problems = [f"{LABELS[who]}: {each}" for who, run in runs.items() for each in run.problems]
+    print("\n".join(problems) or f"Look at {OUT.relative_to(ROOT)}/memes.jpg", flush=True)
+    if failed:
+        print(f"The log is {OUT.relative_to(ROOT)}/cloud.log")
+    return 1 if problems or failed else 0
+
+
+def custom(face: Path | None, meme: Path | None) -> int:
+    """One swap of the user's own pictures; a drawn one stands in for the one that is not given."""
+    say = Progress()
+    with Cloud(keep=KEPT) as cloud:
+        say("deploying template.yaml to an emulated AWS")
+        cloud.deploy()
+        pack = publish_demo_pack(cloud)
+        drawn = pictures(OUT / "pictures") if face is None or meme is None else {}
+        face, meme = face or drawn["ruby"].path, meme or drawn["works-on-my-machine"].path
+        say(f"swapping with the pack {pack!r}")
+        try:
+            request = {"face": callers.upload_form(cloud, face), "meme": callers.upload_form(cloud, meme)}
+            result = callers.post(cloud, {**request, "format": "jpeg"})
+        except callers.CallFailed as error:
+            print(f"\n{error} ({error.code})", file=sys.stderr)
+            return 1
+        (OUT / "custom.jpg").write_bytes(callers.download(result["url"]))
+    swapped = sum(each["swapped"] for each in result["faces"])
+    say(f"{swapped} of {len(result['faces'])} faces swapped: {OUT.relative_to(ROOT)}/custom.jpg")
+    for note in result["notes"]:
+        print(note)
+    return 0
+
+
+def pictures(folder: Path) -> dict[str, DemoScene]:
+    """The demo's faces and memes by their names, drawn into the folder."""
+    from local.demo_pack.scenes import demo_pictures  # late: it brings OpenCV
+
+    return {each.name: each for each in demo_pictures(folder)}
+
+
+def _call(cloud: Cloud, who: str, run: Run, drawn: dict[str, DemoScene]) -> None:
+    face, meme = drawn[run.face].path, drawn[run.meme].path
+    cloud.chill()
+    try:
+        run.cold = callers.CALLERS[who](cloud, face, meme)
+        run.warm = callers.CALLERS[who](cloud, face, meme)
+    except callers.CallFailed as error:
+        run.problems.append(f"{error} ({error.code})")
+        return
+    (OUT / f"{who}.jpg").write_bytes(run.warm.picture)
+    swapped = sum(each["swapped"] for each in run.warm.result["faces"])
+    if swapped != drawn[run.meme].faces:
+        run.problems.append(f"{swapped} of {drawn[run.meme].faces} faces were swapped")
+
+
+def _extra(cloud: Cloud, face: str, meme: str, drawn: dict[str, DemoScene]) -> callers.Answer | None:
+    try:
+        return callers.http(cloud, drawn[face].path, drawn[meme].path)
+    except callers.CallFailed as error:
+        print(f"{meme}: {error} ({error.code})", file=sys.stderr)
+        return None
+
+
+def _grade(run: Run, drawn: dict[str, DemoScene]) -> None:
+    """Mean cosines of the faces of the result: to the source, and to the faces that were there before."""
+    if run.warm is None:
+        return
+    from local.judge import Judge
+
+    files = [drawn[run.face].path.read_bytes(), drawn[run.meme].path.read_bytes(), run.warm.picture]
+    grades = Judge.load().grade(*files)
+    if grades is None:
+        run.problems.append("no face is found in the result any more")
+        return
+    run.cos_source, run.cos_target = grades
+    if run.cos_source <= run.cos_target:
+        said = f"{run.cos_target:.2f}) than to the source ({run.cos_source:.2f})"
+        run.problems.append(f"the result is nearer to the target ({said}")
+
+
+def _write(runs: dict[str, Run], more: list[callers.Answer | None], drawn: dict[str, DemoScene]) -> None:
+    from local.sheet import Card, sheet
+
+    cards = []
+    for who, run in runs.items():
+        if run.warm is not None:
+            note = f"{LABELS[who]} · {_faces(run.warm)} · {run.warm.seconds * 1000:.0f} ms"
+            cards.append(Card(drawn[run.face].path, drawn[run.meme].path, OUT / f"{who}.jpg", run.meme, note))
+    for (face, meme), answer in zip(MORE, more, strict=True):
+        if answer is not None:
+            path = OUT / "pictures" / "results" / f"{meme}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(answer.picture)
+            note = f"{LABELS['http']} · {_faces(answer)} · {answer.seconds * 1000:.0f} ms"
+            cards.append(Card(drawn[face].path, drawn[meme].path, path, meme, note))
+    sheet(cards).save(OUT / "memes.jpg", quality=90)
+    report = {"callers": {who: summary(run) for who, run in runs.items()}}
+    (OUT / "demo.json").write_text(json.dumps(report, indent=2) + "\n")
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """A caller's part of demo.json: times in milliseconds as the caller saw them, memory in MB."""
+    answers = [answer for answer in (run.cold, run.warm) if answer is not None]
+    return {
+        "ok": not run.problems,
+        "cos_source": run.cos_source,
+        "cos_target": run.cos_target,
+        "cold_ms": round(run.cold.seconds * 1000, 1) if run.cold else None,
+        "warm_ms": round(run.warm.seconds * 1000, 1) if run.warm else None,
+        "peak_mb": max((answer.result["peak_memory_mb"] for answer in answers), default=None),
+        "problems": run.problems,
+    }
+
+
+def table(runs: dict[str, Run]) -> str:
+    """One line for each call: who, faces, cold or warm, milliseconds by phase, peak memory."""
+    rows = [("who", "swap", "faces", "", "ms", "of which", "peak MB")]
+    for who, run in runs.items():
+        for answer in (run.cold, run.warm):
+            if answer is None:
+                continue
+            result = answer.result
+            phases = sorted(result["timings_ms"].items(), key=lambda phase: -phase[1])[:4]
+            rows.append(
+                (
+                    LABELS[who],
+                    f"{run.face} into {run.meme}",
+                    str(len(result["faces"])),
+                    "cold" if result["cold_start"] else "warm",
+                    f"{answer.seconds * 1000:.0f}",
+                    ", ".join(f"{name} {spent:.0f}" for name, spent in phases),
+                    f"{result['peak_memory_mb']:.0f}",
+                )
+            )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+def _faces(answer: callers.Answer) -> str:
+    count = len(answer.result["faces"])
+    return f"{count} face{'s' if count > 1 else ''}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
