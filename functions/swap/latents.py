@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -61,12 +62,9 @@ class Latents:
         if not (is_default or self._settings.cache_latents):
             return
         document = {"made": time.time(), "values": base64.b64encode(latent.values.astype("<f4").tobytes()).decode()}
-        self._storage.write(
-            self._settings.models_bucket,
-            self._key(picture, is_default),
-            json.dumps(document).encode(),
-            "application/json",
-        )
+        key = self._key(picture, is_default)
+        with suppress(StorageFailed):
+            self._storage.write(self._settings.models_bucket, key, json.dumps(document).encode(), "application/json")
 
     def _key(self, picture: str, is_default: bool) -> str:
         return f"latents/{'default' if is_default else 'others'}/{self.embedder}/{picture}.json"

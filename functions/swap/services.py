@@ -17,9 +17,8 @@ from layers.core.telemetry import emit, logger
 MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
 
 if TYPE_CHECKING:
-    from layers.models.pack import LoadedModels
-
     from layers.core.storage import Storage
+    from layers.models.pack import LoadedModels
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,8 @@ def deadline(context: Any) -> Deadline:
 @cache
 def services() -> Services:
     """This sandbox's."""
-    from layers.models.pack import LoadedModels
-
     from layers.core.storage import Storage, client
+    from layers.models.pack import LoadedModels
     from layers.models.store import ModelStore
 
     known = settings()

@@ -20,11 +20,10 @@ from layers.core.telemetry import Phases, peak_memory_mb
 from layers.media.decode import decode  # before OpenCV, for which it sets limits
 
 if TYPE_CHECKING:
-    from layers.models.pack import LoadedModels, PendingSwapper
-
     from functions.swap.detect import Detector
     from layers.core.storage import Storage
     from layers.media.picture import Picture
+    from layers.models.pack import LoadedModels, PendingSwapper
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
@@ -156,9 +155,8 @@ class _Work:
         return made
 
     def _embedded(self, source: Picture, detector: Detector) -> Floats:
-        from layers.engine.onnx_embedder import latent
-
         from functions.swap import align, detect, embed
+        from layers.engine.onnx_embedder import latent
 
         with self.phases("detect"):
             faces = detector.find(source.pixels, self.deadline)

@@ -95,7 +95,7 @@ class MemoryStorage:
     def head(self, bucket: str, key: str) -> Head | None:
         self._maybe_fail("head", key)
         found = self.objects.get((bucket, key))
-        return found and Head(len(found.data), found.etag, found.content_type, found.metadata)
+        return Head(len(found.data), found.etag, found.content_type, found.metadata) if found else None
 
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
@@ -190,7 +190,7 @@ class FakeModels:
 
     def run(self, crops: Floats) -> Floats:
         assert crops.shape == (1, 3, 112, 112)
-        return crops.reshape(1, -1)[:, : 512 * 20 : 20] + np.arange(512, dtype=np.float32)
+        return np.asarray(crops.reshape(1, -1)[:, : 512 * 20 : 20] + np.arange(512), np.float32)
 
     def emap(self, deadline: Deadline) -> Floats:
         return np.eye(512, dtype=np.float32)
@@ -203,7 +203,7 @@ class MemoryTable(BasePersistenceLayer):
     """Idempotency records in a dictionary."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # powertools leaves it untyped
         self.records: dict[str, DataRecord] = {}
         self.failure: Exception | None = None
 
