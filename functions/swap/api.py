@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict, replace
 from functools import cache
@@ -11,7 +12,6 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
-from layers.core.telemetry import logger, server_timing
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.swap import inputs
@@ -20,6 +20,7 @@ from functions.swap.ids import new_id
 from functions.swap.services import Services, deadline
 from functions.swap.values import SwapRequest
 from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
+from layers.core.telemetry import logger, server_timing
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -272,6 +273,10 @@ def _caller() -> str:
 
 def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
     """An event of an HTTP API (payload format 2.0) in, its answer out; never raises."""
+    if event.get("isBase64Encoded"):
+        # What is not text is then not JSON either, which is answered as any other mistake in a body.
+        event["body"] = base64.b64decode(event.get("body") or "").decode(errors="replace")
+        event["isBase64Encoded"] = False
     # curl -d calls every body a form; here all of them are JSON.
     event["headers"] = {**(event.get("headers") or {}), "content-type": JSON}
     resolver.context["services"] = found

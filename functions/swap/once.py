@@ -41,7 +41,7 @@ class Once:
         )
         config.register_lambda_context(context)
 
-        def run(*, asked: dict[str, str]) -> Result:
+        def run(*, asked: dict[str, Any]) -> Result:
             return work()
 
         remembered = idempotent_function(
@@ -49,7 +49,7 @@ class Once:
         )
         digest = hashlib.sha256(content.encode()).hexdigest()
         try:
-            result: Result = remembered(asked={"key": "\n".join(key), "content": digest})
+            result: Result = remembered(asked={"key": list(key), "content": digest})
             return result
         except failures.IdempotencyAlreadyInProgressError:
             raise StillRunning("This very request is being worked on. Ask again in a few seconds.") from None
@@ -63,6 +63,7 @@ class Once:
     def _layer(self) -> Any:
         if self._persistence is None:
             from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+
             from layers.core.storage import client
 
             self._persistence = DynamoDBPersistenceLayer(table_name=self._table, boto3_client=client("dynamodb"))

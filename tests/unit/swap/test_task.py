@@ -1,0 +1,59 @@
+"""The workflow task."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from layers.core.errors import InvalidRequest
+from tests.unit.swap.callers import invoke
+from tests.unit.swap.fakes import OUTPUTS, UPLOADS, World, settings
+
+TASK = {"meme": f"s3://{UPLOADS}/requests/1/meme"}
+
+
+def test_a_task_gives_the_result_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    result = invoke(world, TASK, monkeypatch)
+
+    assert json.loads(json.dumps(result))["faces"][0]["swapped"] is True
+    assert result["key"].startswith("swaps/")
+    assert (OUTPUTS, result["key"]) in world.storage.objects
+
+
+@pytest.mark.parametrize(
+    ("key", "written"),
+    [("swaps/mine", "swaps/mine.png"), ("swaps/mine.image", "swaps/mine.image"), ("swaps/a/b", "swaps/a/b.png")],
+)
+def test_a_task_may_name_its_result(monkeypatch: pytest.MonkeyPatch, key: str, written: str) -> None:
+    assert invoke(World(), {**TASK, "key": key}, monkeypatch)["key"] == written
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"meme": None},
+        {**TASK, "key": "swapped/a.png"},
+        {**TASK, "key": "swaps/../../x y"},
+        {**TASK, "faces": [True]},
+        {**TASK, "more": 1},
+    ],
+)
+def test_a_wrong_payload_is_an_invalid_request(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
+    with pytest.raises(InvalidRequest):
+        invoke(World(), wrong, monkeypatch)
+
+
+@pytest.mark.parametrize(("retention", "released"), [("container", 0), ("request", 1)])
+def test_models_stay_as_long_as_the_operator_wants(
+    monkeypatch: pytest.MonkeyPatch, retention: Any, released: int
+) -> None:
+    world = World(settings=settings(model_retention=retention))
+
+    invoke(world, TASK, monkeypatch)
+
+    assert world.models.released == released
