@@ -1,0 +1,208 @@
+"""A small S3 on localhost that fails when told to: for tests of what reads from storage.
+
+It knows GET (with Range and If-None-Match), HEAD, PUT and DELETE of objects in path style, keeps objects in memory, and
+checks no signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+PIECE = 64 << 10
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with an answer."""
+
+    status: int = 0  # answer with this status instead
+    code: str = "InternalError"  # the XML error's code that goes with it
+    break_after: int | None = None  # bytes of the body, then the connection is closed
+    stall_after: int | None = None  # bytes of the body, then nothing more until the server ends
+    flip_bit_at: int | None = None  # byte of the body whose lowest bit is turned
+    then: Callable[[], None] = lambda: None  # called before the answer, for instance to change an object
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that the server had."""
+
+    method: str
+    key: str
+    range: str
+
+
+class FaultyS3:
+    """One per test; use it as a context manager."""
+
+    def __init__(self, pace: Callable[[int], None] = lambda size: None) -> None:
+        """`pace` is called before each piece of a body with its size in bytes, and may block."""
+        self.objects: dict[str, bytes] = {}  # by "bucket/key"
+        self.requests: list[Seen] = []
+        self.pace = pace
+        self.ending = threading.Event()
+        self._faults: list[tuple[str, Fault]] = []
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.s3 = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """For boto3's endpoint_url."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def fail(self, part_of_key: str, *faults: Fault) -> None:
+        """The next requests for keys that contain this get these faults, one each."""
+        with self._lock:
+            self._faults.extend((part_of_key, fault) for fault in faults)
+
+    def take_fault(self, key: str) -> Fault | None:
+        """The fault that the next request for this key has."""
+        with self._lock:
+            for place, (part, fault) in enumerate(self._faults):
+                if part in key:
+                    del self._faults[place]
+                    return fault
+        return None
+
+    def client(self, **config: Any) -> Any:
+        """A boto3 client that talks to this server, and does not itself try again."""
+        import boto3
+        from botocore.config import Config
+
+        settings: dict[str, Any] = {"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"}}
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(**settings | config),
+        )
+
+    def __enter__(self) -> FaultyS3:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ending.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@contextmanager
+def faulty_s3() -> Iterator[FaultyS3]:
+    """A running server."""
+    with FaultyS3() as server:
+        yield server
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    s3: FaultyS3
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up in mid-answer is part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        data, fault = self._found()
+        if data is None:
+            return
+        etag = f'"{hashlib.md5(data[:65536] + len(data).to_bytes(8)).hexdigest()}"'
+        if self.headers.get("If-None-Match") == etag:
+            self._answer(304, {"ETag": etag})
+            return
+        start, end, status = 0, len(data), 200
+        headers = {"ETag": etag}
+        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(asked[1]), min(int(asked[2] or len(data)) + 1, len(data))
+            if start >= len(data):
+                self._error(416, "InvalidRange")
+                return
+            status, headers["Content-Range"] = 206, f"bytes {start}-{end - 1}/{len(data)}"
+        body = memoryview(data)[start:end]
+        self._answer(status, headers, body, fault)
+
+    def do_HEAD(self) -> None:
+        data, _ = self._found()
+        if data is not None:
+            self._answer(200, {"Content-Length": str(len(data))})
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.s3.objects[self._key()] = body
+        self._answer(200, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+
+    def do_DELETE(self) -> None:
+        self.server.s3.objects.pop(self._key(), None)
+        self._answer(204, {})
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+    def _key(self) -> str:
+        return unquote(urlsplit(self.path).path).lstrip("/")
+
+    def _found(self) -> tuple[bytes | None, Fault | None]:
+        """The object and what shall go wrong with it; None where the answer has been given already."""
+        key = self._key()
+        self.server.s3.requests.append(Seen(self.command, key, self.headers.get("Range", "")))
+        fault = self.server.s3.take_fault(key)
+        if fault:
+            fault.then()
+        if fault and fault.status:
+            self._error(fault.status, fault.code)
+            return None, None
+        data = self.server.s3.objects.get(key)
+        if data is None:
+            self._error(404, "NoSuchKey")
+        return data, fault
+
+    def _error(self, status: int, code: str) -> None:
+        body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
+        self._answer(status, {}, memoryview(b"" if self.command == "HEAD" else body))
+
+    def _answer(
+        self,
+        status: int,
+        headers: dict[str, str],
+        body: memoryview = memoryview(b""),  # noqa: B008 - immutable
+        fault: Fault | None = None,
+    ) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        fault = fault or Fault()
+        if fault.flip_bit_at is not None:
+            damaged = bytearray(body)
+            damaged[fault.flip_bit_at] ^= 1
+            body = memoryview(damaged)
+        stop = fault.break_after if fault.break_after is not None else fault.stall_after
+        self._write(body[:stop])
+        if fault.stall_after is not None:
+            self.server.s3.ending.wait()
+        if stop is not None:
+            self.close_connection = True
+
+    def _write(self, body: memoryview) -> None:
+        for at in range(0, len(body), PIECE):
+            piece = body[at : at + PIECE]
+            self.server.s3.pace(len(piece))
+            self.wfile.write(piece)
