@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
@@ -17,6 +17,8 @@ from local.cloud import Cloud
 
 PATIENCE = 150.0  # seconds, longer than the function is given
 POLL = 0.02
+
+T = TypeVar("T")
 
 
 class CallFailed(Exception):
@@ -128,7 +130,7 @@ def download(url: str) -> bytes:
         return answer.content
 
 
-def wait_for(look: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
+def wait_for(look: Callable[[], T | None]) -> T:
     """Looks until there is something; raises CallFailed if that takes longer than any swap may."""
     until = time.monotonic() + PATIENCE
     while (found := look()) is None:

@@ -58,7 +58,7 @@ log       {cloud.log.relative_to(ROOT)}
 
 Swap by upload, and look at the result (the face is the default one):
   curl -T {meme} {cloud.endpoint}/{uploads}/memes/a.jpg
-  curl -o a.jpg {cloud.endpoint}/{outputs}/swapped/a.jpg
+  curl -sf --retry 9 --retry-delay 1 --retry-all-errors -o a.jpg {cloud.endpoint}/{outputs}/swapped/a.jpg
 
 Swap by HTTP:
   curl -s {cloud.api_url}/swap -d '{{"meme": "s3://{uploads}/memes/a.jpg", "faces": "largest"}}'

@@ -1,0 +1,90 @@
+"""One local cloud for all integration tests: the template deployed, the demo pack published, S3 within our reach."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.cloud import ACCOUNT, REGION, STACK, Cloud
+from local.demo import pictures
+from local.publishing import publish_demo_pack
+from tests.integration.asking import Stack
+from tests.integration.meddler import Meddler
+
+DEFAULT_FACE = "faces/default.png"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A web server that the stack is told to trust: /ruby.png is a face, /broken answers 500."""
+
+    url: str
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The demo's pictures by name."""
+    return {name: each.path for name, each in pictures(tmp_path_factory.mktemp("drawn")).items()}
+
+
+@pytest.fixture(scope="session")
+def origin(drawn: dict[str, Path]) -> Iterator[Origin]:
+    """Serves the face of ruby."""
+    content = drawn["ruby"].read_bytes()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = (200, content) if self.path == "/ruby.png" else (500, b"")
+            self.send_response(status)
+            self.send_header("Content-Type", "image/png")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Origin(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def stack(drawn: dict[str, Path], origin: Origin) -> Iterator[Stack]:
+    """The deployed stack."""
+    with Cloud() as cloud, Meddler(lambda: cloud.endpoint) as meddler:
+        cloud.deploy(
+            {"DefaultFace": f"s3://{STACK}-models-{ACCOUNT}-{REGION}/{DEFAULT_FACE}"},
+            {"AWS_ENDPOINT_URL_S3": meddler.url, "TRUSTED_ORIGINS": origin.url},
+        )
+        publish_demo_pack(cloud)
+        cloud.client("s3").put_object(
+            Bucket=cloud.bucket("models"), Key=DEFAULT_FACE, Body=drawn["ivy"].read_bytes(), ContentType="image/png"
+        )
+        yield Stack(cloud, meddler)
+
+
+@pytest.fixture(scope="session")
+def s3(stack: Stack) -> Any:
+    """The emulated S3, not through the meddler."""
+    return stack.cloud.client("s3")
+
+
+@pytest.fixture
+def pointer(stack: Stack, s3: Any) -> Iterator[dict[str, Any]]:
+    """The published pack's manifest; whatever a test does to the pointer is undone, and the models are loaded anew."""
+    bucket = stack.cloud.bucket("models")
+    kept = s3.get_object(Bucket=bucket, Key="packs/current.json")["Body"].read()
+    pointed = json.loads(kept)
+    manifest = s3.get_object(Bucket=bucket, Key=f"packs/{pointed['pack']}/{pointed['digest']}.json")["Body"].read()
+    yield json.loads(manifest)
+    s3.put_object(Bucket=bucket, Key="packs/current.json", Body=kept)
+    stack.cloud.chill()

@@ -1,0 +1,224 @@
+"""What each caller gets when all goes well, from the deployed stack."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+import requests
+
+from layers.media.label import SOURCE_TYPE, read_label
+from local.callers import data_uri, download, upload_form, wait_for
+from tests.integration.asking import Stack
+from tests.integration.conftest import Origin
+from tests.integration.meddler import Fault
+
+CALLERS = ("http", "upload", "workflow")
+MEME = "works-on-my-machine"
+
+
+def pixels(file: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """A file's pixels, wide enough to subtract."""
+    return np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), np.int16)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_the_face_changes_and_nothing_else(stack: Stack, drawn: dict[str, Path], caller: str) -> None:
+    meme = drawn[MEME].read_bytes()
+
+    outcome = stack.ask(caller, meme, stack.put(drawn["ruby"].read_bytes()))
+
+    assert outcome.result, outcome
+    (face,) = outcome.result["faces"]
+    assert face["swapped"]
+    difference = np.abs(pixels(outcome.picture) - pixels(meme)).max(axis=2)
+    x0, y0, x1, y1 = (round(each) for each in face["box"])
+    around = difference.copy()
+    margin = (x1 - x0) // 2
+    around[max(y0 - margin, 0) : y1 + margin, max(x0 - margin, 0) : x1 + margin] = 0
+    assert difference[y0:y1, x0:x1].mean() > 5
+    assert around.mean() < 1  # JPEG again, no more
+    assert read_label(outcome.picture) == SOURCE_TYPE
+    assert outcome.result["models"]["pack"] == "demo"
+    assert 50 < outcome.result["peak_memory_mb"] < 1024
+    assert {"detect", "swap", "paste"} <= outcome.result["timings_ms"].keys()
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_the_default_face_serves_who_names_none(stack: Stack, drawn: dict[str, Path], caller: str) -> None:
+    bare = stack.ask(caller, drawn[MEME].read_bytes())
+    named = stack.ask(caller, drawn[MEME].read_bytes(), stack.put(drawn["ivy"].read_bytes()))
+
+    assert bare.result, bare
+    assert np.array_equal(pixels(bare.picture), pixels(named.picture))
+
+
+def test_pictures_come_in_the_request_by_https_and_from_s3(
+    stack: Stack, drawn: dict[str, Path], origin: Origin
+) -> None:
+    meme = drawn[MEME]
+    faces = (data_uri(drawn["ruby"]), f"{origin.url}/ruby.png", stack.put(drawn["ruby"].read_bytes()))
+
+    answers = [stack.cloud.request("POST", "/swap", {"meme": data_uri(meme), "face": face}) for face in faces]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    results = [download(answer.json()["url"]) for answer in answers]
+    assert results[0] == results[1] == results[2]
+    timings = answers[0].json()["timings_ms"]
+    assert re.match(r"\w+;dur=[\d.]+(, \w+;dur=[\d.]+)*$", answers[0].headers["Server-Timing"])
+    assert len(answers[0].headers["Server-Timing"].split(", ")) == len(timings)
+
+
+def test_a_large_picture_goes_through_the_form(stack: Stack, drawn: dict[str, Path]) -> None:
+    uri = upload_form(stack.cloud, drawn[MEME])
+
+    answer = stack.cloud.request("POST", "/swap", {"meme": uri, "faces": "largest", "format": "png"})
+
+    assert answer.status_code == 200
+    assert answer.json()["content_type"] == "image/png"
+
+
+def test_the_form_takes_no_more_than_its_limit(stack: Stack) -> None:
+    place = stack.cloud.request("POST", "/uploads").json()
+
+    sent = requests.post(place["url"], data=place["fields"], files={"file": bytes((20 << 20) + 1)}, timeout=60)
+
+    assert sent.status_code == 400
+    assert "EntityTooLarge" in sent.text
+
+
+def test_who_does_not_sign_is_turned_away(stack: Stack) -> None:
+    answer = requests.post(f"{stack.cloud.api_url}/swap", json={}, timeout=60)
+
+    assert answer.status_code == 403
+
+
+def test_the_api_describes_itself(stack: Stack) -> None:
+    document = stack.cloud.request("GET", "/openapi.json").json()
+    docs = stack.cloud.request("GET", "/docs")
+
+    assert document["openapi"].startswith("3.")
+    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/uploads"}
+    assert docs.headers["Content-Type"].startswith("text/html")
+    assert "swagger" in docs.text.lower()
+
+
+def test_an_unknown_path_is_a_problem_like_any_other(stack: Stack) -> None:
+    answer = stack.cloud.request("GET", "/nothing/here")
+
+    assert answer.status_code == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"
+
+
+def test_the_same_key_gives_the_stored_result(stack: Stack, drawn: dict[str, Path]) -> None:
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    request = {"meme": stack.put(drawn[MEME].read_bytes())}
+
+    first = stack.cloud.request("POST", "/swap", request, key)
+    again = stack.cloud.request("POST", "/swap", request, key)
+    other = stack.cloud.request("POST", "/swap", {**request, "quality": 50}, key)
+
+    assert first.status_code == again.status_code == 200
+    assert {**first.json(), "url": ""} == {**again.json(), "url": ""}
+    assert download(again.json()["url"]) == download(first.json()["url"])
+    assert other.status_code == 422
+    assert other.json()["code"] == "idempotency_conflict"
+
+
+def test_the_same_key_while_it_is_still_running(stack: Stack, drawn: dict[str, Path]) -> None:
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    meme = stack.put(drawn[MEME].read_bytes())
+    answers = []
+
+    with stack.meddler.fault(Fault("GET", urlsplit(meme).path, hold=60)) as held:
+        first = threading.Thread(
+            target=lambda: answers.append(stack.cloud.request("POST", "/swap", {"meme": meme}, key))
+        )
+        first.start()
+        assert held.seen.wait(60)
+        second = stack.cloud.request("POST", "/swap", {"meme": meme}, key)
+        held.let_go()
+        first.join()
+
+    assert second.status_code == 409
+    assert second.json()["code"] == "still_running"
+    assert answers[0].status_code == 200
+
+
+def test_who_does_not_wait_is_told_where_to_look(stack: Stack, drawn: dict[str, Path]) -> None:
+    request = {"meme": data_uri(drawn[MEME]), "face": data_uri(drawn["ruby"])}
+
+    started = stack.cloud.request("POST", "/swap", request, {"Prefer": "respond-async"})
+    place = started.headers["Location"]
+
+    assert started.status_code == 202
+    assert place == f"/swap/{started.json()['id']}"
+    done = wait_for(lambda: _ended(stack, place))
+    assert done["status"] == "succeeded"
+    assert download(done["result"]["url"]) == stack.output(done["result"]["key"])
+
+
+def test_what_fails_behind_the_caller_s_back_is_told_as_a_problem(stack: Stack) -> None:
+    blank = bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1])
+
+    started = stack.cloud.request("POST", "/swap", {"meme": stack.put(blank)}, {"Prefer": "respond-async"})
+    done = wait_for(lambda: _ended(stack, started.headers["Location"]))
+
+    assert done["status"] == "failed"
+    assert done["problem"]["code"] == "no_face_in_meme"
+    assert "drawn faces only" in done["problem"]["detail"]
+    assert "Traceback" not in json.dumps(done)
+
+
+def test_a_swap_that_nobody_asked_for_is_not_found(stack: Stack) -> None:
+    answer = stack.cloud.request("GET", f"/swap/{uuid.uuid4()}")
+
+    assert answer.status_code == 404
+
+
+def test_a_second_delivery_changes_nothing(stack: Stack, drawn: dict[str, Path]) -> None:
+    name = f"a b+ü {uuid.uuid4()}.jpg"
+    s3, uploads = stack.cloud.client("s3"), stack.cloud.bucket("uploads")
+    tag = s3.put_object(Bucket=uploads, Key=f"memes/{name}", Body=drawn[MEME].read_bytes())["ETag"].strip('"')
+    wait_for(lambda: stack.output(f"swapped/{name}.json"))
+    quoted = requests.utils.quote(name, safe=" ").replace(" ", "+")
+    event = {
+        "Records": [
+            {
+                "eventSource": "aws:s3",
+                "eventName": "ObjectCreated:Put",
+                "s3": {
+                    "bucket": {"name": uploads},
+                    "object": {"key": f"memes/{quoted}", "eTag": tag, "sequencer": "0A1B"},
+                },
+            }
+        ]
+    }
+
+    def deliver() -> tuple[bytes, bytes | None, bytes | None]:
+        answer = stack.cloud.client("lambda").invoke(
+            FunctionName=stack.cloud.outputs["SwapFunctionName"], Payload=json.dumps(event)
+        )
+        assert "FunctionError" not in answer
+        return answer["Payload"].read(), stack.output(f"swapped/{name}"), stack.output(f"swapped/{name}.json")
+
+    first, second = deliver(), deliver()
+
+    assert first == second
+    assert first[1] is not None
+
+
+def _ended(stack: Stack, place: str) -> dict[str, Any] | None:
+    answer = stack.cloud.request("GET", place)
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return None if found["status"] in ("queued", "running") else found
