@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +16,17 @@ from layers.media.picture import Pixels
 BAND_PIXELS = 1 << 19  # blended at a time, so that a face of forty megapixels needs little more than its mask
 
 # The soft mask, in pixels of the crop: whole inside, nothing at the rim, where the crop's border would show.
-RIM = 5.0
-FADE = 22.0
-ROUNDNESS = 3.0  # exponent of the superellipse: 2 is an ellipse, more is squarer
+RIM = 3.0
+FADE = 14.0
+ROUNDNESS = 4.0  # exponent of the superellipse: 2 is an ellipse, more is squarer
 
-# How far the spread of a colour may be stretched: more would turn noise or make-up into blotches.
-SPREAD = (0.75, 1.35)
+# Colours are compared where faces are bare: an ellipse over nose and cheeks, beneath the eyes and above the mouth.
+CHEEKS = (64.0, 72.0, 30.0, 17.0)  # x, y, half width and half height in pixels of the crop
+MIN_CHEEKS = 50  # pixels that are within the frame
+# Which pixels are skin: those near the cheeks' colour, in CIELAB. Light and shade vary more than hue does.
+LIGHTNESS_RANGE, HUE_RANGE = 25.0, 14.0
+# Which pixels the swapper changed, in CIELAB units: below the first none, above the second wholly.
+UNCHANGED, CHANGED = 1.5, 5.0
 
 
 def paste(
@@ -35,7 +43,7 @@ def paste(
     if x0 >= x1 or y0 >= y1:
         return
     if color_match:
-        swapped = matched(swapped, crop, seen(forward, width, height))
+        swapped = matched(swapped, crop, inside(forward, width, height))
     local = inverse.copy()
     local[:, 2] -= (x0, y0)
     size = (x1 - x0, y1 - y0)
@@ -52,13 +60,13 @@ def paste(
         cv2.blendLinear(new, under, share, 1 - share, dst=under)
 
 
+@cache
 def soft_mask() -> Pixels:
     """uint8 [128, 128]: a rounded square that fades towards the crop's rim."""
     half = SWAPPER_SIZE / 2
     across = np.abs((np.arange(SWAPPER_SIZE) + 0.5) / half - 1) * half / (half - RIM)
     radius = (across[None, :] ** ROUNDNESS + across[:, None] ** ROUNDNESS) ** (1 / ROUNDNESS)
-    depth = np.clip((1 - radius) * (half - RIM) / FADE, 0, 1)
-    return np.asarray(np.rint(255 * depth * depth * (3 - 2 * depth)), np.uint8)
+    return np.asarray(np.rint(255 * _smooth((1 - radius) * (half - RIM) / FADE)), np.uint8)
 
 
 def eroded_mask(inverse: Matrix, size: tuple[int, int]) -> NDArray[np.uint16]:
@@ -77,36 +85,48 @@ def eroded_mask(inverse: Matrix, size: tuple[int, int]) -> NDArray[np.uint16]:
     return np.asarray(cv2.GaussianBlur(eroded, (blur, blur), 0), np.uint16)
 
 
-def seen(forward: Matrix, width: int, height: int) -> Floats:
-    """float32 [128, 128]: how much each pixel of the crop says about the face's colours; 0 outside the frame."""
+def inside(forward: Matrix, width: int, height: int) -> NDArray[np.bool_]:
+    """bool [128, 128]: which pixels of the crop lie within the frame."""
     inverse = inverted(forward)
     grid = np.arange(SWAPPER_SIZE, dtype=np.float64)
     xs = inverse[0, 0] * grid[None, :] + inverse[0, 1] * grid[:, None] + inverse[0, 2]
     ys = inverse[1, 0] * grid[None, :] + inverse[1, 1] * grid[:, None] + inverse[1, 2]
-    inside = (xs >= 0) & (ys >= 0) & (xs <= width - 1) & (ys <= height - 1)
-    return np.asarray(soft_mask() * inside, np.float32)
+    return np.asarray((xs >= 0) & (ys >= 0) & (xs <= width - 1) & (ys <= height - 1))
 
 
-def matched(swapped: Pixels, crop: Pixels, weights: Floats) -> Pixels:
-    """`swapped` with the mean and the spread that `crop` has in each channel of CIELAB (Reinhard et al., 2001)."""
-    total = float(weights.sum())
-    if total == 0:
+def matched(swapped: Pixels, crop: Pixels, within: NDArray[np.bool_]) -> Pixels:
+    """`swapped` with its skin in the colour that the cheeks of `crop` have, both uint8 BGR [128, 128, 3].
+
+    A shift in CIELAB, in full where the swapper changed the picture and the pixel is skin, and not at all elsewhere:
+    shifting everything (Reinhard et al., 2001) would put a halo on the background and wash out hair, beards and eyes.
+    """
+    cheeks = within & bare_skin()
+    if cheeks.sum() < MIN_CHEEKS:
         return swapped
     ours, theirs = _lab(swapped), _lab(crop)
-    for channel in range(3):
-        plane = ours[:, :, channel]
-        mean, spread = _moments(plane, weights, total)
-        wanted, wanted_spread = _moments(theirs[:, :, channel], weights, total)
-        stretch = np.clip(wanted_spread / max(spread, 1e-3), *SPREAD)
-        ours[:, :, channel] = (plane - mean) * stretch + wanted
-    back = cv2.cvtColor(ours, cv2.COLOR_LAB2BGR)
+    our_skin, their_skin = np.median(ours[cheeks], 0), np.median(theirs[cheeks], 0)
+    apart = (ours - our_skin) / np.array([LIGHTNESS_RANGE, HUE_RANGE, HUE_RANGE], np.float32)
+    skin = np.exp(-np.square(apart).sum(2) / 2)
+    change = np.sqrt(np.square(ours - theirs).sum(2))
+    share = cv2.GaussianBlur(skin * _smooth((change - UNCHANGED) / (CHANGED - UNCHANGED)), (0, 0), 0.8)
+    shifted = ours + share[:, :, None] * (their_skin - our_skin)
+    back = cv2.cvtColor(shifted.astype(np.float32), cv2.COLOR_LAB2BGR)
     return np.asarray(np.clip(np.rint(255 * back), 0, 255), np.uint8)
+
+
+@cache
+def bare_skin() -> NDArray[np.bool_]:
+    """bool [128, 128]: nose and cheeks."""
+    x, y, half_width, half_height = CHEEKS
+    rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
+    return np.asarray(((columns - x) / half_width) ** 2 + ((rows - y) / half_height) ** 2 <= 1)
+
+
+def _smooth(share: NDArray[Any]) -> Any:
+    """From 0 to 1 without a corner."""
+    held = np.clip(share, 0, 1)
+    return held * held * (3 - 2 * held)
 
 
 def _lab(pixels: Pixels) -> Floats:
     return np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_BGR2LAB), np.float32)
-
-
-def _moments(plane: Floats, weights: Floats, total: float) -> tuple[float, float]:
-    mean = float((plane * weights).sum()) / total
-    return mean, float(np.sqrt((np.square(plane - mean) * weights).sum() / total))

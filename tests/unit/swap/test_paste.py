@@ -135,44 +135,62 @@ def test_the_soft_mask_is_whole_over_the_face_and_nothing_at_the_rim() -> None:
     for x, y in align.TEMPLATE + np.array([8, 0]):
         assert mask[int(y), int(x)] > 250
     assert (np.diff(mask[64].astype(int))[:64] >= 0).all()
-    assert np.abs(np.diff(mask.astype(int), axis=0)).max() <= 24
+    assert np.abs(np.diff(mask.astype(int), axis=0)).max() <= 32
     assert (mask == mask.T).all()
     assert (mask == mask[::-1]).all()
 
 
-def lab(pixels: Pixels) -> Floats:
-    return cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_BGR2LAB).astype(np.float32)
+SKIN, TANNED, BACKGROUND, BEARD = (150, 180, 225), (90, 125, 170), (200, 120, 60), (20, 30, 120)
+EVERYWHERE = np.ones((128, 128), bool)
 
 
-def test_colour_match_takes_on_mean_and_spread() -> None:
-    rng = np.random.default_rng(5)
-    theirs = np.clip(rng.normal((90, 120, 170), 20, (128, 128, 3)), 0, 255).astype(np.uint8)
-    ours = np.clip(rng.normal((140, 130, 120), 18, (128, 128, 3)), 0, 255).astype(np.uint8)
-    weights = np.ones((128, 128), np.float32)
+def portrait(skin: tuple[int, int, int], beard: tuple[int, int, int]) -> Pixels:
+    """A round face before a background, in uint8 BGR [128, 128, 3]."""
+    pixels = np.full((128, 128, 3), BACKGROUND, np.uint8)
+    cv2.ellipse(pixels, (64, 68), (44, 54), 0, 0, 360, skin, -1)
+    cv2.ellipse(pixels, (64, 108), (26, 14), 0, 0, 360, beard, -1)
+    return pixels
 
-    matched = lab(paste.matched(ours, theirs, weights))
 
-    wanted = lab(theirs)
-    np.testing.assert_allclose(matched.mean((0, 1)), wanted.mean((0, 1)), atol=0.5)
-    np.testing.assert_allclose(matched.std((0, 1)), wanted.std((0, 1)), rtol=0.1)
+def test_colour_match_gives_the_skin_the_targets_colour_and_leaves_the_rest() -> None:
+    target, swapped = portrait(TANNED, TANNED), portrait(SKIN, BEARD)
+
+    matched = paste.matched(swapped, target, EVERYWHERE).astype(int)
+
+    for x, y in ((64, 72), (40, 70), (64, 30)):
+        assert np.abs(matched[y, x] - TANNED).max() <= 3
+    assert np.abs(matched[108, 64] - BEARD).max() <= 3
+    outside = np.hypot((np.arange(128)[None, :] - 64) / 52, (np.arange(128)[:, None] - 68) / 62) > 1
+    assert (np.abs(matched - swapped)[outside] <= 1).all()
+
+
+def test_colour_match_leaves_what_the_swapper_did_not_change() -> None:
+    portraits = portrait(TANNED, BEARD)
+
+    assert np.abs(paste.matched(portraits, portraits, EVERYWHERE).astype(int) - portraits).max() <= 1
 
 
 def test_colour_match_looks_only_where_the_picture_is() -> None:
-    keypoints = placed(0, 120, 1.5, 0)  # half of the face is outside
-    picture = np.full((240, 320, 3), (80, 110, 160), np.uint8)
-    crop, forward = align.crop(picture, keypoints, 128)
+    picture = np.full((240, 320, 3), TANNED, np.uint8)
+    crop, forward = align.crop(picture, placed(0, 120, 1.5, 0), 128)  # half of the face is outside
     assert (crop[:, :30] == 0).all()
 
-    matched = paste.matched(np.full((128, 128, 3), 128, np.uint8), crop, paste.seen(forward, 320, 240))
+    matched = paste.matched(np.full((128, 128, 3), SKIN, np.uint8), crop, paste.inside(forward, 320, 240))
 
-    assert np.abs(matched[64, 100].astype(int) - (80, 110, 160)).max() <= 1
+    assert np.abs(matched[64, 100].astype(int) - TANNED).max() <= 2
+
+
+def test_colour_match_without_cheeks_in_the_frame_changes_nothing() -> None:
+    swapped = portrait(SKIN, BEARD)
+
+    assert paste.matched(swapped, portrait(TANNED, BEARD), np.zeros((128, 128), bool)) is swapped
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 255), st.integers(0, 255), st.integers(0, 2**16))
-def test_colour_match_of_flat_colours_is_sane(ours: int, theirs: int, seed: int) -> None:
-    weights = np.random.default_rng(seed).random((128, 128)).astype(np.float32)
+@given(st.integers(0, 255), st.integers(0, 255))
+def test_colour_match_of_flat_colours_comes_near_them(ours: int, theirs: int) -> None:
+    swapped, target = (np.full((128, 128, 3), level, np.uint8) for level in (ours, theirs))
 
-    matched = paste.matched(np.full((128, 128, 3), ours, np.uint8), np.full((128, 128, 3), theirs, np.uint8), weights)
+    matched = paste.matched(swapped, target, EVERYWHERE)
 
-    assert np.abs(matched.astype(int) - theirs).max() <= 1
+    assert np.abs(matched.astype(int) - theirs).max() <= 8  # what the eye would not see is left
