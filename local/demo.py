@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import time
@@ -102,9 +103,9 @@ def demo() -> int:
     _write(runs, more, drawn)
     print("\n" + table(runs) + "\n")
     problems = [f"{LABELS[who]}: {each}" for who, run in runs.items() for each in run.problems]
-    print("\n".join(problems) or f"Look at {OUT.relative_to(ROOT)}/memes.jpg", flush=True)
+    print("\n".join(problems) or f"Look at {os.path.relpath(OUT)}/memes.jpg", flush=True)
     if failed:
-        print(f"The log is {OUT.relative_to(ROOT)}/cloud.log")
+        print(f"The log is {os.path.relpath(OUT)}/cloud.log")
     return 1 if problems or failed else 0
 
 
@@ -126,7 +127,7 @@ def custom(face: Path | None, meme: Path | None) -> int:
             return 1
         (OUT / "custom.jpg").write_bytes(callers.download(result["url"]))
     swapped = sum(each["swapped"] for each in result["faces"])
-    say(f"{swapped} of {len(result['faces'])} faces swapped: {OUT.relative_to(ROOT)}/custom.jpg")
+    say(f"{swapped} of {len(result['faces'])} faces swapped: {os.path.relpath(OUT)}/custom.jpg")
     for note in result["notes"]:
         print(note)
     return 0

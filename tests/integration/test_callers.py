@@ -8,7 +8,7 @@ import threading
 import uuid
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import cv2
 import numpy as np
@@ -190,7 +190,7 @@ def test_a_second_delivery_changes_nothing(stack: Stack, drawn: dict[str, Path])
     s3, uploads = stack.cloud.client("s3"), stack.cloud.bucket("uploads")
     tag = s3.put_object(Bucket=uploads, Key=f"memes/{name}", Body=drawn[MEME].read_bytes())["ETag"].strip('"')
     wait_for(lambda: stack.output(f"swapped/{name}.json"))
-    quoted = requests.utils.quote(name, safe=" ").replace(" ", "+")
+    quoted = quote_plus(name)
     event = {
         "Records": [
             {

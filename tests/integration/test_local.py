@@ -1,0 +1,111 @@
+"""The local cloud itself: it ends with its starter, and keeps its buckets where asked; so does the demo end."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from local import demo
+from local.cloud import ROOT, Cloud, CloudFailed
+from tests.integration.asking import Stack
+from tests.integration.meddler import Meddler
+
+STARTER = """
+import signal
+from local.cloud import Cloud
+with Cloud() as cloud:
+    cloud.deploy()
+    cloud.request("GET", "/openapi.json").raise_for_status()
+    print(cloud.endpoint, cloud.folder, flush=True)
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_emulator_and_sandboxes_end_with_whoever_started_them(tmp_path: Path, number: int) -> None:
+    with subprocess.Popen([sys.executable, "-c", STARTER], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout
+        endpoint, folder = starter.stdout.readline().split()
+        ran = Cloud(tmp_path, int(endpoint.rpartition(":")[2]))
+        processes = [*Stack(ran, Meddler(lambda: endpoint)).sandboxes(), *_of_folder(folder)]
+        watched = [os.pidfd_open(process) for process in processes]
+        starter.send_signal(number)
+
+    assert len(watched) > 2, "the keeper, the emulator and a sandbox"
+    for each in watched:
+        assert select.select([each], [], [], 30)[0], "it still runs"
+        os.close(each)
+    assert not Path(folder).exists()
+
+
+def test_kept_buckets_are_there_in_the_next_run(tmp_path: Path) -> None:
+    with Cloud(tmp_path) as cloud:
+        cloud.deploy()
+        bucket = cloud.bucket("models")
+        cloud.client("s3").put_object(Bucket=bucket, Key="packs/kept", Body=b"kept", Metadata={"a": "b"})
+
+    with Cloud(tmp_path) as cloud:
+        cloud.deploy({"DefaultFace": "https://example.com/face.png"})
+        kept = cloud.client("s3").get_object(Bucket=bucket, Key="packs/kept")
+        function = cloud.client("lambda").get_function_configuration(FunctionName=cloud.outputs["SwapFunctionName"])
+        assert cloud.request("GET", "/openapi.json").status_code == 200
+
+    assert (kept["Body"].read(), kept["Metadata"]) == (b"kept", {"a": "b"})
+    assert function["Environment"]["Variables"]["DEFAULT_FACE"] == "https://example.com/face.png"
+
+
+def test_kept_buckets_belong_to_one_run_at_a_time(tmp_path: Path) -> None:
+    with Cloud(tmp_path), pytest.raises(CloudFailed, match="make up"):
+        Cloud(tmp_path).start()
+
+
+def test_an_open_api_asks_for_no_signature() -> None:
+    with Cloud() as cloud:
+        cloud.deploy(open_api=True)
+        with urllib.request.urlopen(f"{cloud.api_url}/openapi.json", timeout=60) as answer:
+            assert json.load(answer)["openapi"]
+
+
+def test_a_demo_that_fails_says_so_and_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clouds = []
+
+    class Watched(Cloud):
+        def __init__(self) -> None:
+            super().__init__()
+            clouds.append(self)
+
+    monkeypatch.setattr(demo, "OUT", tmp_path)
+    monkeypatch.setattr(demo, "Cloud", Watched)
+    monkeypatch.setattr(demo, "publish_demo_pack", lambda cloud: "none")
+
+    status = demo.main([])
+
+    assert status == 1
+    report = json.loads((tmp_path / "demo.json").read_text())
+    assert [each["ok"] for each in report["callers"].values()] == [False, False, False]
+    assert "models_missing" in capsys.readouterr().out
+    assert not clouds[0].alive()
+    assert not clouds[0].folder.exists()
+
+
+def _of_folder(folder: str) -> list[int]:
+    """Processes with the folder in their environment or their command: the emulator and its keeper."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if process.name.isdigit() and folder.encode() in told:
+            found.append(int(process.name))
+    return found

@@ -1,0 +1,80 @@
+"""What the demo says about its runs, and to someone who names a picture that is not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from local import demo
+from local.callers import Answer
+from local.sheet import Card, sheet
+
+
+def answer(seconds: float, cold: bool, peak: float) -> Answer:
+    result = {
+        "faces": [{"swapped": True}, {"swapped": True}],
+        "cold_start": cold,
+        "timings_ms": {"detect": 40.0, "swap": 130.0, "fetch": 1.0, "paste": 9.0, "encode": 7.0},
+        "peak_memory_mb": peak,
+    }
+    return Answer(result, b"", seconds)
+
+
+@pytest.fixture
+def run() -> demo.Run:
+    cold, warm = answer(2.5, True, 190.5), answer(0.25, False, 180.0)
+    return demo.Run("ruby", "friday", cold, warm, cos_source=0.7, cos_target=0.1)
+
+
+def test_a_run_in_numbers(run: demo.Run) -> None:
+    assert demo.summary(run) == {
+        "ok": True,
+        "cos_source": 0.7,
+        "cos_target": 0.1,
+        "cold_ms": 2500.0,
+        "warm_ms": 250.0,
+        "peak_mb": 190.5,
+        "problems": [],
+    }
+
+
+def test_a_run_that_failed_in_numbers() -> None:
+    failed = demo.Run("ruby", "friday", problems=["The models are not published (models_missing)"])
+
+    summary = demo.summary(failed)
+
+    assert not summary["ok"]
+    assert summary["cold_ms"] is summary["warm_ms"] is summary["peak_mb"] is summary["cos_source"] is None
+
+
+def test_the_table_has_a_line_for_each_call(run: demo.Run) -> None:
+    header, cold, warm = demo.table({"http": run}).splitlines()
+
+    assert header.split() == ["who", "swap", "faces", "ms", "of", "which", "peak", "MB"]
+    assert "ruby into friday" in cold
+    assert "cold  2500" in cold
+    assert "warm  250 " in warm
+    assert "swap 130, detect 40, paste 9, encode 7" in warm
+    assert "fetch" not in warm
+
+
+def test_a_picture_that_is_not_there_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = demo.main(["--face", str(tmp_path / "nobody.png")])
+
+    assert status == 2
+    assert "There is no picture at" in capsys.readouterr().err
+
+
+def test_the_sheet_shows_face_meme_and_result(tmp_path: Path) -> None:
+    colours = {"face": (255, 0, 0), "meme": (0, 255, 0), "result": (0, 0, 255)}
+    for name, colour in colours.items():
+        Image.new("RGB", (640, 480), colour).save(tmp_path / f"{name}.png")
+    card = Card(tmp_path / "face.png", tmp_path / "meme.png", tmp_path / "result.png", "a title", "a note")
+
+    drawn = sheet([card] * 3)
+
+    counts = {colour: count for count, colour in drawn.getcolors(1 << 20) or []}
+    assert all(counts[colour] > 3 * 10_000 for colour in colours.values())
+    assert drawn.width > drawn.height
