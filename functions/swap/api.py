@@ -26,7 +26,7 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 # The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
 # back for the result, so the work goes on; without one it would be for nobody.
-HTTP_SECONDS = 28.0
+HTTP_SECONDS = 27.0
 UPLOAD_SECONDS = 900
 
 resolver = APIGatewayHttpResolver(enable_validation=True)

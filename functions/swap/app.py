@@ -13,7 +13,7 @@ from functions.swap.services import Services, deadline, services
 from layers.core.errors import ColdswapError
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
+def handler(event: Any, context: Any) -> dict[str, Any] | None:
     """An HTTP API event (payload format 2.0), S3 event records, or a workflow task's payload.
 
     HTTP is always answered. An upload raises what a retry can cure. A task raises every error, so that its class name
@@ -21,6 +21,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     """
     logger().set_correlation_id(context.aws_request_id)
     found = services()
+    if not isinstance(event, dict):
+        return task(event, context, found)
     if "http" in event.get("requestContext", {}):
         from functions.swap import api
 
@@ -34,7 +36,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any] | None:
     return task(event, context, found)
 
 
-def task(payload: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
+def task(payload: Any, context: Any, found: Services) -> dict[str, Any]:
     """A request's JSON in, the result's out."""
     from functions.swap.body import parse_task
 

@@ -23,6 +23,8 @@ def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, An
     outcomes: list[str] = []
     to_retry: Exception | None = None
     for record in event["Records"]:
+        if record["s3"]["object"]["key"].endswith("/"):
+            continue  # the empty object by which the S3 console marks a folder
         try:
             outcomes.append(_once(record, context, found))
         except ColdswapError as error:

@@ -87,6 +87,7 @@ class _Work:
             from functions.swap import align, detect
 
         meme = self._decoded(meme_bytes, "meme")
+        del meme_bytes  # up to 20 MB
         with self.phases("models"):
             detector = detect.Detector(session.result(), self.settings.detection_size)
         with self.phases("detect"):

@@ -41,6 +41,9 @@ def test_a_task_may_name_its_result(monkeypatch: pytest.MonkeyPatch, key: str, w
         {**TASK, "key": "swaps/../../x y"},
         {**TASK, "faces": [True]},
         {**TASK, "more": 1},
+        [TASK],
+        "text",
+        None,
     ],
 )
 def test_a_wrong_payload_is_an_invalid_request(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:

@@ -145,6 +145,11 @@ def test_an_upload_taken_back_before_its_turn_is_reported(world: World, monkeypa
     assert world.storage.json("failed/a.png.json")["code"] == "input_not_found"
 
 
+def test_a_folder_made_in_the_console_is_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert invoke(world, upload_event("memes/folder/"), monkeypatch) == {"outcomes": []}
+    assert outputs(world) == set()
+
+
 def test_s3s_own_test_event_is_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert invoke(world, {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": UPLOADS}, monkeypatch) is None
 
