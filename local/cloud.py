@@ -160,15 +160,16 @@ class Cloud:
     @property
     def api_url(self) -> str:
         """The deployed HTTP API, in the form that needs no name resolution."""
-        return f"{self.endpoint}/_aws/execute-api/{self._api_id}"
+        return f"{self.endpoint}/_aws/execute-api/{self.api_id}"
 
     @property
     def browser_url(self) -> str:
         """The same for a browser, which resolves any name under localhost and finds absolute paths there."""
-        return f"http://{self._api_id}.execute-api.localhost:{self.port}"
+        return f"http://{self.api_id}.execute-api.localhost:{self.port}"
 
     @property
-    def _api_id(self) -> str:
+    def api_id(self) -> str:
+        """The HTTP API's id."""
         return self.outputs["ApiUrl"].removeprefix("http://").split(".")[0]
 
     def request(

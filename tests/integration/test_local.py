@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -74,6 +75,27 @@ def test_an_open_api_asks_for_no_signature() -> None:
             assert json.load(answer)["openapi"]
 
 
+def test_with_jwt_nobody_enters_without_a_token() -> None:
+    jwt = {"AuthMode": "jwt", "JwtIssuer": "https://issuer.example", "JwtAudience": "coldswap"}
+    with Cloud() as cloud:
+        cloud.deploy(jwt)
+        (authorizer,) = cloud.client("apigatewayv2").get_authorizers(ApiId=cloud.api_id)["Items"]
+        answer = cloud.request("GET", "/openapi.json")
+
+    assert answer.status_code == 401
+    assert authorizer["JwtConfiguration"] == {"Issuer": "https://issuer.example", "Audience": ["coldswap"]}
+
+
+def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:
+    ours = {each for process in _of_folder(str(stack.cloud.folder)) for each in _opened(process)}
+    tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    sockets = [line.split() for table in tables for line in table]
+    listening = [each[1].rpartition(":")[0] for each in sockets if each[3] == "0A" and f"socket:[{each[9]}]" in ours]
+
+    assert listening
+    assert set(listening) == {"0100007F"}  # 127.0.0.1, lowest byte first
+
+
 def test_a_demo_that_fails_says_so_and_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,4 +130,14 @@ def _of_folder(folder: str) -> list[int]:
             continue
         if process.name.isdigit() and folder.encode() in told:
             found.append(int(process.name))
+    return found
+
+
+def _opened(process: int) -> list[str]:
+    """What the process's file descriptors lead to."""
+    found = []
+    with contextlib.suppress(OSError):
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(link))
     return found
