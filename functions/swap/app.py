@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
-from layers.core.telemetry import logger
-
 from functions.swap.ids import new_id
 from functions.swap.services import Services, deadline, services
 from layers.core.errors import ColdswapError
+from layers.core.telemetry import logger
 
 
 def handler(event: Any, context: Any) -> dict[str, Any] | None:

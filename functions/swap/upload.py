@@ -7,11 +7,10 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import unquote_plus
 
-from layers.core.telemetry import logger
-
 from functions.swap.services import Services, deadline
 from functions.swap.values import SwapRequest
 from layers.core.errors import ColdswapError, InputNotFound, problem
+from layers.core.telemetry import logger
 
 PREFIX = "memes/"
 JSON = "application/json"
