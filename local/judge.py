@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -45,5 +46,7 @@ class Judge:
     def _embedded(self, file: bytes) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Middle (x, y) in pixels and unit embedding of each face, largest first."""
         picture = np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), np.uint8)
-        faces = self.pack.faces(picture, DETECTION_SIZE)
-        return [(np.asarray(face.kps.mean(0), np.float32), self.pack.judged(picture, face)) for face in faces]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # insightface calls scikit-image by an old name
+            faces = self.pack.faces(picture, DETECTION_SIZE)
+            return [(np.asarray(face.kps.mean(0), np.float32), self.pack.judged(picture, face)) for face in faces]
