@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.swap import lab
 from functions.swap.align import SWAPPER_SIZE, Matrix, box_of, inverted
-from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
 BAND_PIXELS = 1 << 19  # blended at a time, so that a face of forty megapixels needs little more than its mask
@@ -103,15 +103,14 @@ def matched(swapped: Pixels, crop: Pixels, within: NDArray[np.bool_]) -> Pixels:
     cheeks = within & bare_skin()
     if cheeks.sum() < MIN_CHEEKS:
         return swapped
-    ours, theirs = _lab(swapped), _lab(crop)
+    ours, theirs = lab.from_bgr(swapped), lab.from_bgr(crop)
     our_skin, their_skin = np.median(ours[cheeks], 0), np.median(theirs[cheeks], 0)
     apart = (ours - our_skin) / np.array([LIGHTNESS_RANGE, HUE_RANGE, HUE_RANGE], np.float32)
     skin = np.exp(-np.square(apart).sum(2) / 2)
     change = np.sqrt(np.square(ours - theirs).sum(2))
     share = cv2.GaussianBlur(skin * _smooth((change - UNCHANGED) / (CHANGED - UNCHANGED)), (0, 0), 0.8)
     shifted = ours + share[:, :, None] * (their_skin - our_skin)
-    back = cv2.cvtColor(shifted.astype(np.float32), cv2.COLOR_LAB2BGR)
-    return np.asarray(np.clip(np.rint(255 * back), 0, 255), np.uint8)
+    return lab.to_bgr(shifted)
 
 
 @cache
@@ -126,7 +125,3 @@ def _smooth(share: NDArray[Any]) -> Any:
     """From 0 to 1 without a corner."""
     held = np.clip(share, 0, 1)
     return held * held * (3 - 2 * held)
-
-
-def _lab(pixels: Pixels) -> Floats:
-    return np.asarray(cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_BGR2LAB), np.float32)
