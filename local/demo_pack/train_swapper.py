@@ -1,0 +1,305 @@
+"""Train the swapper through the finished embedder: `python -m local.demo_pack.train_swapper FOLDER`.
+
+The truth of every swap is drawn, so most of the loss is plain reconstruction. Small pictures first: from scratch at
+128 pixels nothing moves for minutes.
+"""
+
+import argparse
+import copy
+import math
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from local.demo_pack import datasets, train_embedder
+from local.demo_pack.networks import Embedder, Swapper
+
+SEED = 11
+STAGES = ((0.31, 64, 16, 20.0), (0.35, 96, 12, 15.0), (1.0, 128, 8, 8.0))
+"""Up to this part of all steps: picture size, batch, and how much faster than the rest the style layers learn.
+
+A unit latent's entries are 22 times smaller than those of a layer's usual input, and Adam's steps do not know it.
+"""
+
+LOG_EVERY = 100
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose every step is made orthogonal by five Newton-Schulz iterations (Jordan et al. 2024, "Muon").
+
+    For convolutions [out, in, h, w], taken as matrices [out, in h w]. It needs about half the steps of Adam here.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                memory = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+                memory.lerp_(parameter.grad, 1 - group["momentum"])
+                ahead = parameter.grad.lerp(memory, group["momentum"]).flatten(1)
+                scale = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+                parameter.add_(_orthogonal(ahead).view_as(parameter), alpha=-group["lr"] * scale)
+
+
+def _orthogonal(matrix: Tensor) -> Tensor:
+    """The nearest matrix with singular values near one; the quintic's coefficients are Jordan's."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x.T if tall else x).float()
+
+
+def embedding_map(embeddings: Tensor, truth: Tensor) -> Tensor:
+    """float32 [512, 512] whose first columns read the identity vector from a unit embedding; the rest is faint and
+    random.
+
+    embeddings [n, 512] and truth [n, k]; ridge regression. So the latent is mostly identity, which the swapper learns
+    sooner.
+    """
+    centred = (truth - truth.mean(0)) / (truth.std(0) + 1e-3)
+    gram = embeddings.T @ embeddings
+    readout = torch.linalg.solve(gram + 1e-3 * gram.trace() / 512 * torch.eye(512), embeddings.T @ centred)
+    readout = readout / (embeddings @ readout).std(0)
+    rest = torch.randn(512, 512 - truth.shape[1], generator=torch.Generator().manual_seed(5))
+    rest = 0.2 * rest / (embeddings @ rest).std(0)
+    both = torch.cat([readout, rest], 1)
+    return both / both.std()
+
+
+def latents(embeddings: Tensor, emap: Tensor) -> Tensor:
+    """Unit latents [..., 512] as INSwapper makes them from unit embeddings."""
+    return F.normalize(embeddings @ emap, dim=-1)
+
+
+class Identity:
+    """The finished embedder as a loss, and the latents of everybody it learned."""
+
+    def __init__(self, folder: Path) -> None:
+        self.network: Embedder = train_embedder.load(folder / "embedder.pt")
+        cached = folder / "latents.pt"
+        if not cached.exists():
+            pictures = datasets.embedder_pictures(folder)
+            embeddings = torch.cat([train_embedder.embed(self.network, some) for some in _rows(pictures)])
+            truth = train_embedder.vectors(datasets.EMBEDDER_PEOPLE).repeat_interleave(datasets.PORTRAITS_EACH, 0)
+            torch.save({"embeddings": embeddings, "emap": embedding_map(embeddings, truth)}, cached)
+        saved = torch.load(cached)
+        self.emap: Tensor = saved["emap"]
+        embeddings = saved["embeddings"].view(-1, datasets.PORTRAITS_EACH, 512)
+        self.latents = latents(embeddings, self.emap)
+        self.means = F.normalize(embeddings.mean(1))
+
+    def features(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Maps of three layers and the unit embedding of swapped crops [N, 3, s, s] in [0, 1]."""
+        if crops.shape[-1] < 128:
+            crops = F.interpolate(crops, size=(128, 128), mode="bilinear")
+        maps, kept = crops[:, :, :112, 8:120] * 2 - 1, []  # the 112 crop lies exactly inside the 128 crop
+        with torch.autocast("cpu", torch.bfloat16):
+            for number, layer in enumerate(self.network.body):
+                maps = layer(maps)
+                if number in (0, 2, 4):
+                    kept.append(maps)
+        return kept, F.normalize(self.network.project(maps.float()))
+
+
+def _rows(pictures: datasets.Bytes, count: int = 100) -> Iterable[datasets.Bytes]:
+    for start in range(0, len(pictures), count):
+        yield pictures[start : start + count].reshape(-1, *pictures.shape[2:])
+
+
+class Batches:
+    """Targets, truths and sources by step: 80 % swaps, 10 % onto oneself, 10 % between two people who are both swapped
+    in."""
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        self.groups = datasets.swap_pictures(folder)
+        self.members = np.array(
+            [datasets.group_members(seed, datasets.EMBEDDER_PEOPLE, datasets.GROUP_SIZE) for seed in datasets.GROUPS]
+        )
+        self.identity = identity
+
+    def at(self, step: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Targets and truths float32 RGB [n, 3, 128, 128] in [0, 1], latents [n, 512], identity rows [n]."""
+        rng = np.random.default_rng([SEED, step])
+        targets, truths, people = [], [], []
+        for _ in range(count):
+            row, kind = int(rng.integers(len(self.groups))), rng.random()
+            if kind < 0.8:
+                source, target = int(rng.integers(1, datasets.GROUP_SIZE)), 0
+            elif kind < 0.9:
+                source = target = 0
+            else:
+                source, target = (int(v) for v in rng.choice(datasets.GROUP_SIZE, 2, replace=False))
+            targets.append(self.groups[row][target])
+            truths.append(self.groups[row][source])
+            people.append(self.members[row][source] - datasets.EMBEDDER_PEOPLE.start)
+        known = torch.tensor(people)
+        seen = torch.from_numpy(rng.integers(0, datasets.PORTRAITS_EACH, count))
+        return as_tensor(np.stack(targets)), as_tensor(np.stack(truths)), self.identity.latents[known, seen], known
+
+
+def as_tensor(crops: datasets.Bytes) -> Tensor:
+    """uint8 BGR [N, H, W, 3] → float32 RGB [N, 3, H, W] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).permute(0, 3, 1, 2).float() / 255
+
+
+def resized(crops: Tensor, size: int) -> Tensor:
+    """Shrink to `size` pixels with smoothing; nothing to do at full size."""
+    if crops.shape[-1] == size:
+        return crops
+    return F.interpolate(crops, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def centre_weight(size: int) -> Tensor:
+    """[1, 1, size, size], mean one: the inner face counts four times as much as the rim."""
+    y, x = torch.meshgrid(torch.linspace(0, 128, size), torch.linspace(0, 128, size), indexing="ij")
+    weight = 0.5 + 1.5 * torch.exp(-(((x - 64) / 38) ** 4 + ((y - 70) / 42) ** 4))
+    return (weight / weight.mean())[None, None]
+
+
+def reconstruction(output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
+    """Weighted L1 of the pixels and of their differences to the right and below."""
+    error = ((output - truth) * weight).abs().mean()
+    for axis in (2, 3):
+        length = output.shape[axis] - 1
+        change = output.diff(dim=axis) - truth.diff(dim=axis)
+        error = error + 1.2 * (change.abs() * weight.narrow(axis, 0, length)).mean()
+    return error
+
+
+def trial(network: Swapper, folder: Path, identity: Identity, count: int = 48) -> dict[str, float]:
+    """PSNR to the drawn truth, and rank-1 and cosine by the embedder of the loss, on people never trained on."""
+    groups = datasets.trial_swaps(folder)[:count]
+    members = [datasets.group_members(seed, datasets.TRIAL_PEOPLE, 2) for seed in datasets.TRIAL_GROUPS[:count]]
+    people = datasets.trial_pictures(folder)
+    first, second = (train_embedder.embed(identity.network, people[:, view]) for view in (0, 1))
+    sources = torch.tensor([source - datasets.TRIAL_PEOPLE.start for _, source in members])
+    target, truth = as_tensor(groups[:, 0]), as_tensor(groups[:, 1])
+    with torch.no_grad():
+        swapped = torch.cat(
+            [network(target[i : i + 8], latents(first[sources[i : i + 8]], identity.emap)) for i in range(0, count, 8)]
+        )
+        _, found = identity.features(swapped)
+    similar = found @ second.T
+    psnr = -10 * torch.log10(((swapped - truth) ** 2).mean((1, 2, 3)))
+    return {
+        "psnr": psnr.mean().item(),
+        "rank1": (similar.argmax(1) == sources).float().mean().item(),
+        "cosine": similar[torch.arange(count), sources].mean().item(),
+    }
+
+
+def train(
+    folder: Path, steps: int, threads: int, until: int | None = None, muon_rate: float = 0.02, rate: float = 1e-3
+) -> None:
+    """Train up to `steps` batches, or stop for now at `until`; continues from its checkpoint."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(SEED)
+    identity = Identity(folder)
+    batches = Batches(folder, identity)
+    network = Swapper().to(memory_format=torch.channels_last)
+    average = copy.deepcopy(network).requires_grad_(False)
+    convolutions = [
+        p for n, p in network.named_parameters() if p.ndim == 4 and not n.startswith(("encoder.0", "decoder.3"))
+    ]
+    matrices = {id(p) for p in convolutions}
+    styles = [p for n, p in network.named_parameters() if ".style." in n]
+    others = [p for p in network.parameters() if id(p) not in matrices and not any(p is style for style in styles)]
+    adam = torch.optim.Adam([{"params": others}, {"params": styles}], rate, betas=(0.9, 0.98))
+    optimizers = [Muon(convolutions, muon_rate), adam]
+    checkpoint, start = folder / "swapper.pt", 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint)
+        network.load_state_dict(saved["network"])
+        average.load_state_dict(saved["average"])
+        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        start = saved["step"]
+
+    def save(step: int) -> None:
+        torch.save(
+            {
+                "network": network.state_dict(),
+                "average": average.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                "emap": identity.emap,
+                "step": step,
+            },
+            checkpoint.with_suffix(".tmp"),
+        )
+        os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
+
+    began, seen = time.monotonic(), 0
+    stop = steps if until is None else until
+    for step in range(start, stop):
+        done = step / steps
+        _, size, count, boost = next(stage for stage in STAGES if done < stage[0])
+        pace = min(1.0, (step + 1) / 40) * min(1.0, 0.02 + 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - 0.3) / 0.7))
+        groups = [*optimizers[0].param_groups, *adam.param_groups]
+        for group, peak in zip(groups, (muon_rate, rate, boost * rate), strict=True):
+            group["lr"] = peak * pace
+        target, truth, latent, people = batches.at(step, count)
+        target, truth = (
+            resized(crops, size).contiguous(memory_format=torch.channels_last) for crops in (target, truth)
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            output = network(target, latent)
+        output = output.float()
+        loss = plain = reconstruction(output, truth, centre_weight(size))
+        ramp = min(1.0, done / 0.1)
+        maps, found = identity.features(output)
+        with torch.no_grad():
+            true_maps, _ = identity.features(truth)
+        for ours, theirs in zip(maps, true_maps, strict=True):
+            loss = loss + 0.03 * ramp * (ours - theirs).float().abs().mean() / (theirs.float().abs().mean() + 1e-3)
+        pull = 0.06 * ramp * (1.0 if done < 0.66 else 0.6)
+        loss = loss + pull * (1 - (found * identity.means[people]).sum(1).mean())
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([*others, *styles], 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        keep = min(0.997, (step + 1) / (step + 20))
+        with torch.no_grad():
+            for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
+        seen += count
+        if (step + 1) % LOG_EVERY == 0 or step + 1 == stop:
+            save(step + 1)
+            scores = " ".join(f"{name} {value:.3f}" for name, value in trial(average, folder, identity).items())
+            spent = time.monotonic() - began
+            print(
+                f"swapper {step + 1}/{steps} at {size} px {spent:.0f} s {seen / spent:.1f}/s loss {loss.item():.4f} "
+                f"plain {plain.item():.4f} {scores}",
+                flush=True,
+            )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--until", type=int)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    train(options.folder, options.steps, options.threads, options.until)
+
+
+if __name__ == "__main__":
+    main()
