@@ -36,7 +36,8 @@ class Download:
     ) -> None:
         """Starts to fetch. `count` is told of every piece's bytes, from several threads."""
         self.blob = blob
-        self.buffer = mmap.mmap(-1, blob.size)
+        # Private, since madvise gives back no page of a shared mapping, which is Python's default.
+        self.buffer = mmap.mmap(-1, blob.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.bytes_fetched = 0
         self._client = client
         self._bucket = bucket

@@ -14,6 +14,7 @@ from layers.core.errors import ModelsCorrupt, ModelsMissing, StorageFailed
 from layers.models.download import Download, missing_or_failed
 from layers.models.manifest import MAX_MANIFEST_BYTES, POINTER_KEY, Blob, Manifest, Pointer
 
+SMALL_TRIES = 3
 CONNECTIONS = 16  # Lambda's network is at full speed with 16 to 24 streams (Brooker et al., ATC 2023)
 
 
@@ -97,15 +98,19 @@ class ModelStore:
         return Manifest.parse(data)
 
     def _small(self, key: str, validator: dict[str, str]) -> tuple[bytes, str]:
-        """An object of at most MAX_MANIFEST_BYTES, and its ETag; boto3 itself repeats what failed on S3's side."""
-        try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key, **validator)
-            with answer["Body"] as body:
-                data = body.read(MAX_MANIFEST_BYTES + 1)
-        except ClientError:
-            raise
-        except (BotoCoreError, HTTPError, OSError) as error:
-            raise StorageFailed(f"The models bucket did not deliver {key}: {type(error).__name__}.") from error
-        if len(data) > MAX_MANIFEST_BYTES:
-            raise ModelsCorrupt(f"{key} is larger than a manifest can be. Publish the pack again.")
-        return data, str(answer.get("ETag", ""))
+        """An object of at most MAX_MANIFEST_BYTES, and its ETag. A broken answer boto3 would not repeat."""
+        why = ""
+        for _ in range(SMALL_TRIES):
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key, **validator)
+                with answer["Body"] as body:
+                    data = body.read(MAX_MANIFEST_BYTES + 1)
+            except (BotoCoreError, HTTPError, OSError) as error:
+                why = type(error).__name__
+            else:
+                if len(data) > MAX_MANIFEST_BYTES:
+                    raise ModelsCorrupt(f"{key} is larger than a manifest can be. Publish the pack again.")
+                if len(data) == answer["ContentLength"]:
+                    return data, str(answer.get("ETag", ""))
+                why = "the answer ended early"
+        raise StorageFailed(f"The models bucket did not deliver {key}: {why}. Try again in a moment.")
