@@ -16,9 +16,9 @@ from layers.media.picture import Pixels
 BAND_PIXELS = 1 << 19  # blended at a time, so that a face of forty megapixels needs little more than its mask
 
 # The soft mask, in pixels of the crop: whole inside, nothing at the rim, where the crop's border would show.
-RIM = 3.0
-FADE = 14.0
-ROUNDNESS = 4.0  # exponent of the superellipse: 2 is an ellipse, more is squarer
+RIM = 2.0
+FADE = 13.0
+ROUNDNESS = 2.3  # exponent of the superellipse: 2 is an ellipse, more is squarer; a jaw leaves the corners empty
 
 # Colours are compared where faces are bare: an ellipse over nose and cheeks, beneath the eyes and above the mouth.
 CHEEKS = (64.0, 72.0, 30.0, 17.0)  # x, y, half width and half height in pixels of the crop
