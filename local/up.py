@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 import threading
 from types import FrameType
 
-from local.cloud import ACCOUNT, KEPT, REGION, ROOT, STACK, Cloud, CloudFailed, free_port
+from local.cloud import ACCOUNT, KEPT, REGION, STACK, Cloud, CloudFailed, free_port
 from local.demo import pictures
 from local.publishing import publish_demo_pack
 
@@ -45,7 +46,7 @@ def main() -> int:
 
 
 def _say(cloud: Cloud, pack: str) -> str:
-    meme = KEPT.relative_to(ROOT) / "pictures/memes" / f"{MEME}.jpg"
+    meme = os.path.relpath(KEPT / "pictures/memes" / f"{MEME}.jpg")
     uploads, outputs = cloud.bucket("uploads"), cloud.bucket("outputs")
     return f"""
 API       {cloud.api_url}
@@ -54,7 +55,7 @@ buckets   {cloud.bucket("models")}
           {uploads}
           {outputs}
 pack      {pack}
-log       {cloud.log.relative_to(ROOT)}
+log       {os.path.relpath(cloud.log)}
 
 Swap by upload, and look at the result (the face is the default one):
   curl -T {meme} {cloud.endpoint}/{uploads}/memes/a.jpg

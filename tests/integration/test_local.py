@@ -6,16 +6,20 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from local import demo
 from local.cloud import ROOT, Cloud, CloudFailed
+from local.publishing import publish_demo_pack
 from tests.integration.asking import Stack
 from tests.integration.meddler import Meddler
 
@@ -47,6 +51,34 @@ def test_emulator_and_sandboxes_end_with_whoever_started_them(tmp_path: Path, nu
     assert not Path(folder).exists()
 
 
+UP = """
+import pathlib, sys
+from local import up
+up.KEPT = pathlib.Path(sys.argv[1])
+sys.exit(up.main())
+"""
+
+
+def test_a_standing_cloud_takes_the_lines_that_it_prints(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", UP, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as standing:
+        assert standing.stdout
+        said = "".join(iter(standing.stdout.readline, "Ctrl-C stops it.\n"))
+        lines = [shlex.split(line) for line in said.splitlines() if line.startswith("  curl")]
+        put, _, post, _ = lines
+        with open(ROOT / put[2], "rb") as meme:
+            assert requests.put(put[3], data=meme, timeout=60).ok
+        answer = requests.post(post[2], data=post[4], timeout=60)
+        standing.send_signal(signal.SIGINT)
+        rest = standing.stdout.read()
+
+    assert answer.status_code == 200
+    assert answer.json()["faces"][0]["swapped"]
+    assert standing.returncode == 0
+    assert "the buckets are kept" in rest
+
+
 def test_kept_buckets_are_there_in_the_next_run(tmp_path: Path) -> None:
     with Cloud(tmp_path) as cloud:
         cloud.deploy()
@@ -66,6 +98,16 @@ def test_kept_buckets_are_there_in_the_next_run(tmp_path: Path) -> None:
 def test_kept_buckets_belong_to_one_run_at_a_time(tmp_path: Path) -> None:
     with Cloud(tmp_path), pytest.raises(CloudFailed, match="make up"):
         Cloud(tmp_path).start()
+
+
+@pytest.mark.usefixtures("pointer")
+def test_a_pack_of_the_operator_s_own_stays_in_use(stack: Stack, s3: Any) -> None:
+    pointer = {"Bucket": stack.cloud.bucket("models"), "Key": "packs/current.json"}
+    theirs = json.dumps({"pack": "theirs", "digest": "0" * 64}).encode()
+    s3.put_object(**pointer, Body=theirs)
+
+    assert publish_demo_pack(stack.cloud) == "theirs"
+    assert s3.get_object(**pointer)["Body"].read() == theirs
 
 
 def test_an_open_api_asks_for_no_signature() -> None:
