@@ -6,7 +6,7 @@ PY := .venv/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-full lint format bench demo-pack-report demo-pack-train lock clean
+.PHONY: help demo up test test-full lint format models bench demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -33,6 +33,10 @@ lint: .venv/ready .venv-lint/ready ## style, types and the template
 format: .venv/ready ## put the code into the house's form
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+models: .venv/ready ## publish models of your own: FROM=folder BUCKET=name LICENCE=text [PACK=name]
+	@test -n '$(FROM)' -a -n '$(BUCKET)' -a -n '$(LICENCE)' || { echo "FROM (a folder with detector.onnx, embedder.onnx and swapper.onnx), BUCKET and LICENCE are needed" >&2; exit 2; }
+	@$(PY) -m layers.models.publish --from '$(FROM)' --bucket '$(BUCKET)' --pack '$(or $(PACK),own)' --licence '$(LICENCE)'
 
 bench: .venv/ready ## memory and time at true size, naive against ours; JSON in out/bench/
 	$(PY) -m tests.bench.bench
