@@ -145,11 +145,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"Content-Length": str(len(data))})
 
     def do_PUT(self) -> None:
+        self.server.s3.requests.append(Seen("PUT", self._key(), ""))
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.s3.objects[self._key()] = body
         self._answer(200, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
 
     def do_DELETE(self) -> None:
+        self.server.s3.requests.append(Seen("DELETE", self._key(), ""))
         self.server.s3.objects.pop(self._key(), None)
         self._answer(204, {})
 
