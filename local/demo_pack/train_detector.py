@@ -99,6 +99,8 @@ def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) 
     area, visible = np.prod(corners[:, 1] - corners[:, 0], 1), np.prod(inside[:, 1] - inside[:, 0], 1)
     middles = points[:, 2:].mean(1)
     keep = (visible > 0.5 * area) & (np.sqrt(visible) >= SMALLEST_FACE) & ((middles > 0) & (middles < size)).all(1)
+    if rng.random() < 0.4:
+        _shelves(picture, inside, rng)
     if rng.random() < 0.3:  # letterbox: nothing but black beyond an edge that cuts no face
         axis = int(rng.integers(2))
         edge = max(float(inside[:, 1, axis].max(initial=0)), size * rng.uniform(0.5, 0.9))
@@ -109,6 +111,26 @@ def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) 
         picture = np.repeat(picture.mean(2, keepdims=True), 3, 2).astype(np.uint8)
     result = np.concatenate([inside.reshape(-1, 4), points[:, 2:].reshape(-1, 10)], 1)[keep]
     return picture, result.astype(np.float32)
+
+
+def _shelves(picture: Bytes, boxes: Floats, rng: np.random.Generator) -> None:
+    """Draw a grid of dotted boxes (shelves, windows, servers) clear of the faces, corners [n, 2, 2], in place."""
+    size = len(picture)
+    low = rng.uniform(-0.1, 0.7, 2) * size
+    high = low + rng.uniform(0.15, 0.7, 2) * size
+    if any((low < box[1] + 4).all() and (high > box[0] - 4).all() for box in boxes):
+        return
+    cell = rng.uniform(5, 30, 2) * (1.0, rng.uniform(0.3, 1.0))
+    frame, inner, lamp = rng.uniform(0, 255, (3, 3)).tolist()
+    cv2.rectangle(picture, low.astype(int).tolist(), high.astype(int).tolist(), frame, -1)
+    for y in np.arange(low[1] + 2, high[1] - cell[1], cell[1]):
+        for x in np.arange(low[0] + 2, high[0] - cell[0], cell[0]):
+            corner = (int(x + 0.8 * cell[0]), int(y + 0.7 * cell[1]))
+            cv2.rectangle(picture, (int(x), int(y)), corner, inner, -1)
+            if rng.random() < 0.5:
+                cv2.circle(
+                    picture, (int(x + 0.5 * cell[0]), int(y + 0.35 * cell[1])), max(1, int(cell[1] / 6)), lamp, -1
+                )
 
 
 def prepared(pictures: Bytes) -> Tensor:
@@ -139,7 +161,7 @@ def loss_of(outputs: tuple[Tensor, ...], goals: list[Target]) -> tuple[Tensor, l
             off = (outputs[6 + level].float()[positive] - points[positive]).abs()
             point_loss = point_loss + (off / (size + 0.3)).mean(1).sum()
     parts = [part.item() / count for part in (score_loss, box_loss, point_loss)]
-    return (4 * score_loss + box_loss + 40 * point_loss) / count, parts
+    return (8 * score_loss + box_loss + 30 * point_loss) / count, parts
 
 
 def train(folder: Path, steps: int, threads: int, processes: int) -> None:
