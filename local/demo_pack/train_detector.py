@@ -17,12 +17,15 @@ from torch import Tensor
 from local.demo_pack import datasets
 from local.demo_pack.datasets import Bytes, Floats
 from local.demo_pack.networks import ANCHORS, STRIDES, Detector
+from local.demo_pack.photographs import counter_example
 
 SEED = 3
 SIZES = ((192, 24, 0.2), (320, 10, 0.5), (448, 5, 0.2), (640, 3, 0.1))
 """Picture size in pixels, batch, and how often."""
 SMALLEST_FACE = 9.0
 """Side of the smallest labelled face that is learned, in pixels; smaller ones count as background."""
+PHOTOGRAPHS = 0.2
+"""How often a picture is a photograph, in which nothing is to be found."""
 FIRST_LEVEL = 48.0
 """Faces up to this side go to the first anchor of stride 8, up to twice of it to the second, then stride 16, and so
 on."""
@@ -193,7 +196,12 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> None:
             group["lr"] = 2.5e-3 * min(1.0, (step + 1) / 50) * (0.51 + 0.5 * math.cos(math.pi * step / steps))
         size, count, _ = SIZES[rng.choice(len(SIZES), p=[share for _, _, share in SIZES])]
         rows = np.sort(rng.choice(len(pictures), count, replace=False))
-        batch = [varied(pictures[row], labels[row][~np.isnan(labels[row, :, 0])], size, rng) for row in rows]
+        batch = [
+            (counter_example(size, rng), np.zeros((0, 14), np.float32))
+            if rng.random() < PHOTOGRAPHS
+            else varied(pictures[row], labels[row][~np.isnan(labels[row, :, 0])], size, rng)
+            for row in rows
+        ]
         inputs = prepared(np.stack([picture for picture, _ in batch]))
         inputs = inputs * (1 + 0.1 * torch.randn(count, 1, 1, 1)) + 0.05 * torch.randn(count, 3, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
