@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -125,5 +127,26 @@ def test_a_broken_range_is_read_again(s3: FaultyS3, pictures: dict[str, Pixels])
     s3.fail(largest, Fault(break_after=1000), Fault(status=503), Fault(flip_bit_at=7))
 
     result, _ = swap(loaded(s3), pictures["friday"], pictures["ruby"])
+
+    assert all(face.swapped for face in result.faces)
+
+
+@contextmanager
+def no_room_on_disk() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_changes_nothing_as_no_file_is_written(
+    s3: FaultyS3, pictures: dict[str, Pixels], tmp_path: Path
+) -> None:
+    with no_room_on_disk():
+        result, _ = swap(loaded(s3), pictures["friday"], pictures["ruby"])
+        with pytest.raises(OSError, match="File too large"):
+            (tmp_path / "proof").write_bytes(b"x")
 
     assert all(face.swapped for face in result.faces)
