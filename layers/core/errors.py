@@ -153,4 +153,4 @@ def problem(error: ColdswapError, instance: str | None = None) -> dict[str, Any]
     }
     if instance:
         document["instance"] = instance
-    return {**error.extra, **document}
+    return document | {name: value for name, value in error.extra.items() if name not in document}
