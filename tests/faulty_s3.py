@@ -7,6 +7,7 @@ checks no signature.
 from __future__ import annotations
 
 import hashlib
+import mmap
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ class FaultyS3:
 
     def __init__(self, pace: Callable[[int], None] = lambda size: None) -> None:
         """`pace` is called before each piece of a body with its size in bytes, and may block."""
-        self.objects: dict[str, bytes] = {}  # by "bucket/key"
+        self.objects: dict[str, bytes | mmap.mmap] = {}  # by "bucket/key"
         self.requests: list[Seen] = []
         self.pace = pace
         self.ending = threading.Event()
@@ -161,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")
 
-    def _found(self) -> tuple[bytes | None, Fault | None]:
+    def _found(self) -> tuple[bytes | mmap.mmap | None, Fault | None]:
         """The object and what shall go wrong with it; None where the answer has been given already."""
         key = self._key()
         self.server.s3.requests.append(Seen(self.command, key, self.headers.get("Range", "")))

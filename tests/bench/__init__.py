@@ -1,0 +1,6 @@
+"""Benchmarks at true size. Names that the processes of one share."""
+
+MODELS, UPLOADS, OUTPUTS = "models", "uploads", "outputs"
+PICTURE = "picture.jpg"  # in the uploads bucket; the meme, and the face too
+RESULT = "result.png"  # in the outputs bucket
+FILES = ("detector.onnx", "embedder.onnx", "swapper.onnx")  # under naive/ of the models bucket, as peers publish them

@@ -228,7 +228,7 @@ def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:
             x = relu(graph.conv(x, channels, 80, 3, 1, 1, 1.4))
         biases = [np.full(2, shift if stride == 32 else -20.0), np.full(8, HALF_SIDE), np.tile(FACE.reshape(-1), 2)]
         for name, size, bias in zip(names, (1, 4, 10), biases, strict=True):
-            scale = 1.0 if name == SCORES[2] else 0.0
+            scale = 0.1 if name == SCORES[2] else 0.0
             weights = [graph.normal((2 * size, 80, 3, 3), scale), graph.tensor(bias.astype(np.float32))]
             y = graph.node("Conv", [x, *weights], kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4)
             if size == 4:

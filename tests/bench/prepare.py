@@ -1,0 +1,97 @@
+"""Makes what the benchmark needs, once: full-size stand-ins, their pack as S3 would hold it, and a picture.
+
+`python -m tests.bench.prepare FOLDER`. In the folder: objects/BUCKET/KEY. Takes half a minute and 1.1 GB.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+from botocore.exceptions import ClientError
+from numpy.typing import NDArray
+
+from layers.models.publish import publish
+from tests.bench import FILES, MODELS, PICTURE, UPLOADS, standin
+
+SIDE = 1080  # of the picture
+PATCH = slice(360, 720)
+SIZE = 512  # of the detection
+CLEAR = 0.2  # of the logit, between the one face and the next best
+
+
+class Folder:
+    """The few calls of boto3's S3 client that `publish` makes, on files."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, bucket: str, key: str) -> Path:
+        """Where the object is."""
+        return self._root / bucket / key
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        """As boto3."""
+        path = self.path(Bucket, Key)
+        if not path.exists():
+            raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
+        return {"ContentLength": path.stat().st_size}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str = "") -> None:  # noqa: N803
+        """As boto3."""
+        path = self.path(Bucket, Key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Body)
+
+
+def prepare(folder: Path) -> None:
+    """Fills the folder, unless it is filled."""
+    done = folder / "done"
+    if done.exists():
+        return
+    objects = Folder(folder / "objects")
+    naive = objects.path(MODELS, "naive")
+    naive.mkdir(parents=True, exist_ok=True)
+    detector, embedder, swapper = (naive / name for name in FILES)
+    standin.inswapper(swapper)
+    standin.w600k_r50(embedder)
+    objects.put_object(UPLOADS, PICTURE, _picture_with_one_face(detector))
+    publish(naive, MODELS, objects, "standin", dict.fromkeys(("detector", "embedder", "swapper"), "none"))
+    done.touch()
+
+
+def _picture_with_one_face(detector: Path) -> bytes:
+    """A JPEG, and the detector's file: grey pictures with a random patch are tried until one has a single best place
+    well inside, and the detector's threshold is laid between that and the next best."""
+    standin.det_10g(detector)
+    session = onnxruntime.InferenceSession(str(detector), providers=["CPUExecutionProvider"])
+    for seed in range(50):
+        noise = np.random.default_rng(seed).integers(0, 256, (18, 18, 3), np.uint8).astype(np.uint8)
+        pixels = np.full((SIDE, SIDE, 3), 128, np.uint8)
+        pixels[PATCH, PATCH] = cv2.resize(noise, (360, 360), interpolation=cv2.INTER_CUBIC)
+        jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
+        score = session.run([standin.SCORES[2]], {"input.1": _fitted(jpeg)})[0].astype(np.float64)
+        logits = np.log(score / (1 - score)).reshape(SIZE // 32, SIZE // 32, 2).max(2)
+        row, column = np.unravel_index(logits.argmax(), logits.shape)
+        best, second = np.sort(logits, axis=None)[:-3:-1]
+        inside = 4 <= row <= 11 and 4 <= column <= 11
+        if inside and best - second > CLEAR:
+            standin.det_10g(detector, shift=-float(best + second) / 2)
+            return jpeg
+    raise RuntimeError("no picture with a single clear face was found")
+
+
+def _fitted(jpeg: bytes) -> NDArray[np.float32]:
+    """As SCRFD sees it: RGB, about -1 to 1."""
+    pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    square = cv2.resize(pixels, (SIZE, SIZE))
+    return np.asarray(cv2.dnn.blobFromImage(square, 1 / 128, (SIZE, SIZE), (127.5,) * 3, swapRB=True), np.float32)
+
+
+if __name__ == "__main__":
+    prepare(Path(sys.argv[1]))

@@ -1,0 +1,48 @@
+"""S3 for the benchmark, in a process of its own: `python -m tests.bench.server FOLDER MEGABYTES_PER_SECOND`.
+
+Serves FOLDER/objects, as fast as it can at 0. Prints its URL, and ends with its standard input.
+"""
+
+from __future__ import annotations
+
+import mmap
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.faulty_s3 import FaultyS3
+
+
+class Pace:
+    """Lets bytes pass at a steady rate over all connections together."""
+
+    def __init__(self, rate: float) -> None:
+        """`rate` in bytes a second."""
+        self._rate = rate
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def __call__(self, size: int) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._free_at = max(self._free_at, now) + size / self._rate
+            wait = self._free_at - now
+        time.sleep(wait)
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    root = Path(sys.argv[1]) / "objects"
+    rate = float(sys.argv[2]) * 1e6
+    with FaultyS3(Pace(rate)) if rate else FaultyS3() as server:
+        for path in root.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    server.objects[str(path.relative_to(root))] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        print(server.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
