@@ -33,10 +33,14 @@ on."""
 Target = tuple[Floats, Floats, Floats, NDArray[np.bool_]]
 
 
-def level_of(box: Floats) -> int:
-    """0 to 5: which of the six (stride, anchor) pairs is responsible for a box."""
+def levels_of(box: Floats) -> set[int]:
+    """Which of the six (stride, anchor) pairs 0 to 5 are responsible for a box: one, or both near a boundary.
+
+    With one alone, a face at a boundary would get half a score from either.
+    """
     side = math.sqrt(max(1.0, float((box[2] - box[0]) * (box[3] - box[1]))))
-    return int(np.clip(math.floor(math.log2(side / FIRST_LEVEL)) + 1, 0, len(STRIDES) * ANCHORS - 1))
+    exact = math.log2(side / FIRST_LEVEL) + 1
+    return {int(np.clip(math.floor(exact + slack), 0, len(STRIDES) * ANCHORS - 1)) for slack in (-0.2, 0.2)}
 
 
 def targets(labels: list[Floats], size: int) -> list[Target]:
@@ -53,10 +57,9 @@ def targets(labels: list[Floats], size: int) -> list[Target]:
         points, unsure = np.zeros((*shape, 10), np.float32), np.zeros(shape, np.bool_)
         for row, faces in enumerate(labels):
             for face in faces:
-                level = level_of(face[:4])
-                if level // ANCHORS != number:
+                anchors = [level % ANCHORS for level in levels_of(face[:4]) if level // ANCHORS == number]
+                if not anchors:
                     continue
-                anchor = level % ANCHORS
                 middle = face[4:].reshape(5, 2).mean(0) / stride
                 low = np.clip(np.ceil(middle - 2.2), 0, cells).astype(int)
                 high = np.clip(np.floor(middle + 2.2) + 1, 0, cells).astype(int)
@@ -66,10 +69,10 @@ def targets(labels: list[Floats], size: int) -> list[Target]:
                             unsure[row, y, x] = True
                             continue
                         here = np.float32([x * stride, y * stride])
-                        score[row, y, x, anchor] = 1
-                        box[row, y, x, anchor] = np.concatenate([here - face[:2], face[2:4] - here]) / stride
-                        points[row, y, x, anchor] = (face[4:] - np.tile(here, 5)) / stride
-                        unsure[row, y, x, 1 - anchor] = True
+                        unsure[row, y, x] = True
+                        score[row, y, x, anchors] = 1
+                        box[row, y, x, anchors] = np.concatenate([here - face[:2], face[2:4] - here]) / stride
+                        points[row, y, x, anchors] = (face[4:] - np.tile(here, 5)) / stride
         flat = (len(labels), -1)
         result.append(
             (score.reshape(flat), np.maximum(box, 0).reshape(*flat, 4), points.reshape(*flat, 10), unsure.reshape(flat))

@@ -21,7 +21,7 @@ from local.demo_pack import datasets, train_embedder
 from local.demo_pack.networks import Embedder, Swapper
 
 SEED = 11
-STAGES = ((0.30, 64, 16, 20.0), (0.34, 96, 12, 15.0), (1.0, 128, 6, 8.0))
+STAGES = ((0.30, 64, 16, 20.0), (0.70, 96, 8, 12.0), (1.0, 128, 6, 8.0))
 """Up to this part of all steps: picture size, batch, and how much faster than the rest the style layers learn.
 
 A unit latent's entries are 22 times smaller than those of a layer's usual input, and Adam's steps do not know it.
