@@ -32,9 +32,19 @@ class Download:
     """
 
     def __init__(
-        self, client: Any, bucket: str, blob: Blob, deadline: Deadline, connections: int, count: Callable[[int], None]
+        self,
+        client: Any,
+        bucket: str,
+        blob: Blob,
+        deadline: Deadline,
+        connections: int,
+        count: Callable[[int], None],
+        held_at: int | None = None,
     ) -> None:
-        """Starts to fetch. `count` is told of every piece's bytes, from several threads."""
+        """Starts to fetch. `count` is told of every piece's bytes, from several threads.
+
+        Until let go, no chunk is started on that ends beyond `held_at` bytes, so that other weights have room.
+        """
         self.blob = blob
         # Private, since madvise gives back no page of a shared mapping, which is Python's default.
         self.buffer = mmap.mmap(-1, blob.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -47,13 +57,14 @@ class Download:
         self._verified = [False] * len(blob.chunks)
         self._prefix = 0  # chunks verified without a gap from the start
         self._next = 0  # the chunk that no thread has taken yet
-        self._limit = blob.size  # bytes that may be fetched for now
+        self._limit = blob.size if held_at is None else held_at  # bytes that may be fetched for now
         self._stopped = threading.Event()
         self._error: ColdswapError | None = None
         self._closed = False
         self._working = min(connections, len(blob.chunks))
-        for number in range(self._working):
-            threading.Thread(target=self._work, name=f"{blob.name}-{number}", daemon=True).start()
+        self.threads = [threading.Thread(target=self._work, name=blob.name, daemon=True) for _ in range(self._working)]
+        for thread in self.threads:
+            thread.start()
 
     def wait(self, upto: int | None = None) -> memoryview:
         """The first `upto` bytes (None: all), as soon as they are verified.
@@ -82,13 +93,8 @@ class Download:
         """Whether waiting for it can still succeed."""
         return self.complete or not (self._error or self._stopped.is_set() or self._deadline.left() <= 0)
 
-    def hold(self, upto: int) -> None:
-        """Start on no chunk that ends beyond that many bytes, until let go, so that other weights have room."""
-        with self._state:
-            self._limit = upto
-
     def let_go(self) -> None:
-        """End a hold."""
+        """Fetch the rest too."""
         with self._state:
             self._limit = self.blob.size
             self._state.notify_all()

@@ -12,7 +12,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt
 from layers.engine.onnx_embedder import OnnxEmbedder
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.session import session
+from layers.engine.session import lean_malloc, session
 from layers.engine.stages import Plan
 from layers.engine.swapper import Floats, Swapper
 from layers.models.download import Download
@@ -37,6 +37,7 @@ class LoadedModels:
         memory_mb: int = 512,
     ) -> None:
         """`threads` of each session; `memory_mb` of the sandbox, which decides whether the embedder may stay."""
+        lean_malloc()  # before there are threads, each with an arena of its own
         self._store = store
         self._threads = threads
         self._keeps_embedder = retention == "container" and memory_mb >= AMPLE_MEMORY_MB
@@ -85,7 +86,12 @@ class LoadedModels:
                 if self._pending.reuse():
                     return self._pending
                 self._pending.close()
-            self._pending = PendingSwapper(self, self._store, self.manifest, self._threads, deadline)
+            held_at = None
+            if not self._keeps_embedder:
+                # Room for the embedder, should the face be new. It seldom delays: by then all faces are found.
+                room = self.manifest.models["embedder"].blob(WEIGHTS).size + LARGEST_LAYER_BYTES
+                held_at = max(0, self.manifest.models["swapper"].blob(WEIGHTS).size - room)
+            self._pending = PendingSwapper(self, self._store, self._threads, deadline, held_at)
             return self._pending
 
     def detector_session(self, deadline: Deadline) -> Any:
@@ -105,8 +111,6 @@ class LoadedModels:
                 return self._embedder
             self._drop_embedder()
             blob = self._manifest_or_look(deadline).models["embedder"].blob(WEIGHTS)
-            if self._pending and not self._keeps_embedder:
-                self._pending.make_room(blob.size + LARGEST_LAYER_BYTES)
             self._embedder_weights = self._store.load(blob, deadline)
             plan = Plan.parse(self._read("embedder", PLAN, deadline))
             self._embedder = OnnxEmbedder(plan, self._embedder_weights, self._threads)
@@ -161,11 +165,11 @@ class PendingSwapper:
     """A swapper whose weights are on their way, or have been here since an earlier request."""
 
     def __init__(
-        self, models: LoadedModels, store: ModelStore, manifest: Manifest, threads: int, deadline: Deadline
+        self, models: LoadedModels, store: ModelStore, threads: int, deadline: Deadline, held_at: int | None
     ) -> None:
-        model = manifest.models["swapper"]
+        model = models.manifest.models["swapper"]
         self._models = models
-        self._weights = store.load(model.blob(WEIGHTS), deadline)
+        self._weights = store.load(model.blob(WEIGHTS), deadline, held_at)
         self._made: Future[OnnxSwapper] = Future()
         self._own_bytes = True  # whether this request fetched them
         self._taken = False
@@ -204,10 +208,6 @@ class PendingSwapper:
         failed = self._made.done() and self._made.exception() is not None
         self._own_bytes, self._taken = False, False
         return self._weights.complete and not failed
-
-    def make_room(self, size: int) -> None:
-        """Let the weights wait while others of that many bytes are in memory; until the swapper is taken."""
-        self._weights.hold(max(0, self._weights.blob.size - size))
 
     def close(self) -> None:
         """Stop fetching and give the memory back."""

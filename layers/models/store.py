@@ -56,9 +56,9 @@ class ModelStore:
             self._pointer, self._etag, self._manifest = pointer, etag, manifest
             return manifest
 
-    def load(self, blob: Blob, deadline: Deadline) -> Download:
-        """Starts to fetch a blob; returns at once."""
-        return Download(self._client, self._bucket, blob, deadline, CONNECTIONS, self._count)
+    def load(self, blob: Blob, deadline: Deadline, held_at: int | None = None) -> Download:
+        """Starts to fetch a blob; returns at once. `held_at` as in Download."""
+        return Download(self._client, self._bucket, blob, deadline, CONNECTIONS, self._count, held_at)
 
     def read(self, blob: Blob, deadline: Deadline) -> bytes:
         """A small blob, whole and verified. Raises as Download.wait does."""

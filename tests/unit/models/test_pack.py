@@ -91,14 +91,14 @@ def test_a_released_pack_is_fetched_again(s3: FaultyS3) -> None:
 
 def test_a_swapper_that_is_not_needed_is_dropped_and_counted(s3: FaultyS3) -> None:
     s3.fail(f"blobs/sha256/{_weights(models(s3))}", Fault(stall_after=1000))
-    loaded = models(s3)
+    loaded = models(s3, 3008)
     pending = loaded.start_swapper(soon())
     assert pending.drop() <= 1000
     swap_once(loaded)
 
 
 def test_complete_weights_stay_although_they_came_in_vain(s3: FaultyS3) -> None:
-    loaded = models(s3)
+    loaded = models(s3, 3008)
     pending = loaded.start_swapper(soon())
     pending._weights.wait()
     assert pending.drop() == pending._weights.blob.size

@@ -40,11 +40,10 @@ def load(s3: FaultyS3, blob: Blob, seconds: float = 20.0) -> Download:
 
 
 def join(download: Download) -> None:
-    """Waits for the download's threads, whose names begin with the blob's."""
-    for thread in threading.enumerate():
-        if thread.name.startswith(f"{download.blob.name}-"):
-            thread.join(20)
-            assert not thread.is_alive()
+    """Waits for the download's threads to end."""
+    for thread in download.threads:
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def ranges(s3: FaultyS3) -> list[str]:
@@ -62,10 +61,9 @@ def test_all_bytes_arrive_in_ranges_of_a_chunk(s3: FaultyS3, blob: Blob) -> None
 
 
 def test_the_beginning_can_be_used_before_the_end_is_there(s3: FaultyS3, blob: Blob) -> None:
-    download = load(s3, blob)
-    download.hold(3 * CHUNK)
+    download = ModelStore(BUCKET, s3.client()).load(blob, Deadline.after(20), held_at=3 * CHUNK)
     assert bytes(download.wait(3 * CHUNK)) == DATA[: 3 * CHUNK]
-    assert not download.complete
+    assert len(s3.requests) == 3
     download.let_go()
     assert bytes(download.wait()) == DATA
 
