@@ -61,10 +61,8 @@ class Download:
         self._stopped = threading.Event()
         self._error: ColdswapError | None = None
         self._closed = False
-        self._working = min(connections, len(blob.chunks))
-        self.threads = [threading.Thread(target=self._work, name=blob.name, daemon=True) for _ in range(self._working)]
-        for thread in self.threads:
-            thread.start()
+        self._connections = connections
+        self._start()
 
     def wait(self, upto: int | None = None) -> memoryview:
         """The first `upto` bytes (None: all), as soon as they are verified.
@@ -93,6 +91,21 @@ class Download:
         """Whether waiting for it can still succeed."""
         return self.complete or not (self._error or self._stopped.is_set() or self._deadline.left() <= 0)
 
+    def shrink(self, size: int, deadline: Deadline) -> None:
+        """Give back what lies beyond about `size` bytes of a complete download; it is fetched again once let go."""
+        with self._state:
+            if not self.complete or self._working or self._closed:
+                return
+            keep = size // self.blob.chunk_bytes
+            begin = -(-keep * self.blob.chunk_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+            if begin >= self.blob.size:
+                return
+            self._prefix = self._next = keep
+            self._verified[keep:] = [False] * (len(self._verified) - keep)
+            self._limit, self._deadline = size, deadline
+            self.buffer.madvise(mmap.MADV_DONTNEED, begin, self.blob.size - begin)
+            self._start()
+
     def let_go(self) -> None:
         """Fetch the rest too."""
         with self._state:
@@ -114,6 +127,14 @@ class Download:
             self._closed = True
             if not self._working:
                 self._free()
+
+    def _start(self) -> None:
+        self._working = min(self._connections, len(self.blob.chunks))
+        self.threads = [
+            threading.Thread(target=self._work, name=self.blob.name, daemon=True) for _ in range(self._working)
+        ]
+        for thread in self.threads:
+            thread.start()
 
     def _free(self) -> None:
         # Arrays may still point into the mapping, so it is emptied rather than unmapped.

@@ -12,7 +12,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt
 from layers.engine.onnx_embedder import OnnxEmbedder
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.session import lean_malloc, session
+from layers.engine.session import lean_malloc, session, trim
 from layers.engine.stages import Plan
 from layers.engine.swapper import Floats, Swapper
 from layers.models.download import Download
@@ -86,11 +86,8 @@ class LoadedModels:
                 if self._pending.reuse():
                     return self._pending
                 self._pending.close()
-            held_at = None
-            if not self._keeps_embedder:
-                # Room for the embedder, should the face be new. It seldom delays: by then all faces are found.
-                room = self.manifest.models["embedder"].blob(WEIGHTS).size + LARGEST_LAYER_BYTES
-                held_at = max(0, self.manifest.models["swapper"].blob(WEIGHTS).size - room)
+            # Room for the embedder, should the face be new. It seldom delays: by then all faces are found.
+            held_at = None if self._keeps_embedder else self._beside_embedder()
             self._pending = PendingSwapper(self, self._store, self._threads, deadline, held_at)
             return self._pending
 
@@ -104,13 +101,16 @@ class LoadedModels:
     def embedder(self, deadline: Deadline) -> OnnxEmbedder:
         """The embedder, which may run while its weights are still coming. Raises as `start_swapper` does.
 
-        In a small sandbox it is given back as soon as the swapper is taken, so use it before.
+        In a small sandbox it is given back as soon as the swapper is taken, so use it before; and it takes the place of
+        a part of the swapper's weights until then.
         """
         with self._lock:
             if self._embedder and self._embedder_weights and self._embedder_weights.usable:
                 return self._embedder
             self._drop_embedder()
             blob = self._manifest_or_look(deadline).models["embedder"].blob(WEIGHTS)
+            if self._pending and not self._keeps_embedder:
+                self._pending.make_room(self._beside_embedder(), deadline)
             self._embedder_weights = self._store.load(blob, deadline)
             plan = Plan.parse(self._read("embedder", PLAN, deadline))
             self._embedder = OnnxEmbedder(plan, self._embedder_weights, self._threads)
@@ -139,6 +139,7 @@ class LoadedModels:
         with self._lock:
             if not self._keeps_embedder:
                 self._drop_embedder()
+                trim()
 
     def forget(self, pending: PendingSwapper) -> None:
         """Give back a swapper that nobody waits for any more."""
@@ -146,6 +147,12 @@ class LoadedModels:
             if self._pending is pending:
                 self._pending = None
         pending.close()
+
+    def _beside_embedder(self) -> int:
+        """How many bytes of the swapper's weights may be in memory while the embedder is."""
+        models = self.manifest.models
+        room = models["embedder"].blob(WEIGHTS).size + LARGEST_LAYER_BYTES
+        return max(0, models["swapper"].blob(WEIGHTS).size - room)
 
     def _drop_embedder(self) -> None:
         if self._embedder is not None:
@@ -208,6 +215,10 @@ class PendingSwapper:
         failed = self._made.done() and self._made.exception() is not None
         self._own_bytes, self._taken = False, False
         return self._weights.complete and not failed
+
+    def make_room(self, size: int, deadline: Deadline) -> None:
+        """Keep about `size` bytes of weights; the rest is fetched again when the swapper is taken."""
+        self._weights.shrink(size, deadline)
 
     def close(self) -> None:
         """Stop fetching and give the memory back."""

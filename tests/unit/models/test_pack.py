@@ -124,14 +124,19 @@ def test_a_small_sandbox_gives_the_embedder_back_before_the_swapper_runs(s3: Fau
             loaded.embedder(soon()).run(crop)
 
 
-def test_weights_wait_for_room_until_the_swapper_is_taken(s3: FaultyS3) -> None:
+def test_a_small_sandbox_never_holds_embedder_and_whole_swapper(s3: FaultyS3) -> None:
     loaded = models(s3)
-    pending = loaded.start_swapper(soon())
-    loaded.embedder(soon()).run(np.zeros((1, 3, 112, 112), np.float32))
-    assert pending._weights._limit == 0
     crops, latents = faces(1)
-    pending.swapper().run(crops, latents)
-    assert pending._weights.complete
+    for _ in range(2):
+        pending = loaded.start_swapper(soon())
+        loaded.embedder(soon()).run(np.zeros((1, 3, 112, 112), np.float32))
+        in_memory = [pending._weights.complete]
+        pending.swapper().run(crops, latents)
+        in_memory.append(pending._weights.complete)
+        assert in_memory == [False, True]
+        for thread in pending._weights.threads:
+            thread.join(20)
+    swap_once(loaded)
 
 
 def test_a_new_pack_is_noticed_at_the_next_request(s3: FaultyS3) -> None:

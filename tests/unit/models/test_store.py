@@ -77,6 +77,20 @@ def test_the_buffer_is_ordinary_memory_that_weights_may_point_into(s3: FaultyS3,
     assert not array.any()
 
 
+def test_a_part_given_back_is_fetched_again_when_let_go(s3: FaultyS3, blob: Blob) -> None:
+    download = load(s3, blob)
+    array = np.frombuffer(download.wait(), np.uint8)
+    join(download)
+    s3.requests.clear()
+    download.shrink(4 * CHUNK + 5, Deadline.after(20))
+    assert bytes(download.wait(4 * CHUNK)) == DATA[: 4 * CHUNK]
+    assert not array[5 * CHUNK :].any()
+    assert not download.complete
+    download.let_go()
+    assert bytes(download.wait()) == DATA
+    assert len(s3.requests) == 6
+
+
 @pytest.mark.parametrize("after", [0, 1, 70_000])
 def test_a_range_that_breaks_off_is_taken_up_where_it_broke(s3: FaultyS3, blob: Blob, after: int) -> None:
     s3.fail("blobs/", Fault(break_after=after))
