@@ -117,8 +117,11 @@ def _load(path: Path) -> Any:
         model = onnx.load(str(path), load_external_data=False)
     except Exception as error:  # protobuf's DecodeError, which lives in a private module
         raise Unfit(f"{path.name} is not an ONNX file") from error
-    if any(entry.domain not in ("", "ai.onnx") for entry in model.opset_import) or model.functions:
+    if any(node.domain not in ("", "ai.onnx") for node in model.graph.node) or model.functions:
         raise Unfit(f"{path.name} uses operators that are not ONNX's own")
+    for entry in reversed(model.opset_import):  # converters list more than they use
+        if entry.domain not in ("", "ai.onnx"):
+            model.opset_import.remove(entry)
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise Unfit(f"{path.name} keeps weights in other files")

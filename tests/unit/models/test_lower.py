@@ -147,6 +147,7 @@ def _branch(model: Any) -> None:
 
 def _foreign(model: Any) -> None:
     model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.graph.node[0].domain = "com.microsoft"
 
 
 def _unknown(model: Any) -> None:
@@ -172,6 +173,13 @@ def _too_large_for_half(model: Any) -> None:
 def test_a_file_that_is_not_an_inswapper_is_refused(tmp_path: Path, change: Any) -> None:
     with pytest.raises(Unfit):
         lower_swapper(altered(tmp_path, "swapper", change))
+
+
+def test_an_operator_set_that_is_only_listed_does_no_harm(tmp_path: Path) -> None:
+    path = altered(
+        tmp_path, "embedder", lambda model: model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    )
+    assert lower_embedder(path).blobs["weights"] == toys.lowered()["embedder"].blobs["weights"]
 
 
 def test_weights_that_fp16_cannot_hold_are_refused(tmp_path: Path) -> None:
