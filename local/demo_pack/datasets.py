@@ -168,8 +168,3 @@ def trial_swaps(folder: Path, processes: int = 2) -> Bytes:
 def scene_pictures(folder: Path, processes: int = 2) -> tuple[Bytes, Floats]:
     """Scenes that train the detector."""
     return scene_arrays(folder / "scenes.npy", range(10_000), TRAINING, SCENE_SIZE, processes)
-
-
-def trial_scenes(folder: Path, processes: int = 2) -> tuple[Bytes, Floats]:
-    """Scenes for the detector's learning curve."""
-    return scene_arrays(folder / "scenes_trial.npy", range(10_000_000, 10_000_200), DEVELOPMENT, SCENE_SIZE, processes)

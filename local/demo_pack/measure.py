@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from insightface.model_zoo.scrfd import SCRFD
 from local.demo_pack.canvas import Bytes, Floats
 from local.demo_pack.drawing import aligned, draw, keypoints
 from local.demo_pack.people import RESERVE, identity, sample_carrier, sample_state
-from local.demo_pack.scenes import overlap, placed, scene
+from local.demo_pack.scenes import Scene, overlap, placed, scene
 
 PACK = Path(__file__).parent
 GALLERY = 500
 SWAPS = 500
-SCENES = 250
-PORTRAITS = 100
+SCENES = 180
+PORTRAITS = 80
 CROP_JITTER = 0.02
 
 
@@ -98,6 +99,7 @@ def unit_embeddings(embedder: Any, crops: Sequence[Bytes]) -> Floats:
     return np.asarray(stacked / np.linalg.norm(stacked, axis=1, keepdims=True), np.float32)
 
 
+@cache
 def person_crop(number: int, seed: int, size: int = 112) -> Bytes:
     """An aligned crop of the reserve's person `number` in a hair style and at a moment given by the seed."""
     rng = np.random.default_rng([5, seed])
@@ -105,6 +107,12 @@ def person_crop(number: int, seed: int, size: int = 112) -> Bytes:
     state = sample_state(rng)
     jitter = rng.normal(0, CROP_JITTER, (5, 2)).astype(np.float32)
     return draw(person, sample_carrier(rng, person), state, aligned(person, state, size, jitter), (size, size))
+
+
+@cache
+def reserve_scene(number: int, size: int) -> Scene:
+    """A scene of the reserve's people, square, `size` pixels."""
+    return scene(20_000_000 + number, RESERVE, size)
 
 
 def drawn_swap(seed: int, source: int, target: int) -> tuple[Bytes, Bytes]:
@@ -174,7 +182,7 @@ def measure_detector(detector: Any, size: int, drawn: int) -> dict[str, float]:
     total = empty = false_alarms = 0
     threshold, detector.det_thresh = detector.det_thresh, 0.05
     for seed in range(SCENES):
-        drawing = scene(20_000_000 + seed, RESERVE, drawn)
+        drawing = reserve_scene(seed, drawn)
         boxes, points = drawing.boxes, drawing.keypoints
         small = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], 1)) * size / drawn < 9
         total += int((~small).sum())
