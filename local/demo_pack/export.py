@@ -151,6 +151,9 @@ def export_swapper(build: Path, path: Path) -> None:
     inputs = (torch.rand(1, 3, 128, 128), torch.randn(1, 512))
     model = traced(network, inputs, ["target", "source"], ["output"], {}, build / "swapper.raw.onnx")
     fold_pads(model)
+    shape = model.graph.output[0].type.tensor_type.shape
+    for dim, size in zip(shape.dim, (1, 3, 128, 128), strict=True):  # the exporter loses them in the padding
+        dim.dim_value = size
     halve(model)
     model.graph.initializer.append(numpy_helper.from_array(saved["emap"].numpy().astype(np.float32), "buff2fs"))
     write(model, path)
