@@ -30,8 +30,9 @@ def client(service: str) -> Any:
                 retries={"mode": "standard", "max_attempts": 4},
                 max_pool_connections=24,
                 signature_version="s3v4" if service == "s3" else None,
-                # Path style is what an endpoint on this machine understands; real S3 gets its usual form.
-                s3={"addressing_style": "auto"},
+                # With virtual hosts a link names the bucket's region. The global name answers for a new bucket with a
+                # redirect, which its signature does not survive. An endpoint that is an IP address still gets paths.
+                s3={"addressing_style": "virtual"},
             )
             _clients[service] = boto3.client(service, config=config)
         return _clients[service]

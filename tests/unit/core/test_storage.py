@@ -127,3 +127,25 @@ def test_an_s3_uri_has_a_bucket_and_a_key(uri: str) -> None:
 def test_anything_else_is_not_an_s3_uri(uri: str) -> None:
     with pytest.raises(InvalidRequest):
         parse_s3_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "prefix"),
+    [
+        (None, "https://pictures.s3.eu-central-1.amazonaws.com/"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/pictures"),
+    ],
+)
+def test_links_name_the_region_and_a_local_endpoint_gets_paths(
+    endpoint: str | None, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "_clients", {})
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    if endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert storage.Storage().presign_get("pictures", "a.jpg", 60).startswith(prefix)
+    assert storage.Storage().presign_post("pictures", "a.jpg", 5, 60)["url"].startswith(prefix)
