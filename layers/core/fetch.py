@@ -27,6 +27,7 @@ LONGEST_URL = 4096  # characters
 PIECE = 1 << 16  # bytes read between two looks at the clock
 CONNECT_SECONDS = 5.0
 _MOST_ADDRESSES = 3  # tried one after another
+_WORTH_A_RETRY = (408, 425, 429)  # of the answers that blame the request (RFC 9110, 8470 and 6585)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], list[str]]
@@ -79,7 +80,7 @@ def fetch(
 ) -> Fetched:
     """The body of a GET, `limit` bytes at most, all of it before the deadline.
 
-    Raises RefusedUrl, InputNotFound (404, 410), PictureTooLarge or UpstreamFailed. No error holds more of the URL than
+    Raises RefusedUrl, InputNotFound (the server refuses it), PictureTooLarge or UpstreamFailed. No error holds more of the URL than
     its host. `resolve` is the system's resolver unless a test brings its own.
     """
     target = _parse(url, trusted_origins)
@@ -247,8 +248,8 @@ def _get(target: _Target, sock: socket.socket, limit: int, deadline: Deadline) -
 def _check_answer(answer: http.client.HTTPResponse, target: _Target, limit: int) -> None:
     if 300 <= answer.status < 400:
         raise RefusedUrl(f"{target.host} redirects elsewhere. Give the final URL.")
-    if answer.status in (404, 410):
-        raise InputNotFound(f"{target.host} has no such picture.")
+    if 400 <= answer.status < 500 and answer.status not in _WORTH_A_RETRY:
+        raise InputNotFound(f"{target.host} does not give this picture: it answered with status {answer.status}.")
     if answer.status != 200:
         raise UpstreamFailed(f"{target.host} answered with status {answer.status}.")
     if answer.getheader("Content-Encoding", "identity").lower() != "identity":
