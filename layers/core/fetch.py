@@ -80,8 +80,8 @@ def fetch(
 ) -> Fetched:
     """The body of a GET, `limit` bytes at most, all of it before the deadline.
 
-    Raises RefusedUrl, InputNotFound (the server refuses it), PictureTooLarge or UpstreamFailed. No error holds more of the URL than
-    its host. `resolve` is the system's resolver unless a test brings its own.
+    Raises RefusedUrl, InputNotFound (the server refuses it), PictureTooLarge or UpstreamFailed. No error holds more of
+    the URL than its host. `resolve` is the system's resolver unless a test brings its own.
     """
     target = _parse(url, trusted_origins)
     addresses = _addresses(target, resolve or _system_resolve, deadline)
