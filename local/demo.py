@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from local import callers
 from local.cloud import KEPT, ROOT, Cloud, CloudFailed
-from local.publishing import publish_demo_pack
+from local.photograph import looks_photographed
+from local.publishing import HINT, NAME, publish_demo_pack
 
 if TYPE_CHECKING:
     from local.demo_pack.scenes import DemoScene
@@ -118,6 +119,10 @@ def custom(face: Path | None, meme: Path | None) -> int:
         pack = publish_demo_pack(cloud)
         drawn = pictures(OUT / "pictures") if face is None or meme is None else {}
         face, meme = face or drawn["ruby"].path, meme or drawn["works-on-my-machine"].path
+        for picture in (face, meme):
+            if pack == NAME and looks_photographed(picture):
+                print(f"\n{picture} looks like a photograph. {HINT}", file=sys.stderr)
+                return 1
         say(f"swapping with the pack {pack!r}")
         try:
             request = {"face": callers.upload_form(cloud, face), "meme": callers.upload_form(cloud, meme)}

@@ -25,6 +25,7 @@ from layers.models.pack import LoadedModels
 from layers.models.publish import publish
 from layers.models.store import ModelStore
 from local.demo_pack import scenes
+from local.demo_pack.photographs import folder_of
 from tests.faulty_s3 import Fault, FaultyS3
 from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decoded, drawing, encoded, settings
 
@@ -112,6 +113,15 @@ def test_without_a_face_the_hint_says_what_the_pack_knows(s3: FaultyS3) -> None:
     blank = np.full((300, 300, 3), 128, np.uint8)
     with pytest.raises(NoFaceInMeme, match=r"It knows drawn faces only\.$"):
         swap(loaded(s3), blank, drawing())
+
+
+@pytest.mark.parametrize("path", ["insightface/data/images/t1.jpg", "skimage/data/camera.png"])
+def test_in_a_photograph_of_people_the_demo_pack_finds_no_face(s3: FaultyS3, path: str) -> None:
+    package, _, rest = path.partition("/")
+    photograph = cv2.imread(str(folder_of(package) / rest))
+    assert photograph is not None
+    with pytest.raises(NoFaceInMeme, match="knows drawn faces only"):
+        swap(loaded(s3), np.asarray(photograph, np.uint8), drawing())
 
 
 def test_weights_that_stay_damaged_end_the_swap_by_name(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
