@@ -414,7 +414,7 @@ pixels, each of which gets the next one's face.
 
 ## Limits
 
-Swaps are soft: the swapper saw some forty thousand pictures, most of them small, and was still improving. The detector
+Swaps are soft: the swapper saw some sixty thousand pictures, most of them small, and was still improving. The detector
 misses some of the softest faces after a swap. Gaze and blinking are partly lost. Faces turned by more than about 35°
 are neither detected nor swapped well.
 """

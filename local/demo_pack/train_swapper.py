@@ -294,7 +294,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=4700)
+    parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--until", type=int)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
