@@ -19,7 +19,7 @@ from layers.core.errors import InputNotFound, InvalidRequest, OutOfTime, Picture
 from layers.core.storage import Storage, parse_s3_uri
 
 NAMES = {"Bucket": "b", "Key": "k"}
-SOON = Deadline.after(60)
+SOON = Deadline.after(3600)
 
 
 def s3(**more: Any) -> Any:

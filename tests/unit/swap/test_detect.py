@@ -21,7 +21,7 @@ from layers.media.picture import Pixels
 from tests.unit.swap import networks
 from tests.unit.swap.test_align import placed
 
-LATER = Deadline.after(60)
+LATER = Deadline.after(3600)
 KEYPOINTS = placed(300, 200, 2, 0.1)
 
 

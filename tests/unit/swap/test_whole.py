@@ -54,8 +54,8 @@ def s3(published: dict[str, bytes]) -> Iterator[FaultyS3]:
         yield server
 
 
-def loaded(s3: FaultyS3) -> LoadedModels:
-    return LoadedModels(ModelStore(MODELS, s3.client()), 2)
+def loaded(s3: FaultyS3, memory_mb: int = 1769) -> LoadedModels:
+    return LoadedModels(ModelStore(MODELS, s3.client()), 2, memory_mb=memory_mb)
 
 
 def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tuple[SwapResult, Pixels]:
@@ -96,7 +96,7 @@ def test_a_plain_swap_is_insightfaces_within_two_levels(s3: FaultyS3, pictures: 
     assert (expected != pictures[meme]).any()
 
 
-def test_a_warm_swap_fetches_no_swapper_and_gives_the_same(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
+def test_a_warm_swap_fetches_nothing_and_gives_the_same(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
     models = loaded(s3)
 
     cold, first = swap(models, pictures["friday"], pictures["ruby"])
@@ -104,9 +104,18 @@ def test_a_warm_swap_fetches_no_swapper_and_gives_the_same(s3: FaultyS3, picture
 
     assert (first == second).all()
     assert cold.bytes_fetched > 8_000_000
-    # In a small sandbox the embedder is given back, and fetched again for a face that is not known.
-    assert warm.bytes_fetched < 3_000_000
+    assert warm.bytes_fetched == 0
     assert cold.models["pack"] == "demo"
+
+
+def test_a_small_sandbox_fetches_again_what_it_had_no_room_for(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
+    models = loaded(s3, memory_mb=512)
+
+    cold, first = swap(models, pictures["friday"], pictures["ruby"])
+    warm, second = swap(models, pictures["friday"], pictures["ruby"])
+
+    assert (first == second).all()
+    assert 0 < warm.bytes_fetched < cold.bytes_fetched
 
 
 def test_without_a_face_the_hint_says_what_the_pack_knows(s3: FaultyS3) -> None:
