@@ -44,7 +44,7 @@ def published() -> dict[str, bytes]:
     licences: Any = dict.fromkeys(("detector", "embedder", "swapper"), "MIT")
     with FaultyS3() as s3:
         publish(PACK, MODELS, s3.client(), "demo", licences, "It knows drawn faces only.")
-        return dict(s3.objects)
+        return {key: bytes(data) for key, data in s3.objects.items()}
 
 
 @pytest.fixture
