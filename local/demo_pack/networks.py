@@ -78,8 +78,8 @@ class Detector(nn.Module):
         self.box = nn.Conv2d(width, ANCHORS * 4, 3, 1, 1)
         self.keypoints = nn.Conv2d(width, ANCHORS * 10, 3, 1, 1)
         self.scale = nn.Parameter(torch.ones(len(STRIDES)))
-        nn.init.constant_(self.score.bias, -4.0)  # type: ignore[arg-type]  # faces are rare
-        nn.init.constant_(self.box.bias, 2.0)  # type: ignore[arg-type]
+        nn.init.constant_(self.score.bias, -4.0)  # type: ignore[arg-type]  # torch types a bias as optional; faces are rare
+        nn.init.constant_(self.box.bias, 2.0)  # type: ignore[arg-type]  # as above
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """Return scores, boxes and keypoints, each for the three strides."""

@@ -211,7 +211,7 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> None:
             outputs = network(inputs)
         loss, parts = loss_of(outputs, targets([faces for _, faces in batch], size))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(network.parameters(), 20.0)
         optimizer.step()
         keep = min(0.995, (step + 1) / (step + 20))

@@ -141,7 +141,7 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
             similar = (unit @ unit.T / 0.08).fill_diagonal_(-1e4)
             loss = F.cross_entropy(similar, torch.arange(2 * count) ^ 1) + 4 * reading
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
         if (step + 1) % 150 == 0 or step + 1 == steps:
             save(step + 1)
