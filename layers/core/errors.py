@@ -35,7 +35,7 @@ class InvalidRequest(ColdswapError):
 
 
 class InputNotFound(ColdswapError):
-    """A picture that the request names is not there."""
+    """A file that the request names is not there."""
 
     code, status, title = "input_not_found", 404, "A picture named in the request does not exist"
 
@@ -79,7 +79,7 @@ class RefusedUrl(ColdswapError):
 class UpstreamFailed(ColdswapError):
     """A server that the request names did not deliver."""
 
-    code, status, title, retryable = "upstream_failed", 502, "The server of a picture did not deliver it", True
+    code, status, title, retryable = "upstream_failed", 502, "A server that the request names did not deliver", True
 
 
 class ModelsMissing(ColdswapError):
@@ -130,10 +130,110 @@ class StillRunning(ColdswapError):
     code, status, title, retryable = "still_running", 409, "The same request is still running", True
 
 
-def family() -> dict[str, type[ColdswapError]]:
-    """Every error by its class name, which is its name in a state machine."""
+class VideoError(ColdswapError):
+    """What only the making of a video can end with."""
+
+
+class AtCapacity(VideoError):
+    """As many videos as allowed are being made."""
+
+    code, status, title, retryable = "at_capacity", 503, "As many videos as allowed are being made", True
+
+
+class NotReady(VideoError):
+    """The video is not finished, or never will be."""
+
+    code, status, title = "not_ready", 409, "The video is not finished"
+
+
+class Expired(VideoError):
+    """The video was made too long ago and is deleted."""
+
+    code, status, title = "expired", 410, "The video has expired"
+
+
+class Cancelled(VideoError):
+    """The task was cancelled while a step was at work."""
+
+    code, status, title = "cancelled", 409, "The task was cancelled"
+
+
+class KeysMissing(VideoError):
+    """The operator has not given the keys of the voice or footage service."""
+
+    code, status, title = "keys_missing", 503, "The keys of a service are not configured"
+
+
+class KeyRejected(VideoError):
+    """The voice or footage service does not accept the operator's key."""
+
+    code, status, title = "key_rejected", 502, "A service does not accept its key"
+
+
+class QuotaExceeded(VideoError):
+    """The operator's quota at the voice or footage service is used up."""
+
+    code, status, title = "quota_exceeded", 503, "The quota at a service is used up"
+
+
+class RateLimited(VideoError):
+    """The voice or footage service asks for patience."""
+
+    code, status, title, retryable = "rate_limited", 503, "A service asks for patience", True
+
+
+class ProviderFailed(VideoError):
+    """The voice or footage service did not answer as it should."""
+
+    code, status, title, retryable = "provider_failed", 502, "A service did not answer as it should", True
+
+
+class ProviderRefused(VideoError):
+    """The voice or footage service refuses this request: an unknown voice, or text that it does not speak."""
+
+    code, status, title = "provider_refused", 422, "A service refuses this request"
+
+
+class NoFootage(VideoError):
+    """No stock footage was found, also for more general words, or none of it could be used."""
+
+    code, status, title = "no_footage", 422, "No footage was found"
+
+
+class ScriptTooLong(VideoError):
+    """The script, or the time it takes to speak it, is over the limit."""
+
+    code, status, title = "script_too_long", 413, "The script is too long"
+
+
+class UnreadableMedia(VideoError):
+    """A file claims to be sound or video but cannot be read."""
+
+    code, status, title = "unreadable_media", 502, "A media file cannot be read"
+
+
+class MediaTooLarge(VideoError):
+    """A media file has more bytes or pixels than the limits allow."""
+
+    code, status, title = "media_too_large", 413, "A media file is too large"
+
+
+class EncodingFailed(VideoError):
+    """ffmpeg failed for a reason that is not in its input."""
+
+    code, status, title, retryable = "encoding_failed", 500, "Encoding failed", True
+
+
+class CallbackFailed(VideoError):
+    """The callback URL did not take the message. Never fails a task."""
+
+    code, status, title, retryable = "callback_failed", 502, "The callback URL did not take the message", True
+
+
+def family(root: type[ColdswapError] = ColdswapError) -> dict[str, type[ColdswapError]]:
+    """`root` and every error under it by its class name, which is its name in a state machine."""
     found: dict[str, type[ColdswapError]] = {}
-    waiting: list[type[ColdswapError]] = [ColdswapError]
+    waiting: list[type[ColdswapError]] = [root]
     while waiting:
         kind = waiting.pop()
         found[kind.__name__] = kind

@@ -1,0 +1,63 @@
+"""What the environment decides for the video function, read once and typed. template.yaml sets every one of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from layers.core.settings import MEGAPIXEL, MIB
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """Times in seconds, sizes in bytes, pixels or characters."""
+
+    outputs_bucket: str  # finished videos under videos/, intermediate files under work/
+    state_table: str  # DynamoDB table (key `id`, time to live `expiration`) of tasks and slots
+    state_machine_arn: str
+    max_concurrent_tasks: int
+    provider_keys: str  # ARN of a Secrets Manager secret or an SSM parameter; "" looks only at the environment
+    elevenlabs_url: str
+    pexels_url: str
+    trusted_origins: frozenset[str]  # "scheme://host:port", beside the public internet; empty in AWS
+    result_seconds: int  # how long a finished video is kept
+    threads: int  # of ffmpeg
+    max_script_characters: int = 5_000
+    max_video_seconds: float = 300.0
+    max_clip_bytes: int = 200 * MIB  # of footage that is fetched for one clip
+    max_clip_pixels: int = 9 * MEGAPIXEL  # of a frame: 2160x3840 and a little more
+    url_seconds: int = 900  # how long a presigned link lives
+
+    @staticmethod
+    def read(env: Mapping[str, str]) -> VideoSettings:
+        """Raises ValueError naming the variable that is wrong, so that a bad deployment fails at its first start."""
+        missing = [name for name in ("OUTPUTS_BUCKET", "STATE_TABLE", "STATE_MACHINE_ARN") if not env.get(name)]
+        if missing:
+            raise ValueError(f"not set: {', '.join(missing)}")
+        return VideoSettings(
+            outputs_bucket=env["OUTPUTS_BUCKET"],
+            state_table=env["STATE_TABLE"],
+            state_machine_arn=env["STATE_MACHINE_ARN"],
+            max_concurrent_tasks=_positive(env, "MAX_CONCURRENT_TASKS", 2),
+            provider_keys=env.get("PROVIDER_KEYS", ""),
+            elevenlabs_url=env.get("ELEVENLABS_URL") or "https://api.elevenlabs.io",
+            pexels_url=env.get("PEXELS_URL") or "https://api.pexels.com",
+            trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
+            result_seconds=_positive(env, "RESULT_DAYS", 7) * 24 * 3600,
+            threads=len(os.sched_getaffinity(0)),
+        )
+
+
+def _positive(env: Mapping[str, str], name: str, default: int) -> int:
+    said = env.get(name) or str(default)
+    if not said.isdigit() or int(said) < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {said!r}")
+    return int(said)
+
+
+@cache
+def settings() -> VideoSettings:
+    """The process's settings."""
+    return VideoSettings.read(os.environ)
