@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.swap import inputs
 from functions.swap.body import SwapBody, invalid
-from functions.swap.ids import new_id
+from layers.core.ids import new_id
 from functions.swap.services import Services, deadline
 from functions.swap.values import SwapRequest
 from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from functions.swap.ids import made_at
+from layers.core.ids import made_at
 from layers.core.errors import (
     ColdswapError,
     InternalError,

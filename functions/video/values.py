@@ -1,4 +1,7 @@
-"""The words of a video being made. Times are in seconds, sizes in pixels or bytes, positions in a script in characters."""
+"""The words of a video being made.
+
+Times are in seconds, sizes in pixels or bytes, positions in a script in characters.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class Word:
 
 @dataclass(frozen=True)
 class VoiceOver:
-    """The whole script, spoken: a FLAC file (mono, 44,100 Hz, 16 bits) in the work store, and when each word is said."""
+    """The script, spoken: a FLAC file (mono, 44,100 Hz, 16 bits) in the work store, and when each word is said."""
 
     audio_key: str
     seconds: float  # exactly samples / 44,100

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +26,7 @@ class Work:
 
     @staticmethod
     def key(kind: str, suffix: str, *inputs: Any) -> str:
-        """`work/KIND/DIGEST.SUFFIX`, by the SHA-256 of the inputs as JSON; whatever changes the result belongs in them."""
+        """`work/KIND/DIGEST.SUFFIX` by the SHA-256 of the inputs as JSON; all that changes the result is in them."""
         said = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
         return f"work/{kind}/{hashlib.sha256(said.encode()).hexdigest()}.{suffix}"
 
@@ -60,7 +59,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not part of a key")
 
 
-@cache
 def _adapter(kind: type[Any]) -> Any:
     from pydantic import TypeAdapter
 

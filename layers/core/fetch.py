@@ -1,4 +1,4 @@
-"""The one way by which a stranger's URL is fetched.
+"""The one way by which a stranger's URL is fetched, or posted to.
 
 https on port 443 only; the name is resolved once, every address it has must be public, and the connection goes to that
 very address with the name kept for TLS and Host; no redirect is followed; bytes and time are bounded. Beside the public
@@ -13,8 +13,8 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
@@ -70,6 +70,68 @@ class _Target:
     trusted: bool
 
 
+class Answer:
+    """A server's answer whose body is read piece by piece. Its status is for the caller to judge."""
+
+    def __init__(self, answer: http.client.HTTPResponse, target: _Target, deadline: Deadline) -> None:
+        self.status = answer.status
+        self.host = target.host
+        self._answer = answer
+        self._target = target
+        self._deadline = deadline
+        self._read = 0
+
+    def header(self, name: str) -> str | None:
+        """A header's value; None where there is none."""
+        value: str | None = self._answer.getheader(name)
+        return value
+
+    @property
+    def promised(self) -> int | None:
+        """Bytes of the body as the server says, where it says."""
+        said = self.header("Content-Length") or ""
+        return int(said) if said.isascii() and said.isdigit() and not self._answer.chunked else None
+
+    def read(self, count: int) -> bytes:
+        """At most `count` bytes; empty at the end. Raises UpstreamFailed where the body ends before it should."""
+        with _told(self._target, self._deadline):
+            piece = self._answer.read(count)
+            self._read += len(piece)
+            if not piece and (self._deadline.left() <= 0 or self._read < (self.promised or 0)):
+                raise http.client.IncompleteRead(b"")
+        return piece
+
+
+@contextmanager
+def opened(
+    url: str,
+    *,
+    deadline: Deadline,
+    trusted_origins: frozenset[str] = frozenset(),
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    resolve: Resolve | None = None,
+) -> Iterator[Answer]:
+    """The answer to one request, whatever its status; a redirect is an answer like any other.
+
+    Raises RefusedUrl or UpstreamFailed. No error holds more of the URL than its host. `resolve` is the system's
+    resolver unless a test brings its own.
+    """
+    target = _parse(url, trusted_origins)
+    addresses = _addresses(target, resolve or _system_resolve, deadline)
+    with ExitStack() as stack:
+        # What the caller does with the answer is not in here: its own errors are not the server's.
+        with _told(target, deadline):
+            sock = stack.enter_context(_connected(target, addresses, deadline))
+            stack.enter_context(_cut_at(deadline, sock))
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
+            answer = _ask(target, sock, method, headers or {}, body, deadline)
+        with answer:
+            yield Answer(answer, target, deadline)
+
+
 def fetch(
     url: str,
     *,
@@ -78,17 +140,30 @@ def fetch(
     trusted_origins: frozenset[str] = frozenset(),
     resolve: Resolve | None = None,
 ) -> Fetched:
-    """The body of a GET, `limit` bytes at most, all of it before the deadline.
+    """The body of a GET for a picture, `limit` bytes at most, all of it before the deadline.
 
-    Raises RefusedUrl, InputNotFound (the server refuses it), PictureTooLarge or UpstreamFailed. No error holds more of
-    the URL than its host. `resolve` is the system's resolver unless a test brings its own.
+    Raises RefusedUrl, InputNotFound (the server refuses it), PictureTooLarge or UpstreamFailed.
     """
+    headers = {"Accept": "image/*"}
+    with opened(url, deadline=deadline, trusted_origins=trusted_origins, headers=headers, resolve=resolve) as answer:
+        _check_answer(answer, limit)
+        data = bytearray()
+        while piece := answer.read(PIECE):
+            data += piece
+            if len(data) > limit:
+                raise PictureTooLarge(f"The picture at {answer.host} has more than {limit} bytes.")
+        return Fetched(bytes(data), answer.header("Content-Type"))
+
+
+def check_url(url: str, trusted_origins: frozenset[str] = frozenset()) -> None:
+    """Raises RefusedUrl for what `opened` would refuse whatever its name resolves to."""
     target = _parse(url, trusted_origins)
-    addresses = _addresses(target, resolve or _system_resolve, deadline)
-    with _told(target, deadline), _connected(target, addresses, deadline) as sock, _cut_at(deadline, sock):
-        if isinstance(sock, ssl.SSLSocket):
-            sock.do_handshake()
-        return _get(target, sock, limit, deadline)
+    try:
+        address = ipaddress.ip_address(target.host)
+    except ValueError:
+        return
+    if not target.trusted and not is_public(address):
+        raise RefusedUrl(f"{target.host} is not a server of the public internet.")
 
 
 def _parse(url: str, trusted_origins: frozenset[str]) -> _Target:
@@ -224,35 +299,34 @@ def _cut_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
         timer.cancel()
 
 
-def _get(target: _Target, sock: socket.socket, limit: int, deadline: Deadline) -> Fetched:
+def _ask(
+    target: _Target,
+    sock: socket.socket,
+    method: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+    deadline: Deadline,
+) -> http.client.HTTPResponse:
     sock.settimeout(max(0.01, deadline.left()))
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.sock = sock
     connection.default_port = 443 if target.scheme == "https" else 80  # not named in the Host header
     # Without identity a few kilobytes could unpack to gigabytes.
-    headers = {"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": USER_AGENT, "Connection": "close"}
-    connection.request("GET", target.path, headers=headers)
-    with connection.getresponse() as answer:
-        _check_answer(answer, target, limit)
-        data = bytearray()
-        while piece := answer.read(PIECE):
-            data += piece
-            if len(data) > limit:
-                raise PictureTooLarge(f"The picture at {target.host} has more than {limit} bytes.")
-        promised = answer.getheader("Content-Length")
-        if deadline.left() <= 0 or (promised and not answer.chunked and len(data) != int(promised)):
-            raise http.client.IncompleteRead(b"")
-        return Fetched(bytes(data), answer.getheader("Content-Type"))
+    ours = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, "Connection": "close"}
+    connection.request(method, target.path, body=body, headers={**headers, **ours})
+    answer = connection.getresponse()
+    int(answer.getheader("Content-Length") or 0)  # a length that is no number is no answer
+    return answer
 
 
-def _check_answer(answer: http.client.HTTPResponse, target: _Target, limit: int) -> None:
+def _check_answer(answer: Answer, limit: int) -> None:
     if 300 <= answer.status < 400:
-        raise RefusedUrl(f"{target.host} redirects elsewhere. Give the final URL.")
+        raise RefusedUrl(f"{answer.host} redirects elsewhere. Give the final URL.")
     if 400 <= answer.status < 500 and answer.status not in _WORTH_A_RETRY:
-        raise InputNotFound(f"{target.host} does not give this picture: it answered with status {answer.status}.")
+        raise InputNotFound(f"{answer.host} does not give this picture: it answered with status {answer.status}.")
     if answer.status != 200:
-        raise UpstreamFailed(f"{target.host} answered with status {answer.status}.")
-    if answer.getheader("Content-Encoding", "identity").lower() != "identity":
-        raise UpstreamFailed(f"{target.host} sends the picture compressed although it was asked not to.")
-    if int(answer.getheader("Content-Length") or 0) > limit:
-        raise PictureTooLarge(f"The picture at {target.host} has more than {limit} bytes.")
+        raise UpstreamFailed(f"{answer.host} answered with status {answer.status}.")
+    if (answer.header("Content-Encoding") or "identity").lower() != "identity":
+        raise UpstreamFailed(f"{answer.host} sends the picture compressed although it was asked not to.")
+    if (answer.promised or 0) > limit:
+        raise PictureTooLarge(f"The picture at {answer.host} has more than {limit} bytes.")

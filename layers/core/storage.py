@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from layers.core.deadline import Deadline
-from layers.core.errors import InputNotFound, InvalidRequest, PictureTooLarge, StorageFailed
+from layers.core.errors import (
+    InputNotFound,
+    InvalidRequest,
+    MediaTooLarge,
+    PictureTooLarge,
+    StorageFailed,
+    StorageFull,
+)
 
 CHUNK = 1 << 18  # bytes read between two looks at the clock
 
@@ -101,10 +110,56 @@ class Storage:
                 Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {}
             )
 
-    def presign_get(self, bucket: str, key: str, seconds: int) -> str:
-        """A URL that reads the object for that many seconds, made without asking anyone."""
+    def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
+        """The object into a file, streamed, `limit` bytes at most; how many there are.
+
+        Raises InputNotFound, MediaTooLarge, StorageFailed, StorageFull or OutOfTime.
+        """
+        with _mapped(f"s3://{bucket}/{key}"):
+            answer = client("s3").get_object(Bucket=bucket, Key=key)
+        size = int(answer["ContentLength"])
+        if size > limit:
+            answer["Body"].close()
+            raise MediaTooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
+        with answer["Body"] as body, written(path) as file:
+            while True:
+                with _mapped(f"s3://{bucket}/{key}"):
+                    piece = body.read(CHUNK)
+                if not piece:
+                    return size
+                file.write(piece)
+                deadline.check("reading from storage")
+
+    def upload(
+        self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        """Put the file there, whole or not at all, streamed; of at most 5 GB. Raises StorageFailed."""
+        with path.open("rb") as file, _mapped(f"s3://{bucket}/{key}"):
+            client("s3").put_object(
+                Bucket=bucket, Key=key, Body=file, ContentType=content_type, Metadata=metadata or {}
+            )
+
+    def copy(self, bucket: str, key: str, to: str) -> None:
+        """The object under another key of its bucket, without its bytes passing here.
+
+        Raises InputNotFound or StorageFailed.
+        """
+        with _mapped(f"s3://{bucket}/{key}"):
+            client("s3").copy_object(Bucket=bucket, Key=to, CopySource={"Bucket": bucket, "Key": key})
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove the object, if there is one. Raises StorageFailed."""
+        with _mapped(f"s3://{bucket}/{key}"):
+            client("s3").delete_object(Bucket=bucket, Key=key)
+
+    def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
+        """A URL that reads the object for that many seconds, made without asking anyone.
+
+        With a file name a browser saves it instead of showing it.
+        """
+        saved = {"ResponseContentDisposition": f'attachment; filename="{filename}"'} if filename else {}
         url: str = client("s3").generate_presigned_url(
-            "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=seconds
+            "get_object", Params={"Bucket": bucket, "Key": key, **saved}, ExpiresIn=seconds
         )
         return url
 
@@ -114,6 +169,18 @@ class Storage:
             bucket, key, Conditions=[["content-length-range", 1, limit_bytes]], ExpiresIn=seconds
         )
         return form
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """The file, open for writing; a full disk is StorageFull."""
+    try:
+        with path.open("wb") as file:
+            yield file
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise StorageFull("The disk has no room left for work files.") from None
+        raise
 
 
 def parse_s3_uri(uri: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import trustme
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from layers.core import fetch as fetching
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InputNotFound, PictureTooLarge, RefusedUrl, UpstreamFailed
-from layers.core.fetch import fetch, is_public
+from layers.core.fetch import check_url, fetch, is_public, opened
 
 Serve = Callable[[socket.socket], None]
 LIMIT = 100_000
@@ -419,3 +420,63 @@ def test_the_second_address_is_tried_when_the_first_takes_no_connection() -> Non
             resolve=lambda *_: addresses,
         )
     assert found.data == b"hi"
+
+
+def trusting(port: int) -> dict[str, Any]:
+    return {
+        "deadline": Deadline.after(5),
+        "trusted_origins": frozenset({f"http://files.test:{port}"}),
+        "resolve": here,
+    }
+
+
+def test_an_answer_is_read_piece_by_piece_and_a_redirect_is_not_followed() -> None:
+    with server(says(b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 5\r\n\r\nhello")) as port:
+        with opened(f"http://files.test:{port}/a", **trusting(port)) as answer:
+            assert (answer.status, answer.header("location"), answer.promised) == (302, "/b", 5)
+            assert [answer.read(3), answer.read(3), answer.read(3)] == [b"hel", b"lo", b""]
+
+
+def test_a_body_that_ends_early_is_an_error_at_its_end_and_not_before() -> None:
+    with server(says(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 9\r\n\r\nhello")) as port:
+        with opened(f"http://files.test:{port}/a", **trusting(port)) as answer:
+            assert answer.read(100) == b"hello"
+            with pytest.raises(UpstreamFailed):
+                answer.read(100)
+
+
+def test_an_error_of_who_reads_is_not_the_servers() -> None:
+    with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")) as port:
+        with pytest.raises(BlockingIOError), opened(f"http://files.test:{port}/a", **trusting(port)):
+            raise BlockingIOError
+
+
+def test_a_body_can_be_posted() -> None:
+    came = []
+
+    def serve(connection: socket.socket) -> None:
+        said = connection.recv(65536)
+        while not said.endswith(b"{}"):
+            said += connection.recv(65536)
+        came.append(said)
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with server(serve) as port:
+        url, headers = f"http://files.test:{port}/hook?x=1", {"Content-Type": "application/json"}
+        with opened(url, method="POST", body=b"{}", headers=headers, **trusting(port)) as answer:
+            assert answer.status == 204
+    (said,) = came
+    assert said.startswith(b"POST /hook?x=1 HTTP/1.1\r\n")
+    assert b"Content-Type: application/json\r\n" in said
+    assert b"Content-Length: 2\r\n" in said
+
+
+@pytest.mark.parametrize("url", ["http://a.test/", "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/"])
+def test_a_url_can_be_refused_without_asking_for_its_name(url: str) -> None:
+    with pytest.raises(RefusedUrl):
+        check_url(url)
+
+
+def test_a_url_that_may_be_fetched_is_not_refused() -> None:
+    check_url("https://example.com/hook")
+    check_url("http://127.0.0.1:8000/hook", frozenset({"http://127.0.0.1:8000"}))

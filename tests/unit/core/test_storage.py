@@ -5,18 +5,27 @@ from __future__ import annotations
 import io
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.response import StreamingBody
-from botocore.stub import Stubber
+from botocore.stub import ANY, Stubber
 
 from layers.core import storage
 from layers.core.deadline import Deadline
-from layers.core.errors import InputNotFound, InvalidRequest, OutOfTime, PictureTooLarge, StorageFailed
-from layers.core.storage import Storage, parse_s3_uri
+from layers.core.errors import (
+    InputNotFound,
+    InvalidRequest,
+    MediaTooLarge,
+    OutOfTime,
+    PictureTooLarge,
+    StorageFailed,
+    StorageFull,
+)
+from layers.core.storage import Storage, parse_s3_uri, written
 
 NAMES = {"Bucket": "b", "Key": "k"}
 SOON = Deadline.after(3600)
@@ -149,3 +158,43 @@ def test_links_name_the_region_and_a_local_endpoint_gets_paths(
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     assert storage.Storage().presign_get("pictures", "a.jpg", 60).startswith(prefix)
     assert storage.Storage().presign_post("pictures", "a.jpg", 5, 60)["url"].startswith(prefix)
+
+
+def test_an_object_goes_into_a_file(stub: Stubber, tmp_path: Path) -> None:
+    stub.add_response("get_object", body(b"x" * 700_000), NAMES)
+    assert Storage().download("b", "k", tmp_path / "k", 700_000, Deadline.after(60)) == 700_000
+    assert (tmp_path / "k").read_bytes() == b"x" * 700_000
+
+
+@pytest.mark.parametrize(("promised", "limit", "kind"), [(700_000, 699_999, MediaTooLarge), (10, 10, StorageFailed)])
+def test_a_file_is_not_larger_than_allowed_and_not_shorter_than_promised(
+    stub: Stubber, tmp_path: Path, promised: int, limit: int, kind: type[Exception]
+) -> None:
+    stub.add_response("get_object", body(b"x" * min(promised, 5), promised), NAMES)
+    with pytest.raises(kind):
+        Storage().download("b", "k", tmp_path / "k", limit, Deadline.after(60))
+
+
+def test_a_full_disk_is_told_from_other_faults() -> None:
+    # Every write to /dev/full fails as on a full disk (full(4)).
+    with pytest.raises(StorageFull), written(Path("/dev/full")) as file:
+        file.write(b"x")
+
+
+def test_a_file_becomes_an_object(stub: Stubber, tmp_path: Path) -> None:
+    path = tmp_path / "short.mp4"
+    path.write_bytes(b"x" * 100)
+    stub.add_response("put_object", {}, {**NAMES, "Body": ANY, "ContentType": "video/mp4", "Metadata": {}})
+    Storage().upload("b", "k", path, "video/mp4")
+
+
+def test_an_object_is_copied_and_deleted_by_its_key(stub: Stubber) -> None:
+    stub.add_response("copy_object", {}, {"Bucket": "b", "Key": "to", "CopySource": NAMES})
+    stub.add_response("delete_object", {}, {"Bucket": "b", "Key": "to"})
+    Storage().copy("b", "k", "to")
+    Storage().delete("b", "to")
+
+
+def test_a_link_can_name_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(storage._clients, "s3", s3())
+    assert "attachment%3B%20filename%3D%22short.mp4%22" in Storage().presign_get("b", "k", 60, "short.mp4")

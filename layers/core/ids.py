@@ -1,4 +1,4 @@
-"""Names of swaps: version 7 UUIDs (RFC 9562), whose first 48 bits are the time they were made."""
+"""Names of swaps and videos: version 7 UUIDs (RFC 9562), whose first 48 bits are the time they were made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 
 
 def new_id() -> str:
-    """A name no other swap has."""
+    """A name nothing else has."""
     stamp = time.time_ns() // 1_000_000
     value = stamp << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -17,7 +17,7 @@ def new_id() -> str:
 
 
 def made_at(name: str) -> float | None:
-    """When the swap of that name was asked for, in seconds of the epoch; None where this is no such name."""
+    """When the name was made, in seconds of the epoch; None where this is no such name."""
     try:
         value = uuid.UUID(name)
     except ValueError:
