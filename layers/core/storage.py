@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -121,7 +121,7 @@ class Storage:
         if size > limit:
             answer["Body"].close()
             raise MediaTooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
-        with answer["Body"] as body, written(path) as file:
+        with closing(answer["Body"]) as body, written(path) as file:
             while True:
                 with _mapped(f"s3://{bucket}/{key}"):
                     piece = body.read(CHUNK)

@@ -431,24 +431,31 @@ def trusting(port: int) -> dict[str, Any]:
 
 
 def test_an_answer_is_read_piece_by_piece_and_a_redirect_is_not_followed() -> None:
-    with server(says(b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 5\r\n\r\nhello")) as port:
-        with opened(f"http://files.test:{port}/a", **trusting(port)) as answer:
-            assert (answer.status, answer.header("location"), answer.promised) == (302, "/b", 5)
-            assert [answer.read(3), answer.read(3), answer.read(3)] == [b"hel", b"lo", b""]
+    with (
+        server(says(b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 5\r\n\r\nhello")) as port,
+        opened(f"http://files.test:{port}/a", **trusting(port)) as answer,
+    ):
+        assert (answer.status, answer.header("location"), answer.promised) == (302, "/b", 5)
+        assert [answer.read(3), answer.read(3), answer.read(3)] == [b"hel", b"lo", b""]
 
 
 def test_a_body_that_ends_early_is_an_error_at_its_end_and_not_before() -> None:
-    with server(says(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 9\r\n\r\nhello")) as port:
-        with opened(f"http://files.test:{port}/a", **trusting(port)) as answer:
-            assert answer.read(100) == b"hello"
-            with pytest.raises(UpstreamFailed):
-                answer.read(100)
+    with (
+        server(says(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 9\r\n\r\nhello")) as port,
+        opened(f"http://files.test:{port}/a", **trusting(port)) as answer,
+    ):
+        assert answer.read(100) == b"hello"
+        with pytest.raises(UpstreamFailed):
+            answer.read(100)
 
 
 def test_an_error_of_who_reads_is_not_the_servers() -> None:
-    with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")) as port:
-        with pytest.raises(BlockingIOError), opened(f"http://files.test:{port}/a", **trusting(port)):
-            raise BlockingIOError
+    with (
+        server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")) as port,
+        pytest.raises(BlockingIOError),
+        opened(f"http://files.test:{port}/a", **trusting(port)),
+    ):
+        raise BlockingIOError
 
 
 def test_a_body_can_be_posted() -> None:
