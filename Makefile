@@ -75,7 +75,8 @@ lock: ## resolve the .in files again
 	test -d .venv-lock || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv; }
 	$(LOCK) functions/swap/requirements.in -o functions/swap/requirements.txt
 	$(LOCK) --no-deps functions/swap/requirements-insightface.in -o functions/swap/requirements-insightface.txt
-	$(LOCK) requirements/dev.in -c functions/swap/requirements.txt -o requirements/dev.txt
+	$(LOCK) functions/video/requirements.in -c functions/swap/requirements.txt -o functions/video/requirements.txt
+	$(LOCK) requirements/dev.in -c functions/swap/requirements.txt -c functions/video/requirements.txt -o requirements/dev.txt
 	$(LOCK) requirements/cloud.in -o requirements/cloud.txt
 	$(LOCK) requirements/lint.in -o requirements/lint.txt
 
