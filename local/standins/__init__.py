@@ -1,0 +1,1 @@
+"""Stand-ins for the services that make videos: real speech and drawn footage, over their real HTTP contracts."""

@@ -1,0 +1,1 @@
+"""Scenes that a person enjoys looking at, each a function of time, drawn with numpy and OpenCV."""

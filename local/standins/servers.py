@@ -1,0 +1,92 @@
+"""All stand-ins at once, for the local cloud and the tests."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from local.standins import elevenlabs, pexels
+from local.standins.footage import FOLDER
+from local.standins.serving import TRANSPORT, Asked, Fault, Faults, Request, Response, Service
+
+CALLBACK_SECRET = "whsec_" + base64.b64encode(b"the stand-ins' callback secret!!").decode()
+
+KINDS = {  # faults by service; those of all services are described in serving.TRANSPORT, the others where they happen
+    "elevenlabs": {*TRANSPORT, *elevenlabs.FAULTS, "no_alignment", "unparsable", "validation"},
+    "pexels": {*TRANSPORT, "rate_limit", "key", "none", "few", "null_sizes", "hls", "unparsable"},
+    "files": {*TRANSPORT, "no_range", "late_moov", "garbage", "larger", "missing"},
+    "callbacks": set(TRANSPORT),
+}
+
+
+class StandIns:
+    """ElevenLabs, Pexels, its file host and a receiver of callbacks, each on a free loopback port.
+
+    `requests` is what was asked of them, in the order of the answers; `callbacks` what the receiver was
+    sent: header names in lower case, and the body.
+    """
+
+    def __init__(self, footage: Path = FOLDER) -> None:
+        self.requests: list[Asked] = []
+        self.callbacks: list[tuple[Mapping[str, str], bytes]] = []
+        self._faults = Faults()
+        self._running = ExitStack()
+        self._files = self._service("files", pexels.Files(footage).answer)
+        search = pexels.Pexels(self._files.url)
+        self._pexels = self._service("pexels", search.answer)
+        search.url = self._pexels.url
+        self._elevenlabs = self._service("elevenlabs", elevenlabs.answer)
+        self._receiver = self._service("callbacks", self._received)
+        self.elevenlabs_url = self._elevenlabs.url
+        self.pexels_url = self._pexels.url
+        self.files_url = self._files.url
+        self.callback_url = f"{self._receiver.url}/callback"
+
+    def __enter__(self) -> Self:
+        for service in (self._files, self._pexels, self._elevenlabs, self._receiver):
+            self._running.enter_context(service)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+        self._running.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that make the video function use the stand-ins."""
+        return {
+            "ELEVENLABS_URL": self.elevenlabs_url,
+            "PEXELS_URL": self.pexels_url,
+            "TRUSTED_ORIGINS": f"{self.files_url},{self._receiver.url}",
+            "ELEVENLABS_API_KEY": elevenlabs.API_KEY,
+            "PEXELS_API_KEY": pexels.API_KEY,
+            "VOICE_ID": elevenlabs.VOICE_ID,
+            "CALLBACK_SECRET": CALLBACK_SECRET,
+        }
+
+    def fault(self, kind: str, *, times: int | None = 1, match: str = "", **how: Any) -> Fault:
+        """Lets something go wrong: `kind` is "service.what", one of KINDS, for the next `times` requests (None: until
+        clear()) whose path, query or body has `match` in it. The oldest fault comes first, one to a request.
+        """
+        service, _, what = kind.partition(".")
+        if what not in KINDS.get(service, ()):
+            raise ValueError(f"There is no fault {kind!r}.")
+        return self._faults.add(Fault(kind, times, match, how))
+
+    def clear(self) -> None:
+        """Ends all faults; what they held goes on."""
+        self._faults.clear()
+
+    def asked(self, service: str) -> list[Asked]:
+        """What was asked of one service."""
+        return [asked for asked in self.requests if asked.service == service]
+
+    def _service(self, name: str, answer: Any) -> Service:
+        return Service(name, answer, self._faults, self.requests)
+
+    def _received(self, request: Request, fault: Fault | None) -> Response:
+        self.callbacks.append((request.headers, request.body))
+        return Response(204)
