@@ -87,6 +87,7 @@ def _scene(id: int, name: str, title: str, tags: str, drawing: str, seconds: int
     return Scene(id, name, title, frozenset(tags.split()), drawing, seconds, fps, **more)
 
 
+CITY = "anoisesrc=color=brown:amplitude=0.35:seed=2,lowpass=f=320"
 SURF = "anoisesrc=color=brown:amplitude=0.5:seed=1,tremolo=f=0.14:d=0.7,lowpass=f=900"
 
 SCENES = (
@@ -94,6 +95,21 @@ SCENES = (
         9100001, "sunset-sea", "The sea at sunset",
         "sea ocean water waves wave sunset sun sky evening beach coast boat sail nature calm summer travel horizon",
         "sea:Sea", 12, 25, sound=SURF,
+    ),
+    _scene(
+        9100002, "city-night", "A city by a river at night",
+        "city skyline night town urban street lights building skyscraper river travel business future modern traffic",
+        "city:City", 12, 30, sound=CITY, heavy=1.06,
+    ),
+    _scene(
+        9100003, "northern-lights", "Northern lights over a lake",
+        "aurora northern lights night sky forest lake winter nature stars arctic cold travel magic landscape",
+        "aurora:Aurora", 13, 24, heavy=0.97,
+    ),
+    _scene(
+        9100004, "among-stars", "A flight among the stars",
+        "space star stars galaxy universe nebula cosmos night sky science astronomy planet future technology dark",
+        "stars:Stars", 9, 60, heavy=1.1,
     ),
 )  # fmt: skip
 
@@ -196,14 +212,12 @@ def _encode(scene: Scene, rendition: Rendition, to: Path) -> None:
     ]
     sound = ["-f", "lavfi", "-i", scene.sound, "-c:a", "aac", "-b:a", str(SOUND), "-ac", "2"] if scene.sound else []
     scale = f"scale={rendition.width}:{rendition.height}:flags=bicubic:out_color_matrix=bt709:out_range=tv"
-    rate = f"{bits / 1000:.0f}k"
-    _run(
-        [*picture, *sound, "-vf", f"{scale},format=yuv420p", "-c:v", "libx264", "-preset", "superfast", "-threads", "1",
-         "-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", f"{bits / 3000:.0f}k",
-         "-x264-params", "nal-hrd=cbr", "-g", str(rendition.fps * 2), "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709",
-         "-t", str(scene.seconds), "-movflags", "+faststart", str(to)],
-        scene, rendition.fps,
-    )  # fmt: skip
+    rate, window = f"{bits / 1000:.0f}k", f"{bits / 3000:.0f}k"
+    colours = ["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709"]
+    x264 = ["-c:v", "libx264", "-preset", "superfast", "-threads", "1", "-x264-params", "nal-hrd=cbr"]
+    even = ["-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", window, "-g", str(rendition.fps * 2)]
+    end = ["-t", str(scene.seconds), "-movflags", "+faststart", str(to)]
+    _run([*picture, *sound, "-vf", f"{scale},format=yuv420p", *x264, *even, *colours, *end], scene, rendition.fps)
 
 
 def _run(arguments: list[str], scene: Scene | None = None, fps: int = 0) -> None:

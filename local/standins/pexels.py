@@ -116,10 +116,8 @@ class Pexels:
 
     def _hls(self, scene: Scene) -> dict[str, Any]:
         link = f"{self._files_url}/video-files/{scene.id}/{scene.id}.m3u8"
-        return {
-            "id": scene.id * 10_000, "quality": "hls", "file_type": "video/mp4", "width": None, "height": None, "fps": None,
-            "link": link, "size": None,
-        }  # fmt: skip
+        unknown = dict.fromkeys(("width", "height", "fps", "size"))
+        return {"id": scene.id * 10_000, "quality": "hls", "file_type": "video/mp4", "link": link, **unknown}
 
 
 def search(words: str, orientation: str | None = None, size: str | None = None) -> list[Scene]:
