@@ -1,0 +1,97 @@
+"""How many videos may be made at one time: slots with leases, so that nothing that dies keeps one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from functions.video.table import mapped
+from layers.core.errors import AtCapacity, StorageFailed
+
+# A step renews the lease when it starts, runs for 300 s at most (the function's time-out), and is tried again within 60.
+LEASE_SECONDS = 400
+LONGEST_RETRY = 60  # seconds a caller is asked to stay away; a video rarely takes longer
+
+
+class Slots:
+    """Items `slot#N` of a DynamoDB table, each held by one task until it is freed or `expires_at` (epoch, seconds).
+
+    Every method raises StorageFailed when the table does not answer.
+    """
+
+    def __init__(
+        self, table: str, count: int, client: Callable[[], Any], now: Callable[[], float] = time.time
+    ) -> None:
+        """`client` gives the DynamoDB client when first needed."""
+        self._table = table
+        self._names = [f"slot#{number}" for number in range(count)]
+        self._client = client
+        self._now = now
+
+    def take(self, task_id: str) -> None:
+        """Hold a slot for the task; the one it has already, if it has one. Raises AtCapacity with `retry_after`."""
+        held = self._held()
+        free = [name for name in self._names if name not in held or held[name][1] <= self._now()]
+        mine = [name for name in self._names if name in held and held[name][0] == task_id]
+        for name in mine + free:
+            if self._lease(name, task_id, "attribute_not_exists(id) OR expires_at <= :now OR task_id = :me"):
+                return
+        soonest = min((until for _, until in held.values()), default=0.0) - self._now()
+        raise AtCapacity(
+            f"{len(self._names)} videos are being made, which is as many as allowed. Ask again later.",
+            retry_after=int(min(max(soonest, 1), LONGEST_RETRY)),
+        )
+
+    def renew(self, task_id: str) -> bool:
+        """Lengthen the task's lease; False if another task has the slot by now."""
+        mine = [name for name, (holder, _) in self._held().items() if holder == task_id]
+        return any([self._lease(name, task_id, "task_id = :me") for name in mine])
+
+    def free(self, task_id: str) -> None:
+        """Let go of whatever the task holds."""
+        for name, (holder, _) in self._held().items():
+            if holder == task_id:
+                with mapped():
+                    client = self._client()
+                    try:
+                        client.delete_item(
+                            TableName=self._table,
+                            Key={"id": {"S": name}},
+                            ConditionExpression="task_id = :me",
+                            ExpressionAttributeValues={":me": {"S": task_id}},
+                        )
+                    except client.exceptions.ConditionalCheckFailedException:
+                        continue  # another task has it by now
+
+    def _held(self) -> dict[str, tuple[str, float]]:
+        """Task and end of the lease of every slot that has an item."""
+        keys = [{"id": {"S": name}} for name in self._names]
+        with mapped():
+            answer = self._client().batch_get_item(
+                RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
+            )
+        if answer.get("UnprocessedKeys"):
+            raise StorageFailed("The table of slots did not answer in whole. Try again.")
+        items = answer["Responses"].get(self._table, [])
+        return {each["id"]["S"]: (each["task_id"]["S"], float(each["expires_at"]["N"])) for each in items}
+
+    def _lease(self, name: str, task_id: str, condition: str) -> bool:
+        now = int(self._now())
+        values = {":me": {"S": task_id}, ":now": {"N": str(now)}}
+        with mapped():
+            client = self._client()
+            try:
+                client.put_item(
+                    TableName=self._table,
+                    Item={
+                        "id": {"S": name},
+                        "task_id": {"S": task_id},
+                        "expires_at": {"N": str(now + LEASE_SECONDS)},
+                    },
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues={key: value for key, value in values.items() if key in condition},
+                )
+            except client.exceptions.ConditionalCheckFailedException:
+                return False
+        return True

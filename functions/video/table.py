@@ -1,0 +1,19 @@
+"""Faults of DynamoDB and Step Functions as errors of the family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def mapped() -> Iterator[None]:
+    """Raises StorageFailed for whatever botocore raises inside."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from layers.core.errors import StorageFailed
+
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StorageFailed("The table of tasks, or the workflow, did not answer. Try again.") from error
