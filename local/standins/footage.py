@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDER = Path(".local/footage")
+# What the quickest preset leaves out and real footage has.
+REAL = "cabac=1:8x8dct=1:bframes=2"
 SOUND = 96_000  # bits a second
 
 Picture = NDArray[np.uint8]
@@ -88,6 +90,8 @@ def _scene(id: int, name: str, title: str, tags: str, drawing: str, seconds: int
 
 
 CITY = "anoisesrc=color=brown:amplitude=0.35:seed=2,lowpass=f=320"
+DEEP = "anoisesrc=color=brown:amplitude=0.6:seed=3,lowpass=f=180"
+RAIN = "anoisesrc=color=pink:amplitude=0.25:seed=4,highpass=f=700"
 SURF = "anoisesrc=color=brown:amplitude=0.5:seed=1,tremolo=f=0.14:d=0.7,lowpass=f=900"
 
 SCENES = (
@@ -111,13 +115,38 @@ SCENES = (
         "space star stars galaxy universe nebula cosmos night sky science astronomy planet future technology dark",
         "stars:Stars", 9, 60, heavy=1.1,
     ),
+    _scene(
+        9100005, "mountains", "Mountains above the mist at sunrise",
+        "mountain mountains mist fog sunrise morning sun forest nature landscape hike travel adventure sky calm",
+        "mountains:Mountains", 10, 50, heavy=1.02,
+    ),
+    _scene(
+        9100006, "reef", "A reef with fish",
+        "fish reef sea ocean underwater aquarium water coral dive animal nature swim blue wildlife deep",
+        "reef:Reef", 11, 30, sound=DEEP, heavy=0.99,
+    ),
+    _scene(
+        9100007, "rain", "Rain on a window",
+        "rain window drops water city night lights bokeh weather calm cozy mood street glass autumn",
+        "rain:Rain", 9, 25, sound=RAIN, heavy=0.94,
+    ),
+    _scene(
+        9100008, "train", "A train through green hills",
+        "train railway travel journey hills green field countryside summer landscape nature steam clouds transport",
+        "train:Train", 11, 30, portrait=False, heavy=1.04,
+    ),
+    _scene(
+        9100009, "balloons", "Balloons over a valley in the morning",
+        "balloon balloons sky morning travel adventure landscape hills nature sunrise air flight calm dream",
+        "balloons:Balloons", 15, 24, portrait=False,
+    ),
 )  # fmt: skip
 
 
 def file(scene: Scene, rendition: Rendition, folder: Path = FOLDER, *, faststart: bool = True) -> Path:
     """The rendition's file, drawn at its first use and kept in `folder`. Raises DrawingFailed."""
     head = "" if faststart else "-late"
-    name = f"{scene.name}-{rendition.width}x{rendition.height}{head}-{_version()}.mp4"
+    name = f"{scene.name}-{rendition.width}x{rendition.height}{head}-{_version(scene)}.mp4"
     kept = folder / name
     if kept.exists():
         return kept
@@ -162,7 +191,7 @@ def _layout(frame: Picture) -> NDArray[np.float32]:
 
 @functools.cache
 def _layouts(folder: Path) -> tuple[list[str], NDArray[np.float32]]:
-    kept = folder / f"layouts-{_version()}.npz"
+    kept = folder / f"layouts-{_version(*SCENES)}.npz"
     if not kept.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / "layouts.lock"):
@@ -214,7 +243,7 @@ def _encode(scene: Scene, rendition: Rendition, to: Path) -> None:
     scale = f"scale={rendition.width}:{rendition.height}:flags=bicubic:out_color_matrix=bt709:out_range=tv"
     rate, window = f"{bits / 1000:.0f}k", f"{bits / 3000:.0f}k"
     colours = ["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709"]
-    x264 = ["-c:v", "libx264", "-preset", "superfast", "-threads", "1", "-x264-params", "nal-hrd=cbr"]
+    x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-x264-params", f"nal-hrd=cbr:{REAL}"]
     even = ["-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", window, "-g", str(rendition.fps * 2)]
     end = ["-t", str(scene.seconds), "-movflags", "+faststart", str(to)]
     _run([*picture, *sound, "-vf", f"{scale},format=yuv420p", *x264, *even, *colours, *end], scene, rendition.fps)
@@ -260,10 +289,11 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @functools.cache
-def _version() -> str:
+def _version(*scenes: Scene) -> str:
     """Of the drawings: what is kept of older ones is drawn again."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for source in (Path(__file__), *sorted((here / "scenes").glob("*.py"))):
+    modules = [scene.drawing.partition(":")[0] for scene in scenes]
+    for source in (Path(__file__), *(here / "scenes" / f"{module}.py" for module in ("brush", *modules))):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:10]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Layer, Picture, clouds, colour, dithered, gradient, plain, ridge
+from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dithered, gradient, plain, ridge
 
 SHORE = 930
 COLUMNS, ROWS = 240, 160  # of the grid in which the light is reckoned
