@@ -25,7 +25,7 @@ class VideoSettings:
     result_seconds: int  # how long a finished video is kept
     threads: int  # of ffmpeg
     max_script_characters: int = 5_000
-    max_video_seconds: float = 300.0
+    max_video_seconds: float = 600.0  # the longest script at half the usual pace
     max_clip_bytes: int = 200 * MIB  # of footage that is fetched for one clip
     max_clip_pixels: int = 9 * MEGAPIXEL  # of a frame: 2160x3840 and a little more
     url_seconds: int = 900  # how long a presigned link lives

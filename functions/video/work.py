@@ -44,6 +44,10 @@ class Work:
         value: T = _adapter(kind).validate_json(data)
         return value
 
+    def put_bytes(self, key: str, data: bytes, content_type: str) -> None:
+        """Bytes that are in memory anyway."""
+        self._storage.write(self._bucket, key, data, content_type)
+
     def put_file(self, key: str, path: Path, content_type: str) -> None:
         """The file's bytes, whole or not at all, streamed."""
         self._storage.upload(self._bucket, key, path, content_type)

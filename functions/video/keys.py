@@ -1,0 +1,75 @@
+"""The keys of the voice and footage services: from the environment, or from where the operator keeps secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from layers.core.errors import KeysMissing, StorageFailed
+
+NAMES = ("PEXELS_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET")
+DEFAULT_VOICE = "JBFqnCBsd6RMkjVDRZzb"  # "George", of the examples in ElevenLabs' documentation
+KEPT_SECONDS = 300  # a rotated key is in use after this
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Secrets by their names; none of them is ever printed."""
+
+    values: Mapping[str, str] = field(repr=False)
+
+    def need(self, name: str) -> str:
+        """The value. Raises KeysMissing naming what the operator has to set."""
+        value = self.values.get(name)
+        if not value:
+            raise KeysMissing(f"{name} is not set. Put it into the secret that the parameter ProviderKeys names.")
+        return value
+
+    @property
+    def voice_id(self) -> str:
+        """The voice of requests that name none."""
+        return self.values.get("VOICE_ID") or DEFAULT_VOICE
+
+
+def keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> Keys:
+    """What the environment holds goes before what the secret holds.
+
+    `provider_keys` is the ARN of a Secrets Manager secret or of an SSM parameter that holds a JSON object with those
+    names, or "". Raises StorageFailed or KeysMissing.
+    """
+    stored = _stored(provider_keys) if provider_keys else {}
+    return Keys(stored | {name: env[name] for name in NAMES if env.get(name)})
+
+
+def _stored(arn: str) -> dict[str, str]:
+    from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+
+    service = next(iter(arn.split(":")[2:3]), "")
+    if service not in ("secretsmanager", "ssm"):
+        raise KeysMissing("ProviderKeys must be the ARN of a Secrets Manager secret or of an SSM parameter.")
+    decrypted = {"decrypt": True} if service == "ssm" else {}
+    try:
+        said = _provider(service).get(arn, max_age=KEPT_SECONDS, **decrypted)
+        found = json.loads(said or "")
+    except GetParameterError as error:
+        raise StorageFailed("The secret that ProviderKeys names could not be read. Try again.") from error
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise KeysMissing(f"The secret that ProviderKeys names must be a JSON object with {', '.join(NAMES)}.")
+    return {name: str(found[name]) for name in NAMES if found.get(name)}
+
+
+@cache
+def _provider(service: str) -> Any:
+    """The process's cache of one service's secrets."""
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
+
+    from layers.core.storage import client
+
+    kind = SecretsProvider if service == "secretsmanager" else SSMProvider
+    return kind(boto3_client=client(service))
