@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -109,6 +110,12 @@ def untrusted(path: Path) -> list[str]:
         *("-protocol_whitelist", "file", "-format_whitelist", ",".join(FORMATS), "-codec_whitelist", ",".join(CODECS)),
         *("-i", f"file:{path}"),
     ]
+
+
+def escaped(value: object) -> str:
+    """A value as an option of a filter: safe from the filter's own parser, then from the graph's."""
+    once = re.sub(r"[\\':]", r"\\\g<0>", str(value))
+    return re.sub(r"[\\'\[\],;]", r"\\\g<0>", once)
 
 
 @cache
