@@ -1,0 +1,82 @@
+"""The image that both functions' images start from: the public one, or the same made from Debian's packages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from local.cloud import ROOT
+from local.sam.engine import Engine, NoEngine
+
+SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"  # the Debian with the Python that is tested
+KEPT = ROOT / ".local/sam"
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PULL_SECONDS = 180.0
+# As Debian's own slim images are made: what only people read goes, licences stay.
+SLIM = """
+set -e
+cd "$1"
+ln -s python3 usr/bin/python
+rm -rf var/cache/apt/* var/lib/apt/lists/* var/log/* usr/share/man usr/share/info usr/share/locale usr/share/groff \
+    usr/share/lintian usr/share/linda usr/share/bash-completion
+find usr/share/doc -depth -type f ! -name copyright -delete
+find usr/share/doc -empty -delete
+find . -xdev -name __pycache__ -prune -exec rm -rf {} +
+"""
+
+
+def public() -> str:
+    """The base image that the Dockerfiles name."""
+    for line in (ROOT / "functions/swap/Dockerfile").read_text().splitlines():
+        if line.startswith("ARG BASE_IMAGE="):
+            return line.partition("=")[2]
+    raise ValueError("functions/swap/Dockerfile names no base image")
+
+
+def base(engine: Engine) -> str:
+    """The name of a base image that the engine has from now on. Raises NoEngine where none can be had."""
+    name = public()
+    if engine.has_image(name) or _pulled(engine, name):
+        return name
+    recipe = hashlib.sha256(f"{SUITE}{SLIM}".encode()).hexdigest()[:12]
+    name = f"coldswap-base:{SUITE}-{recipe}"
+    if not engine.has_image(name):
+        archive = KEPT / f"{SUITE}-{recipe}.tar"
+        if not archive.exists():
+            _bootstrap(archive)
+        engine.docker("import", str(archive), name)
+    return name
+
+
+def _pulled(engine: Engine, name: str) -> bool:
+    try:
+        engine.docker("pull", "--quiet", name, timeout=PULL_SECONDS)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return False
+    return True
+
+
+def _bootstrap(archive: Path) -> None:
+    """Writes a tar of a small Debian with Python and pip."""
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        raise NoEngine(f"{public()} cannot be pulled, and making one like it needs root and Debian's debootstrap.")
+    print(f"making a base image from Debian's packages; {public()} cannot be pulled", flush=True)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="coldswap-base-"))
+    try:
+        command = ["debootstrap", "--variant=minbase", "--include=python3,python3-pip,ca-certificates", SUITE]
+        done = subprocess.run([*command, str(folder), MIRROR], capture_output=True, text=True)
+        if done.returncode:
+            raise NoEngine(f"debootstrap failed: {done.stdout.strip()[-500:]}")
+        subprocess.run(["sh", "-c", SLIM, "sh", str(folder)], check=True)
+        # Machines that read along in TLS have a certificate for it, which builds need as much as we do.
+        shutil.copyfile(CERTIFICATES, folder / CERTIFICATES.relative_to("/"))
+        part = archive.with_suffix(".part")
+        subprocess.run(["tar", "--numeric-owner", "--one-file-system", "-C", folder, "-cf", part, "."], check=True)
+        part.rename(archive)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

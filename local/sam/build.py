@@ -1,0 +1,94 @@
+"""`sam build` of template.yaml, and what the images that come of it weigh."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from local import rewrite
+from local.cloud import CREDENTIALS, REGION, ROOT
+from local.sam.engine import Engine
+
+FOLDER = ROOT / ".aws-sam"
+BUILT = FOLDER / "build/template.yaml"
+SAM = ROOT / ".venv-lint/bin/sam"
+
+
+class BuildFailed(Exception):
+    """`sam build` did not succeed; the message is the end of what it said."""
+
+
+def functions(template: rewrite.Template) -> dict[str, Any]:
+    """The template's functions by their logical ids."""
+    resources = template["Resources"]
+    return {name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
+
+
+def image(function: Mapping[str, Any], name: str) -> str:
+    """What `sam build` calls the image of a function."""
+    return f"{name.lower()}:{function['Metadata']['DockerTag']}"
+
+
+def buildable(template: rewrite.Template, base: str) -> rewrite.Template:
+    """A copy to build from: with the base image as the Dockerfiles' argument, and paths that hold from anywhere."""
+    template = copy.deepcopy(template)
+    for function in functions(template).values():
+        function["Metadata"].update(DockerContext=str(ROOT), DockerBuildArgs={"BASE_IMAGE": base})
+    for resource in template["Resources"].values():
+        if definition := resource.get("Properties", {}).get("DefinitionUri"):
+            resource["Properties"]["DefinitionUri"] = str(ROOT / definition)
+    return template
+
+
+def runnable(
+    built: rewrite.Template, environment: Mapping[str, Mapping[str, str]], memory: Mapping[str, int]
+) -> rewrite.Template:
+    """A copy to run with `sam local`: each function's environment and MemorySize (MB), by logical id."""
+    template = copy.deepcopy(built)
+    for name, function in functions(template).items():
+        properties = function["Properties"]
+        properties["Environment"] = {"Variables": dict(environment.get(name, {}))}
+        properties["MemorySize"] = memory.get(name, properties["MemorySize"])
+        properties["Events"] = {}  # the local cloud has them
+    return template
+
+
+def build(engine: Engine, base: str, only: Iterable[str] = ()) -> rewrite.Template:
+    """Builds the functions' images; the template that names them. Raises BuildFailed."""
+    FOLDER.mkdir(exist_ok=True)
+    source = FOLDER / "buildable.json"
+    template = buildable(rewrite.load(ROOT / "template.yaml"), base)
+    source.write_text(json.dumps(template, indent=2))
+    for name in only or functions(template):
+        command = [str(SAM), "build", name, "--template-file", str(source), "--build-dir", str(BUILT.parent)]
+        done = subprocess.run(command, env=environment(engine), capture_output=True, text=True, cwd=FOLDER)
+        if done.returncode:
+            raise BuildFailed(f"sam build {name}:\n{(done.stdout + done.stderr)[-4000:]}")
+    return rewrite.load(BUILT)
+
+
+def environment(engine: Engine) -> dict[str, str]:
+    """Of every run of sam: nothing leaves this machine, and no credentials of this machine's are used."""
+    own = {name: value for name, value in engine.environment.items() if not name.startswith("AWS_")}
+    return {**own, **CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "SAM_CLI_TELEMETRY": "0", "DOCKER_BUILDKIT": "0"}
+
+
+def sizes(engine: Engine, template: rewrite.Template) -> dict[str, int]:
+    """Bytes of each function's image, unpacked, by the folder of its sources."""
+    found = {}
+    for name, function in functions(template).items():
+        folder = Path(function["Metadata"]["Dockerfile"]).parent.name
+        said = engine.docker("image", "inspect", image(function, name), "--format", "{{.Size}}")
+        found[folder] = int(said)
+    return found
+
+
+def layers(engine: Engine, name: str) -> list[tuple[int, str]]:
+    """Bytes and origin of each layer of an image that is not empty, the base first."""
+    said = engine.docker("history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", name)
+    rows = [line.split("\t", 1) for line in said.splitlines()]
+    return [(int(size), made[:100]) for size, made in reversed(rows) if int(size)]
