@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FOLDER = Path(".local/footage")
+FOLDER = Path(__file__).parents[2] / ".local/footage"
 # What the quickest preset leaves out and real footage has.
 REAL = "cabac=1:8x8dct=1:bframes=2"
 SOUND = 96_000  # bits a second
@@ -176,8 +176,8 @@ def identify(frame: Picture, folder: Path = FOLDER) -> str | None:
     return names[best] if distances[best] < FAR else None
 
 
-FAR = 20.0  # mean difference of the layouts (0 to 255) beyond which a frame shows none of the scenes
-MOMENTS = 7  # of a scene whose layouts are known
+FAR = 15.0  # mean difference of the layouts (0 to 255) beyond which a frame shows none of the scenes
+MOMENTS = 9  # of a scene whose layouts are known
 GRID = (8, 9)  # across and down
 UPPER = 0.62  # of the frame's height: captions stand below
 
