@@ -62,7 +62,7 @@ def make(
             told = arguments(files.source, index, segment, plan, files.subtitles if captions else None, quality)
             limits = ["-max_pixels", str(settings.max_clip_pixels)]
             run([*limits, *told, str(files.clip)], deadline=deadline, threads=settings.threads)
-            _check_made(files.clip, segment.frames)
+            check_made(files.clip, segment.frames)
             media = work.key("clip", "mp4", key, footage.id)
             work.put_file(media, files.clip, "video/mp4")
         except (RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge) as error:
@@ -158,7 +158,7 @@ def _fetch(
     return index, got.bytes_fetched
 
 
-def _check_made(path: Path, frames: int) -> None:
+def check_made(path: Path, frames: int) -> None:
     """A footage that ends in rubbish gives too few frames, and ffmpeg calls it a success."""
     with path.open("rb") as file:
 

@@ -148,7 +148,8 @@ def _parts(transfer: _Transfer, path: Path, seconds: float, head: int, size: int
 
 def _whole(transfer: _Transfer, answer: Answer, path: Path, seconds: float) -> Index:
     """A file that comes from its start to its end, left as soon as there is enough of it."""
-    size = answer.promised if answer.promised is not None else transfer.limit
+    # Where the server does not say, more than is allowed: an end that is never reached.
+    size = answer.promised if answer.promised is not None else transfer.limit + 1
 
     def read(at: int, count: int) -> bytes:
         if at + count > here:

@@ -1,0 +1,143 @@
+"""Footage drawn by ffmpeg, a server of files with the faults of real ones, and what ffmpeg itself reads of a result."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layers.core.deadline import Deadline
+from layers.media.ffmpeg import run
+
+Frames = NDArray[np.uint8]  # [N, H, W, 3], RGB
+
+
+def draw(
+    path: Path, *output: str, source: str = "testsrc2", size: str = "720x1280", rate: float = 25, seconds: float = 6
+) -> Path:
+    """A test picture with a tone, in H.264 unless `output` says otherwise."""
+    picture = f"{source}{'=' if '=' not in source else ':'}size={size}:rate={rate}:duration={seconds}"
+    inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", f"sine=duration={seconds}"]
+    encoder = [
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-crf",
+        "23",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+    ]
+    run([*inputs, *encoder, *output, str(path)], deadline=Deadline.after(600))
+    return path
+
+
+def frames(path: Path, width: int = 720, height: int = 1280, *only: str) -> Frames:
+    """All pictures as a decoder gives them, scaled to that size, with `only` as further output options."""
+    raw = path.with_suffix(".rgb")
+    size = ["-vf", f"scale={width}:{height}", "-fps_mode", "passthrough"]
+    run(["-i", str(path), *size, *only, "-f", "rawvideo", "-pix_fmt", "rgb24", str(raw)], deadline=Deadline.after(600))
+    pixels = np.frombuffer(raw.read_bytes(), np.uint8).reshape(-1, height, width, 3)
+    raw.unlink()
+    return pixels
+
+
+def said(path: Path, *options: str) -> str:
+    """What ffmpeg says about a file while it decodes all of it."""
+    return run(
+        ["-i", str(path), "-fps_mode", "passthrough", *options, "-f", "null", "-"],
+        deadline=Deadline.after(600),
+        loglevel="info",
+    ).stderr
+
+
+def count(path: Path) -> int:
+    """How many pictures ffmpeg decodes."""
+    return int(re.findall(r"frame=\s*(\d+)", said(path, "-an"))[-1])
+
+
+@dataclass
+class Files:
+    """A server of files by name; each of its `ways` is one way of real servers."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    way: str = "ranges"
+    asked: list[str] = field(default_factory=list)  # name, and range where one was asked for
+    sent: int = 0
+    origin: str = ""
+
+    def url(self, name: str) -> str:
+        return f"{self.origin}/{name}"
+
+
+@contextmanager
+def serving() -> Iterator[Files]:
+    """A server on a free port of the loopback interface."""
+    files = Files()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name, wanted = self.path[1:], self.headers.get("Range")
+            files.asked.append(f"{name} {wanted or ''}".strip())
+            data = files.files.get(name)
+            if data is None:
+                return self.answer(404, b"<html>not here</html>")
+            if name.startswith("moved"):
+                return self.answer(302, b"", Location="https://elsewhere.example/")
+            if wanted and files.way not in ("whole", "endless"):
+                first, last = (int(part) for part in wanted.removeprefix("bytes=").split("-"))
+                body = data[first : last + 1]
+                said = f"bytes {first}-{first + len(body) - 1}/{len(data)}"
+                if files.way == "wrong range" and first:
+                    said = said.replace(f"{first}-", "0-")
+                if files.way == "star":
+                    said = said.replace(f"/{len(data)}", "/*")
+                return self.answer(206, body, **{"Content-Range": said})
+            return self.answer(200, data)
+
+        def answer(self, status: int, body: bytes, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            if files.way != "endless":
+                self.send_header("Content-Length", str(len(body) + (1000 if files.way == "liar" else 0)))
+            self.end_headers()
+            try:
+                self.wfile.write(body)
+                files.sent += len(body)
+            except OSError:
+                return
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    files.origin = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield files
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+def alike(one: Frames, other: Frames) -> float:
+    """Mean absolute difference of two pictures, in steps of 255."""
+    return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
+
+
+def order(pictures: Sequence[Frames]) -> list[str]:
+    """The dominant channel of each picture."""
+    return ["rgb"[int(picture.reshape(-1, 3).mean(axis=0).argmax())] for picture in pictures]
