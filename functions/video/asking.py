@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from layers.core.deadline import Deadline
-from layers.core.errors import ProviderFailed, RateLimited, UnreadableMedia
+from layers.core.errors import ColdswapError, ProviderFailed, RateLimited, UnreadableMedia
 from layers.core.fetch import USER_AGENT
 
 T = TypeVar("T")
@@ -82,15 +82,19 @@ def ask(
                 data = bytearray()
                 for piece in answer.iter_content(PIECE):
                     data += piece
-                    deadline.check(f"reading the answer of {service}")
                     if len(data) > limit:
-                        raise ProviderFailed(f"{service} answered with more than {limit} bytes.")
+                        raise _final(began and costs)(f"{service} answered with more than {limit} bytes.")
+                    if deadline.left() <= 0:
+                        raise requests.exceptions.ReadTimeout
                 answered = {name.lower(): value for name, value in answer.headers.items()}
                 return Said(answer.status_code, answered, bytes(data))
     except (requests.RequestException, OSError) as error:
-        kind = UnreadableMedia if began and costs else ProviderFailed
         # The error's own text would hold the URL.
-        raise kind(f"The connection to {service} failed ({type(error).__name__}).") from None
+        raise _final(began and costs)(f"The connection to {service} failed ({type(error).__name__}).") from None
+
+
+def _final(paid: bool) -> type[ColdswapError]:
+    return UnreadableMedia if paid else ProviderFailed
 
 
 def patiently(

@@ -24,6 +24,8 @@ MODEL = "eleven_multilingual_v2"  # its times are exact, unlike eleven_v3's, and
 FORMAT = "mp3_44100_128"
 LONGEST = 10_000  # characters a request of this model
 MOST_BYTES = 64 << 20  # of an answer: an hour of speech in base64
+SECONDS = 150.0  # for one request; a part takes half a minute at most
+_KEY_CODES = ("invalid_api_key", "needs_authorization", "missing_permissions")  # which also came with status 400
 _BUSY_SECONDS = 3.0  # until another of the account's few concurrent requests may have ended
 
 
@@ -62,7 +64,7 @@ class ElevenLabs:
                 params={"output_format": FORMAT},
                 body=body,
                 limit=MOST_BYTES,
-                deadline=deadline,
+                deadline=deadline.sooner(SECONDS),
                 costs=True,
             )
             if not 200 <= said.status < 300:
@@ -95,7 +97,7 @@ def _refusal(said: Said) -> Exception:
     named = f"{code}, status {said.status}" if code else f"status {said.status}"
     if code == "quota_exceeded" or said.status == 402:
         return QuotaExceeded("The quota at ElevenLabs is used up.")
-    if said.status in (401, 403):
+    if said.status in (401, 403) or code in _KEY_CODES:
         return KeyRejected(f"ElevenLabs does not accept ELEVENLABS_API_KEY ({named}).")
     if said.status == 429:
         busy = {"retry_after": _BUSY_SECONDS} if code == "concurrent_limit_exceeded" else {}

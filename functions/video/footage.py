@@ -10,7 +10,7 @@ from functions.video.settings import VideoSettings
 from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, Found, Rendition
 from functions.video.work import Work
 from layers.core.deadline import Deadline
-from layers.core.errors import NoFootage
+from layers.core.errors import NoFootage, ProviderFailed, QuotaExceeded, RateLimited
 
 COUNT = 30  # asked for at a time: five clips, spares, and what the filter takes away
 KEPT = 15
@@ -41,7 +41,13 @@ def look(query: str, *, service: FootageService, deadline: Deadline, settings: V
     found: dict[str, Footage] = {}
     first = ""
     for words, orientation in _queries(query):
-        for footage in service.search(words, orientation=orientation, count=COUNT, deadline=deadline):
+        try:
+            results = service.search(words, orientation=orientation, count=COUNT, deadline=deadline)
+        except (ProviderFailed, QuotaExceeded, RateLimited):
+            if found:  # less than wished for is better than nothing
+                break
+            raise
+        for footage in results:
             if footage.id not in found and (usable := _usable(footage, settings)):
                 found[footage.id] = usable
                 first = first or words
@@ -77,5 +83,5 @@ def _usable(footage: Footage, settings: VideoSettings) -> Footage | None:
         for each in footage.renditions
         if each.width * each.height <= settings.max_clip_pixels and (each.size or 0) <= settings.max_clip_bytes
     )
-    large = any(min(each.width, each.height) >= WIDTH for each in allowed)
+    large = any(min(each.width, each.height) >= WIDTH and max(each.width, each.height) >= HEIGHT for each in allowed)
     return replace(footage, renditions=allowed) if large and footage.seconds >= SHORTEST_SECONDS else None

@@ -42,7 +42,12 @@ def keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> Keys:
     names, or "". Raises StorageFailed or KeysMissing.
     """
     stored = _stored(provider_keys) if provider_keys else {}
-    return Keys(stored | {name: env[name] for name in NAMES if env.get(name)})
+    found = stored | {name: env[name].strip() for name in NAMES if env.get(name)}
+    for name, value in found.items():
+        # What a header cannot carry would end in an error that quotes it.
+        if not (value.isascii() and value.isprintable()):
+            raise KeysMissing(f"{name} has characters that no key has.")
+    return Keys(found)
 
 
 def _stored(arn: str) -> dict[str, str]:
@@ -61,7 +66,7 @@ def _stored(arn: str) -> dict[str, str]:
         found = None
     if not isinstance(found, dict):
         raise KeysMissing(f"The secret that ProviderKeys names must be a JSON object with {', '.join(NAMES)}.")
-    return {name: str(found[name]) for name in NAMES if found.get(name)}
+    return {name: str(found[name]).strip() for name in NAMES if found.get(name)}
 
 
 @cache

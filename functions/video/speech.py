@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
@@ -13,7 +14,9 @@ from functions.video.values import Word
 # Scripts that write without blanks between words: Thai, Lao, Myanmar, Khmer, kana, and Han.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # A run between blanks; in unspaced scripts up to four characters, with the punctuation that follows them.
-_WORD = re.compile(rf"[{_UNSPACED}]{{1,4}}[^\s\w]*|[^\s{_UNSPACED}]+")
+_WORD = re.compile(rf"[{_UNSPACED}]{{1,4}}[^\s\w{_UNSPACED}]*|[^\s{_UNSPACED}]+")
+_ABBREVIATION = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e)\.\Z", re.IGNORECASE)
+_PARAGRAPH = re.compile(r"[^\S\n]*\n[^\S\n]*\n")
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964][\"'\u201d\u2019\u00bb)\]\u300d\u300f]*$")
 _CLAUSE_END = re.compile(r"[,;:\u2013\u2014\u3001\uff0c\uff1b\uff1a\u060c][\"'\u201d\u2019\u00bb)\]]*$")
 _SLACK = 0.5  # seconds by which an alignment may go on after the sound ends
@@ -38,6 +41,14 @@ class Alignment:
             and (not times or max(times) <= seconds + _SLACK)
         )
 
+    def earlier(self, seconds: float) -> Alignment:
+        """The same with so much cut off the beginning of the sound."""
+        return Alignment(
+            self.characters,
+            tuple(time - seconds for time in self.starts),
+            tuple(time - seconds for time in self.ends),
+        )
+
 
 @dataclass(frozen=True)
 class Speech:
@@ -47,11 +58,10 @@ class Speech:
     alignment: Alignment | None
 
 
-def evenly(text: str, seconds: float) -> Alignment:
-    """Every character takes the same time."""
-    each = seconds / max(len(text), 1)
-    places = range(len(text))
-    return Alignment(tuple(text), tuple(at * each for at in places), tuple((at + 1) * each for at in places))
+def evenly(text: str, seconds: float, begin: float = 0.0) -> Alignment:
+    """Every character takes the same time, from `begin` on."""
+    times = [begin + at * seconds / max(len(text), 1) for at in range(len(text) + 1)]
+    return Alignment(tuple(text), tuple(times[:-1]), tuple(times[1:]))
 
 
 def words(text: str, alignment: Alignment, first: int, offset: float, seconds: float) -> list[Word]:
@@ -59,19 +69,31 @@ def words(text: str, alignment: Alignment, first: int, offset: float, seconds: f
     sounds for `seconds`.
     """
     found = []
-    for match in _WORD.finditer(text):
-        start, end = alignment.starts[match.start()], alignment.ends[match.end() - 1]
+    for begin, after in _spans(text):
+        # A pause is told as the time of the punctuation before it: a word lasts from its first letter to its last.
+        letters = [at for at in range(begin, after) if text[at].isalnum()] or [begin, after - 1]
+        start, end = alignment.starts[letters[0]], alignment.ends[letters[-1]]
         found.append(
             Word(
-                text=match[0],
-                start=offset + min(start, seconds),
-                end=offset + min(max(end, start), seconds),
-                first=first + match.start(),
-                last=first + match.end(),
-                ends_sentence=_ends_sentence(text, match.end()),
+                text=text[begin:after],
+                start=offset + min(max(start, 0.0), seconds),
+                end=offset + min(max(end, start, 0.0), seconds),
+                first=first + begin,
+                last=first + after,
+                ends_sentence=_ends_sentence(text, after),
             )
         )
     return found
+
+
+def _spans(text: str, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
+    """First and last (exclusive) character of each word; no accent or vowel sign is parted from what bears it."""
+    end = len(text) if last is None else last
+    while match := _WORD.search(text, first, end):
+        first = match.end()
+        while first < end and unicodedata.category(text[first])[0] == "M":
+            first += 1
+        yield match.start(), first
 
 
 def parts(text: str, longest: int) -> list[tuple[int, int]]:
@@ -91,7 +113,7 @@ def parts(text: str, longest: int) -> list[tuple[int, int]]:
 
 
 def _cut(text: str, first: int, last: int) -> int:
-    places = [match.end() for match in _WORD.finditer(text, first, last) if match.end() < last or _blank(text, last)]
+    places = [after for _, after in _spans(text, first, last) if after < last or _blank(text, last)]
     for good in (_ends_sentence, _ends_clause):
         if fitting := [at for at in places if good(text, at)]:
             return fitting[-1]
@@ -99,7 +121,14 @@ def _cut(text: str, first: int, last: int) -> int:
 
 
 def _ends_sentence(text: str, at: int) -> bool:
-    return bool(_SENTENCE_END.search(text, max(0, at - 8), at)) or "\n" in text[at : at + 2]
+    if _PARAGRAPH.match(text, at):
+        return True
+    behind = text[at:].lstrip()[:1]
+    return bool(
+        _SENTENCE_END.search(text, max(0, at - 8), at)
+        and not _ABBREVIATION.search(text, max(0, at - 8), at)
+        and not behind.islower()
+    )
 
 
 def _ends_clause(text: str, at: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,12 @@ RATE = 44_100  # samples a second, mono, 16 bits
 # Shorter than any service's limit: what breaks costs less, and every part that was paid for is kept.
 LONGEST_PART = 2_500
 HINT = 300  # characters around a part that its prosody is to fit
-PAUSE, LAST_PAUSE = 0.3, 0.45  # seconds of silence that are left after a part's, and the script's, last character
+PAUSE, LAST_PAUSE = 0.3, 0.45  # seconds of silence that are left after a part, and after the script
+LEAD = 0.05  # seconds of silence that are left before a part; MP3 encoders alone put about as much there
 CHARACTERS_A_SECOND = 15.0  # of English at a usual pace, for estimates
 _SAMPLE = 2  # bytes
+_BLOCK = RATE // 100  # samples that are looked at together
+_SILENCE = 100  # of 32,767: -50 dB
 _MOST_PART = 64 * MIB
 
 
@@ -69,7 +73,7 @@ def voice_over(
     """
     if len(text) > settings.max_script_characters:
         raise ScriptTooLong(f"The script has {len(text)} characters; at most {settings.max_script_characters} are.")
-    key = work.key("voice", "json", dict(service.identity), voice_id, text, LONGEST_PART, PAUSE, LAST_PAUSE)
+    key = work.key("voice", "json", dict(service.identity), voice_id, text, LONGEST_PART, LEAD, PAUSE, LAST_PAUSE)
     if work.exists(key):
         return key
     spans = cut(text, service.longest)
@@ -81,18 +85,21 @@ def voice_over(
     with sound.open("wb") as whole:
         for number, (first, last) in enumerate(spans):
             spoken = _spoken(text, first, last, voice_id, service=service, work=work, deadline=deadline)
-            _decode(spoken, piece, folder, work, deadline)
+            _decode(spoken, piece, folder, work, deadline, settings)
             said, length = text[first:last], piece.stat().st_size // _SAMPLE
             real = spoken.alignment if spoken.alignment and spoken.alignment.fits(said, length / RATE) else None
-            alignment, aligned = real or evenly(said, length / RATE), aligned and real is not None
-            if real:
-                pause = LAST_PAUSE if number == len(spans) - 1 else PAUSE
-                length = min(length, round((max(real.ends) + pause) * RATE))
+            aligned = aligned and real is not None
             with piece.open("rb") as part:
-                _copy(part, whole, length * _SAMPLE)
+                start, end = _audible(part)
+                alignment = real or evenly(said, (end - start) / RATE, start / RATE)
+                pause = LAST_PAUSE if number == len(spans) - 1 else PAUSE
+                start = max(0, start - round(LEAD * RATE))
+                end = min(length, end + round(pause * RATE))
+                part.seek(start * _SAMPLE)
+                _copy(part, whole, (end - start) * _SAMPLE)
             piece.unlink()
-            found.append(words(said, alignment, first, samples / RATE, length / RATE))
-            samples += length
+            found.append(words(said, alignment.earlier(start / RATE), first, samples / RATE, (end - start) / RATE))
+            samples += end - start
             if samples > settings.max_video_seconds * RATE:
                 raise ScriptTooLong(f"The script takes more than {settings.max_video_seconds:.0f} s to speak.")
     audio_key = key.removesuffix("json") + "flac"
@@ -123,14 +130,28 @@ def _spoken(
     return spoken
 
 
-def _decode(spoken: _Spoken, to: Path, folder: Path, work: Work, deadline: Deadline) -> None:
+def _decode(spoken: _Spoken, to: Path, folder: Path, work: Work, deadline: Deadline, settings: VideoSettings) -> None:
     """A part's sound as plain samples."""
     mp3 = folder / "part.mp3"
     work.get_file(spoken.audio_key, mp3, _MOST_PART, deadline)
-    ffmpeg.run([*ffmpeg.untrusted(mp3), "-vn", "-ac", "1", "-ar", str(RATE), "-f", "s16le", str(to)], deadline=deadline)
+    longest = f"{settings.max_video_seconds + 1:g}"  # of what must fit on the disk; more than it is refused later
+    shape = ["-map", "0:a:0", "-ac", "1", "-ar", str(RATE), "-t", longest, "-f", "s16le"]
+    ffmpeg.run([*ffmpeg.untrusted(mp3), *shape, str(to)], deadline=deadline)
     mp3.unlink()
-    if to.stat().st_size < _SAMPLE:
+
+
+def _audible(sound: Any) -> tuple[int, int]:
+    """The first sample that is heard, and the one after the last, to a hundredth of a second."""
+    heard: list[int] = []
+    position = 0
+    while piece := sound.read(_BLOCK * _SAMPLE):
+        block = array("h", piece)
+        if max(block) > _SILENCE or min(block) < -_SILENCE:
+            heard = [*heard[:1], position + len(block)] if heard else [position, position + len(block)]
+        position += len(block)
+    if not heard:
         raise UnreadableMedia("The voice service's sound is empty.")
+    return heard[0], heard[1]
 
 
 def _copy(source: Any, to: Any, count: int) -> None:
