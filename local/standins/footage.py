@@ -241,12 +241,12 @@ def _encode(scene: Scene, rendition: Rendition, to: Path) -> None:
     ]
     sound = ["-f", "lavfi", "-i", scene.sound, "-c:a", "aac", "-b:a", str(SOUND), "-ac", "2"] if scene.sound else []
     scale = f"scale={rendition.width}:{rendition.height}:flags=bicubic:out_color_matrix=bt709:out_range=tv"
+    tags = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
     rate, window = f"{bits / 1000:.0f}k", f"{bits / 3000:.0f}k"
-    colours = ["-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709"]
     x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-x264-params", f"nal-hrd=cbr:{REAL}"]
     even = ["-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", window, "-g", str(rendition.fps * 2)]
     end = ["-t", str(scene.seconds), "-movflags", "+faststart", str(to)]
-    _run([*picture, *sound, "-vf", f"{scale},format=yuv420p", *x264, *even, *colours, *end], scene, rendition.fps)
+    _run([*picture, *sound, "-vf", f"{scale},format=yuv420p,{tags}", *x264, *even, *end], scene, rendition.fps)
 
 
 def _run(arguments: list[str], scene: Scene | None = None, fps: int = 0) -> None:

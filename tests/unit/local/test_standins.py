@@ -98,7 +98,7 @@ def test_alignment_says_when_the_sound_is_heard() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["海は静かです。", "大海很平静，天空很蓝。", "नमस्ते दुनिया", "مرحبا بالعالم", "a\x00b\nc", "…", "😀 {x}", " "],
+    ["海は静かです。", "大海很平静。", "नमस्ते दुनिया", "مرحبا بالعالم", "a\x00b\nc", "…", "😀 {x}", " "],
 )
 def test_every_character_of_any_text_has_its_time(text: str) -> None:
     times = voice.speak(text).alignment
@@ -274,7 +274,7 @@ def test_a_file_is_as_listed(standins: StandIns, tmp_path: Path) -> None:
     assert sent.index(b"moov") < sent.index(b"mdat")
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path), "-map", "0:v", "-f", "null", "-"]
     said = subprocess.run(command, capture_output=True, check=True).stderr.decode()
-    assert re.search(r"Video: h264 \(High\).*yuv420p\(tv, bt709.*720x1280.* 30 fps", said)
+    assert re.search(r"Video: h264 \(High\).*yuv420p\(tv, bt709, progressive\), 720x1280.* 30 fps", said)
     assert re.search(r"Audio: aac.*48000 Hz, stereo|Audio: aac.*44100 Hz, stereo", said)
     assert f"Duration: 00:00:{CITY.seconds}." in said
     assert re.findall(r"frame=\s*(\d+)", said)[-1] == str(CITY.seconds * CITY.fps)
