@@ -10,9 +10,12 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
-from layers.media.picture import Format
+
+if TYPE_CHECKING:  # numpy comes with it, which the video function does without
+    from layers.media.picture import Format
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

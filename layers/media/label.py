@@ -1,7 +1,7 @@
-"""The label that says that a picture was made with a trained model: IPTC's digital source type, in XMP.
+"""The label that says that a picture or video was made with a trained model: IPTC's digital source type, in XMP.
 
 EU AI Act, Article 50; IPTC Photo Metadata Standard, "Digital Source Type"; where XMP lives in a file: XMP
-specification part 3 (JPEG, PNG) and RFC 9649 (WebP).
+specification part 3 (JPEG, PNG, MP4) and RFC 9649 (WebP).
 """
 
 from __future__ import annotations
@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from layers.media.header import PNG_SIGNATURE, probe, webp_chunks, webp_frame_size
-from layers.media.picture import Format
+
+if TYPE_CHECKING:  # numpy comes with it, which the video function does without
+    from layers.media.picture import Format
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
@@ -30,6 +35,8 @@ _PACKET = (
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword, not compressed, no language, no translation
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
+_MP4_XMP = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
+_MOST_XMP = 1 << 20  # bytes
 _FOUND = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
 
 
@@ -45,6 +52,30 @@ def label(data: bytes, format: Format) -> bytes:
         after_header = len(PNG_SIGNATURE) + 25
         return data[:after_header] + _png_chunk(b"iTXt", _PNG_XMP + _PACKET) + data[after_header:]
     return _label_webp(data)
+
+
+def label_mp4(path: Path) -> None:
+    """Put the label at the end of an MP4 that ffmpeg made, in place, so that no offset in it changes.
+
+    Raises ValueError for what is not an MP4, or whose last box has no end.
+    """
+    with path.open("r+b") as file:
+        *_, (_, _, end) = _mp4_boxes(file)
+        file.seek(end)
+        file.write(struct.pack(">I4s", 24 + len(_PACKET), b"uuid") + _MP4_XMP + _PACKET)
+
+
+def read_mp4_label(path: Path) -> str | None:
+    """The digital source type that an MP4 claims in its XMP; None where it claims none.
+
+    Raises ValueError for what is not an MP4.
+    """
+    with path.open("rb") as file:
+        for kind, at, _ in _mp4_boxes(file):
+            file.seek(at)
+            if kind == b"uuid" and file.read(16) == _MP4_XMP and (found := _FOUND.search(file.read(_MOST_XMP))):
+                return found[1].decode("ascii", "replace")
+    return None
 
 
 def read_label(data: bytes) -> str | None:
@@ -65,6 +96,23 @@ def read_label(data: bytes) -> str | None:
         if found := _FOUND.search(packet):
             return found[1].decode("ascii", "replace")
     return None
+
+
+def _mp4_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, first byte of the body, and the byte after it, of each box that is not in another."""
+    size, at = file.seek(0, 2), 0
+    while at < size:
+        file.seek(at)
+        head = file.read(16).ljust(16, b"\0")
+        length, kind, long = struct.unpack(">I4sQ", head)
+        body = 16 if length == 1 else 8
+        length = long if length == 1 else length
+        if length < body or at + length > size or (at == 0 and kind != b"ftyp"):
+            raise ValueError("not an MP4, or its last box has no end")
+        yield kind, at + body, at + length
+        at += length
+    if not size:
+        raise ValueError("not an MP4: it is empty")
 
 
 def _png_chunk(kind: bytes, body: bytes) -> bytes:

@@ -1,0 +1,87 @@
+"""The clips joined without touching their pictures, the voice at the loudness that the apps play at, and the label."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from functions.video.settings import VideoSettings
+from functions.video.values import Clip, Plan, VoiceOver
+from functions.video.work import Work
+from layers.core.deadline import Deadline
+from layers.core.errors import EncodingFailed
+from layers.media.ffmpeg import run, untrusted
+from layers.media.label import label_mp4
+
+VERSION = 1  # of what this module makes: a part of every video's key
+LOUDNESS = -14.0  # LUFS (EBU R 128), what YouTube and the short-video apps turn everything down to
+TRUE_PEAK = -1.5  # dBTP, so that encoding does not clip
+_RANGE = 20.0  # LU, more than speech has: otherwise the filter would level it word by word
+_QUIETEST = -70.0  # LUFS: what is below is silence and stays so
+
+
+def join(
+    plan: Plan,
+    clips: Sequence[Clip],
+    voice: VoiceOver,
+    *,
+    work: Work,
+    folder: Path,
+    deadline: Deadline,
+    settings: VideoSettings,
+) -> str:
+    """The key of the finished, labelled MP4 in the work store, made unless it is there.
+
+    Raises EncodingFailed (also where clips are missing), StorageFull, StorageFailed or OutOfTime.
+    """
+    ordered = sorted(clips, key=lambda clip: clip.index)
+    if [(clip.index, clip.frames) for clip in ordered] != [(each.index, each.frames) for each in plan.segments]:
+        raise EncodingFailed("The clips are not those of the plan.")
+    key = work.key("video", "mp4", VERSION, plan.frames, [clip.key for clip in ordered], voice.audio_key)
+    if work.exists(key):
+        return key
+    parts = [folder / f"part-{clip.index}.mp4" for clip in ordered]
+    sound, listed, output = folder / "voice.flac", folder / "parts.txt", folder / "short.mp4"
+    try:
+        for clip, part in zip(ordered, parts, strict=True):
+            work.get_file(clip.key, part, settings.max_clip_bytes, deadline)
+        work.get_file(voice.audio_key, sound, settings.max_clip_bytes, deadline)
+        listed.write_text("".join(f"file {part.name}\n" for part in parts))
+        level = normalisation(sound, deadline=deadline, threads=settings.threads)
+        arguments = [
+            *("-f", "concat", "-i", str(listed), *untrusted(sound), "-map", "0:v", "-map", "1:a", "-c:v", "copy"),
+            *("-af", f"{level}aresample=48000", "-c:a", "aac", "-b:a", "128k", "-ac", "2"),
+            *("-map_metadata", "-1", "-movflags", "+faststart", str(output)),
+        ]
+        run(arguments, deadline=deadline, threads=settings.threads)
+        label_mp4(output)
+        work.put_file(key, output, "video/mp4")
+    finally:
+        for path in (*parts, sound, listed, output):
+            path.unlink(missing_ok=True)
+    return key
+
+
+def normalisation(sound: Path, *, deadline: Deadline, threads: int) -> str:
+    """The filters that bring this sound, as two equal channels, to the loudness; each ends with a comma.
+
+    Measured first, so that the second pass is one gain for all of it; a limiter takes the few peaks that would be too
+    high. The filter loudnorm itself would level the whole, audibly, where a single peak is.
+    """
+    stereo = "aformat=channel_layouts=stereo,"
+    measure = f"{stereo}loudnorm=I={LOUDNESS}:TP={TRUE_PEAK}:LRA={_RANGE}:print_format=json"
+    arguments = [*untrusted(sound), "-af", measure, "-f", "null", "-"]
+    said = run(arguments, deadline=deadline, threads=threads, loglevel="info").stderr
+    measured = json.loads(said[said.rindex("{") : said.rindex("}") + 1])
+    loudness = float(measured["input_i"])
+    if not math.isfinite(loudness) or loudness < _QUIETEST:
+        return stereo
+    gain = LOUDNESS - loudness
+    if float(measured["input_tp"]) + gain <= TRUE_PEAK:
+        return f"{stereo}volume={gain:.2f}dB,"
+    # Peaks between samples are higher than samples: the limiter works at four times the rate, as a meter does.
+    ceiling = 10 ** (TRUE_PEAK / 20)
+    limiter = f"alimiter=level=false:limit={ceiling:.4f}:attack=2:release=40:latency=true"
+    return f"{stereo}volume={gain:.2f}dB,aresample=192000,{limiter},"
