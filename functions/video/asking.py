@@ -8,22 +8,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, ProviderFailed, RateLimited, UnreadableMedia
-from layers.core.fetch import USER_AGENT
+from layers.core.errors import ColdswapError, ProviderFailed, RateLimited, RefusedUrl, UnreadableMedia, UpstreamFailed
+from layers.core.fetch import opened
 
 T = TypeVar("T")
 
-CONNECT_SECONDS = 5.0
 PIECE = 1 << 16  # bytes
 TRIES = 3
+_HEADERS = ("retry-after", "x-ratelimit-remaining", "x-ratelimit-reset")
 LONGEST_WAIT = 20.0  # seconds that a step waits by itself; for more patience there is the workflow
 
 
 @dataclass(frozen=True)
 class Said:
-    """An answer with its whole body; header names are in lower case."""
+    """An answer with its whole body, and those of its headers that are of use, by their names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,44 +58,38 @@ def ask(
 ) -> Said:
     """The service's answer, whatever its status; redirects are not followed, since the key would go with them.
 
-    `body` is sent as JSON. Raises ProviderFailed where no answer comes, OutOfTime. What breaks off after a success
-    began is UnreadableMedia where it `costs`: nobody asks for it again and pays twice.
+    `body` is sent as JSON. Raises OutOfTime, or ProviderFailed where no whole answer comes in time. What breaks off
+    after a success began is UnreadableMedia where it `costs`: nobody asks for it again and pays twice.
     """
-    import requests
-
-    # requests' own time limit starts anew with every byte.
-    left = deadline.check(f"asking {service}")
-    began = False
+    deadline.check(f"asking {service}")
+    sent = None if body is None else json.dumps(body).encode()
+    kind = {} if body is None else {"Content-Type": "application/json"}
+    failed: type[ColdswapError] = ProviderFailed
     try:
-        with requests.Session() as session:
-            session.trust_env = False  # neither a proxy nor a .netrc may see the key
-            with session.request(
-                method,
-                url,
-                headers={"User-Agent": USER_AGENT, "Accept": "application/json", **headers},
-                params=params,
-                json=body,
-                stream=True,
-                allow_redirects=False,
-                timeout=(min(CONNECT_SECONDS, left), left),
-            ) as answer:
-                began = 200 <= answer.status_code < 300
-                data = bytearray()
-                for piece in answer.iter_content(PIECE):
-                    data += piece
-                    if len(data) > limit:
-                        raise _final(began and costs)(f"{service} answered with more than {limit} bytes.")
-                    if deadline.left() <= 0:
-                        raise requests.exceptions.ReadTimeout
-                answered = {name.lower(): value for name, value in answer.headers.items()}
-                return Said(answer.status_code, answered, bytes(data))
-    except (requests.RequestException, OSError) as error:
-        # The error's own text would hold the URL.
-        raise _final(began and costs)(f"The connection to {service} failed ({type(error).__name__}).") from None
+        with opened(
+            f"{url}?{urlencode(params)}",
+            deadline=deadline,
+            trusted_origins=frozenset({_origin(url)}),  # the operator's choice, not a stranger's
+            method=method,
+            headers={"Accept": "application/json", **kind, **headers},
+            body=sent,
+        ) as answer:
+            if costs and 200 <= answer.status < 300:
+                failed = UnreadableMedia
+            data = bytearray()
+            while piece := answer.read(PIECE):
+                data += piece
+                if len(data) > limit:
+                    raise failed(f"{service} answered with more than {limit} bytes.")
+            told = {name: value for name in _HEADERS if (value := answer.header(name)) is not None}
+            return Said(answer.status, told, bytes(data))
+    except (RefusedUrl, UpstreamFailed) as error:
+        raise failed(f"{service} did not answer: {error.detail}") from None
 
 
-def _final(paid: bool) -> type[ColdswapError]:
-    return UnreadableMedia if paid else ProviderFailed
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def patiently(
