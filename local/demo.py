@@ -1,4 +1,4 @@
-"""`make demo`: the whole stack on this machine swaps faces for all three callers; results in out/.
+"""`make demo`: the whole stack on this machine swaps faces for all three callers and makes a video; results in out/.
 
     python -m local.demo [--face PATH] [--meme PATH]
 
@@ -13,13 +13,14 @@ import os
 import shutil
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import callers
+from local import callers, shorts
 from local.cloud import KEPT, ROOT, Cloud, CloudFailed
 from local.photograph import looks_photographed
+from local.providers import provider_environment
 from local.publishing import HINT, NAME, publish_demo_pack
 
 if TYPE_CHECKING:
@@ -49,6 +50,20 @@ class Run:
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Video:
+    """The short video: how long it is and took in seconds, its bytes, and what went wrong, if anything."""
+
+    seconds: float = 0.0
+    took_s: float = 0.0
+    bytes: int = 0
+    problem: str | None = None
+
+    def told(self) -> str:
+        """One line."""
+        return f"video: {self.seconds:.1f} s and {self.bytes / 1e6:.1f} MB, made in {self.took_s:.1f} s"
+
+
 class Progress:
     """Lines that say what is being done, with the seconds since the start."""
 
@@ -60,7 +75,7 @@ class Progress:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0 when every swap succeeded."""
+    """The exit status: 0 when every swap succeeded, and the video."""
     parser = argparse.ArgumentParser(prog="make demo", description="Swap faces with the whole stack on this machine.")
     parser.add_argument("--face", type=Path, help="a picture of the face to put in")
     parser.add_argument("--meme", type=Path, help="the picture whose faces are replaced")
@@ -80,14 +95,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def demo() -> int:
-    """All three callers, cold and warm, graded; writes everything that out/ holds."""
+    """All three callers, cold and warm, graded, and a short video; writes everything that out/ holds."""
     say = Progress()
     runs = {who: Run(*pair) for who, pair in GRADED.items()}
-    with Cloud() as cloud:
+    with provider_environment(os.environ) as providers, Cloud() as cloud:
         say("drawing faces and memes")
         drawn = pictures(OUT / "pictures")
         say("deploying template.yaml to an emulated AWS")
-        cloud.deploy()
+        cloud.deploy(environment=providers)
         say("publishing the demo pack")
         publish_demo_pack(cloud)
         for who, run in runs.items():
@@ -95,16 +110,19 @@ def demo() -> int:
             _call(cloud, who, run, drawn)
         say(f"{len(MORE)} more for the contact sheet")
         more = [_extra(cloud, face, meme, drawn) for face, meme in MORE]
-        failed = any(run.problems for run in runs.values()) or None in more
+        video = _video(cloud, say)
+        failed = any(run.problems for run in runs.values()) or None in more or video.problem is not None
         if failed:
             shutil.copy(cloud.log, OUT / "cloud.log")
     say("grading the results with an embedder that took no part")
     for run in runs.values():
         _grade(run, drawn)
-    _write(runs, more, drawn)
-    print("\n" + table(runs) + "\n")
+    _write(runs, more, drawn, video)
+    print("\n" + table(runs) + "\n\n" + video.told() + "\n")
     problems = [f"{LABELS[who]}: {each}" for who, run in runs.items() for each in run.problems]
-    print("\n".join(problems) or f"Look at {os.path.relpath(OUT)}/memes.jpg", flush=True)
+    problems += [f"video: {video.problem}"] if video.problem else []
+    out = os.path.relpath(OUT)
+    print("\n".join(problems) or f"Look at {out}/memes.jpg and {out}/short.mp4 ({out}/short.jpg)", flush=True)
     if failed:
         print(f"The log is {os.path.relpath(OUT)}/cloud.log")
     return 1 if problems or failed else 0
@@ -185,7 +203,22 @@ def _grade(run: Run, drawn: dict[str, DemoScene]) -> None:
         run.problems.append(f"the result is nearer to the target ({said}")
 
 
-def _write(runs: dict[str, Run], more: list[callers.Answer | None], drawn: dict[str, DemoScene]) -> None:
+def _video(cloud: Cloud, say: Progress) -> Video:
+    """A short video over HTTP, fetched with its poster and captions, and a sheet of its frames."""
+    began = time.monotonic()
+    try:
+        task = shorts.make(cloud, {"script_text": shorts.SCRIPT, "search_query": shorts.QUERY}, say)
+        made = time.monotonic() - began
+        files = {"video": "short.mp4", "poster": "poster.jpg", "srt": "short.srt", "vtt": "short.vtt"}
+        for file, name in files.items():
+            shorts.fetch(cloud, task, file, OUT / name)
+        shorts.contact_sheet(OUT / "short.mp4", task["seconds"], OUT / "short.jpg")
+    except callers.CallFailed as error:
+        return Video(problem=f"{error} ({error.code})")
+    return Video(task["seconds"], made, (OUT / "short.mp4").stat().st_size)
+
+
+def _write(runs: dict[str, Run], more: list[callers.Answer | None], drawn: dict[str, DemoScene], video: Video) -> None:
     from local.sheet import Card, sheet
 
     cards = []
@@ -201,7 +234,7 @@ def _write(runs: dict[str, Run], more: list[callers.Answer | None], drawn: dict[
             note = f"{LABELS['http']} · {_faces(answer)} · {answer.seconds * 1000:.0f} ms"
             cards.append(Card(drawn[face].path, drawn[meme].path, path, meme, note))
     sheet(cards).save(OUT / "memes.jpg", quality=90)
-    report = {"callers": {who: summary(run) for who, run in runs.items()}}
+    report = {"callers": {who: summary(run) for who, run in runs.items()}, "video": asdict(video)}
     (OUT / "demo.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -11,6 +11,7 @@ from types import FrameType
 
 from local.cloud import ACCOUNT, KEPT, REGION, STACK, Cloud, CloudFailed, free_port
 from local.demo import pictures
+from local.providers import provider_environment
 from local.publishing import publish_demo_pack
 
 PORT = 4566  # where tools for emulated clouds look first
@@ -28,9 +29,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end)
     print("Starting …", flush=True)
     try:
-        with Cloud(KEPT, PORT if _free(PORT) else free_port()) as cloud:
+        with (
+            provider_environment(os.environ) as providers,
+            Cloud(KEPT, PORT if _free(PORT) else free_port()) as cloud,
+        ):
             default_face = f"s3://{STACK}-models-{ACCOUNT}-{REGION}/faces/{FACE}.png"
-            cloud.deploy({"DefaultFace": default_face}, open_api=True)
+            cloud.deploy({"DefaultFace": default_face}, providers, open_api=True)
             pack = publish_demo_pack(cloud)
             drawn = pictures(KEPT / "pictures")
             bucket, key = default_face.removeprefix("s3://").split("/", 1)
@@ -50,7 +54,7 @@ def _say(cloud: Cloud, pack: str) -> str:
     uploads, outputs = cloud.bucket("uploads"), cloud.bucket("outputs")
     return f"""
 API       {cloud.api_url}
-browser   {cloud.browser_url}/docs
+browser   {cloud.browser_url}/docs, {cloud.browser_url}/video/docs
 buckets   {cloud.bucket("models")}
           {uploads}
           {outputs}
@@ -66,6 +70,11 @@ Swap by HTTP:
 
 Without waiting (the answer's Location says where to look):
   curl -si {cloud.api_url}/swap -H 'Prefer: respond-async' -d '{{"meme": "s3://{uploads}/memes/a.jpg"}}'
+
+A short video (the answer names the task; ask for it until it has succeeded, then download):
+  curl -s {cloud.api_url}/generate-video -d '{{"script_text": "Hello there.", "search_query": "nature"}}'
+  curl -s {cloud.api_url}/task/ID
+  curl -sL -o short.mp4 {cloud.api_url}/download/ID
 
 Ctrl-C stops it.
 """

@@ -1,0 +1,52 @@
+"""Storage whose buckets are folders, so that a benchmark of media work measures nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from layers.core.deadline import Deadline
+from layers.core.errors import InputNotFound
+from layers.core.storage import Head, Storage, StoredObject
+
+
+class FolderStorage(Storage):
+    """Objects as files under `root`/bucket/key."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
+        return StoredObject(self._there(bucket, key).read_bytes(), "", None)
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        path = self._root / bucket / key
+        return Head(path.stat().st_size, "", None) if path.exists() else None
+
+    def write(
+        self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        self._to(bucket, key).write_bytes(data)
+
+    def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
+        shutil.copyfile(self._there(bucket, key), path)
+        return path.stat().st_size
+
+    def upload(
+        self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        shutil.copyfile(path, self._to(bucket, key))
+
+    def copy(self, bucket: str, key: str, to: str) -> None:
+        shutil.copyfile(self._there(bucket, key), self._to(bucket, to))
+
+    def _there(self, bucket: str, key: str) -> Path:
+        path = self._root / bucket / key
+        if not path.exists():
+            raise InputNotFound(f"There is nothing at s3://{bucket}/{key}.")
+        return path
+
+    def _to(self, bucket: str, key: str) -> Path:
+        path = self._root / bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path

@@ -1,0 +1,187 @@
+"""A short video made in three ways from the same clips: `python -m tests.bench.video [--repeats N]`.
+
+Ours against the old server's pipeline (captions off in both) and against the peers' way (captions in both); see
+video_peers. Every run is a fresh process, everything is fetched from stand-ins on this machine, arms alternate,
+medians are reported, and peaks are the worst. `wall_parallel` is the longest chain of the workflow (the voice, its
+slowest clip, the assembly and what the state machine itself takes) over all our steps one after another, each of them
+alone on the machine; `wall_parallel_old` is the same chain over the old pipeline. Writes out/bench/video.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from functions.video.values import Found, Plan
+from local import shorts
+from local.cloud import ROOT, Cloud
+from local.standins import footage as drawing
+from local.standins.servers import StandIns
+from tests.bench.video_arm import Job, Ours, as_job
+
+OUT = ROOT / "out/bench/video.json"
+SCRIPT = (
+    "The sea is older than every map of it. Each wave that breaks on this shore set out days ago, from a storm that "
+    "nobody on this beach will ever see. At night the water keeps the warmth of the day, and the city behind it keeps "
+    "the light. Above both, the sky turns slowly, and stars that have long burned out are still arriving. Stand here "
+    "for a while. Nothing will happen, and you will remember it for years."
+)
+QUERY = "sea night nature"
+CLIPS = 5
+SHORT_SIDES = {"1080": 1080, "2160": 2160}
+
+
+def rendition_url(plan: Plan, index: int, short_side: int) -> str:
+    """The URL of a clip's footage in that size; of the largest below, where it has none."""
+    fitting = [each for each in plan.segments[index].footage.renditions if min(each.width, each.height) <= short_side]
+    return max(fitting, key=lambda each: each.width * each.height).url
+
+
+def run(arm: str, job: dict[str, Any], standins: StandIns) -> dict[str, float]:
+    """One fresh process: what it cost; `bytes` are those of the files of footage."""
+    with tempfile.TemporaryDirectory() as folder:
+        bucket = Path(job.get("bucket") or folder) / "bucket"
+        said, cost = Path(folder) / "job.json", Path(folder) / "cost.json"
+        said.write_text(as_job(**{**job, "bucket": str(bucket)}))
+        before = sum(asked.sent for asked in standins.asked("files"))
+        command = [sys.executable, "-m", "tests.bench.video_arm", arm, str(said), str(cost)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise RuntimeError(f"the {arm} arm failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        found: dict[str, float] = json.loads(cost.read_text())
+        return found | {"bytes": sum(asked.sent for asked in standins.asked("files")) - before}
+
+
+def lay_out(job: dict[str, Any]) -> Plan:
+    """The plan that all arms follow, its files drawn so that nobody waits for that."""
+    with tempfile.TemporaryDirectory() as folder:
+        ours = Ours(Job(**{**job, "bucket": folder}), Path(folder))
+        plan = ours.plan()
+        found = ours.work.get(ours.footage(), Found, ours.within)
+    if len(plan.segments) != CLIPS:
+        raise RuntimeError(f"the plan has {len(plan.segments)} clips of {len(found.footage)} footages")
+    for segment in plan.segments:
+        scene = next(each for each in drawing.SCENES if f"pexels:{each.id}" == segment.footage.id)
+        for each in scene.renditions:
+            if min(each.width, each.height) >= min(drawing_sides()):
+                drawing.file(scene, each)
+    return plan
+
+
+def drawing_sides() -> tuple[int, ...]:
+    """Short sides of the renditions that some arm fetches."""
+    return (720, *SHORT_SIDES.values())
+
+
+def steps(job: dict[str, Any], standins: StandIns, repeats: int) -> dict[str, dict[str, float]]:
+    """Each step of ours alone, in the order of the workflow, each in a process of its own with all before it done."""
+    names = ["voice", "footage", "plan", *(f"clip:{index}" for index in range(CLIPS)), "assemble"]
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for _ in range(repeats):
+        with tempfile.TemporaryDirectory() as kept:
+            for name in names:
+                runs[name].append(run(f"step:{name}", {**job, "bucket": kept}, standins))
+    return {
+        name: {
+            "seconds": statistics.median(each["seconds"] for each in costs),
+            "cpu_s": statistics.median(each["cpu_s"] for each in costs),
+            "peak_mb": max(each["peak_mb"] for each in costs),
+        }
+        for name, costs in runs.items()
+    }
+
+
+def orchestration(standins: StandIns) -> float:
+    """Seconds that the state machine and the function's entries take by themselves: a whole execution on the local
+    cloud whose steps have nothing left to do, because the same video was made before.
+    """
+    request = {"script_text": shorts.SCRIPT, "search_query": shorts.QUERY, "captions": False}
+    with Cloud() as cloud:
+        cloud.deploy(environment=standins.environment)
+        times = []
+        for _ in range(4):
+            began = time.monotonic()
+            shorts.make(cloud, request, lambda _: None)
+            times.append(time.monotonic() - began)
+    return statistics.median(times[1:])
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    """All arms, and the ratios."""
+    with StandIns() as standins:
+        job: dict[str, Any] = {
+            "script": SCRIPT,
+            "query": QUERY,
+            "voice_id": standins.environment["VOICE_ID"],
+            "environment": standins.environment,
+            "slots": {},
+        }
+        plan = lay_out({**job, "bucket": ""})
+        job["slots"] = {
+            name: [(rendition_url(plan, segment.index, side), segment.frames / plan.fps) for segment in plan.segments]
+            for name, side in SHORT_SIDES.items()
+        }
+        arms = {"old": "old", "ours": "ours", "peers": "peers", "ours_captions": "ours"}
+        runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
+        for number in range(repeats):
+            for name, arm in arms.items():
+                if name == "peers" and number:
+                    continue  # a minute of CPU each, and a hundredth of the difference
+                print(f"run {number + 1} of {repeats}: {name}", flush=True)
+                runs[name].append(run(arm, {**job, "captions": name == "ours_captions"}, standins))
+        cost = {
+            name: {what: statistics.median(each[what] for each in costs) for what in costs[0]}
+            for name, costs in runs.items()
+        }
+        print("each step alone", flush=True)
+        alone = steps({**job, "captions": True}, standins, repeats)
+        print("the workflow itself", flush=True)
+        overhead = orchestration(standins)
+    slowest = max(each["seconds"] for name, each in alone.items() if name.startswith("clip"))
+    chain = alone["voice"]["seconds"] + slowest + alone["assemble"]["seconds"] + overhead
+    serial = sum(each["seconds"] for each in alone.values())
+    ours, old, peers, with_captions = (cost[name] for name in ("ours", "old", "peers", "ours_captions"))
+    return {
+        "seconds_of_video": plan.frames / plan.fps,
+        "clips": len(plan.segments),
+        "ratios": {
+            "cpu": round(ours["cpu_s"] / old["cpu_s"], 3),
+            "bytes": round(ours["bytes"] / old["bytes"], 3),
+            "wall_parallel": round(chain / serial, 3),
+            "wall_parallel_old": round(chain / old["seconds"], 3),
+            "cpu_peers": round(with_captions["cpu_s"] / peers["cpu_s"], 3),
+            "bytes_peers": round(with_captions["bytes"] / peers["bytes"], 3),
+        },
+        "peak_step_mb": round(max(each["peak_mb"] for each in alone.values()), 1),
+        "orchestration_s": round(overhead, 3),
+        "arms": {name: {what: round(value, 3) for what, value in each.items()} for name, each in cost.items()},
+        "steps": {name: {what: round(value, 3) for what, value in each.items()} for name, each in alone.items()},
+    }
+
+
+def main() -> None:
+    """Measure, say, and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    found = measure(parser.parse_args().repeats)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(found, indent=2) + "\n")
+    print(f"\na video of {found['seconds_of_video']:.0f} s from {found['clips']} clips")
+    for name, each in found["arms"].items():
+        size = f"{each['bytes'] / 1e6:6.1f} MB fetched, {each['size'] / 1e6:5.1f} MB made"
+        print(f"{name:14} {each['cpu_s']:7.2f} CPU s  {each['seconds']:7.2f} s  {size}  peak {each['peak_mb']:.0f} MB")
+    for name, each in found["steps"].items():
+        print(f"  {name:12} {each['cpu_s']:7.2f} CPU s  {each['seconds']:7.2f} s  peak {each['peak_mb']:.0f} MB")
+    print("over the naive arms: " + ", ".join(f"{name} {value}" for name, value in found["ratios"].items()))
+    print(f"largest peak of a step: {found['peak_step_mb']} MB; {OUT.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

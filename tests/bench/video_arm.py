@@ -1,0 +1,147 @@
+"""One way of making the same video, or one step of ours, in a process of its own:
+
+    python -m tests.bench.video_arm ARM JOB.json COST.json
+
+ARM is old, peers, ours, ours_captions, or step:NAME. What is measured begins after the imports, as a warm server or
+sandbox would have it: CPU seconds of this process and of the ffmpeg it starts, seconds of the clock, and the most
+memory that this process and its largest ffmpeg held, added up although they need not have held it at one time.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from functions.video import assemble, captions, clip, footage, plan, voice
+from functions.video.elevenlabs import ElevenLabs
+from functions.video.pexels import Pexels
+from functions.video.settings import VideoSettings
+from functions.video.values import Clip, Found, Plan, VoiceOver
+from functions.video.work import Work
+from layers.core.deadline import Deadline
+from layers.core.telemetry import peak_memory_mb
+from tests.bench import video_peers
+from tests.bench.folder import FolderStorage
+
+SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to make, and where the services are."""
+
+    script: str
+    query: str
+    voice_id: str
+    environment: dict[str, str]
+    bucket: str  # a folder that outlives the process
+    slots: dict[str, list[tuple[str, float]]]  # by rendition: the plan's clips as URL and seconds
+    captions: bool = False
+
+
+class Ours:
+    """The steps of the workflow, called as the function calls them."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self.job = job
+        self.folder = folder
+        self.settings = VideoSettings.read(
+            {"OUTPUTS_BUCKET": "outputs", "STATE_TABLE": "state", "STATE_MACHINE_ARN": "arn", **job.environment}
+        )
+        self.work = Work(FolderStorage(Path(job.bucket)), "outputs")
+        self.within = Deadline.after(SECONDS)
+        self.common: dict[str, Any] = {"work": self.work, "deadline": self.within, "settings": self.settings}
+
+    def voice(self) -> str:
+        service = ElevenLabs(self.settings.elevenlabs_url, self.job.environment["ELEVENLABS_API_KEY"])
+        return voice.voice_over(self.job.script, self.job.voice_id, service=service, folder=self.folder, **self.common)
+
+    def footage(self) -> str:
+        service = Pexels(self.settings.pexels_url, self.job.environment["PEXELS_API_KEY"])
+        return footage.find(self.job.query, service=service, **self.common)
+
+    def plan(self) -> Plan:
+        return plan.lay_out(self.spoken(), self.work.get(self.footage(), Found, self.within))
+
+    def spoken(self) -> VoiceOver:
+        return self.work.get(self.voice(), VoiceOver, self.within)
+
+    def clip(self, index: int) -> Clip:
+        laid = self.plan()
+        how: dict[str, Any] = {"captions": self.job.captions, "quality": "standard", "folder": self.folder}
+        key = clip.make(laid.segments[index], laid, self.spoken(), **how, **self.common)
+        return self.work.get(key, Clip, self.within)
+
+    def assemble(self) -> str:
+        laid = self.plan()
+        clips = [self.clip(index) for index in range(len(laid.segments))]
+        return assemble.join(laid, clips, self.spoken(), folder=self.folder, **self.common)
+
+    def film(self) -> Path:
+        """Everything; where the finished video is."""
+        return Path(self.job.bucket) / "outputs" / self.assemble()
+
+
+def run(arm: str, job: Job, folder: Path) -> Path | None:
+    """The finished video, where the arm makes one."""
+    ours = Ours(job, folder)
+    if arm.startswith("ours"):
+        return ours.film()
+    if arm.startswith("step:"):
+        name, _, index = arm.removeprefix("step:").partition(":")
+        step: Callable[..., Any] = getattr(ours, name)
+        step(*([int(index)] if index else []))
+        return None
+    speech = folder / "speech.mp3"
+    service = ElevenLabs(ours.settings.elevenlabs_url, job.environment["ELEVENLABS_API_KEY"])
+    said = service.speak(job.script, voice_id=job.voice_id, before="", after="", deadline=ours.within)
+    speech.write_bytes(said.audio)
+    if arm == "old":
+        return video_peers.old(_slots(job, "1080"), speech, folder)
+    ass = folder / "captions.ass"
+    laid = ours.plan()
+    ass.write_text(captions.ass(ours.spoken().words, 0, laid.frames))
+    return video_peers.peers(_slots(job, "2160"), speech, ass, captions.fonts(), folder)
+
+
+def _slots(job: Job, rendition: str) -> list[video_peers.Slot]:
+    return [video_peers.Slot(url, seconds) for url, seconds in job.slots[rendition]]
+
+
+def main(arm: str, job_path: str, cost_path: str) -> None:
+    """Run the arm and write what it cost."""
+    said = json.loads(Path(job_path).read_text())
+    job = Job(**said)
+    with tempfile.TemporaryDirectory() as folder:
+        began, cpu = time.perf_counter(), _cpu()
+        film = run(arm, job, Path(folder))
+        cost = {
+            "seconds": time.perf_counter() - began,
+            "cpu_s": _cpu() - cpu,
+            "peak_mb": peak_memory_mb() + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6,
+            "size": film.stat().st_size if film else 0,
+        }
+    Path(cost_path).write_text(json.dumps(cost))
+
+
+def _cpu() -> float:
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+    )
+
+
+def as_job(**values: Any) -> str:
+    """A job as JSON."""
+    return json.dumps(asdict(Job(**values)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
