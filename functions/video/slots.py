@@ -20,9 +20,7 @@ class Slots:
     Every method raises StorageFailed when the table does not answer.
     """
 
-    def __init__(
-        self, table: str, count: int, client: Callable[[], Any], now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, table: str, count: int, client: Callable[[], Any], now: Callable[[], float] = time.time) -> None:
         """`client` gives the DynamoDB client when first needed."""
         self._table = table
         self._names = [f"slot#{number}" for number in range(count)]
@@ -68,9 +66,7 @@ class Slots:
         """Task and end of the lease of every slot that has an item."""
         keys = [{"id": {"S": name}} for name in self._names]
         with mapped():
-            answer = self._client().batch_get_item(
-                RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
-            )
+            answer = self._client().batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
         if answer.get("UnprocessedKeys"):
             raise StorageFailed("The table of slots did not answer in whole. Try again.")
         items = answer["Responses"].get(self._table, [])

@@ -17,7 +17,14 @@ from layers.core.errors import Cancelled
 REMEMBERED_SECONDS = 7 * 24 * 3600
 
 # What part of the whole each step is, roughly by its time; all clips together are one part.
-_PARTS: dict[str, float] = {"voice": 0.2, "footage": 0.1, "plan": 0.02, "clips": 0.45, "assemble": 0.18, "publish": 0.05}
+_PARTS: dict[str, float] = {
+    "voice": 0.2,
+    "footage": 0.1,
+    "plan": 0.02,
+    "clips": 0.45,
+    "assemble": 0.18,
+    "publish": 0.05,
+}
 _STAGES: dict[str, Stage] = {
     "voice": "voice-over",
     "footage": "footage",
@@ -164,7 +171,9 @@ class Tasks:
     def end(self, task_id: str, status: Status, problem: Mapping[str, Any]) -> Task:
         """The task failed, or was cancelled. Raises Cancelled if it is over already."""
         change = "SET #state = :state, problem = :problem, finished_at = :now"
-        return self._while_open(task_id, change, {":state": {"S": status}, ":problem": {"S": json.dumps(dict(problem))}})
+        return self._while_open(
+            task_id, change, {":state": {"S": status}, ":problem": {"S": json.dumps(dict(problem))}}
+        )
 
     def forget_video(self, task_id: str) -> None:
         """The finished video's files are deleted."""

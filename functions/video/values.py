@@ -135,3 +135,9 @@ class Published:
     seconds: float
     size: int  # of the video
     credits: tuple[Credit, ...]
+
+
+def files(published: Published) -> list[str]:
+    """The keys of all files of a finished video."""
+    keys = (published.video, published.poster, published.srt, published.vtt)
+    return [key for key in keys if key is not None]

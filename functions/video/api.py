@@ -1,0 +1,245 @@
+"""The HTTP entry: routes, validation, OpenAPI, and errors as problem documents."""
+
+from __future__ import annotations
+
+import json
+import time
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.video import lifecycle
+from functions.video.body import VideoBody
+from functions.video.keys import keys
+from functions.video.services import Services, deadline
+from functions.video.tasks import Task
+from functions.video.values import Stage, Status
+from functions.video.view import expired, told
+from functions.video.webhook import key
+from layers.core.errors import Expired, NotFound, NotReady
+from layers.core.web import JSON, PROBLEM, caller, plain, render_errors, said
+
+HTTP_SECONDS = 25.0  # the HTTP API answers 503 by itself after 30 (API Gateway quotas)
+POLL_SECONDS = "2"
+
+File = Literal["video", "poster", "srt", "vtt"]
+
+resolver = APIGatewayHttpResolver(enable_validation=True)
+
+
+class CreditAnswer(BaseModel):
+    """Whom to thank for footage. Show it beside the video: the footage service's terms ask for it."""
+
+    photographer: str
+    photographer_url: str
+    footage_url: str
+    source: str
+
+
+class ProblemAnswer(BaseModel):
+    """An error as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="what is wrong and what to do")]
+    code: Annotated[str, Field(description="stable")]
+    retryable: Annotated[bool, Field(description="whether the same request may succeed later")]
+    instance: str | None = None
+
+
+class TaskAnswer(BaseModel):
+    """A video being made, or made."""
+
+    task_id: str
+    status: Status
+    stage: Annotated[Stage, Field(description="the step that is next or at work; where it failed, if it did")]
+    progress: Annotated[float, Field(description="0 to 1")]
+    links: Annotated[dict[str, str], Field(description="self; and, once it is made, download, poster, srt and vtt")]
+    created_at: Annotated[str, Field(description="RFC 3339, as all times")]
+    updated_at: str
+    expires_at: Annotated[str | None, Field(description="when the video is deleted")] = None
+    seconds: Annotated[float | None, Field(description="of the video")] = None
+    bytes: Annotated[int | None, Field(description="of the video")] = None
+    credits: list[CreditAnswer] | None = None
+    problem: ProblemAnswer | None = None
+    callback: Annotated[Literal["delivered", "failed"] | None, Field(description="what became of it")] = None
+
+
+class SegmentAnswer(BaseModel):
+    """One clip of a plan; times in seconds."""
+
+    start: float
+    seconds: float
+    footage_url: str
+    photographer: str
+    photographer_url: str
+
+
+class PlanAnswer(BaseModel):
+    """What a video would be. Nothing was spent on speech, so its length is an estimate."""
+
+    seconds: float
+    characters: Annotated[int, Field(description="that the voice service would charge for")]
+    voice_requests: int
+    query: Annotated[str, Field(description="that found the footage, maybe a more general one")]
+    segments: list[SegmentAnswer]
+
+
+_PROBLEMS = {
+    status: said(text, ProblemAnswer, PROBLEM)
+    for status, text in {
+        400: "the request is not valid",
+        404: "there is no such task, or it is another caller's",
+        409: "the video is not finished, or never will be",
+        410: "the video has expired, or was deleted",
+        413: "the script is too long",
+        422: "the callback URL may not be called, or the Idempotency-Key is another request's",
+        500: "a fault on our side",
+        502: "the footage service did not answer as it should (dry_run)",
+        503: "as many videos as allowed are being made, or a service is not configured",
+    }.items()
+}
+
+
+def _problems(*statuses: int) -> dict[int, Any]:
+    return {status: _PROBLEMS[status] for status in (*statuses, 500)}
+
+
+@resolver.post(
+    "/generate-video",
+    summary="Turn a script into a short vertical video",
+    responses={
+        200: said("what would be made (dry_run)", PlanAnswer),
+        202: said("the video is being made; Location says where to look", TaskAnswer),
+        **_problems(400, 413, 422, 502, 503),
+    },
+)
+def post_video(
+    body: VideoBody,
+    idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)] = None,
+) -> Response[Any]:
+    """Speaks the script, finds footage, cuts it to the words, and adds captions. The same Idempotency-Key again is the
+    same task, whatever has become of it."""
+    found = _services()
+    request = body.request(found.settings)
+    known = keys(found.settings.provider_keys)
+    if body.dry_run:
+        from functions.video.estimate import estimate
+        from functions.video.pexels import Pexels
+
+        service = Pexels(found.settings.pexels_url, known.need("PEXELS_API_KEY"))
+        within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
+        plan = estimate(request, service=service, settings=found.settings, deadline=within)
+        return Response(200, content_type=JSON, body=json.dumps(plan))
+    for name in ("ELEVENLABS_API_KEY", "PEXELS_API_KEY"):
+        known.need(name)
+    if request.callback_url is not None:
+        key(known.need("CALLBACK_SECRET"))
+    task = lifecycle.submit(request, _caller(), idempotency_key, found)
+    return _answer(task, 202, {"Location": f"/task/{task.id}"})
+
+
+@resolver.get(
+    "/task/<task_id>",
+    summary="How far a video is",
+    responses={200: said("queued, running, succeeded, failed or cancelled", TaskAnswer), **_problems(404)},
+)
+def get_task(task_id: Annotated[str, Path(description="the id that POST /generate-video gave")]) -> Response[Any]:
+    """A failed task tells its problem, a finished one where its files are."""
+    return _answer(_task(task_id), 200)
+
+
+@resolver.delete(
+    "/task/<task_id>",
+    summary="Cancel a video, or delete it",
+    responses={200: said("the task as it is now", TaskAnswer), **_problems(404)},
+)
+def delete_task(task_id: Annotated[str, Path(description="the id that POST /generate-video gave")]) -> Response[Any]:
+    """What is being made ends with the step that is at work; what is made is deleted. Again, it changes nothing."""
+    return _answer(lifecycle.cancel(_task(task_id), _services()), 200)
+
+
+@resolver.get(
+    "/download/<task_id>",
+    summary="Fetch a finished video, its poster or its captions",
+    responses={302: {"description": "where the file is, for a quarter of an hour"}, **_problems(400, 404, 409, 410)},
+)
+def get_download(
+    task_id: Annotated[str, Path(description="the id that POST /generate-video gave")],
+    file: Annotated[File, Query(description="which of its files")] = "video",
+) -> Response[Any]:
+    """Redirects to a link that needs no authorisation; ask again for a fresh one."""
+    found, task = _services(), _task(task_id)
+    if task.status != "succeeded":
+        extra = {"problem": dict(task.problem)} if task.problem else {}
+        raise NotReady(f"The video is not there: its task is {task.status}.", **extra)
+    if task.published is None or expired(task, time.time(), found.settings.result_seconds):
+        raise Expired("The video has expired or was deleted. Ask for it anew.")
+    stored = getattr(task.published, file)
+    if stored is None:
+        raise NotFound(f"This video has no {file}.")
+    if found.storage.head(found.settings.outputs_bucket, stored) is None:
+        raise Expired("The video has expired or was deleted. Ask for it anew.")
+    name = f"{task.id}.{stored.rpartition('.')[2]}"
+    url = found.storage.presign_get(found.settings.outputs_bucket, stored, found.settings.url_seconds, name)
+    return Response(302, content_type=JSON, body="", headers={"Location": url, "Cache-Control": "no-store"})
+
+
+@resolver.get("/video/openapi.json", include_in_schema=False)
+def get_openapi() -> Response[Any]:
+    """This API's description."""
+    return Response(200, content_type=JSON, body=openapi())
+
+
+@cache
+def openapi() -> str:
+    """The OpenAPI document, as JSON."""
+    return resolver.get_openapi_json_schema(
+        title="Coldswap video",
+        version="1",
+        description="Turns a script into a short video. Every video is labelled as made with trained models (XMP).",
+    )
+
+
+resolver.enable_swagger(path="/video/docs", title="Coldswap video", version="1")
+render_errors(resolver, "/video/openapi.json and /video/docs")
+
+
+def _services() -> Services:
+    found: Services = resolver.context["services"]
+    return found
+
+
+def _caller() -> str:
+    return caller(resolver.current_event.raw_event)
+
+
+def _task(task_id: str) -> Task:
+    """The caller's task; another's is not told from none."""
+    task = _services().tasks.find(task_id)
+    if task is None or task.caller != _caller():
+        raise NotFound(f"There is no task {task_id!r:.60}, or it was too long ago.")
+    return task
+
+
+def _answer(task: Task, status: int, headers: dict[str, str] | None = None) -> Response[Any]:
+    body = told(task, time.time(), _services().settings.result_seconds)
+    patience = {} if task.over else {"Retry-After": POLL_SECONDS}
+    return Response(
+        status,
+        content_type=JSON,
+        body=json.dumps(body),
+        headers={"Cache-Control": "no-store", **patience, **(headers or {})},
+    )
+
+
+def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
+    """An event of an HTTP API (payload format 2.0) in, its answer out; never raises."""
+    resolver.context["services"] = found
+    return resolver.resolve(plain(event), context)

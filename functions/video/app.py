@@ -1,0 +1,40 @@
+"""The Lambda handler: three thin entries (HTTP, the workflow's steps, executions that ended)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functions.video.services import Services, deadline, services
+from layers.core.telemetry import logger
+
+ENDED = "Step Functions Execution Status Change"
+
+
+def handler(event: Any, context: Any) -> dict[str, Any] | None:
+    """An HTTP API event (payload format 2.0), a step's payload, or an EventBridge event.
+
+    HTTP is always answered. A step raises its errors, whose class names the workflow knows. An event that cannot be
+    dealt with raises, so that Lambda tries again and keeps it in the end.
+    """
+    logger().set_correlation_id(context.aws_request_id)
+    found = services()
+    if "http" in event.get("requestContext", {}):
+        from functions.video import api
+
+        return api.handle(event, context, found)
+    if event.get("detail-type") == ENDED:
+        return ended(event, context, found)
+    from functions.video import steps
+
+    return steps.run(event, context, found)
+
+
+def ended(event: dict[str, Any], context: Any, found: Services) -> None:
+    """Bring up to date the task of an execution that ended without doing so itself; who asked gets one callback."""
+    from functions.video.lifecycle import settle
+    from functions.video.notify import WAITS, attempt, wanted
+
+    task = settle(event, found)
+    if task is not None and wanted(task):
+        # The last try of all: nobody waits here for another.
+        attempt(task, len(WAITS) + 1, found, deadline(context))

@@ -1,0 +1,145 @@
+"""How a task begins and ends: asked for, cancelled, failed, settled. What begins takes a slot, what ends gives it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from functions.video.services import Services
+from functions.video.tasks import Task, digest
+from functions.video.values import Status, VideoRequest, files
+from layers.core.errors import (
+    Cancelled,
+    ColdswapError,
+    IdempotencyConflict,
+    InternalError,
+    OutOfTime,
+    StorageFailed,
+    family,
+    problem,
+)
+from layers.core.ids import new_id
+from layers.core.telemetry import logger
+
+
+def submit(request: VideoRequest, caller: str, idempotency_key: str | None, services: Services) -> Task:
+    """The task that makes this video; the same caller's same key again is the same task.
+
+    The slot comes first, then the item, then the execution. A crash in between leaves a lease that expires, or a queued
+    task that a repeated request starts. Raises IdempotencyConflict, AtCapacity or StorageFailed.
+    """
+    task_id = new_id() if idempotency_key is None else _named(caller, idempotency_key)
+    known = services.tasks.find(task_id) if idempotency_key is not None else None
+    if known is None or known.status == "queued":
+        _same(known, request)
+        services.slots.take(task_id)
+        known = _begun(task_id, request, caller, services)
+    _same(known, request)
+    return known
+
+
+def _begun(task_id: str, request: VideoRequest, caller: str, services: Services) -> Task:
+    task = services.tasks.new(task_id, request, caller, services.settings.result_seconds)
+    added = False
+    try:
+        added = services.tasks.add(task)
+        if not added:
+            # The same request came twice at once, or its first one was cut off before the workflow started.
+            there = services.tasks.find(task_id)
+            if there is None:
+                raise StorageFailed("The task went away while it was asked for again. Try again.")
+            if there.over:
+                services.slots.free(task_id)
+            if there.status != "queued":
+                return there
+            task = there
+            _same(task, request)
+        services.executions.start(task.execution, task_id)
+    except ColdswapError:
+        if added:
+            services.tasks.remove(task_id)
+            services.slots.free(task_id)
+        raise
+    return task
+
+
+def _same(known: Task | None, request: VideoRequest) -> None:
+    if known is not None and known.digest != digest(request):
+        raise IdempotencyConflict("This Idempotency-Key was used before with another request. Use a new one.")
+
+
+def _named(caller: str, idempotency_key: str) -> str:
+    """A version 8 UUID (RFC 9562) of the two."""
+    said = hashlib.sha256(json.dumps(["video", caller, idempotency_key]).encode()).digest()
+    value = int.from_bytes(said[:16], "big")
+    value = value & ~(0xF << 76) | 0x8 << 76
+    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+
+
+def cancel(task: Task, services: Services) -> Task:
+    """The task, cancelled; of a finished one the video is deleted."""
+    if not task.over:
+        try:
+            cancelled = ended(task.id, "cancelled", Cancelled("The task was cancelled."), services)
+        except Cancelled:
+            task = services.tasks.find(task.id) or task  # it ended of itself at this very moment
+        else:
+            services.executions.stop(task.execution)
+            return cancelled
+    if task.published is not None:
+        for key in files(task.published):
+            services.storage.delete(services.settings.outputs_bucket, key)
+        services.tasks.forget_video(task.id)
+    return services.tasks.find(task.id) or task
+
+
+def ended(task_id: str, status: Status, error: ColdswapError, services: Services) -> Task:
+    """The task, failed or cancelled, its slot free. Raises Cancelled if it was over before; the slot is free then too."""
+    try:
+        return services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
+    finally:
+        services.slots.free(task_id)
+
+
+def settle(event: Mapping[str, Any], services: Services) -> Task | None:
+    """An execution ended (EventBridge, "Step Functions Execution Status Change"): its task, if it was not over before."""
+    detail = event["detail"]
+    task_id = str(json.loads(detail["input"])["task_id"])
+    status: Status = "failed"
+    match detail["status"]:
+        case "TIMED_OUT":
+            error: ColdswapError = OutOfTime("The video took longer than the workflow may.")
+        case "ABORTED":
+            status, error = "cancelled", Cancelled("The workflow was stopped.")
+        case _:
+            error = failure(str(detail.get("error") or ""), str(detail.get("cause") or ""))
+    try:
+        task = ended(task_id, status, error, services)
+    except Cancelled:
+        return None
+    logger().warning("settled", extra={"task_id": task_id, "status": detail["status"], "code": error.code})
+    return task
+
+
+_TIMEOUTS = ("Sandbox.Timedout", "States.Timeout")
+
+
+def failure(name: str, cause: str) -> ColdswapError:
+    """The error of a workflow by its name there; the cause is Lambda's JSON with the message, or the sentence itself.
+
+    Only errors of the family speak for themselves; what others say may hold what nobody should read.
+    """
+    kind = family().get(name.rpartition(".")[2])
+    if kind is None or kind is InternalError:
+        if name in _TIMEOUTS:
+            return OutOfTime("A step took longer than it may.")
+        return InternalError(f"A step ended with {name[:100] or 'no reason'}. The log has more.")
+    try:
+        said = json.loads(cause)
+    except ValueError:
+        said = cause
+    detail = said.get("errorMessage") if isinstance(said, dict) else said
+    return kind(str(detail) if detail else None)

@@ -1,0 +1,66 @@
+"""What the entries work with, made once per sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from functions.video.executions import Executions
+from functions.video.settings import VideoSettings, settings
+from functions.video.slots import Slots
+from functions.video.tasks import Tasks
+from layers.core.deadline import Deadline
+
+MARGIN_SECONDS = 3.0  # to remove work files, and to say what went wrong
+
+if TYPE_CHECKING:
+    from functions.video.work import Work
+    from layers.core.storage import Storage
+
+
+@dataclass(frozen=True)
+class Services:
+    """Settings, and everything outside this process that the making of a video touches."""
+
+    settings: VideoSettings
+    storage: Storage
+    work: Work
+    tasks: Tasks
+    slots: Slots
+    executions: Executions
+
+
+def deadline(context: Any) -> Deadline:
+    """When the work of this invocation must be done, with time left to say so if it is not."""
+    return Deadline.after(max(context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS, 0.0))
+
+
+@cache
+def services() -> Services:
+    """This sandbox's."""
+    from functions.video.work import Work
+    from layers.core.storage import Storage
+
+    known = settings()
+    storage = Storage()
+    return Services(
+        settings=known,
+        storage=storage,
+        work=Work(storage, known.outputs_bucket),
+        tasks=Tasks(known.state_table, _dynamodb),
+        slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
+        executions=Executions(known.state_machine_arn, _step_functions),
+    )
+
+
+def _dynamodb() -> Any:
+    from layers.core.storage import client
+
+    return client("dynamodb")
+
+
+def _step_functions() -> Any:
+    from layers.core.storage import client
+
+    return client("stepfunctions")

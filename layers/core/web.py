@@ -1,0 +1,76 @@
+"""What every HTTP entry does alike: who asks, mistakes in a request, and errors as problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+from pydantic import BaseModel
+
+from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
+from layers.core.telemetry import logger
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+RETRY_SECONDS = 2  # where an error that a retry can cure does not say more
+
+
+def said(description: str, model: type[BaseModel], media: str = JSON) -> OpenAPIResponse:
+    """An answer as OpenAPI describes it."""
+    return {"description": description, "content": {media: {"model": model}}}
+
+
+def caller(event: Mapping[str, Any]) -> str:
+    """Who is asking, as the API's authoriser says; "" where the operator left the API open."""
+    authorizer = event.get("requestContext", {}).get("authorizer") or {}
+    claims = (authorizer.get("jwt") or {}).get("claims") or {}
+    return str((authorizer.get("iam") or {}).get("userArn") or claims.get("sub") or "")
+
+
+def plain(event: dict[str, Any]) -> dict[str, Any]:
+    """The event with its body as JSON text, whatever the request called it."""
+    body = event.get("body")
+    if event.get("isBase64Encoded"):
+        # What is not text is then not JSON either, which is answered as any other mistake in a body.
+        body = base64.b64decode(body or "").decode(errors="replace")
+    # curl -d calls every body a form; here all of them are JSON.
+    headers = {**(event.get("headers") or {}), "content-type": JSON}
+    return {**event, "body": body, "isBase64Encoded": False, "headers": headers}
+
+
+def invalid(errors: Any) -> InvalidRequest:
+    """One error of ours for pydantic's list of them."""
+    told = [{"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])} for each in errors]
+    return InvalidRequest("; ".join(f"{each['field']}: {each['message']}" for each in told) + ".", errors=told)
+
+
+def render_errors(resolver: APIGatewayHttpResolver, documentation: str) -> None:
+    """Let the resolver answer every error with a problem document; `documentation` says where the API is described."""
+
+    def render(error: ColdswapError) -> Response[Any]:
+        request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
+        document = problem(error, instance=f"urn:coldswap:request:{request_id}" if request_id else None)
+        patience = error.extra.get("retry_after") or RETRY_SECONDS
+        headers: dict[str, str | list[str]] = {"Retry-After": str(patience)} if error.retryable else {}
+        return Response(error.status, content_type=PROBLEM, body=json.dumps(document), headers=headers)
+
+    def render_invalid(error: RequestValidationError) -> Response[Any]:
+        return render(invalid(error.errors()))
+
+    def render_unforeseen(_: Exception) -> Response[Any]:
+        logger().exception("unforeseen")
+        return render(InternalError("Something went wrong on our side; the log has it under this request's id."))
+
+    def render_not_found(_: Exception) -> Response[Any]:
+        event = resolver.current_event
+        return render(NotFound(f"There is nothing at {event.http_method} {event.path}. See {documentation}."))
+
+    resolver.exception_handler(ColdswapError)(render)
+    resolver.exception_handler(RequestValidationError)(render_invalid)
+    resolver.exception_handler(Exception)(render_unforeseen)
+    resolver.not_found(render_not_found)
