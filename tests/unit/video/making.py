@@ -1,0 +1,65 @@
+"""What the tests of voice and footage share: settings, a work store in a folder, and stand-ins that serve them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.video.elevenlabs import ElevenLabs
+from functions.video.pexels import Pexels
+from functions.video.settings import VideoSettings
+from functions.video.work import Work
+from layers.core.deadline import Deadline
+from local.standins.servers import StandIns
+from tests.bench.folder import FolderStorage
+
+SETTINGS = VideoSettings.read({"OUTPUTS_BUCKET": "outputs", "STATE_TABLE": "state", "STATE_MACHINE_ARN": "arn"})
+
+
+def soon() -> Deadline:
+    """Long enough for any test."""
+    return Deadline.after(120)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[StandIns]:
+    """Stand-ins for a module's tests."""
+    with StandIns() as standins:
+        yield standins
+
+
+@pytest.fixture
+def standins(running: StandIns) -> Iterator[StandIns]:
+    """The same, with nothing asked yet and no fault on."""
+    running.clear()
+    running.requests.clear()
+    yield running
+    running.clear()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """An empty work store."""
+    return Work(FolderStorage(tmp_path / "buckets"), SETTINGS.outputs_bucket)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A step's own folder."""
+    path = tmp_path / "step"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def elevenlabs(standins: StandIns) -> ElevenLabs:
+    """The voice service, with the key that the stand-in knows."""
+    return ElevenLabs(standins.elevenlabs_url, standins.environment["ELEVENLABS_API_KEY"])
+
+
+@pytest.fixture
+def pexels(standins: StandIns) -> Pexels:
+    """The footage service, with the key that the stand-in knows."""
+    return Pexels(standins.pexels_url, standins.environment["PEXELS_API_KEY"])
