@@ -1,0 +1,94 @@
+"""Run while the swap image is built: one whole swap with the demo pack by what the image holds, without a network.
+
+`python selftest.py FOLDER`: with detector.onnx, embedder.onnx and swapper.onnx, and contact.jpg, which shows faces.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from functions.swap import use_case
+from functions.swap.values import SwapRequest
+from layers.core.deadline import Deadline
+from layers.core.settings import Settings
+from layers.core.storage import Storage
+from layers.models.pack import LoadedModels
+from layers.models.publish import publish
+from layers.models.store import ModelStore
+
+BUCKETS = {"MODELS_BUCKET": "models", "UPLOADS_BUCKET": "uploads", "OUTPUTS_BUCKET": "outputs"}
+SECONDS = 120.0
+
+
+class Objects:
+    """The calls of boto3's S3 client that publishing and loading a pack make, on a dict."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, bytes] = {}
+
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        """As boto3."""
+        if Key not in self._kept:
+            raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
+        return {"ContentLength": len(self._kept[Key])}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str = "") -> None:  # noqa: N803 - as above
+        """As boto3."""
+        self._kept[Key] = bytes(Body)
+
+    def get_object(self, Bucket: str, Key: str, Range: str = "", **_: str) -> dict[str, Any]:  # noqa: N803 - as above
+        """As boto3, with a whole range or none."""
+        data = self._kept[Key]
+        first, last = (int(end) for end in (Range.removeprefix("bytes=") or f"0-{len(data) - 1}").split("-"))
+        span = f"bytes {first}-{last}/{len(data)}"
+        part = data[first : last + 1]
+        return {"Body": io.BytesIO(part), "ContentLength": len(part), "ContentRange": span, "ETag": ""}
+
+
+class Outputs(Storage):
+    """Keeps the one result."""
+
+    def __init__(self) -> None:
+        self.result = b""
+
+    def write(
+        self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        self.result = data
+
+    def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
+        return ""
+
+
+def main(folder: Path, environment: Mapping[str, str]) -> None:
+    """Raises whatever is wrong."""
+    objects, storage = Objects(), Outputs()
+    publish(folder, "models", objects, "demo", dict.fromkeys(("detector", "embedder", "swapper"), "MIT"))
+    settings = Settings.read({**environment, **BUCKETS})
+    models = LoadedModels(ModelStore("models", objects), settings.threads)
+    picture = (folder / "contact.jpg").read_bytes()
+    uri = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+    result = use_case.swap(
+        SwapRequest(uri, uri, faces="largest"),
+        key="swapped",
+        deadline=Deadline.after(SECONDS),
+        settings=settings,
+        storage=storage,
+        models=models,
+    )
+    swapped = sum(face.swapped for face in result.faces)
+    if swapped != 1 or not storage.result or storage.result == picture:
+        raise RuntimeError(f"{swapped} faces were swapped")
+    print(f"one of {len(result.faces)} faces swapped in {sum(result.timings_ms.values()):.0f} ms")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), os.environ)
