@@ -57,9 +57,11 @@ def contact_sheet(video: Path, seconds: float, sheet: Path) -> None:
     import imageio_ffmpeg
 
     every = seconds / FRAMES
-    tiles = f"fps=1/{every}:start_time={every / 2},scale=240:-2,tile={COLUMNS}x{FRAMES // COLUMNS}:padding=6:margin=6"
-    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-y"]
-    subprocess.run([*ffmpeg, "-i", video, "-vf", tiles, "-frames:v", "1", "-q:v", "3", sheet], check=True, timeout=60)
+    choose = f"select='isnan(prev_selected_t)+gte(t-prev_selected_t,{every * 0.999:.4f})'"
+    tiles = f"{choose},scale=240:-2,tile={COLUMNS}x{FRAMES // COLUMNS}:padding=6:margin=6:color=white"
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-loglevel", "error", "-y", "-ss", f"{every / 2:.3f}"]
+    one = ["-frames:v", "1", "-q:v", "3", str(sheet)]
+    subprocess.run([*ffmpeg, "-i", str(video), "-vf", tiles, *one], check=True, timeout=60)
 
 
 def _checked(answer: Any, status: int) -> dict[str, Any]:
