@@ -32,6 +32,7 @@ from local import rewrite
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".local/cloud"  # buckets that outlive a run
 STACK = "coldswap"
+LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
@@ -47,12 +48,16 @@ class CloudFailed(Exception):
 class Cloud:
     """A running local cloud; a context manager."""
 
-    def __init__(self, keep: Path | None = None, port: int | None = None) -> None:
-        """`keep` is a folder whose buckets outlive this run; without it everything is gone afterwards."""
+    def __init__(self, keep: Path | None = None, port: int | None = None, host: str = LOOPBACK) -> None:
+        """`keep` is a folder whose buckets outlive this run; without it everything is gone afterwards.
+
+        `host` is the address to listen on; another than the loopback's is for containers of this machine.
+        """
         self.folder = keep or Path(tempfile.mkdtemp(prefix="coldswap-"))
         self._keep = keep is not None
         self.port = port or free_port()
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._host = host
+        self.endpoint = f"http://{host}:{self.port}"
         self.outputs: dict[str, str] = {}
         self._lock: IO[bytes] | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -132,16 +137,18 @@ class Cloud:
         parameters: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
         open_api: bool = False,
+        bootstrap: bytes | None = None,
     ) -> None:
         """Deploys template.yaml, or updates the stack that a kept folder holds.
 
         `parameters` are the template's; `environment` is set for every function beside what the cloud itself needs,
-        TRUSTED_ORIGINS for one; with `open_api` requests need no signature.
+        TRUSTED_ORIGINS for one; with `open_api` requests need no signature. `bootstrap` is the zip that every function
+        runs instead of its handler from the sources.
         """
         s3, formation = self.client("s3"), self.client("cloudformation")
         bucket, key = CODE
         s3.create_bucket(Bucket=bucket)
-        s3.put_object(Bucket=bucket, Key=key, Body=rewrite.bootstrap(ROOT, Path(sys.executable)))
+        s3.put_object(Bucket=bucket, Key=key, Body=bootstrap or rewrite.bootstrap(ROOT, Path(sys.executable)))
         injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **CREDENTIALS, **(environment or {})}
         template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, CODE, injected, open_api)
         change = formation.update_stack if self._deployed() else formation.create_stack
@@ -186,7 +193,14 @@ class Cloud:
         # No proxy that this machine may have: everything stays on the loopback.
         with requests.Session() as session:
             session.trust_env = False
-            return session.request(method, signed.url, data=data, headers=dict(signed.headers), timeout=REQUEST_SECONDS)
+            return session.request(
+                method,
+                signed.url,
+                data=data,
+                headers=dict(signed.headers),
+                timeout=REQUEST_SECONDS,
+                allow_redirects=False,  # a link to a file brings its own signature, and two are one too many
+            )
 
     def chill(self, timeout: int | None = None) -> None:
         """Makes the next invocation a cold start, as any change of a function's configuration does.
@@ -237,7 +251,7 @@ class Cloud:
             "LANG": "C.UTF-8",
             "TMPDIR": str(scratch),
             "GATEWAY_PORT": str(self.port),
-            "BIND_HOST": "127.0.0.1",
+            "BIND_HOST": self._host,
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "STATE_DIR": str(self.folder / "state"),

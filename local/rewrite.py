@@ -49,12 +49,15 @@ def load(path: Path) -> Template:
     return template
 
 
-def bootstrap(root: Path, python: Path) -> bytes:
-    """A zip whose bootstrap runs a function's handler through AWS's own runtime client, from the sources at `root`."""
+def bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
+    """A zip whose bootstrap runs a function's handler from the sources at `root`.
+
+    `client` is the module that asks for events: AWS's own runtime client, unless another is named.
+    """
     lines = [
         "#!/bin/sh",
         f"export PYTHONPATH={shlex.quote(str(root))}",
-        f'exec {shlex.quote(str(python))} -m awslambdaric "$_HANDLER"',
+        f'exec {shlex.quote(str(python))} -m {client} "$_HANDLER"',
     ]
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o755 << 16

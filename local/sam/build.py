@@ -54,6 +54,10 @@ def runnable(
         properties["Environment"] = {"Variables": dict(environment.get(name, {}))}
         properties["MemorySize"] = memory.get(name, properties["MemorySize"])
         properties["Events"] = {}  # the local cloud has them
+    # start-api takes the kind of the first API or function for that of all: routes of their own must come before.
+    resources = template["Resources"]
+    first = [name for name, each in resources.items() if each["Type"].startswith("AWS::ApiGatewayV2::")]
+    template["Resources"] = {name: resources[name] for name in (*first, *(resources.keys() - set(first)))}
     return template
 
 
