@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from local.standins import elevenlabs, pexels
 from local.standins.footage import FOLDER
-from local.standins.serving import TRANSPORT, Asked, Fault, Faults, Request, Response, Service
+from local.standins.serving import LOOPBACK, TRANSPORT, Asked, Fault, Faults, Request, Response, Service
 
 CALLBACK_SECRET = "whsec_" + base64.b64encode(b"the stand-ins' callback secret!!").decode()
 
@@ -29,7 +29,9 @@ class StandIns:
     sent: header names in lower case, and the body.
     """
 
-    def __init__(self, footage: Path = FOLDER) -> None:
+    def __init__(self, footage: Path = FOLDER, host: str = LOOPBACK) -> None:
+        """`footage` is the folder that keeps what was drawn; `host` the address to listen on."""
+        self._host = host
         self.requests: list[Asked] = []
         self.callbacks: list[tuple[Mapping[str, str], bytes]] = []
         self._faults = Faults()
@@ -85,7 +87,7 @@ class StandIns:
         return [asked for asked in self.requests if asked.service == service]
 
     def _service(self, name: str, answer: Any) -> Service:
-        return Service(name, answer, self._faults, self.requests)
+        return Service(name, answer, self._faults, self.requests, host=self._host)
 
     def _received(self, request: Request, fault: Fault | None) -> Response:
         self.callbacks.append((request.headers, request.body))

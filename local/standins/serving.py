@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+LOOPBACK = "127.0.0.1"
 PIECE = 1 << 16  # bytes sent between two looks at whether a fault ends or slows the answer
 LARGEST_BODY = 1 << 20  # bytes of a request
 
@@ -154,9 +155,11 @@ Answer = Callable[[Request, Fault | None], Response]
 
 
 class Service:
-    """One server on a free loopback port. `answer` is given a fault only if it is one of its own kinds."""
+    """One server on a free port. `answer` is given a fault only if it is one of its own kinds."""
 
-    def __init__(self, name: str, answer: Answer, faults: Faults, log: list[Asked], port: int = 0) -> None:
+    def __init__(
+        self, name: str, answer: Answer, faults: Faults, log: list[Asked], port: int = 0, host: str = LOOPBACK
+    ) -> None:
         self.name = name
         self._answer = answer
         self._faults = faults
@@ -168,10 +171,10 @@ class Service:
             def handle_request(self) -> None:
                 service.serve(self)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
         self._server.block_on_close = False
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name=name, daemon=True)
 
     def __enter__(self) -> Self:
