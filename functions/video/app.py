@@ -23,7 +23,8 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 
         return api.handle(event, context, found)
     if event.get("detail-type") == ENDED:
-        return ended(event, context, found)
+        ended(event, context, found)
+        return None
     from functions.video import steps
 
     return steps.run(event, context, found)

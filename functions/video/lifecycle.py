@@ -1,4 +1,4 @@
-"""How a task begins and ends: asked for, cancelled, failed, settled. What begins takes a slot, what ends gives it back."""
+"""How a task begins and ends: submitted, cancelled, failed, settled. What begins takes a slot, what ends frees it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def cancel(task: Task, services: Services) -> Task:
 
 
 def ended(task_id: str, status: Status, error: ColdswapError, services: Services) -> Task:
-    """The task, failed or cancelled, its slot free. Raises Cancelled if it was over before; the slot is free then too."""
+    """The task, failed or cancelled. Raises Cancelled if it was over before. Its slot is free either way."""
     try:
         return services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
     finally:
@@ -105,7 +105,7 @@ def ended(task_id: str, status: Status, error: ColdswapError, services: Services
 
 
 def settle(event: Mapping[str, Any], services: Services) -> Task | None:
-    """An execution ended (EventBridge, "Step Functions Execution Status Change"): its task, if it was not over before."""
+    """The task of an execution that ended, as EventBridge tells it; None if the task was over before."""
     detail = event["detail"]
     task_id = str(json.loads(detail["input"])["task_id"])
     status: Status = "failed"

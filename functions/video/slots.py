@@ -9,7 +9,7 @@ from typing import Any
 from functions.video.table import mapped
 from layers.core.errors import AtCapacity, StorageFailed
 
-# A step renews the lease when it starts, runs for 300 s at most (the function's time-out), and is tried again within 60.
+# A step renews the lease, runs for 300 s at most (the function's time-out), and is tried again within 60.
 LEASE_SECONDS = 400
 LONGEST_RETRY = 60  # seconds a caller is asked to stay away; a video rarely takes longer
 
@@ -44,7 +44,7 @@ class Slots:
     def renew(self, task_id: str) -> bool:
         """Lengthen the task's lease; False if another task has the slot by now."""
         mine = [name for name, (holder, _) in self._held().items() if holder == task_id]
-        return any([self._lease(name, task_id, "task_id = :me") for name in mine])
+        return any(self._lease(name, task_id, "task_id = :me") for name in mine)
 
     def free(self, task_id: str) -> None:
         """Let go of whatever the task holds."""
