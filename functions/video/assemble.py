@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from layers.core.errors import EncodingFailed
 from layers.media.ffmpeg import run, untrusted
 from layers.media.label import label_mp4
 
-VERSION = 1  # of what this module makes: a part of every video's key
+VERSION = 2  # of what this module makes: a part of every video's key
 LOUDNESS = -14.0  # LUFS (EBU R 128), what YouTube and the short-video apps turn everything down to
 TRUE_PEAK = -1.5  # dBTP, so that encoding does not clip
-_RANGE = 20.0  # LU, more than speech has: otherwise the filter would level it word by word
 _QUIETEST = -70.0  # LUFS: what is below is silence and stays so
 
 
@@ -50,9 +49,10 @@ def join(
         work.get_file(voice.audio_key, sound, settings.max_clip_bytes, deadline)
         listed.write_text("".join(f"file {part.name}\n" for part in parts))
         level = normalisation(sound, deadline=deadline, threads=settings.threads)
+        # At this rate speech needs no better search than the fast one, which takes a third of the time.
         arguments = [
             *("-f", "concat", "-i", str(listed), *untrusted(sound), "-map", "0:v", "-map", "1:a", "-c:v", "copy"),
-            *("-af", f"{level}aresample=48000", "-c:a", "aac", "-b:a", "128k", "-ac", "2"),
+            *("-af", f"{level}aresample=48000", "-c:a", "aac", "-aac_coder", "fast", "-b:a", "128k"),
             *("-map_metadata", "-1", "-movflags", "+faststart", str(output)),
         ]
         run(arguments, deadline=deadline, threads=settings.threads)
@@ -67,21 +67,27 @@ def join(
 def normalisation(sound: Path, *, deadline: Deadline, threads: int) -> str:
     """The filters that bring this sound, as two equal channels, to the loudness; each ends with a comma.
 
-    Measured first, so that the second pass is one gain for all of it; a limiter takes the few peaks that would be too
-    high. The filter loudnorm itself would level the whole, audibly, where a single peak is.
+    One gain for all of it, and a limiter for the few peaks that would be too high. ffmpeg's loudnorm would level the
+    whole, audibly, where a single peak is; and measuring with it costs ten times as much.
     """
     stereo = "aformat=channel_layouts=stereo,"
-    measure = f"{stereo}loudnorm=I={LOUDNESS}:TP={TRUE_PEAK}:LRA={_RANGE}:print_format=json"
-    arguments = [*untrusted(sound), "-af", measure, "-f", "null", "-"]
+    arguments = [*untrusted(sound), "-af", f"{stereo}ebur128=peak=true:framelog=quiet", "-f", "null", "-"]
     said = run(arguments, deadline=deadline, threads=threads, loglevel="info").stderr
-    measured = json.loads(said[said.rindex("{") : said.rindex("}") + 1])
-    loudness = float(measured["input_i"])
+    loudness, peak = _measured("I", said), _measured("Peak", said)
     if not math.isfinite(loudness) or loudness < _QUIETEST:
         return stereo
     gain = LOUDNESS - loudness
-    if float(measured["input_tp"]) + gain <= TRUE_PEAK:
+    if peak + gain <= TRUE_PEAK:
         return f"{stereo}volume={gain:.2f}dB,"
     # Peaks between samples are higher than samples: the limiter works at four times the rate, as a meter does.
     ceiling = 10 ** (TRUE_PEAK / 20)
     limiter = f"alimiter=level=false:limit={ceiling:.4f}:attack=2:release=40:latency=true"
     return f"{stereo}volume={gain:.2f}dB,aresample=192000,{limiter},"
+
+
+def _measured(what: str, said: str) -> float:
+    """A value of ebur128's summary: LUFS or dBFS."""
+    found = re.findall(rf"^\s+{what}:\s+(\S+) (?:LUFS|dBFS)$", said, re.MULTILINE)
+    if not found:
+        raise EncodingFailed("The loudness of the voice could not be measured.")
+    return float(found[-1])

@@ -53,7 +53,13 @@ class Ours:
         self.job = job
         self.folder = folder
         self.settings = VideoSettings.read(
-            {"OUTPUTS_BUCKET": "outputs", "STATE_TABLE": "state", "STATE_MACHINE_ARN": "arn", **job.environment}
+            {
+                "OUTPUTS_BUCKET": "outputs",
+                "STATE_TABLE": "state",
+                "STATE_MACHINE_ARN": "arn",
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",  # as in template.yaml
+                **job.environment,
+            }
         )
         self.work = Work(FolderStorage(Path(job.bucket)), "outputs")
         self.within = Deadline.after(SECONDS)
