@@ -1,0 +1,335 @@
+"""The HTTP API of videos: what is refused, who may see what, and that a task begins and ends whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.video import api
+from functions.video.lifecycle import cancel
+from functions.video.slots import LEASE_SECONDS
+from local.standins.servers import StandIns
+from tests.unit.video.world import BODY, ME, OTHER, World
+
+
+def test_a_video_is_asked_for_and_followed(world: World) -> None:
+    answer = world.post()
+
+    task_id = answer.body["task_id"]
+    assert answer.status == 202
+    assert answer.headers["Location"] == f"/task/{task_id}" == answer.body["links"]["self"]
+    assert (answer.body["status"], answer.body["stage"], answer.body["progress"]) == ("queued", "queued", 0)
+    assert world.executions.started == [(f"{task_id}-{int(world.clock.at)}", task_id)]
+    followed = world.http("GET", f"/task/{task_id}")
+    assert followed.body == answer.body
+    assert int(followed.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"script_text": ""}, "script_text"),
+        ({"script_text": " \n\t"}, "script_text"),
+        ({"script_text": "a\x00b"}, "script_text"),
+        ({"script_text": "a\x1b[2Jb"}, "script_text"),
+        ({"script_text": 7}, "script_text"),
+        ({"script_text": None}, "script_text"),
+        ({"search_query": "  "}, "search_query"),
+        ({"search_query": "a\nb"}, "search_query"),
+        ({"search_query": "x" * 201}, "search_query"),
+        ({"voice_id": "../v1/user"}, "voice_id"),
+        ({"voice_id": ""}, "voice_id"),
+        ({"quality": "best"}, "quality"),
+        ({"captions": "maybe"}, "captions"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_is_wrong_in_the_body_is_named(world: World, change: dict[str, Any], field: str) -> None:
+    answer = world.http("POST", "/generate-video", {**BODY, **change})
+
+    assert answer.status == 400
+    assert answer.body["code"] == "invalid_request"
+    assert field in answer.body["detail"]
+    assert not world.executions.started
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "null", '"x"'])
+def test_what_is_no_object_is_refused(world: World, body: str) -> None:
+    assert world.http("POST", "/generate-video", body).status == 400
+
+
+def test_half_a_surrogate_pair_is_refused(world: World) -> None:
+    assert world.http("POST", "/generate-video", '{"script_text": "\\ud83d", "search_query": "sea"}').status == 400
+
+
+def test_a_script_in_any_language_and_layout_is_taken(world: World) -> None:
+    script = "Zeile eins.\r\n\tZeile zwei: 日本語。 👩‍🚀 مرحبا"
+
+    assert world.http("POST", "/generate-video", {**BODY, "script_text": script}).status == 202
+
+
+def test_a_script_over_the_limit_is_too_long(world: World) -> None:
+    answer = world.http("POST", "/generate-video", {**BODY, "script_text": "x" * 5001})
+
+    assert (answer.status, answer.body["code"]) == (413, "script_too_long")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://example.com/", "https://127.0.0.1/", "https://169.254.169.254/", "https://[::1]/", "https://0x7f.1/",
+     "https://example.com:8443/", "https://u:p@example.com/", "ftp://example.com/", "x"],
+)  # fmt: skip
+def test_a_callback_to_where_nobody_may_call_is_refused_at_once(world: World, url: str) -> None:
+    answer = world.http("POST", "/generate-video", {**BODY, "callback_url": url})
+
+    assert (answer.status, answer.body["code"]) == (422, "refused_url")
+    assert not world.executions.started
+
+
+@pytest.mark.parametrize("missing", ["PEXELS_API_KEY", "ELEVENLABS_API_KEY", "CALLBACK_SECRET"])
+def test_a_key_that_is_needed_and_missing_is_told_before_anything_is_spent(world: World, missing: str) -> None:
+    world.patch.delenv(missing)
+
+    answer = world.http("POST", "/generate-video", {**BODY, "callback_url": "https://example.com/"})
+
+    assert (answer.status, answer.body["code"]) == (503, "keys_missing")
+    assert missing in answer.body["detail"]
+    assert not world.executions.started
+
+
+def test_without_a_callback_no_secret_is_needed(world: World) -> None:
+    world.patch.delenv("CALLBACK_SECRET")
+
+    assert world.post().status == 202
+
+
+def test_one_more_than_allowed_is_told_when_to_come_again(world: World) -> None:
+    first, _ = world.post(), world.post()
+
+    refused = world.post()
+
+    assert (refused.status, refused.body["code"], refused.body["retryable"]) == (503, "at_capacity", True)
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert len(world.executions.started) == 2
+    world.http("DELETE", f"/task/{first.body['task_id']}")
+    assert world.post().status == 202
+
+
+def test_a_lease_of_what_died_expires(world: World) -> None:
+    world = world.limited_to(1)
+    world.post()
+    assert world.post().status == 503
+
+    world.clock.at += LEASE_SECONDS
+
+    assert world.post().status == 202
+
+
+def test_the_same_key_is_the_same_task(world: World) -> None:
+    world = world.limited_to(1)
+    first = world.post(Idempotency_Key="k")
+    task_id = first.body["task_id"]
+    world.services.tasks.enter(task_id)
+
+    again = world.post(Idempotency_Key="k")
+
+    assert again.status == 202
+    assert again.headers["Location"] == first.headers["Location"]
+    assert again.body["status"] == "running"
+    world.finished(task_id)
+    assert world.post(Idempotency_Key="k").body["status"] == "succeeded"
+    assert len(world.executions.started) == 1
+    assert world.post(Idempotency_Key="other").status == 202, "the slot was freed and not taken again"
+
+
+def test_the_same_key_with_another_body_is_a_mistake(world: World) -> None:
+    world.post(Idempotency_Key="k")
+
+    answer = world.http("POST", "/generate-video", {**BODY, "captions": False}, Idempotency_Key="k")
+
+    assert (answer.status, answer.body["code"]) == (422, "idempotency_conflict")
+
+
+def test_another_callers_key_is_another_task(world: World) -> None:
+    mine, theirs = world.post(ME, Idempotency_Key="k"), world.post(OTHER, Idempotency_Key="k")
+
+    assert mine.body["task_id"] != theirs.body["task_id"]
+
+
+def test_what_does_not_start_leaves_nothing(world: World) -> None:
+    world = world.limited_to(1)
+    world.executions.broken = True
+    failed = world.post(Idempotency_Key="k")
+    assert (failed.status, failed.body["retryable"]) == (503, True)
+
+    world.executions.broken = False
+
+    assert world.post(Idempotency_Key="k").status == 202
+    assert len(world.executions.started) == 1
+
+
+def test_a_crash_before_the_start_is_mended_by_the_same_request(world: World) -> None:
+    world = world.limited_to(1)
+    first = world.post(Idempotency_Key="k")
+    world.executions.started.clear()  # as if the sandbox had died after writing the item
+
+    again = world.post(Idempotency_Key="k")
+
+    assert again.body["task_id"] == first.body["task_id"]
+    assert world.executions.started == [(f"{first.body['task_id']}-{int(world.clock.at)}", first.body["task_id"])]
+
+
+def test_a_task_is_its_callers_alone(world: World) -> None:
+    task_id = world.post(ME).body["task_id"]
+
+    for method, path in (("GET", "task"), ("DELETE", "task"), ("GET", "download")):
+        answer = world.http(method, f"/{path}/{task_id}", who=OTHER)
+        assert (answer.status, answer.body["code"]) == (404, "not_found")
+    assert world.http("GET", f"/task/{task_id}").body["status"] == "queued"
+
+
+@pytest.mark.parametrize("path", ["/task/nobody", "/download/nobody", "/video/else", "/generate-video"])
+def test_what_is_not_there_is_404(world: World, path: str) -> None:
+    answer = world.http("GET", path)
+
+    assert answer.status == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_finished_video_is_linked_to(world: World) -> None:
+    task_id = world.post().body["task_id"]
+    early = world.http("GET", f"/download/{task_id}")
+    assert (early.status, early.body["code"]) == (409, "not_ready")
+    world.finished(task_id)
+
+    task = world.http("GET", f"/task/{task_id}")
+
+    assert task.body["links"] == {
+        "self": f"/task/{task_id}",
+        "download": f"/download/{task_id}",
+        "poster": f"/download/{task_id}?file=poster",
+        "srt": f"/download/{task_id}?file=srt",
+    }
+    assert (task.body["status"], task.body["progress"], task.body["seconds"], task.body["bytes"]) == (
+        "succeeded", 1, 12.5, 5,
+    )  # fmt: skip
+    assert task.body["credits"][0]["photographer"] == "Ann"
+    assert "Retry-After" not in task.headers
+    for name, link in task.body["links"].items():
+        answer = world.http("GET", link)
+        if name != "self":
+            assert answer.status == 302
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["Location"].startswith(f"https://outputs.example/videos/{task_id}/")
+    assert world.http("GET", f"/download/{task_id}?file=vtt").status == 404, "this one has none"
+    assert world.http("GET", f"/download/{task_id}?file=other").status == 400
+
+
+def test_an_old_video_has_expired(world: World) -> None:
+    task_id = world.post().body["task_id"]
+    world.finished(task_id)
+    world.clock.at += world.services.settings.result_seconds
+
+    answer = world.http("GET", f"/download/{task_id}")
+
+    assert (answer.status, answer.body["code"]) == (410, "expired")
+    assert world.http("GET", f"/task/{task_id}").body["links"] == {"self": f"/task/{task_id}"}
+
+
+def test_a_video_whose_file_is_gone_has_expired(world: World) -> None:
+    task_id = world.post().body["task_id"]
+    world.services.storage.delete("outputs", world.finished(task_id).video)
+
+    assert world.http("GET", f"/download/{task_id}").status == 410
+
+
+def test_cancelling_frees_the_slot_and_stops_the_workflow_and_can_be_repeated(world: World) -> None:
+    world = world.limited_to(1)
+    task_id = world.post().body["task_id"]
+
+    first, second = (world.http("DELETE", f"/task/{task_id}") for _ in range(2))
+
+    assert first.status == second.status == 200
+    assert first.body["status"] == second.body["status"] == "cancelled"
+    assert first.body["problem"]["code"] == "cancelled"
+    assert world.executions.stopped == [world.executions.started[0][0]]
+    assert world.http("GET", f"/download/{task_id}").status == 409
+    assert world.post().status == 202
+
+
+def test_deleting_a_finished_video_deletes_its_files(world: World) -> None:
+    task_id = world.post().body["task_id"]
+    published = world.finished(task_id)
+
+    answer = world.http("DELETE", f"/task/{task_id}")
+
+    assert (answer.status, answer.body["status"]) == (200, "succeeded")
+    for key in (published.video, published.poster, str(published.srt)):
+        assert world.services.storage.head("outputs", key) is None
+    assert world.http("GET", f"/download/{task_id}").status == 410
+
+
+def test_a_video_that_is_finished_while_it_is_cancelled_is_deleted(world: World) -> None:
+    task_id = world.post().body["task_id"]
+    before = world.services.tasks.find(task_id)
+    published = world.finished(task_id)
+    assert before
+
+    after = cancel(before, world.services)
+
+    assert (after.status, after.published) == ("succeeded", None)
+    assert world.services.storage.head("outputs", published.video) is None
+
+
+def test_a_dry_run_plans_and_spends_nothing(world: World) -> None:
+    with StandIns() as standins:
+        for name, value in standins.environment.items():
+            world.patch.setenv(name, value)
+        settings = replace(world.services.settings, pexels_url=standins.pexels_url)
+        world = replace(world, services=replace(world.services, settings=settings))
+
+        answer = world.http("POST", "/generate-video", {**BODY, "script_text": "One two. " * 30, "dry_run": True})
+
+        assert answer.status == 200
+        assert not standins.asked("elevenlabs")
+    assert not world.executions.started
+    segments = answer.body["segments"]
+    assert 3 <= len(segments) <= 5
+    assert answer.body["characters"] == 270
+    assert answer.body["voice_requests"] == 1
+    assert answer.body["seconds"] == pytest.approx(sum(each["seconds"] for each in segments), abs=0.1)
+    assert len({each["footage_url"] for each in segments}) == len(segments)
+
+
+def test_the_api_describes_itself(world: World) -> None:
+    document = world.http("GET", "/video/openapi.json").body
+
+    assert set(document["paths"]) == {"/generate-video", "/task/{task_id}", "/download/{task_id}"}
+    assert {"200", "202", "400", "413", "422", "503"} <= set(document["paths"]["/generate-video"]["post"]["responses"])
+    assert json.loads(api.openapi()) == document
+    assert world.http("GET", "/video/docs").headers["Content-Type"].startswith("text/html")
+
+
+def test_what_nobody_foresaw_tells_nothing(world: World) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("the secret is 42")
+
+    world.patch.setattr("functions.video.lifecycle.submit", broken)
+
+    answer = world.post()
+
+    assert (answer.status, answer.body["code"]) == (500, "internal_error")
+    assert "42" not in json.dumps(answer.body)
+
+
+def test_a_key_that_was_turned_away_may_come_again(world: World) -> None:
+    world = world.limited_to(1)
+    first = world.post().body["task_id"]
+    assert world.post(Idempotency_Key="k").status == 503
+
+    world.http("DELETE", f"/task/{first}")
+
+    assert world.post(Idempotency_Key="k").status == 202

@@ -1,0 +1,117 @@
+"""Slots: as many as allowed, never lost, and never two for one task."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from functions.video.slots import LEASE_SECONDS, Slots
+from layers.core.errors import AtCapacity, ColdswapError, StorageFailed
+from tests.unit.video.world import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def slots(dynamodb: Any, table: str, clock: Clock) -> Slots:
+    return Slots(table, 2, lambda: dynamodb, clock)
+
+
+def test_one_more_than_allowed_is_told_when_to_come_again(slots: Slots, clock: Clock) -> None:
+    slots.take("a")
+    clock.at += LEASE_SECONDS - 20
+    slots.take("b")
+
+    with pytest.raises(AtCapacity) as refused:
+        slots.take("c")
+
+    assert refused.value.extra["retry_after"] == 20, "when the oldest lease ends"
+
+
+def test_nobody_is_asked_to_wait_for_longer_than_a_minute(slots: Slots) -> None:
+    slots.take("a")
+    slots.take("b")
+
+    with pytest.raises(AtCapacity) as refused:
+        slots.take("c")
+
+    assert refused.value.extra["retry_after"] == 60
+
+
+def test_what_is_freed_can_be_taken(slots: Slots) -> None:
+    slots.take("a")
+    slots.take("b")
+    slots.free("a")
+
+    slots.take("c")
+    with pytest.raises(AtCapacity):
+        slots.take("a")
+
+
+def test_the_same_task_holds_one_slot_however_often_it_asks(slots: Slots) -> None:
+    for _ in range(3):
+        slots.take("a")
+
+    slots.take("b")
+
+
+def test_a_lease_ends_by_itself_unless_it_is_renewed(slots: Slots, clock: Clock) -> None:
+    slots.take("dead")
+    slots.take("alive")
+    clock.at += LEASE_SECONDS - 1
+    assert slots.renew("alive")
+    clock.at += 1
+
+    slots.take("next")
+
+    assert not slots.renew("dead"), "another task has its slot"
+    with pytest.raises(AtCapacity):
+        slots.take("dead")
+
+
+def test_an_expired_lease_that_nobody_took_is_renewed(slots: Slots, clock: Clock) -> None:
+    slots.take("a")
+    clock.at += LEASE_SECONDS + 100
+
+    assert slots.renew("a")
+
+
+def test_only_the_holder_frees_a_slot(slots: Slots, clock: Clock) -> None:
+    slots.take("late")
+    clock.at += LEASE_SECONDS
+    slots.take("b")
+    slots.take("c")
+
+    slots.free("late")
+
+    with pytest.raises(AtCapacity):
+        slots.take("d")
+
+
+def test_of_many_at_once_as_many_as_allowed_get_one(dynamodb: Any, table: str) -> None:
+    slots = Slots(table, 3, lambda: dynamodb, Clock())
+
+    def takes(name: str) -> bool:
+        try:
+            slots.take(name)
+        except AtCapacity:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(takes, [f"task-{number}" for number in range(8)]))
+
+    assert taken.count(True) == 3
+
+
+def test_a_table_that_does_not_answer_is_an_error_that_a_retry_can_cure(dynamodb: Any) -> None:
+    with pytest.raises(StorageFailed) as failed:
+        Slots("no-such-table", 2, lambda: dynamodb).take("a")
+
+    assert isinstance(failed.value, ColdswapError)
+    assert failed.value.retryable

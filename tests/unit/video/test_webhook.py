@@ -1,0 +1,55 @@
+"""Signatures, against the specification's own reference example and an independent computation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+import pytest
+
+from functions.video import webhook
+from layers.core.errors import KeysMissing
+
+# Published with the specification's reference libraries (standard-webhooks, and Svix before it).
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ID, STAMP, BODY = "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}'
+SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_the_reference_example() -> None:
+    assert webhook.headers(SECRET, ID, STAMP, BODY) == {
+        "webhook-id": ID,
+        "webhook-timestamp": str(STAMP),
+        "webhook-signature": SIGNATURE,
+    }
+
+
+@pytest.mark.parametrize("changed", ["id", "time", "body", "secret"])
+def test_every_part_is_signed(changed: str) -> None:
+    other = "whsec_" + base64.b64encode(b"another secret of some length").decode()
+    headers = webhook.headers(
+        other if changed == "secret" else SECRET,
+        ID + "x" if changed == "id" else ID,
+        STAMP + 1 if changed == "time" else STAMP,
+        BODY + b" " if changed == "body" else BODY,
+    )
+
+    assert headers["webhook-signature"] != SIGNATURE
+
+
+def test_any_body_is_signed_as_it_is() -> None:
+    body = "日本語 \u2028".encode()
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.digest(key, b"m.7." + body, hashlib.sha256)).decode()
+
+    assert webhook.headers(SECRET, "m", 7, body)["webhook-signature"] == f"v1,{expected}"
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64!", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é"])
+def test_a_secret_of_another_kind_is_refused_without_a_word_of_it(secret: str) -> None:
+    with pytest.raises(KeysMissing) as refused:
+        webhook.key(secret)
+
+    assert "CALLBACK_SECRET" in refused.value.detail
+    assert "MfKQ9" not in str(refused.value)
