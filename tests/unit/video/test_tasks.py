@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_it_is_forgotten_some_time_after_its_video_and_its_name_is_free_again(
 
 
 def test_stage_and_progress_follow_the_steps_in_any_order(tasks: Tasks, task: Task) -> None:
-    told = [(task.stage, task.progress)]
+    told = [_told(task)]
     told.append(_told(tasks.enter("t")))
     told.append(_told(tasks.step_done("t", "footage")))
     told.append(_told(tasks.step_done("t", "voice")))
@@ -103,12 +104,13 @@ def test_nothing_changes_once_it_is_over(tasks: Tasks, task: Task, end: Any) -> 
     over = tasks.succeed("t", PUBLISHED) if end == "succeeded" else tasks.end("t", end, {"code": "no_footage"})
 
     assert over.over
-    for change in (
+    changes: tuple[Callable[[], Task], ...] = (
         lambda: tasks.enter("t"),
         lambda: tasks.step_done("t", "voice"),
         lambda: tasks.succeed("t", replace(PUBLISHED, size=1)),
         lambda: tasks.end("t", "failed", {"code": "other"}),
-    ):
+    )
+    for change in changes:
         with pytest.raises(Cancelled):
             change()
     assert tasks.find("t") == over

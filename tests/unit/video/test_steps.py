@@ -1,0 +1,321 @@
+"""The steps as the workflow calls them, and the tasks of executions that ended by themselves."""
+
+from __future__ import annotations
+
+import io
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from functions.video import app, assemble, clip, elevenlabs, footage, lifecycle, plan, poster, steps, voice
+from functions.video.lifecycle import failure
+from functions.video.values import Clip, Footage, Found, Plan, Rendition, Segment, VideoRequest, VoiceOver, Word
+from layers.core import errors
+from local.standins.servers import StandIns
+from tests.unit.video.world import BODY, REQUEST, World
+
+SECRET = "a sentence that nobody else should read"
+WORDS = (Word("Say", 0.0, 0.5, 0, 3), Word("this.", 0.5, 1.0, 4, 9, ends_sentence=True))
+VOICE = VoiceOver("work/voice/a.flac", 2.0, WORDS, aligned=True)
+
+
+FILES = (Rendition("https://f.example/", 720, 1280),)
+
+
+def shown(name: str) -> Footage:
+    return Footage(
+        name,
+        10.0,
+        f"https://p.example/{name}",
+        f"{name}'s",
+        f"https://p.example/by-{name}",
+        (Rendition("https://f.example/", 720, 1280),),
+    )
+
+
+SEA, SKY, DUNE = shown("sea"), shown("sky"), shown("dune")
+PLAN = Plan(60, (Segment(0, 0, 30, SEA), Segment(1, 30, 30, SKY)), (DUNE,))
+CLIPS = (Clip("work/clip/0.mp4", 0, 30, SEA, 1000), Clip("work/clip/1.mp4", 1, 30, DUNE, 2000))
+
+
+@pytest.fixture
+def made(world: World) -> Iterator[World]:
+    """A running task "t" whose steps are done by stubs that put what they would make."""
+    services, patch = world.services, world.patch
+    world.services.slots.take("t")
+    services.tasks.add(services.tasks.new("t", REQUEST, "me", 1000))
+
+    def put(key: str, value: Any) -> Callable[..., str]:
+        def make(*_: Any, **__: Any) -> str:
+            services.work.put(key, value)
+            return key
+
+        return make
+
+    patch.setattr(voice, "voice_over", put("work/voice/a.json", VOICE))
+    patch.setattr(footage, "find", put("work/footage/a.json", Found("sea", (SEA, SKY, DUNE))))
+    patch.setattr(plan, "lay_out", lambda voice, found: PLAN)
+    patch.setattr(
+        clip, "make", lambda segment, *_, **__: put(f"work/clip/{segment.index}.json", CLIPS[segment.index])()
+    )
+
+    def file(key: str) -> Callable[..., str]:
+        def make(*_: Any, **__: Any) -> str:
+            services.storage.write("outputs", key, key.encode(), "x/y")
+            return key
+
+        return make
+
+    patch.setattr(assemble, "join", file("work/video/a.mp4"))
+    patch.setattr(poster, "make", file("work/poster/a.jpg"))
+    before = set(Path(tempfile.gettempdir()).glob("video-*"))
+    yield world
+    assert set(Path(tempfile.gettempdir()).glob("video-*")) <= before, "a step left its folder"
+
+
+def step(world: World, name: str, **payload: Any) -> Any:
+    return world.invoke({"step": name, "task_id": "t", **payload})
+
+
+def up_to_publish(world: World) -> dict[str, Any]:
+    """All but the last step, wired as the workflow wires them; what publish is given."""
+    spoken, found = step(world, "voice"), step(world, "footage")
+    planned = step(world, "plan", voice=spoken["voice"], found=found["found"])
+    keys = {"voice": planned["voice"], "plan": planned["plan"]}
+    clips = [step(world, "clip", index=index, **keys)["clip"] for index in planned["segments"]]
+    return {"clips": clips, **keys, "video": step(world, "assemble", clips=clips, **keys)["video"]}
+
+
+def test_the_steps_hand_each_other_what_they_need(made: World) -> None:
+    answer = step(made, "publish", **up_to_publish(made))
+
+    task = made.services.tasks.find("t")
+    assert answer == {"notify": False}
+    assert task
+    assert task.published
+    assert task.status == "succeeded"
+    assert task.published.seconds == 2
+    assert [each.footage_url for each in task.published.credits] == [SEA.page_url, DUNE.page_url], "what is really seen"
+    bucket = Path(made.services.storage._to("outputs", "x")).parent  # type: ignore[attr-defined]  # a folder's store
+    assert (bucket / task.published.video).read_bytes() == b"work/video/a.mp4"
+    assert (bucket / task.published.poster).read_bytes() == b"work/poster/a.jpg"
+    assert b"this." in (bucket / str(task.published.srt)).read_bytes()
+    assert (bucket / str(task.published.vtt)).read_bytes().startswith(b"WEBVTT")
+
+
+def test_publishing_frees_the_slot(made: World) -> None:
+    given = up_to_publish(made)
+    made.services.slots.take("other")
+    assert made.post().status == 503
+
+    step(made, "publish", **given)
+
+    assert made.post().status == 202
+
+
+def test_publishing_again_after_a_lost_answer_changes_nothing(made: World) -> None:
+    given = up_to_publish(made)
+    first = step(made, "publish", **given)
+    before = made.services.tasks.find("t")
+
+    assert step(made, "publish", **given) == first
+
+    assert made.services.tasks.find("t") == before
+
+
+def test_who_waits_for_word_gets_it_after_publishing(made: World) -> None:
+    made.services.tasks.remove("t")
+    request = replace(REQUEST, callback_url="https://c.example/")
+    made.services.tasks.add(made.services.tasks.new("t", request, "me", 1000))
+
+    assert step(made, "publish", **up_to_publish(made)) == {"notify": True}
+
+
+@pytest.mark.parametrize("name", ["voice", "footage", "plan", "clip", "assemble", "publish"])
+def test_no_step_begins_for_a_task_that_was_cancelled(made: World, name: str) -> None:
+    given = up_to_publish(made)
+    made.services.tasks.end("t", "cancelled", {})
+
+    def called(*_: Any, **__: Any) -> str:
+        raise AssertionError("the step was made")
+
+    for module, maker in (
+        (voice, "voice_over"),
+        (footage, "find"),
+        (clip, "make"),
+        (assemble, "join"),
+        (poster, "make"),
+    ):
+        made.patch.setattr(module, maker, called)
+    with pytest.raises(errors.Cancelled):
+        step(made, name, index=0, found="", **given)
+
+
+def test_a_video_cancelled_while_it_is_published_leaves_nothing(made: World) -> None:
+    given = up_to_publish(made)
+    make = poster.make
+
+    def cancelled_meanwhile(*arguments: Any, **named: Any) -> str:
+        made.services.tasks.end("t", "cancelled", {})
+        return make(*arguments, **named)
+
+    made.patch.setattr(poster, "make", cancelled_meanwhile)
+    with pytest.raises(errors.Cancelled):
+        step(made, "publish", **given)
+
+    assert made.services.storage.head("outputs", "videos/t/short.mp4") is None
+    assert made.services.storage.head("outputs", "videos/t/poster.jpg") is None
+
+
+def test_a_step_renews_the_lease_of_its_task(made: World) -> None:
+    made = made.limited_to(1)
+    for _ in range(5):
+        made.clock.at += 300
+        step(made, "voice")
+
+    assert made.post().status == 503
+
+
+def test_a_lost_lease_does_not_stop_what_was_paid_for(made: World) -> None:
+    made = made.limited_to(1)
+    made.clock.at += 1000
+    made.post()
+
+    assert step(made, "voice")["voice"]
+
+
+def test_a_step_logs_no_script_no_url_and_no_key(made: World, capsys: pytest.CaptureFixture[str]) -> None:
+    request = VideoRequest(SECRET, "sea of secrets", callback_url="https://c.example/?token=42")
+    made.services.tasks.remove("t")
+    made.services.tasks.add(made.services.tasks.new("t", request, "me", 1000))
+
+    def fails(*_: Any, **__: Any) -> str:
+        raise errors.ProviderFailed("ElevenLabs answered with status 500.")
+
+    log = io.StringIO()
+    logger = Logger(service=made.services.settings.state_table, stream=log)
+    for module in (steps, lifecycle):
+        made.patch.setattr(module, "logger", lambda: logger)
+    made.patch.setattr(voice, "voice_over", fails)
+    with pytest.raises(errors.ProviderFailed):
+        step(made, "voice")
+    step(made, "footage")
+    step(made, "fail", error="ProviderFailed", cause='{"errorMessage": "ElevenLabs answered with status 500."}')
+
+    said = log.getvalue() + "".join(capsys.readouterr())
+    assert '"ProviderFailed"' in said
+    for private in (SECRET, "sea of secrets", "token=42", "elevenlabs-key", "pexels-key"):
+        assert private not in said
+
+
+def test_the_operators_voice_speaks_unless_the_request_names_one(made: World) -> None:
+    heard: list[str] = []
+
+    def speaks(text: str, voice_id: str, **named: Any) -> str:
+        heard.append(voice_id)
+        assert isinstance(named["service"], elevenlabs.ElevenLabs)
+        return "key"
+
+    made.patch.setattr(voice, "voice_over", speaks)
+    made.patch.setenv("VOICE_ID", "operators")
+    step(made, "voice")
+    made.services.tasks.remove("t")
+    made.services.tasks.add(made.services.tasks.new("t", replace(REQUEST, voice_id="mine"), "me", 1000))
+    step(made, "voice")
+
+    assert heard == ["operators", "mine"]
+
+
+def test_a_failure_is_recorded_and_frees_the_slot(made: World) -> None:
+    cause = json.dumps({"errorMessage": "Nothing was found.", "errorType": "NoFootage", "stackTrace": [SECRET]})
+
+    answer = step(made, "fail", error="NoFootage", cause=cause)
+
+    task = made.services.tasks.find("t")
+    assert answer == {"error": "NoFootage", "cause": "Nothing was found.", "notify": False}
+    assert task
+    assert task.problem
+    assert (task.status, task.problem["code"], task.problem["detail"]) == ("failed", "no_footage", "Nothing was found.")
+    assert SECRET not in json.dumps(dict(task.problem))
+    assert made.limited_to(1).post().status == 202
+    assert step(made, "fail", error="NoFootage", cause=cause) == answer, "the answer of the first may have been lost"
+
+
+def test_what_lambda_says_of_a_dead_sandbox_is_an_error_of_ours() -> None:
+    assert isinstance(failure("Sandbox.Timedout", "x"), errors.OutOfTime)
+    assert isinstance(failure("States.Timeout", ""), errors.OutOfTime)
+    broken = failure("ValueError", json.dumps({"errorMessage": SECRET}))
+    assert type(broken) is errors.InternalError
+    assert SECRET not in broken.detail
+    for name, kind in errors.family().items():
+        if kind is not errors.InternalError:
+            assert type(failure(name, '{"errorMessage": "Said."}')) is kind
+            assert failure(name, "").detail == kind.title
+
+
+@pytest.mark.parametrize("payload", [{}, {"step": "else"}, {"step": ["voice"]}])
+def test_an_unknown_step_is_refused(world: World, payload: dict[str, Any]) -> None:
+    with pytest.raises(errors.InvalidRequest):
+        world.invoke({"task_id": "t", **payload})
+
+
+def event(status: str, **detail: Any) -> dict[str, Any]:
+    return {
+        "source": "aws.states",
+        "detail-type": app.ENDED,
+        "detail": {"status": status, "input": json.dumps({"task_id": "t"}), **detail},
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "code"),
+    [
+        (event("FAILED", error="NoFootage", cause="None."), "failed", "no_footage"),
+        (event("FAILED", error="States.Runtime", cause=SECRET), "failed", "internal_error"),
+        (event("FAILED"), "failed", "internal_error"),
+        (event("TIMED_OUT"), "failed", "out_of_time"),
+        (event("ABORTED"), "cancelled", "cancelled"),
+    ],
+)
+def test_an_execution_that_ended_settles_its_task(made: World, told: Any, status: str, code: str) -> None:
+    made.services.tasks.enter("t")
+
+    assert made.invoke(told) is None
+
+    task = made.services.tasks.find("t")
+    assert task
+    assert task.problem
+    assert (task.status, task.problem["code"]) == (status, code)
+    assert SECRET not in json.dumps(dict(task.problem))
+    assert made.limited_to(1).post().status == 202, "the slot is free"
+
+
+def test_a_task_that_is_over_stays_as_it_is_and_nobody_is_called_twice(made: World) -> None:
+    made.finished("t")
+    before = made.services.tasks.find("t")
+
+    made.invoke(event("FAILED", error="NoFootage", cause="None."))
+
+    assert made.services.tasks.find("t") == before
+
+
+def test_a_settled_task_is_told_once(made: World) -> None:
+    with StandIns() as standins:
+        origins = frozenset(standins.environment["TRUSTED_ORIGINS"].split(","))
+        settings = replace(made.services.settings, trusted_origins=origins)
+        calling = replace(made, services=replace(made.services, settings=settings))
+        task_id = calling.http("POST", "/generate-video", {**BODY, "callback_url": standins.callback_url}).body[
+            "task_id"
+        ]
+        told = event("TIMED_OUT", input=json.dumps({"task_id": task_id}))
+
+        calling.invoke(told)
+        calling.invoke(told)
+
+        assert [json.loads(body)["data"]["problem"]["code"] for _, body in standins.callbacks] == ["out_of_time"]
