@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from functions.video.settings import VideoSettings
 from layers.core import errors
 from layers.core.settings import Settings
 from local import rewrite
@@ -16,6 +17,7 @@ from local import rewrite
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = rewrite.load(ROOT / "template.yaml")
 WORKFLOW = rewrite.load(ROOT / "functions/swap/swap.asl.yaml")
+VIDEO = rewrite.load(ROOT / "functions/video/short_video.asl.yaml")
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -36,8 +38,9 @@ def test_handlers_are_where_the_template_says(function: dict[str, Any]) -> None:
     assert importlib.util.find_spec(handler.rpartition(".")[0])
 
 
-def test_the_settings_are_all_set() -> None:
-    variables = of_type("AWS::Serverless::Function")["SwapFunction"]["Environment"]["Variables"]
+@pytest.mark.parametrize(("function", "settings"), [("SwapFunction", Settings), ("VideoFunction", VideoSettings)])
+def test_the_settings_are_all_set(function: str, settings: Any) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
     read: set[str] = set()
 
     class Recorder(dict[str, str]):
@@ -46,13 +49,14 @@ def test_the_settings_are_all_set() -> None:
             return super().get(key, default)
 
     defaults = {name: value if isinstance(value, str) else name for name, value in variables.items()}
-    Settings.read(Recorder({**defaults, "MODEL_RETENTION": "container"}))
+    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7"}
+    settings.read(Recorder({**defaults, "MODEL_RETENTION": "container", **numbers}))
 
     assert {name for name in read if not name.startswith("AWS_LAMBDA_")} <= variables.keys()
 
 
 def test_parameters_are_few_and_described() -> None:
-    assert len(TEMPLATE["Parameters"]) <= 12
+    assert len(TEMPLATE["Parameters"]) <= 13
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
         assert "Default" in parameter
@@ -83,14 +87,67 @@ def test_buckets_are_encrypted_private_and_speak_tls_alone(bucket: tuple[str, di
     assert statement["Resource"] == [{"Fn::GetAtt": [name, "Arn"]}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
 
 
-def test_no_policy_of_a_function_is_wider_than_the_stack() -> None:
-    for function in of_type("AWS::Serverless::Function").values():
-        for policy in function["Policies"]:
-            for statement in policy["Statement"]:
-                said = json.dumps(statement)
-                assert '"*"' not in said
-                assert ':*"' not in json.dumps(statement["Action"])
-                assert "AWS::StackName" in said or "Fn::GetAtt" in said
+def statements(function: str) -> list[dict[str, Any]]:
+    """Of the function's policies, those under a condition too."""
+    found = []
+    for policy in of_type("AWS::Serverless::Function")[function]["Policies"]:
+        for each in policy["Statement"]:
+            found.append(each["Fn::If"][1] if "Fn::If" in each else each)
+    return found
+
+
+@pytest.mark.parametrize("function", of_type("AWS::Serverless::Function"))
+def test_no_policy_of_a_function_is_wider_than_the_stack(function: str) -> None:
+    for statement in statements(function):
+        said = json.dumps(statement)
+        assert '"*"' not in said
+        assert ':*"' not in json.dumps(statement["Action"])
+        assert "AWS::StackName" in said or "Fn::GetAtt" in said or statement["Resource"] == {"Ref": "ProviderKeys"}
+
+
+def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
+    objects = [each for each in statements("VideoFunction") if "s3:GetObject" in json.dumps(each["Action"])]
+    (keys,) = [each for each in statements("VideoFunction") if "secretsmanager" in json.dumps(each["Action"])]
+
+    for statement in statements("VideoFunction"):
+        said = json.dumps(statement)
+        assert "-models-" not in said
+        assert "-uploads-" not in said
+    assert all(
+        resource["Fn::Sub"].endswith(("/work/*", "/videos/*"))
+        for statement in objects
+        for resource in statement["Resource"]
+    )
+    assert keys["Resource"] == {"Ref": "ProviderKeys"}
+    assert TEMPLATE["Parameters"]["ProviderKeys"]["Default"] == "", "no key is ever in a template"
+
+
+@pytest.mark.parametrize("function", of_type("AWS::Serverless::Function"))
+def test_a_function_may_use_the_table_and_start_its_own_workflow(function: str) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+    allowed = [each["Resource"] for each in statements(function) if "states:StartExecution" in json.dumps(each)]
+    machines = {"SwapFunction": "SwapStateMachine", "VideoFunction": "VideoStateMachine"}
+    name = of_type("AWS::Serverless::StateMachine")[machines[function]]["Name"]["Fn::Sub"]
+
+    assert allowed == [variables["STATE_MACHINE_ARN"]]
+    assert variables["STATE_MACHINE_ARN"]["Fn::Sub"].endswith(f":stateMachine:{name}")
+    assert variables["STATE_TABLE"] == {"Ref": "StateTable"}
+
+
+def test_every_path_of_the_video_api_has_a_route_to_its_function() -> None:
+    from functions.video.api import openapi
+
+    described = json.loads(openapi())["paths"]
+    paths = {
+        f"{method.upper()} {path.replace('{task_id}', '{id}')}" for path in described for method in described[path]
+    }
+    routed = {
+        route["RouteKey"]
+        for route in of_type("AWS::ApiGatewayV2::Route").values()
+        if route["Target"] == {"Fn::Sub": "integrations/${VideoIntegration}"}
+    }
+
+    assert routed == paths | {"GET /video/{proxy+}"}
 
 
 def test_the_workflow_retries_exactly_what_a_retry_can_cure_and_catches_all_that_a_task_can_raise() -> None:
@@ -114,3 +171,76 @@ def test_the_task_outlasts_the_function_and_the_workflow_the_task() -> None:
     function = of_type("AWS::Serverless::Function")["SwapFunction"]
 
     assert function["Timeout"] < WORKFLOW["States"]["Swap"]["TimeoutSeconds"] < WORKFLOW["TimeoutSeconds"]
+
+
+def tasks_of(states: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Every Task of a workflow, by name, however deep."""
+    found = []
+    for name, state in states["States"].items():
+        if state["Type"] == "Task":
+            found.append((name, state))
+        for inner in [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]:
+            found += tasks_of(inner)
+    return found
+
+
+def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else() -> None:
+    raised = {"InternalError", "StillRunning", "AtCapacity", "CallbackFailed"}  # never by a step, or by design no more
+    curable = {name for name, kind in errors.family().items() if kind.retryable} - raised
+    lambdas = {"Runtime.ExitError", "Sandbox.Timedout", "States.Timeout"}
+
+    for name, task in tasks_of(VIDEO):
+        named = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
+        assert {each for each in named if not each.startswith("Lambda.")} == curable | lambdas, name
+        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"])
+    assert len({json.dumps(task["Retry"]) for _, task in tasks_of(VIDEO)}) == 1
+
+
+def test_every_task_of_the_video_outlasts_the_function_and_names_a_step() -> None:
+    from functions.video.steps import _CLOSING, _MAKING
+
+    function = of_type("AWS::Serverless::Function")["VideoFunction"]
+    steps = [task["Arguments"]["Payload"]["step"] for _, task in tasks_of(VIDEO)]
+
+    assert sorted(steps) == sorted([*_MAKING, *_CLOSING])
+    for _, task in tasks_of(VIDEO):
+        assert function["Timeout"] < task["TimeoutSeconds"] < VIDEO["TimeoutSeconds"]
+        assert task["Arguments"]["FunctionName"] == "${VideoFunctionArn}"
+
+
+def test_one_catch_stands_around_the_making_and_every_way_leads_on() -> None:
+    make = VIDEO["States"]["Make"]
+    assert make["Catch"][0]["ErrorEquals"] == ["States.ALL"]
+    assert make["Catch"][0]["Next"] == "Fail"
+
+    def check(machine: Any) -> None:
+        named = {machine["StartAt"]}
+        for state in machine["States"].values():
+            named |= {
+                each["Next"] for each in [state, *state.get("Catch", []), *state.get("Choices", [])] if "Next" in each
+            }
+            named |= {state["Default"]} if "Default" in state else set()
+            assert "Next" in state or state.get("End") or state["Type"] in ("Choice", "Fail", "Succeed")
+            for inner in [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]:
+                check(inner)
+        assert named == machine["States"].keys()
+
+    check(VIDEO)
+
+
+def test_a_lease_outlasts_a_step_and_the_wait_for_its_next_try() -> None:
+    from functions.video.slots import LEASE_SECONDS
+
+    longest = max(retry.get("MaxDelaySeconds", 0) for _, task in tasks_of(VIDEO) for retry in task["Retry"])
+
+    assert of_type("AWS::Serverless::Function")["VideoFunction"]["Timeout"] + longest < LEASE_SECONDS
+
+
+def test_executions_that_end_by_themselves_are_settled_or_kept() -> None:
+    function = of_type("AWS::Serverless::Function")["VideoFunction"]
+    rule = function["Events"]["Ended"]["Properties"]
+
+    assert rule["Pattern"]["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    assert rule["Pattern"]["detail"]["stateMachineArn"] == [function["Environment"]["Variables"]["STATE_MACHINE_ARN"]]
+    assert rule["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UnsettledTasks", "Arn"]}}
+    assert function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
