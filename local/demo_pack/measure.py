@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,16 @@ from insightface.model_zoo.scrfd import SCRFD
 
 from local.demo_pack.canvas import Bytes, Floats
 from local.demo_pack.drawing import aligned, draw, keypoints
-from local.demo_pack.people import RESERVE, identity, sample_carrier, sample_state
+from local.demo_pack.people import (
+    CHOICES,
+    RESERVE,
+    TRAINING,
+    Identity,
+    State,
+    identity,
+    sample_carrier,
+    sample_state,
+)
 from local.demo_pack.scenes import Scene, overlap, placed, scene
 
 PACK = Path(__file__).parent
@@ -33,6 +43,10 @@ GALLERY = 500
 SWAPS = 500
 SCENES = 180
 PORTRAITS = 80
+READERS = 1500
+"""People of the training range whose crops teach what reads colours from embeddings and gaze from crops."""
+ROLLS = (0, 15, 30, 45)
+"""Degrees by which portraits are turned to measure keypoints."""
 CROP_JITTER = 0.02
 
 
@@ -115,22 +129,39 @@ def reserve_scene(number: int, size: int) -> Scene:
     return scene(20_000_000 + number, RESERVE, size)
 
 
-def drawn_swap(seed: int, source: int, target: int) -> tuple[Bytes, Bytes]:
-    """Target and truth of one swap between people of the reserve, crops of 128 pixels."""
+def drawn_swap(seed: int, source: int, target: int) -> tuple[Bytes, Bytes, State]:
+    """Target and truth of one swap between people of the reserve, crops of 128 pixels, and their moment."""
     rng = np.random.default_rng([6, seed])
     old, new = identity(RESERVE.start + target), identity(RESERVE.start + source)
     carrier, state = sample_carrier(rng, old), replace(sample_state(rng), noise=0.0)
     placement = aligned(old, state, 128, rng.normal(0, CROP_JITTER, (5, 2)).astype(np.float32))
-    return draw(old, carrier, state, placement, (128, 128)), draw(new, carrier, state, placement, (128, 128))
+    pictures = [draw(person, carrier, state, placement, (128, 128)) for person in (old, new)]
+    return pictures[0], pictures[1], state
 
 
-def portrait(number: int, seed: int, size: int = 512) -> tuple[Bytes, Floats]:
-    """One person of the reserve from the shoulders up [size, size, 3], and the true keypoints [5, 2]."""
+@cache
+def readers() -> tuple[list[Bytes], list[Identity], list[State]]:
+    """Crops of 128 pixels of READERS people of the training range, who they are, and their moments."""
+    crops, people, states = [], [], []
+    for number in range(READERS):
+        rng = np.random.default_rng([10, number])
+        person, state = identity(TRAINING.start + number), replace(sample_state(rng), noise=0.0)
+        placement = aligned(person, state, 128, rng.normal(0, CROP_JITTER, (5, 2)).astype(np.float32))
+        crops.append(draw(person, sample_carrier(rng, person), state, placement, (128, 128)))
+        people.append(person)
+        states.append(state)
+    return crops, people, states
+
+
+def portrait(number: int, seed: int, size: int = 512, roll: float | None = None) -> tuple[Bytes, Floats]:
+    """One person of the reserve from the shoulders up [size, size, 3], and the true keypoints [5, 2]; `roll` in
+    radians instead of nearly upright."""
     rng = np.random.default_rng([7, seed])
     person = identity(RESERVE.start + number)
     state = replace(sample_state(rng), blur=0.0, noise=0.0)
     middle = size * rng.uniform(0.44, 0.56, 2)
-    placement = placed(size * rng.uniform(0.2, 0.26), float(rng.normal(0, 0.1)), float(middle[0]), float(middle[1]))
+    unit, own_roll = size * rng.uniform(0.2, 0.26), float(rng.normal(0, 0.1))
+    placement = placed(unit, own_roll if roll is None else roll, float(middle[0]), float(middle[1]))
     return draw(person, sample_carrier(rng, person), state, placement, (size, size)), keypoints(
         person, state, placement
     )
@@ -160,6 +191,72 @@ def measure_embedder(embedder: Any) -> dict[str, float]:
         "cosine_same": float(similar[rows, own].mean()),
         "cosine_other": float(similar[mask].mean()),
     }
+
+
+def measure_colours(embedder: Any) -> dict[str, dict[str, float]]:
+    """How often a ridge readout of the embedding names a colour, against always naming the commonest.
+
+    It learns from training people and is asked about the GALLERY of the reserve; frames only where there are any.
+    """
+    crops, people, _ = readers()
+    known = unit_embeddings(embedder, crop112(crops))
+    asked = unit_embeddings(embedder, [person_crop(i, 10 * i) for i in range(GALLERY)])
+    strangers = [identity(RESERVE.start + i) for i in range(GALLERY)]
+    result = {}
+    for name in ("iris", "brow_colour", "frame_colour"):
+        rows, tests = (
+            np.array([i for i, person in enumerate(some) if name != "frame_colour" or person.glasses])
+            for some in (people, strangers)
+        )
+        labels, answers = (
+            np.array([getattr(some[i], name) for i in which]) for some, which in ((people, rows), (strangers, tests))
+        )
+        x, y = known[rows], np.eye(CHOICES[name])[labels]
+        weights = np.linalg.solve(x.T @ x + 0.02 * len(x) / 512 * np.eye(512), x.T @ (y - y.mean(0)))
+        right = ((asked[tests] @ weights + y.mean(0)).argmax(1) == answers).mean()
+        result[name] = {"right": float(right), "chance": float(np.bincount(answers).max() / len(answers))}
+    return result
+
+
+def eye_patches(crops: Sequence[Bytes]) -> Floats:
+    """float32 [n, 560]: both eyes of aligned crops of 128 pixels, in grey, each with mean 0 and deviation 1."""
+    rows = []
+    for crop in crops:
+        grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY).astype(np.float32)
+        eyes = [grey[42:62, x - 14 : x + 14] for x in (46, 82)]
+        rows.append(np.concatenate([((eye - eye.mean()) / (eye.std() + 1)).ravel() for eye in eyes]))
+    return np.stack([cv2.resize(row.reshape(40, 28), (14, 40), interpolation=cv2.INTER_AREA).ravel() for row in rows])
+
+
+def measure_expression(swapped: list[Bytes], truths: list[Bytes], states: list[State]) -> dict[str, dict[str, float]]:
+    """Correlation of gaze and blink, as kernel ridge regression reads them from the eyes, with what was drawn.
+
+    The regression learns from drawn crops of training people. Gaze is asked for only where both eyes are open.
+    """
+    crops, _, moments = readers()
+    learned = eye_patches(crops)
+
+    def similar(patches: Floats) -> Floats:
+        apart = (patches**2).sum(1)[:, None] + (learned**2).sum(1)[None] - 2 * patches @ learned.T
+        return np.asarray(np.exp(-apart / learned.shape[1]), np.float32)
+
+    kernel, shown, true = similar(learned), similar(eye_patches(swapped)), similar(eye_patches(truths))
+    result = {}
+    for name in ("gaze_x", "gaze_y", "blink"):
+
+        def usable(state: State, name: str = name) -> bool:
+            return state.wink == 0 and (name == "blink" or state.blink < 0.3)
+
+        known = np.array([usable(state) for state in moments])
+        asked = np.array([usable(state) for state in states])
+        values = np.array([getattr(state, name) for state in moments])[known]
+        weights = np.linalg.solve(kernel[known][:, known] + 0.1 * np.eye(known.sum()), values - values.mean())
+        drawn = np.array([getattr(state, name) for state in states])[asked]
+        read = [(some[asked][:, known] @ weights) for some in (shown, true)]
+        result[name] = {
+            kind: float(np.corrcoef(one, drawn)[0, 1]) for kind, one in zip(("swapped", "truth"), read, strict=True)
+        }
+    return result
 
 
 def average_precision(found: list[tuple[float, bool]], total: int) -> float:
@@ -229,13 +326,14 @@ def measure_swapper(pack: Pack) -> tuple[dict[str, Any], list[list[Bytes]]]:
     sources = np.arange(SWAPS) % GALLERY
     aims = (sources + 1 + np.random.default_rng(8).integers(0, GALLERY - 1, SWAPS)) % GALLERY
     pairs = [drawn_swap(n, int(source), int(aim)) for n, (source, aim) in enumerate(zip(sources, aims, strict=True))]
-    targets, truths = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    targets, truths, states = [p[0] for p in pairs], [p[1] for p in pairs], [p[2] for p in pairs]
     swapped = [pack.swap_crop(target, known[source]) for target, source in zip(targets, sources, strict=True)]
     rows = np.arange(SWAPS)
     result: dict[str, Any] = {
         "psnr": psnr(swapped, truths),
         "psnr_target": psnr(targets, truths),
         "sharpness": sharpness(swapped) / sharpness(truths),
+        "expression": measure_expression(swapped, truths, states),
     }
     for name, embedder in (("judge", pack.judge), ("embedder", pack.embedder)):
         gallery = unit_embeddings(embedder, others)
@@ -299,15 +397,26 @@ def measure_chain(pack: Pack, size: int = 512) -> dict[str, float]:
     }
 
 
-def measure_rotation(pack: Pack, size: int = 512) -> dict[str, float]:
-    """How often a portrait is found upright, and lying on its side, at the usual threshold of 0.5."""
+def measure_rotation(pack: Pack, size: int = 512) -> dict[str, Any]:
+    """How often a portrait is found upright, and lying on its side, at the usual threshold of 0.5; and by degrees of
+    roll how often, and the median error of its keypoints over the distance from the eyes to the mouth."""
     upright = lying = 0
     for number in range(50):
         picture, _ = portrait(number, number)
         upright += len(pack.detector.detect(picture, input_size=(size, size))[0]) > 0
         turned = np.ascontiguousarray(np.rot90(picture, 1 if number % 2 else 3))
         lying += len(pack.detector.detect(turned, input_size=(size, size))[0]) > 0
-    return {"upright": upright / 50, "lying": lying / 50}
+    rolls = {}
+    for roll in ROLLS:
+        errors = []
+        for number in range(50):
+            picture, points = portrait(number, number, size, math.radians(roll * (1, -1)[number % 2]))
+            boxes, five = pack.detector.detect(picture, input_size=(size, size))[:2]
+            if len(boxes):
+                unit = float(np.linalg.norm(points[:2].mean(0) - points[3:].mean(0)))
+                errors.append(float(np.linalg.norm(five[0] - points, axis=1).mean()) / unit)
+        rolls[str(roll)] = {"found": len(errors) / 50, "keypoint_error_median": float(np.median(errors or [1.0]))}
+    return {"upright": upright / 50, "lying": lying / 50, "rolls": rolls}
 
 
 def contact_sheet(columns: list[list[Bytes]], path: Path) -> None:
@@ -350,6 +459,17 @@ def card(report: dict[str, Any], pack: dict[str, Any]) -> str:
         f"| {chain['judge_cosine_source']:.2f} | {chain['judge_cosine_target']:.2f} "
         f"| {chain['keypoint_error_median']:.3f} |"
     )
+    rolls = "\n".join(
+        f"| {roll}° | {r['found']:.0%} | {r['keypoint_error_median']:.3f} |"
+        for roll, r in report["rotation"]["rolls"].items()
+    )
+    colours = "\n".join(
+        f"| {name.replace('_', ' ')} | {c['right']:.2f} | {c['chance']:.2f} |" for name, c in report["colours"].items()
+    )
+    moods = "\n".join(
+        f"| {name.replace('_', ' ')} | {e['swapped']:.2f} | {e['truth']:.2f} |"
+        for name, e in swap["expression"].items()
+    )
     return f"""# The demo pack
 
 A face detector, an embedder and a swapper with the contracts of InsightFace's det_500m, w600k_r50 and inswapper_128
@@ -382,6 +502,12 @@ detector leaves them to the caller, who turns the picture and tries again. Of 50
 | --- | --- | --- | --- | --- |
 {detectors}
 
+50 portraits at 512, turned:
+
+| roll | found | keypoint error, median |
+| --- | --- | --- |
+{rolls}
+
 ## Embedder and judge
 
 {GALLERY} people, one gallery picture and two probes each; hair, clothes, pose, expression and light differ.
@@ -389,6 +515,12 @@ detector leaves them to the caller, who turns the picture and tries again. Of 50
 | model | rank-1 | AUC | cosine, same person | cosine, others |
 | --- | --- | --- | --- | --- |
 {embedders}
+
+A ridge readout of the embedding names these colours, on people it never saw; chance is to name the commonest:
+
+| colour | right | chance |
+| --- | --- | --- |
+{colours}
 
 The judge has another shape, another loss, another seed and other training identities than the embedder, and no part in
 training the swapper.
@@ -402,6 +534,12 @@ truth's.
 | who looks at what | rank-1 to the source | top-5 | cosine to the source | cosine to the target |
 | --- | --- | --- | --- | --- |
 {swaps}
+
+What is read from the eyes, correlated with what was drawn:
+
+| moment | swapped | truth |
+| --- | --- | --- |
+{moods}
 
 ## The whole chain
 
@@ -441,6 +579,7 @@ def measure(folder: Path) -> dict[str, Any]:
             "640, drawn at 640": measure_detector(pack.detector, 640, 640),
         },
         "rotation": measure_rotation(pack),
+        "colours": measure_colours(pack.embedder),
     }
     report["swapper"], columns = measure_swapper(pack)
     report["chain"] = measure_chain(pack)
