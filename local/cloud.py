@@ -254,6 +254,7 @@ class Cloud:
             "BIND_HOST": self._host,
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
+            **CREDENTIALS,  # the emulator's own, by which it knows links that were signed outside of it
             "STATE_DIR": str(self.folder / "state"),
             "S3_DATA_DIR": str(self.folder / "s3"),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",  # AWS waits one minute and then two

@@ -44,22 +44,23 @@ class Seen:
 class FaultyS3:
     """One per test; use it as a context manager."""
 
-    def __init__(self, pace: Callable[[int], None] = lambda size: None) -> None:
-        """`pace` is called before each piece of a body with its size in bytes, and may block."""
+    def __init__(self, pace: Callable[[int], None] = lambda size: None, host: str = "127.0.0.1") -> None:
+        """`pace` is called before each piece of a body with its size in bytes, and may block; `host` is listened on."""
         self.objects: dict[str, bytes | mmap.mmap] = {}  # by "bucket/key"
         self.requests: list[Seen] = []
         self.pace = pace
         self.ending = threading.Event()
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server((host, 0), _Handler)
         self._server.s3 = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
         """For boto3's endpoint_url."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     def fail(self, part_of_key: str, *faults: Fault) -> None:
         """The next requests for keys that contain this get these faults, one each."""

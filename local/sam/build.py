@@ -44,15 +44,12 @@ def buildable(template: rewrite.Template, base: str) -> rewrite.Template:
     return template
 
 
-def runnable(
-    built: rewrite.Template, environment: Mapping[str, Mapping[str, str]], memory: Mapping[str, int]
-) -> rewrite.Template:
-    """A copy to run with `sam local`: each function's environment and MemorySize (MB), by logical id."""
+def runnable(built: rewrite.Template, environment: Mapping[str, Mapping[str, str]]) -> rewrite.Template:
+    """A copy to run with `sam local`, with each function's environment by logical id."""
     template = copy.deepcopy(built)
     for name, function in functions(template).items():
         properties = function["Properties"]
         properties["Environment"] = {"Variables": dict(environment.get(name, {}))}
-        properties["MemorySize"] = memory.get(name, properties["MemorySize"])
         properties["Events"] = {}  # the local cloud has them
     # start-api takes the kind of the first API or function for that of all: routes of their own must come before.
     resources = template["Resources"]

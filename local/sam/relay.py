@@ -1,8 +1,8 @@
 """A Lambda runtime client that hands every event to `sam local start-lambda`, and its answer back.
 
 The local cloud runs it in place of a function, so that all its callers (the HTTP API, uploads with their retries and
-dead letters, state machines) reach the containers. RELAY_URL says where start-lambda listens, RELAY_FUNCTIONS (JSON)
-which function of it has the handler that is named as the argument.
+dead letters, state machines) reach the containers. RELAY names a file that says, in JSON and at any moment, where the
+handler that is named as the argument is invoked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 PATIENCE = 600.0  # seconds, longer than any function may take
 
@@ -45,13 +46,11 @@ def _error(kind: str, message: str) -> bytes:
 def main(handler: str) -> None:
     """Until the sandbox is ended."""
     runtime = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invocation"
-    function = json.loads(os.environ["RELAY_FUNCTIONS"])[handler]
-    url = f"{os.environ['RELAY_URL']}/2015-03-31/functions/{function}/invocations"
     urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({})))
     while True:
         with urllib.request.urlopen(f"{runtime}/next") as reply:
             event, number = reply.read(), reply.headers["Lambda-Runtime-Aws-Request-Id"]
-        said, error = answer(url, event)
+        said, error = answer(json.loads(Path(os.environ["RELAY"]).read_text())[handler], event)
         headers = {"Lambda-Runtime-Function-Error-Type": error} if error else {}
         where = f"{runtime}/{number}/{'error' if error else 'response'}"
         urllib.request.urlopen(urllib.request.Request(where, said, headers)).close()

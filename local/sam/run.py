@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,19 +51,15 @@ class Stack:
     folder: Path
 
     @staticmethod
-    def of(
-        engine: Engine, built: Template, cloud: Cloud, folder: Path, memory: Mapping[str, int] | None = None
-    ) -> Stack:
-        """With the environment that each function has in the cloud, and with `memory` (MB) by logical id."""
-        found = {name: _environment(cloud, name) for name in functions(built)}
-        return Stack(engine, runnable(built, found, memory or {}), folder)
+    def of(engine: Engine, built: Template, cloud: Cloud, folder: Path) -> Stack:
+        """With the environment that each function has in the cloud."""
+        return Stack(engine, runnable(built, {name: variables(cloud, name) for name in functions(built)}), folder)
 
-    def with_memory(self, function: str, megabytes: int) -> Stack:
-        """The same with another MemorySize."""
-        found = {
-            name: each["Properties"]["Environment"]["Variables"] for name, each in functions(self.template).items()
-        }
-        return replace(self, template=runnable(self.template, found, {function: megabytes}))
+    def with_properties(self, function: str, **properties: Any) -> Stack:
+        """The same with other properties of a function, MemorySize (MB) or Timeout (seconds) for instance."""
+        template = copy.deepcopy(self.template)
+        template["Resources"][function]["Properties"].update(properties)
+        return replace(self, template=template)
 
     def invoke(self, function: str, event: Any) -> Invoked:
         """`sam local invoke` of a fresh container."""
@@ -90,16 +88,19 @@ class Stack:
             yield url
 
     @contextmanager
-    def functions(self, port: int | None = None) -> Iterator[str]:
-        """`sam local start-lambda`, and its URL."""
-        with self._serving("start-lambda", port=port) as url:
-            yield url
+    def functions(self) -> Iterator[dict[str, str]]:
+        """`sam local start-lambda`, and where each handler is invoked."""
+        with self._serving("start-lambda") as url:
+            yield {
+                each["Properties"]["ImageConfig"]["Command"][0]: f"{url}/2015-03-31/functions/{name}/invocations"
+                for name, each in functions(self.template).items()
+            }
 
     @contextmanager
-    def _serving(self, what: str, *options: str, port: int | None = None) -> Iterator[str]:
-        port = port or free_port()
+    def _serving(self, what: str, *options: str) -> Iterator[str]:
+        port = free_port()
         command = self._command(what, "--host", LOOPBACK, "--port", str(port), "--warm-containers", "LAZY", *options)
-        log = self.folder / f"{what}.log"
+        log = self.folder / f"{what}-{port}.log"
         with log.open("wb") as said:
             process = subprocess.Popen(
                 [sys.executable, keeper.__file__, "-", *command],
@@ -121,18 +122,17 @@ class Stack:
             process.wait()
 
     def _command(self, what: str, *arguments: str) -> list[str]:
-        file = self.folder / "template.json"
-        file.write_text(json.dumps(self.template))
+        said = json.dumps(self.template)
+        file = self.folder / f"template-{hashlib.sha256(said.encode()).hexdigest()[:12]}.json"
+        file.write_text(said)
         return [str(SAM), "local", what, *arguments, "--template-file", str(file), "--skip-pull-image"]
 
     def _how(self) -> dict[str, Any]:
         return {"cwd": self.folder, "env": environment(self.engine)}
 
 
-def _environment(cloud: Cloud, name: str) -> dict[str, str]:
+def variables(cloud: Cloud, name: str) -> dict[str, str]:
     """What the function finds in the cloud; credentials come from sam."""
     found = cloud.client("lambda").get_function_configuration(FunctionName=cloud.outputs[f"{name}Name"])
     variables: dict[str, str] = found["Environment"]["Variables"]
-    return {
-        key: value for key, value in variables.items() if not key.startswith(("RELAY_", "AWS_ACCESS", "AWS_SECRET"))
-    }
+    return {key: value for key, value in variables.items() if not key.startswith(("RELAY", "AWS_ACCESS", "AWS_SECRET"))}

@@ -1,6 +1,6 @@
-"""S3 for the benchmark, in a process of its own: `python -m tests.bench.server FOLDER MEGABYTES_PER_SECOND`.
+"""S3 for the benchmark, in a process of its own: `python -m tests.bench.server FOLDER MEGABYTES_PER_SECOND [HOST [BURST]]`.
 
-Serves FOLDER/objects, as fast as it can at 0. Prints its URL, and ends with its standard input.
+Serves FOLDER/objects, as fast as it can at 0, and the first BURST megabytes as fast as it can too. Prints its URL, and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -17,14 +17,18 @@ from tests.faulty_s3 import FaultyS3
 class Pace:
     """Lets bytes pass at a steady rate over all connections together."""
 
-    def __init__(self, rate: float) -> None:
-        """`rate` in bytes a second."""
+    def __init__(self, rate: float, burst: float = 0.0) -> None:
+        """`rate` in bytes a second; the first `burst` bytes pass freely."""
         self._rate = rate
+        self._burst = burst
         self._lock = threading.Lock()
         self._free_at = 0.0
 
     def __call__(self, size: int) -> None:
         with self._lock:
+            self._burst -= size
+            if self._burst >= 0:
+                return
             now = time.monotonic()
             self._free_at = max(self._free_at, now) + size / self._rate
             wait = self._free_at - now
@@ -35,7 +39,10 @@ def main() -> None:
     """Serve until standard input ends."""
     root = Path(sys.argv[1]) / "objects"
     rate = float(sys.argv[2]) * 1e6
-    with FaultyS3(Pace(rate)) if rate else FaultyS3() as server:
+    host = sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"
+    burst = sys.argv[4] if len(sys.argv) > 4 else "0"
+    pace = Pace(rate, float(burst) * 1e6) if rate else lambda size: None
+    with FaultyS3(pace, host) as server:
         for path in root.rglob("*"):
             if path.is_file():
                 with path.open("rb") as file:
