@@ -1,6 +1,7 @@
-"""S3 for the benchmark, in a process of its own: `python -m tests.bench.server FOLDER MEGABYTES_PER_SECOND [HOST [BURST]]`.
+"""S3 for the benchmark, in a process of its own: `python -m tests.bench.server FOLDER RATE [HOST [BURST]]`.
 
-Serves FOLDER/objects, as fast as it can at 0, and the first BURST megabytes as fast as it can too. Prints its URL, and ends with its standard input.
+Serves FOLDER/objects at RATE megabytes a second (0: as fast as it can), after the first BURST megabytes, which pass
+freely. Prints its URL, and ends with its standard input.
 """
 
 from __future__ import annotations
