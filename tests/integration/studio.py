@@ -1,0 +1,147 @@
+"""The deployed video stack beside stand-ins of the services it asks, and what a client of its API does."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from local.callers import download
+from local.cloud import Cloud
+from local.standins.servers import StandIns
+
+PATIENCE = 120.0  # seconds
+POLL = 0.05
+OVER = ("succeeded", "failed", "cancelled")
+
+T = TypeVar("T")
+
+
+@dataclass
+class Studio:
+    """The local cloud and the stand-ins."""
+
+    cloud: Cloud
+    standins: StandIns
+
+    def post(self, script: str, query: str = "sea", key: str | None = None, **more: Any) -> requests.Response:
+        """POST /generate-video."""
+        body = {"script_text": script, "search_query": query, **more}
+        return self.cloud.request("POST", "/generate-video", body, {"Idempotency-Key": key} if key else None)
+
+    def begin(self, script: str, query: str = "sea", **more: Any) -> str:
+        """A task that was accepted; its id."""
+        answer = self.post(script, query, **more)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["task_id"])
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """GET /task/{id}."""
+        answer = self.cloud.request("GET", f"/task/{task_id}")
+        assert answer.status_code == 200, answer.text
+        said: dict[str, Any] = answer.json()
+        return said
+
+    def ended(self, task_id: str) -> dict[str, Any]:
+        """The task once it is over."""
+        return until(lambda: task if (task := self.task(task_id))["status"] in OVER else None)
+
+    def file(self, task_id: str, name: str = "video") -> bytes:
+        """GET /download/{id}, and what it leads to."""
+        answer = self.cloud.request("GET", f"/download/{task_id}?file={name}")
+        assert answer.status_code == 302, answer.text
+        return download(answer.headers["Location"])
+
+    def status(self, method: str, path: str) -> tuple[int, str]:
+        """Status and problem code of an answer."""
+        answer = self.cloud.request(method, path)
+        return answer.status_code, str(answer.json().get("code", ""))
+
+    def execution(self, task_id: str) -> dict[str, Any]:
+        """The task's execution, once it has ended."""
+        states = self.cloud.client("stepfunctions")
+        machine = self.cloud.outputs["VideoStateMachineArn"]
+        arn = machine.replace(":stateMachine:", ":execution:", 1) + f":{task_id}"
+
+        def over() -> dict[str, Any] | None:
+            found: dict[str, Any] = states.describe_execution(executionArn=arn)
+            return None if found["status"] == "RUNNING" else found
+
+        return until(over)
+
+    def item(self, name: str) -> dict[str, Any] | None:
+        """An item of the table of tasks and slots."""
+        table = self.cloud.client("dynamodb")
+        found: dict[str, Any] | None = table.get_item(TableName=self.table, Key={"id": {"S": name}}).get("Item")
+        return found
+
+    @property
+    def table(self) -> str:
+        """The table's name, as the function knows it."""
+        function = self.cloud.client("lambda").get_function_configuration(
+            FunctionName=self.cloud.outputs["VideoFunctionName"]
+        )
+        return str(function["Environment"]["Variables"]["STATE_TABLE"])
+
+    def free_slots(self) -> int:
+        """How many of the two slots nobody holds."""
+        return sum(self.item(f"slot#{number}") is None for number in (0, 1))
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys of the outputs bucket."""
+        answer = self.cloud.client("s3").list_objects_v2(Bucket=self.cloud.bucket("outputs"), Prefix=prefix)
+        return [each["Key"] for each in answer.get("Contents", [])]
+
+    def encoders(self) -> list[tuple[int, int]]:
+        """Process ids of every ffmpeg that a sandbox of this cloud runs, and of that sandbox."""
+        ours = f"AWS_ENDPOINT_URL={self.cloud.endpoint}\0".encode()
+        found = []
+        for process in Path("/proc").iterdir():
+            try:
+                if not process.name.isdigit() or b"ffmpeg" not in (process / "cmdline").read_bytes().split(b"\0")[0]:
+                    continue
+                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                if ours in Path(f"/proc/{parent}/environ").read_bytes():
+                    found.append((int(process.name), parent))
+            except (OSError, ValueError):
+                continue  # it ended while we looked
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """Requests that each service has had."""
+        services = ("elevenlabs", "pexels", "files")
+        return {name: len(self.standins.asked(name)) for name in services}
+
+    def callbacks(self, task_id: str) -> list[dict[str, Any]]:
+        """What the receiver was told of a task, with the headers."""
+        found = []
+        for headers, body in list(self.standins.callbacks):
+            said = json.loads(body)
+            if said["data"]["task_id"] == task_id:
+                found.append({"headers": headers, "body": body, **said})
+        return found
+
+
+def until(look: Callable[[], T | None]) -> T:
+    """Looks until there is something."""
+    ends = time.monotonic() + PATIENCE
+    while (found := look()) is None:
+        if time.monotonic() > ends:
+            raise AssertionError("it did not come about")
+        time.sleep(POLL)
+    return found
+
+
+def alive(process: int) -> bool:
+    """Whether a process still runs; one that waits to be reaped does not."""
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
