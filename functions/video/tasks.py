@@ -12,6 +12,7 @@ from typing import Any
 from functions.video.table import mapped
 from functions.video.values import Credit, Published, Stage, Status, VideoRequest
 from layers.core.errors import Cancelled
+from layers.core.ids import made_at
 
 # An item outlives its video, so that who asks for a deleted video hears that it has expired.
 REMEMBERED_SECONDS = 7 * 24 * 3600
@@ -60,8 +61,9 @@ class Task:
 
     @property
     def execution(self) -> str:
-        """The name of the workflow's execution. AWS remembers names for 90 days, a key may come again before that."""
-        return f"{self.id}-{self.created_at}"
+        """The name of the workflow's execution: the task's own, unless it was made from a key. That may come again
+        while AWS, which remembers names for 90 days, would start nothing for it."""
+        return f"{self.id}-{self.created_at}" if made_at(self.id) is None else self.id
 
     @property
     def over(self) -> bool:
