@@ -67,11 +67,13 @@ class Studio:
         """The task's execution, once it has ended."""
         states = self.cloud.client("stepfunctions")
         machine = self.cloud.outputs["VideoStateMachineArn"]
-        arn = machine.replace(":stateMachine:", ":execution:", 1) + f":{task_id}"
 
         def over() -> dict[str, Any] | None:
-            found: dict[str, Any] = states.describe_execution(executionArn=arn)
-            return None if found["status"] == "RUNNING" else found
+            found = states.list_executions(stateMachineArn=machine)["executions"]
+            # Its name begins with the task's id.
+            (arn,) = (each["executionArn"] for each in found if each["name"].startswith(task_id))
+            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
+            return None if execution["status"] == "RUNNING" else execution
 
         return until(over)
 
@@ -112,6 +114,27 @@ class Studio:
             except (OSError, ValueError):
                 continue  # it ended while we looked
         return found
+
+    def sandboxes(self) -> list[int]:
+        """Process ids of the sandboxes of this cloud's functions."""
+        ours, found = f"AWS_ENDPOINT_URL={self.cloud.endpoint}\0".encode(), []
+        for process in Path("/proc").iterdir():
+            try:
+                if (
+                    process.name.isdigit()
+                    and b"awslambdaric" in (process / "cmdline").read_bytes()
+                    and ours in (process / "environ").read_bytes()
+                ):
+                    found.append(int(process.name))
+            except OSError:
+                continue  # it ended while we looked
+        return found
+
+    def left_behind(self) -> list[str]:
+        """Work folders of steps that are over."""
+        environments = [Path(f"/proc/{each}/environ").read_bytes().split(b"\0") for each in self.sandboxes()]
+        folders = {dict(part.partition(b"=")[::2] for part in each if part)[b"TMPDIR"] for each in environments}
+        return [str(path) for folder in folders for path in Path(os.fsdecode(folder)).glob("**/video-*")]
 
     def counts(self) -> dict[str, int]:
         """Requests that each service has had."""

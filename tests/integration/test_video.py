@@ -13,6 +13,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,8 @@ def test_nothing_private_is_in_the_states_or_the_log(studio: Studio, made: dict[
 
 def test_a_repeated_request_is_the_same_task(studio: Studio, made: dict[str, Any]) -> None:
     key = str(uuid.uuid4())
-    first, second = studio.post(SCRIPT, key=key), studio.post(SCRIPT, key=key)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: studio.post(SCRIPT, key=key), range(2))
     assert first.status_code == second.status_code == 202
     assert first.headers["Location"] == second.headers["Location"] == f"/task/{first.json()['task_id']}"
     other = studio.post(SCRIPT, "city", key=key)
@@ -191,8 +193,21 @@ def test_a_task_can_be_cancelled_at_any_stage(studio: Studio, service: str, stag
     assert studio.keys(f"videos/{task_id}") == []
 
 
+def test_an_execution_that_an_operator_stops_is_settled(studio: Studio) -> None:
+    hold = studio.standins.fault("elevenlabs.hold", times=None)
+    task_id = studio.begin(fresh(), callback_url=studio.standins.callback_url)
+    assert hold.reached.wait(60)
+    states = studio.cloud.client("stepfunctions")
+    machine = studio.cloud.outputs["VideoStateMachineArn"]
+    states.stop_execution(executionArn=machine.replace(":stateMachine:", ":execution:", 1) + f":{task_id}")
+    task = studio.ended(task_id)
+    assert (task["status"], task["problem"]["code"]) == ("cancelled", "cancelled")
+    hold.release()
+    until(lambda: studio.standins.asked("elevenlabs") or None)  # the step that was at work counts here
+
+
 def test_a_worker_that_is_killed_in_mid_encode_is_replaced(studio: Studio) -> None:
-    task_id = studio.begin(fresh(), quality="high")
+    task_id = studio.begin(fresh(), f"sea {uuid.uuid4().hex}", quality="high")
     encoder, sandbox = until(lambda: next(iter(studio.encoders()), None))
     os.kill(sandbox, signal.SIGKILL)
     until(lambda: not alive(encoder) or None)
@@ -307,6 +322,12 @@ def test_what_is_not_there_is_said_so(studio: Studio) -> None:
     assert "swagger" in studio.cloud.request("GET", "/video/docs").text.lower()
 
 
+def test_nobody_is_answered_without_a_signature(studio: Studio) -> None:
+    routes = studio.cloud.client("apigatewayv2").get_routes(ApiId=studio.cloud.api_id)["Items"]
+    assert len(routes) == 6
+    assert {each["AuthorizationType"] for each in routes} == {"AWS_IAM"}
+
+
 def test_a_finished_video_can_be_deleted(studio: Studio) -> None:
     task_id = studio.begin(SCRIPT)
     assert studio.ended(task_id)["status"] == "succeeded"
@@ -314,3 +335,18 @@ def test_a_finished_video_can_be_deleted(studio: Studio) -> None:
     assert studio.cloud.request("DELETE", f"/task/{task_id}").status_code == 200
     assert studio.keys(f"videos/{task_id}/") == []
     assert studio.status("GET", f"/download/{task_id}") == (410, "expired")
+
+
+@pytest.mark.full
+def test_many_videos_one_after_another_leave_nothing_behind(studio: Studio) -> None:
+    def resident() -> int:
+        pages = [int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in studio.sandboxes()]
+        return max(pages)
+
+    after: list[int] = []
+    for _ in range(20):
+        task = studio.ended(studio.begin(fresh("Nothing stays."), captions=False, quality="draft"))
+        assert task["status"] == "succeeded", task
+        assert studio.left_behind() == []
+        after.append(resident())
+    assert max(after[10:]) <= 1.1 * max(after[:10])
