@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,10 @@ def logger() -> Any:
 
 
 def emit(counts: Mapping[str, float], timings_ms: Mapping[str, float], cold_start: bool) -> None:
-    """One CloudWatch record in embedded metric format: bytes and counts, milliseconds by phase, a cold start."""
+    """One CloudWatch record in embedded metric format: bytes and counts, milliseconds by phase, a cold start.
+
+    Peaks of memory also come as their sum in percent of the sandbox's, for an alarm on any MemorySize.
+    """
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
     metrics = EphemeralMetrics(namespace=NAMESPACE)
@@ -30,6 +34,9 @@ def emit(counts: Mapping[str, float], timings_ms: Mapping[str, float], cold_star
         metrics.add_metric(f"Time{phase.capitalize()}", MetricUnit.Milliseconds, spent)
     for name, value in counts.items():
         metrics.add_metric(name, _unit(name), value)
+    peak = sum(value for name, value in counts.items() if name.endswith("PeakMemory"))
+    if peak and (size := os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")):  # in MiB
+        metrics.add_metric("MemoryPercent", MetricUnit.Percent, round(100 * peak * 1e6 / (int(size) << 20), 1))
     metrics.flush_metrics()
 
 

@@ -58,7 +58,7 @@ def _all(running: Engine, full: bool) -> int:
         for size, made in layers(running, image_of(function, logical)):
             print(f"          {size / 1e6:7.1f} MB  {made}")
     say("tests in containers")
-    tests = [sys.executable, "-m", "pytest", "tests/sam", "--timeout", "300"]
+    tests = [sys.executable, "-m", "pytest", "tests/sam", "--timeout", "300", *([] if full else ["-m", "not full"])]
     done = subprocess.run(tests, cwd=ROOT, env={**os.environ, "COLDSWAP_SAM": json.dumps(asdict(running))})
     say("first answers")
     with tempfile.TemporaryDirectory(prefix="coldswap-") as folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,24 +51,19 @@ def runnable(built: rewrite.Template, environment: Mapping[str, Mapping[str, str
         properties = function["Properties"]
         properties["Environment"] = {"Variables": dict(environment.get(name, {}))}
         properties["Events"] = {}  # the local cloud has them
-    # start-api takes the kind of the first API or function for that of all: routes of their own must come before.
-    resources = template["Resources"]
-    first = [name for name, each in resources.items() if each["Type"].startswith("AWS::ApiGatewayV2::")]
-    template["Resources"] = {name: resources[name] for name in (*first, *(resources.keys() - set(first)))}
     return template
 
 
-def build(engine: Engine, base: str, only: Iterable[str] = ()) -> rewrite.Template:
+def build(engine: Engine, base: str) -> rewrite.Template:
     """Builds the functions' images; the template that names them. Raises BuildFailed."""
     FOLDER.mkdir(exist_ok=True)
     source = FOLDER / "buildable.json"
     template = buildable(rewrite.load(ROOT / "template.yaml"), base)
     source.write_text(json.dumps(template, indent=2))
-    for name in only or functions(template):
-        command = [str(SAM), "build", name, "--template-file", str(source), "--build-dir", str(BUILT.parent)]
-        done = subprocess.run(command, env=environment(engine), capture_output=True, text=True, cwd=FOLDER)
-        if done.returncode:
-            raise BuildFailed(f"sam build {name}:\n{(done.stdout + done.stderr)[-4000:]}")
+    command = [str(SAM), "build", "--template-file", str(source), "--build-dir", str(BUILT.parent)]
+    done = subprocess.run(command, env=environment(engine), capture_output=True, text=True, cwd=FOLDER)
+    if done.returncode:
+        raise BuildFailed(f"sam build:\n{(done.stdout + done.stderr)[-4000:]}")
     return rewrite.load(BUILT)
 
 

@@ -98,6 +98,17 @@ def test_metrics_are_one_record_that_cloudwatch_reads(
     assert record["BytesFetched"] == [5.0]
 
 
+def test_peaks_are_also_told_in_percent_of_the_sandbox(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "video")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1000")
+
+    telemetry.emit({"PeakMemory": 2**20 / 1e6 * 600, "EncoderPeakMemory": 2**20 / 1e6 * 300}, {}, cold_start=False)
+
+    assert json.loads(capsys.readouterr().out)["MemoryPercent"] == [90.0]
+
+
 def test_peak_memory_grows_with_what_is_held_and_stays() -> None:
     code = (
         "from layers.core.telemetry import peak_memory_mb as peak; before = peak(); held = b'x' * 60_000_000; "

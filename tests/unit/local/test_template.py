@@ -56,7 +56,7 @@ def test_the_settings_are_all_set(function: str, settings: Any) -> None:
 
 
 def test_parameters_are_few_and_described() -> None:
-    assert len(TEMPLATE["Parameters"]) <= 13
+    assert len(TEMPLATE["Parameters"]) <= 15
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
         assert "Default" in parameter
@@ -244,3 +244,45 @@ def test_executions_that_end_by_themselves_are_settled_or_kept() -> None:
     assert rule["Pattern"]["detail"]["stateMachineArn"] == [function["Environment"]["Variables"]["STATE_MACHINE_ARN"]]
     assert rule["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UnsettledTasks", "Arn"]}}
     assert function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+
+
+def test_the_api_comes_before_the_functions_for_sam_local() -> None:
+    kinds = [each["Type"] for each in TEMPLATE["Resources"].values()]
+
+    assert kinds.index("AWS::ApiGatewayV2::Api") < kinds.index("AWS::Serverless::Function")
+
+
+def test_every_alarm_rings_at_the_topic_and_says_what_is_wrong() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+
+    for alarm in alarms.values():
+        assert alarm["AlarmDescription"].endswith(".")
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+        assert alarm["TreatMissingData"] == "notBreaching"  # nothing runs while nobody asks
+
+
+def test_alarms_near_the_time_out_know_the_time_out() -> None:
+    functions = of_type("AWS::Serverless::Function")
+    alarms = of_type("AWS::CloudWatch::Alarm")
+
+    for name in functions:
+        near = alarms[name.removesuffix("Function") + "NearTimeout"]
+        assert near["Threshold"] == functions[name]["Timeout"] * 900
+
+
+def test_every_dead_letter_queue_has_an_alarm() -> None:
+    watched = [alarm["Dimensions"] for alarm in of_type("AWS::CloudWatch::Alarm").values() if "Dimensions" in alarm]
+
+    for queue in of_type("AWS::SQS::Queue"):
+        assert [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}] in watched
+
+
+def test_the_dashboard_shows_metrics_that_the_code_sends() -> None:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
+    own = {metric[1] for each in body["widgets"] for metric in each["properties"]["metrics"] if metric[0] == "Coldswap"}
+    sources = "".join(path.read_text() for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*.py"))
+
+    for name in own:
+        named = f'"{name.removeprefix("Time").lower()}"' if name.startswith("Time") else f'"{name}"'
+        assert named in sources, name
