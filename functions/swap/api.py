@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import asdict, replace
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
-from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.swap import inputs
-from functions.swap.body import SwapBody, invalid
-from layers.core.ids import new_id
+from functions.swap.body import SwapBody
 from functions.swap.services import Services, deadline
 from functions.swap.values import SwapRequest
-from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
-from layers.core.telemetry import logger, server_timing
+from layers.core.errors import InvalidRequest
+from layers.core.ids import new_id
+from layers.core.telemetry import server_timing
+from layers.core.web import JSON, PROBLEM, caller, plain, render_errors, said
 
-JSON = "application/json"
-PROBLEM = "application/problem+json"
 # The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
 # back for the result, so the work goes on; without one it would be for nobody.
 HTTP_SECONDS = 27.0
@@ -94,12 +90,8 @@ class UploadAnswer(BaseModel):
     fields: dict[str, str]
 
 
-def _said(description: str, model: type[BaseModel], media: str = JSON) -> OpenAPIResponse:
-    return {"description": description, "content": {media: {"model": model}}}
-
-
 _PROBLEMS = {
-    status: _said(text, ProblemAnswer, PROBLEM)
+    status: said(text, ProblemAnswer, PROBLEM)
     for status, text in {
         400: "the request is not valid",
         404: "a picture named in the request, or the swap asked for, does not exist",
@@ -119,8 +111,8 @@ _PROBLEMS = {
     "/swap",
     summary="Put a face into a meme",
     responses={
-        200: _said("the swap is done", SwapAnswer),
-        202: _said("the swap is under way; Location says where to look (Prefer: respond-async)", JobAnswer),
+        200: said("the swap is done", SwapAnswer),
+        202: said("the swap is under way; Location says where to look (Prefer: respond-async)", JobAnswer),
         **_PROBLEMS,
     },
 )
@@ -177,7 +169,7 @@ def _submit(found: Services, request: SwapRequest) -> str:
 @resolver.get(
     "/swap/<name>",
     summary="How far a swap is that was asked for with Prefer: respond-async",
-    responses={200: _said("queued, running, succeeded or failed", JobAnswer), **_PROBLEMS},
+    responses={200: said("queued, running, succeeded or failed", JobAnswer), **_PROBLEMS},
 )
 def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave")]) -> Response[Any]:
     """The result has a fresh URL each time it is asked for."""
@@ -194,7 +186,7 @@ def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave"
 @resolver.post(
     "/uploads",
     summary="A place to upload a picture that is too large for a request",
-    responses={201: _said("where to send it, within 15 minutes", UploadAnswer), **_PROBLEMS},
+    responses={201: said("where to send it, within 15 minutes", UploadAnswer), **_PROBLEMS},
 )
 def post_uploads() -> Response[Any]:
     """Send the file there as a form, then name it in `meme` or `face` by the `uri` given here."""
@@ -224,31 +216,7 @@ def openapi() -> str:
 resolver.enable_swagger(path="/docs", title="Coldswap", version="1")
 
 
-def _render(error: ColdswapError) -> Response[Any]:
-    request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
-    document = problem(error, instance=f"urn:coldswap:request:{request_id}" if request_id else None)
-    headers: dict[str, str | list[str]] = {"Retry-After": "2"} if error.retryable else {}
-    return Response(error.status, content_type=PROBLEM, body=json.dumps(document), headers=headers)
-
-
-def _render_invalid(error: RequestValidationError) -> Response[Any]:
-    return _render(invalid(error.errors()))
-
-
-def _render_unforeseen(_: Exception) -> Response[Any]:
-    logger().exception("unforeseen")
-    return _render(InternalError("Something went wrong on our side; the log has it under this request's id."))
-
-
-def _render_not_found(_: Exception) -> Response[Any]:
-    event = resolver.current_event
-    return _render(NotFound(f"There is nothing at {event.http_method} {event.path}. See /openapi.json and /docs."))
-
-
-resolver.exception_handler(ColdswapError)(_render)
-resolver.exception_handler(RequestValidationError)(_render_invalid)
-resolver.exception_handler(Exception)(_render_unforeseen)
-resolver.not_found(_render_not_found)
+render_errors(resolver, "/openapi.json and /docs")
 
 
 def _services() -> Services:
@@ -261,23 +229,12 @@ def _once(what: str, key: str | None, body: SwapBody, work: Any) -> dict[str, An
     if key is None:
         result: dict[str, Any] = work()
         return result
-    return _services().once.do((what, _caller(), key), body.model_dump_json(), work, resolver.lambda_context)
-
-
-def _caller() -> str:
-    """Who is asking, as the API's authoriser says; "" where the operator left the API open."""
-    authorizer = resolver.current_event.raw_event.get("requestContext", {}).get("authorizer") or {}
-    claims = (authorizer.get("jwt") or {}).get("claims") or {}
-    return str((authorizer.get("iam") or {}).get("userArn") or claims.get("sub") or "")
+    return _services().once.do(
+        (what, caller(resolver.current_event.raw_event), key), body.model_dump_json(), work, resolver.lambda_context
+    )
 
 
 def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
     """An event of an HTTP API (payload format 2.0) in, its answer out; never raises."""
-    if event.get("isBase64Encoded"):
-        # What is not text is then not JSON either, which is answered as any other mistake in a body.
-        event["body"] = base64.b64decode(event.get("body") or "").decode(errors="replace")
-        event["isBase64Encoded"] = False
-    # curl -d calls every body a form; here all of them are JSON.
-    event["headers"] = {**(event.get("headers") or {}), "content-type": JSON}
     resolver.context["services"] = found
-    return resolver.resolve(event, context)
+    return resolver.resolve(plain(event), context)

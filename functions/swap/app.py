@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
-from layers.core.ids import new_id
 from functions.swap.services import Services, deadline, services
 from layers.core.errors import ColdswapError
+from layers.core.ids import new_id
 from layers.core.telemetry import logger
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from functions.swap.values import SwapRequest
-from layers.core.errors import InvalidRequest
 
 Index = Annotated[int, Field(ge=0, strict=True)]
 URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
@@ -58,10 +57,6 @@ def parse_task(payload: Any) -> TaskBody:
     try:
         return TaskBody.model_validate(payload)
     except ValidationError as error:
+        from layers.core.web import invalid  # late: a task needs nothing else of HTTP
+
         raise invalid(error.errors(include_input=False, include_url=False)) from None
-
-
-def invalid(errors: Any) -> InvalidRequest:
-    """One error of ours for pydantic's list of them."""
-    said = [{"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])} for each in errors]
-    return InvalidRequest("; ".join(f"{each['field']}: {each['message']}" for each in said) + ".", errors=said)

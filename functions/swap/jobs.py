@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from layers.core.ids import made_at
 from layers.core.errors import (
     ColdswapError,
     InternalError,
@@ -19,6 +18,7 @@ from layers.core.errors import (
     family,
     problem,
 )
+from layers.core.ids import made_at
 
 # A started execution is not always found at once ("eventually consistent", API reference of DescribeExecution).
 LAG_SECONDS = 60.0
