@@ -86,5 +86,5 @@ def sizes(engine: Engine, template: rewrite.Template) -> dict[str, int]:
 def layers(engine: Engine, name: str) -> list[tuple[int, str]]:
     """Bytes and origin of each layer of an image that is not empty, the base first."""
     said = engine.docker("history", "--no-trunc", "--human=false", "--format", "{{.Size}}\t{{.CreatedBy}}", name)
-    rows = [line.split("\t", 1) for line in said.splitlines()]
-    return [(int(size), made[:100]) for size, made in reversed(rows) if int(size)]
+    rows = [line.partition("\t") for line in said.splitlines()]
+    return [(int(size), made[:100] or "the base image") for size, _, made in reversed(rows) if int(size)]

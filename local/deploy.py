@@ -1,0 +1,94 @@
+"""Deploys the stack to AWS and takes it away again: `python -m local.deploy up|down --env NAME`.
+
+NAME is an environment of samconfig.toml. `up` builds, deploys, and prints the outputs and a first request; `down`
+deletes the stack, and its buckets, which CloudFormation keeps, with all that is in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SAM = str(ROOT / ".venv-lint/bin/sam")
+BUCKETS = ("ModelsBucketName", "UploadsBucketName", "OutputsBucketName")
+
+
+def stack_name(environment: str) -> str:
+    """Of an environment. Raises KeyError where samconfig.toml has none of this name."""
+    with (ROOT / "samconfig.toml").open("rb") as file:
+        known: dict[str, Any] = tomllib.load(file)
+    return str(known[environment]["global"]["parameters"]["stack_name"])
+
+
+def outputs(formation: Any, stack: str) -> dict[str, str]:
+    """Of a deployed stack; `formation` is boto3's client. Raises botocore's errors."""
+    (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+
+
+def hello(found: dict[str, str], region: str) -> str:
+    """A request that a person with credentials can send at once."""
+    return (
+        f"curl --aws-sigv4 aws:amz:{region}:execute-api --user $AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY \\\n"
+        f"  -H x-amz-security-token:$AWS_SESSION_TOKEN {found['ApiUrl']}/openapi.json"
+    )
+
+
+def empty(s3: Any, bucket: str) -> int:
+    """Deletes every object of a bucket; how many there were."""
+    gone = 0
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+        if keys:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+            gone += len(keys)
+    return gone
+
+
+def up(environment: str) -> None:
+    """Build, deploy, tell."""
+    import boto3
+
+    subprocess.run([SAM, "build", "--config-env", environment], check=True, cwd=ROOT)
+    subprocess.run([SAM, "deploy", "--config-env", environment], check=True, cwd=ROOT)
+    session = boto3.session.Session()
+    found = outputs(session.client("cloudformation"), stack_name(environment))
+    print("\n".join(f"{name:22}{value}" for name, value in found.items()))
+    print(f"\nPublish models (make models BUCKET={found['ModelsBucketName']} …), then try:\n")
+    print(hello(found, session.region_name))
+
+
+def down(environment: str) -> None:
+    """Ask, then delete the stack, and the buckets with all that is in them."""
+    import boto3
+
+    stack = stack_name(environment)
+    found = outputs(boto3.client("cloudformation"), stack)
+    buckets = [found[name] for name in BUCKETS]
+    print(f"This deletes the stack {stack}, and these buckets with all that is in them, models too:")
+    print("\n".join(buckets))
+    if input(f"Type {stack} to go on: ") != stack:
+        sys.exit("Nothing was deleted.")
+    subprocess.run([SAM, "delete", "--config-env", environment, "--no-prompts"], check=True, cwd=ROOT)
+    s3 = boto3.client("s3")
+    for bucket in buckets:
+        print(f"{bucket}: {empty(s3, bucket)} objects deleted")
+        s3.delete_bucket(Bucket=bucket)
+
+
+def main() -> None:
+    """Of the account and region that boto3 and sam find."""
+    parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
+    parser.add_argument("what", choices=("up", "down"))
+    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    given = parser.parse_args()
+    (up if given.what == "up" else down)(given.env)
+
+
+if __name__ == "__main__":
+    main()
