@@ -2,7 +2,7 @@
 
     python -m tests.bench.video_arm ARM JOB.json COST.json
 
-ARM is old, peers, ours, ours_captions, or step:NAME. What is measured begins after the imports, as a warm server or
+ARM is old, old_whole, peers, ours, or step:NAME. What is measured begins after the imports, as a warm server or
 sandbox would have it: CPU seconds of this process and of the ffmpeg it starts, seconds of the clock, and the most
 memory that this process and its largest ffmpeg held, added up although they need not have held it at one time.
 """
@@ -109,8 +109,8 @@ def run(arm: str, job: Job, folder: Path) -> Path | None:
     service = ElevenLabs(ours.settings.elevenlabs_url, job.environment["ELEVENLABS_API_KEY"])
     said = service.speak(job.script, voice_id=job.voice_id, before="", after="", deadline=ours.within)
     speech.write_bytes(said.audio)
-    if arm == "old":
-        return video_peers.old(_slots(job, "1080"), speech, folder)
+    if arm.startswith("old"):
+        return video_peers.old(_slots(job, "1080"), speech, folder, cut=arm == "old")
     ass = folder / "captions.ass"
     laid = ours.plan()
     ass.write_text(captions.ass(ours.spoken().words, 0, laid.frames))

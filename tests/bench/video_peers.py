@@ -2,8 +2,9 @@
 
 `old` is the pipeline of the server that this project replaces, as its document describes it: the speech is fetched,
 files of 1080x1920 are fetched whole, each is converted (720x1280, ultrafast, CRF 28) and deleted, the parts are
-concatenated, the sound is merged (AAC, 128 kb/s). It gets the benefit of the doubt where the document is silent: each
-clip is cut to its slot while it is converted, and the parts are concatenated without encoding them again.
+concatenated, the sound is merged (AAC, 128 kb/s). The parts are concatenated without encoding them again. The document
+does not say that a clip is cut to its slot while it is converted. With `cut` it is, as a careful programmer would do;
+without, it is converted as it is, and the merge ends with the sound.
 
 `peers` is what programs on moviepy do: the largest rendition, and three encodes at libx264's defaults, one for each
 clip, one for the joined video, one for the captions.
@@ -31,13 +32,14 @@ class Slot:
     seconds: float
 
 
-def old(slots: list[Slot], speech: Path, folder: Path) -> Path:
+def old(slots: list[Slot], speech: Path, folder: Path, *, cut: bool) -> Path:
     """The finished video."""
     parts = []
     for number, slot in enumerate(slots):
         whole, part = folder / f"whole{number}.mp4", folder / f"part{number}.mp4"
         fetch(slot.url, whole)
-        ffmpeg("-t", f"{slot.seconds:.3f}", "-i", str(whole), "-vf", COVER, "-r", "30", "-an", *OLD, str(part))
+        length = ["-t", f"{slot.seconds:.3f}"] if cut else []
+        ffmpeg(*length, "-i", str(whole), "-vf", COVER, "-r", "30", "-an", *OLD, str(part))
         whole.unlink()
         parts.append(part)
     joined, finished = folder / "joined.mp4", folder / "finished.mp4"
