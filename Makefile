@@ -11,7 +11,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
-demo: .venv/ready .venv-cloud/ready ## swap faces in memes with the whole stack on this machine; results in out/
+demo: .venv/ready .venv-cloud/ready ## swapped memes and a short video by the whole stack on this machine; results in out/
 	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)')
 
 up: .venv/ready .venv-cloud/ready ## the stack on this machine until Ctrl-C, with lines to try
@@ -38,8 +38,9 @@ models: .venv/ready ## publish models of your own: FROM=folder BUCKET=name LICEN
 	@test -n '$(FROM)' -a -n '$(BUCKET)' -a -n '$(LICENCE)' || { echo "FROM (a folder with detector.onnx, embedder.onnx and swapper.onnx), BUCKET and LICENCE are needed" >&2; exit 2; }
 	@$(PY) -m layers.models.publish --from '$(FROM)' --bucket '$(BUCKET)' --pack '$(or $(PACK),own)' --licence '$(LICENCE)'
 
-bench: .venv/ready ## memory and time at true size, naive against ours; JSON in out/bench/
+bench: .venv/ready .venv-cloud/ready ## memory, time and bytes, naive against ours; JSON in out/bench/
 	$(PY) -m tests.bench.bench
+	$(PY) -m tests.bench.video
 
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
 	$(PY) -m local.demo_pack.measure

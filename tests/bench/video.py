@@ -1,11 +1,11 @@
 """A short video made in three ways from the same clips: `python -m tests.bench.video [--repeats N]`.
 
-Ours against the old server's pipeline (captions off in both; in `old` each clip is cut to its slot before it is
-converted, in `old_whole` it is not, which the old document leaves open) and against the peers' way (captions in both); see
-video_peers. Every run is a fresh process, everything is fetched from stand-ins on this machine, arms alternate,
-medians are reported, and peaks are the worst. `wall_parallel` is the longest chain of the workflow (the voice, its
-slowest clip, the assembly and what the state machine itself takes) over all our steps one after another, each of them
-alone on the machine; `wall_parallel_old` is the same chain over the old pipeline. Writes out/bench/video.json.
+Ours against the old server's pipeline, captions off in both (in `old` each clip is cut to its slot before it is
+converted, in `old_whole` it is not: the old document leaves it open), and against the peers' way, captions in both; see
+video_peers. Every run is a fresh process, everything is fetched from stand-ins on this machine, arms alternate, medians
+are reported, and peaks are the worst. `wall_parallel` is the workflow's longest chain (the voice, its slowest clip,
+the assembly and what the state machine itself takes) over all our steps one after another, each of them alone on the
+machine; `wall_parallel_old` is the same chain over the old pipeline. Writes out/bench/video.json.
 """
 
 from __future__ import annotations
