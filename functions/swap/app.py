@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
@@ -47,3 +48,8 @@ def task(payload: Any, context: Any, found: Services) -> dict[str, Any]:
     except ColdswapError as error:
         logger().warning("task failed", extra={"code": error.code, "detail": error.detail})
         raise
+
+
+if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
+    # What every request needs is made while Lambda initialises, with a whole processor whatever MemorySize gives later.
+    services()
