@@ -1,0 +1,105 @@
+"""The parts of the images' tests that need no engine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from local import rewrite
+from local.sam import base, build, engine, relay
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATE = rewrite.load(ROOT / "template.yaml")
+
+
+@contextmanager
+def start_lambda(body: bytes, headers: dict[str, str]) -> Iterator[str]:
+    """Something that answers every invocation with this."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "kind"),
+    [
+        (b'{"key": "swaps/a.jpg"}', {}, None),
+        (b"", {}, None),
+        (b'{"errorType": "NoFaceInMeme", "errorMessage": "none", "stackTrace": []}', {}, "NoFaceInMeme"),
+        (b'{"errorType": "Runtime.ExitError", "errorMessage": "killed"}', {}, "Runtime.ExitError"),
+        (b'{"errorType": "X"}', {"x-amz-function-error": "Unhandled"}, "X"),
+        (b"Internal Server Error", {}, "Runtime.ExitError"),
+    ],
+)
+def test_the_relay_tells_answers_from_errors(body: bytes, headers: dict[str, str], kind: str | None) -> None:
+    with start_lambda(body, headers) as url:
+        said, found = relay.answer(url, b"{}")
+
+    assert found == kind
+    assert kind is None or json.loads(said)["errorType"] == kind
+
+
+def test_nobody_there_is_a_sandbox_that_ended() -> None:
+    assert relay.answer("http://127.0.0.1:9", b"{}")[1] == "Runtime.ExitError"
+
+
+def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere() -> None:
+    copied = build.buildable(TEMPLATE, "base:tag")
+
+    for name, function in build.functions(copied).items():
+        metadata = function["Metadata"]
+        assert metadata["DockerBuildArgs"] == {"BASE_IMAGE": "base:tag"}
+        assert (Path(metadata["DockerContext"]) / metadata["Dockerfile"]).is_file()
+        assert function["Properties"] == TEMPLATE["Resources"][name]["Properties"]
+    assert "DockerBuildArgs" not in TEMPLATE["Resources"]["SwapFunction"]["Metadata"]
+
+
+def test_what_runs_has_the_environment_that_is_given_and_no_events_of_its_own() -> None:
+    running = build.runnable(TEMPLATE, {"SwapFunction": {"A": "b"}})["Resources"]["SwapFunction"]["Properties"]
+
+    assert running["Environment"] == {"Variables": {"A": "b"}}
+    assert running["Events"] == {}
+
+
+def test_both_images_start_from_the_same_public_base() -> None:
+    said = f"ARG BASE_IMAGE={base.public()}"
+
+    for function in ("swap", "video"):
+        assert said in (ROOT / f"functions/{function}/Dockerfile").read_text().splitlines()
+    assert base.public().endswith(":3.11-slim-trixie")
+
+
+def test_an_engine_that_is_named_and_does_not_answer_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
+
+    with pytest.raises(engine.NoEngine, match="DOCKER_HOST"), engine.engine():
+        pass
+
+
+def test_who_is_not_root_hears_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(engine, "answers", lambda: False)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+
+    with pytest.raises(engine.NoEngine, match="root"), engine.engine():
+        pass
