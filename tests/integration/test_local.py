@@ -65,16 +65,22 @@ def test_a_standing_cloud_takes_the_lines_that_it_prints(tmp_path: Path) -> None
     ) as standing:
         assert standing.stdout
         said = "".join(iter(standing.stdout.readline, "Ctrl-C stops it.\n"))
-        lines = [shlex.split(line) for line in said.splitlines() if line.startswith("  curl")]
-        put, _, post, _ = lines
-        with open(ROOT / put[2], "rb") as meme:
-            assert requests.put(put[3], data=meme, timeout=60).ok
-        answer = requests.post(post[2], data=post[4], timeout=60)
-        standing.send_signal(signal.SIGINT)
+        try:
+            lines = [shlex.split(line) for line in said.splitlines() if line.startswith("  curl")]
+            put, _, post, _, video, task, _ = lines
+            with open(ROOT / put[2], "rb") as meme:
+                assert requests.put(put[3], data=meme, timeout=60).ok
+            answer = requests.post(post[2], data=post[4], timeout=60)
+            begun = requests.post(video[2], data=video[4], timeout=60)
+            looked = requests.get(task[2].replace("ID", begun.json()["task_id"]), timeout=60)
+        finally:
+            standing.send_signal(signal.SIGINT)
         rest = standing.stdout.read()
 
     assert answer.status_code == 200
     assert answer.json()["faces"][0]["swapped"]
+    assert (begun.status_code, looked.status_code) == (202, 200)
+    assert looked.json()["status"] in ("queued", "running", "succeeded")
     assert standing.returncode == 0
     assert "the buckets are kept" in rest
 
