@@ -156,8 +156,8 @@ def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[
         while high - low > STEP_MB:
             middle = (low + high) // 2 // STEP_MB * STEP_MB
             with sandbox(engine, tag, handler, environment, middle) as invoke:
-                fits = all("errorType" not in invoke(event) for _ in range(2))
-            say(f"{what} at {middle} MB: {'fits' if fits else 'out of memory'}")
+                fits = all(_succeeds(invoke, event) for _ in range(2))
+            say(f"{what} at {middle} MB: {'fits' if fits else 'does not fit'}")
             low, high = (low, middle) if fits else (middle, high)
         smallest[what] = high
 
@@ -190,6 +190,14 @@ def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[
         )
         say(json.dumps(curve[-1]))
     return {"smallest_memory_mb": smallest, "curve": curve}
+
+
+def _succeeds(invoke: Callable[[Any], Any], event: Any) -> bool:
+    """Too little memory also shows as reading the same libraries from disk again and again, until time is over."""
+    try:
+        return "errorType" not in invoke(event)
+    except (OSError, ValueError):  # no answer, or the emulator's sentence that there was none in time
+        return False
 
 
 @contextmanager
