@@ -39,12 +39,11 @@ SMALLEST = 7.0
 @dataclass(frozen=True)
 class Scene:
     """A picture [H, W, 3], its faces' boxes float32 [n, 4] (x0, y0, x1, y1) and keypoints float32 [n, 5, 2], in
-    pixels; and per face the moment and the placement it was drawn at."""
+    pixels."""
 
     picture: Bytes
     boxes: Floats
     keypoints: Floats
-    moments: tuple[tuple[State, Floats], ...] = ()
 
 
 def placed(unit: float, roll: float, x: float, y: float) -> Floats:
@@ -77,7 +76,6 @@ def scene(seed: int, pool: range, size: int = 320, most: int = 5) -> Scene:
     boxes: list[Floats] = []
     points: list[Floats] = []
     taken: list[Floats] = []
-    moments: list[tuple[State, Floats]] = []
     count = 1 if rng.random() < 0.35 else int(rng.integers(0, most + 1))
     for _ in range(count):
         person = identity(int(rng.integers(pool.start, pool.stop)))
@@ -95,7 +93,6 @@ def scene(seed: int, pool: range, size: int = 320, most: int = 5) -> Scene:
         if not lying:
             boxes.append(taken[-1])
             points.append(keypoints(person, state, spot))
-            moments.append((state, spot))
     if rng.random() < 0.5:
         _random_text(picture, rng)
     if rng.random() < 0.25:
@@ -106,7 +103,6 @@ def scene(seed: int, pool: range, size: int = 320, most: int = 5) -> Scene:
         picture,
         np.clip(np.array(boxes, np.float32).reshape(-1, 4), 0, size),
         np.array(points, np.float32).reshape(-1, 5, 2),
-        tuple(moments),
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 STAGES = (
     ("train_embedder", "embedder"),
     ("train_embedder", "judge"),
-    ("train_swapper",),
     ("train_detector",),
+    ("train_swapper",),
 )
 
 

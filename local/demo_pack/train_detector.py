@@ -1,14 +1,10 @@
-"""Train the detector on drawn scenes, before and after swaps by the finished swapper.
-
-`python -m local.demo_pack.train_detector FOLDER`
-"""
+"""Train the detector on drawn scenes: `python -m local.demo_pack.train_detector FOLDER`."""
 
 import argparse
 import copy
 import math
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -22,7 +18,6 @@ from local.demo_pack import datasets
 from local.demo_pack.datasets import Bytes, Floats
 from local.demo_pack.networks import ANCHORS, STRIDES, Detector
 from local.demo_pack.photographs import counter_example
-from local.demo_pack.train_scenes import swapped_scenes
 
 SEED = 3
 SIZES = ((192, 24, 0.2), (320, 10, 0.5), (448, 5, 0.2), (640, 3, 0.1))
@@ -31,8 +26,6 @@ SMALLEST_FACE = 9.0
 """Side of the smallest labelled face that is learned, in pixels; smaller ones count as background."""
 PHOTOGRAPHS = 0.2
 """How often a picture is a photograph, in which nothing is to be found."""
-SWAPPED = 0.4
-"""How often one of the other pictures is a scene after a swap."""
 FIRST_LEVEL = 48.0
 """Faces up to this side go to the first anchor of stride 8, up to twice of it to the second, then stride 16, and so
 on."""
@@ -146,15 +139,6 @@ def _shelves(picture: Bytes, boxes: Floats, rng: np.random.Generator) -> None:
                 )
 
 
-def example(scenes: Sequence[tuple[Bytes, Floats]], size: int, rng: np.random.Generator) -> tuple[Bytes, Floats]:
-    """A photograph without labels, or a varied scene with labels [faces, 14]; scenes are as drawn, and after swaps."""
-    if rng.random() < PHOTOGRAPHS:
-        return counter_example(size, rng), np.zeros((0, 14), np.float32)
-    pictures, labels = scenes[rng.random() < SWAPPED]
-    row = int(rng.integers(len(pictures)))
-    return varied(pictures[row], labels[row][~np.isnan(labels[row, :, 0])], size, rng)
-
-
 def prepared(pictures: Bytes) -> Tensor:
     """uint8 BGR [N, H, W, 3] → float32 RGB [N, 3, H, W], (x - 127.5) / 128, as SCRFD does."""
     return (torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float() - 127.5) / 128
@@ -190,7 +174,7 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> None:
     """Train for `steps` batches; continues from its checkpoint."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
-    scenes = (datasets.scene_pictures(folder, processes), swapped_scenes(folder))
+    pictures, labels = datasets.scene_pictures(folder, processes)
     network = Detector()
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-3)
@@ -214,7 +198,13 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> None:
         for group in optimizer.param_groups:
             group["lr"] = 2.5e-3 * min(1.0, (step + 1) / 50) * (0.51 + 0.5 * math.cos(math.pi * step / steps))
         size, count, _ = SIZES[rng.choice(len(SIZES), p=[share for _, _, share in SIZES])]
-        batch = [example(scenes, size, rng) for _ in range(count)]
+        rows = np.sort(rng.choice(len(pictures), count, replace=False))
+        batch = [
+            (counter_example(size, rng), np.zeros((0, 14), np.float32))
+            if rng.random() < PHOTOGRAPHS
+            else varied(pictures[row], labels[row][~np.isnan(labels[row, :, 0])], size, rng)
+            for row in rows
+        ]
         inputs = prepared(np.stack([picture for picture, _ in batch]))
         inputs = inputs * (1 + 0.1 * torch.randn(count, 1, 1, 1)) + 0.05 * torch.randn(count, 3, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
