@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from local.cloud import ROOT, Cloud
 from local.standins import footage as drawing
 from local.standins.servers import StandIns
 from tests.bench.video_arm import Job, Ours, as_job
+from tests.integration.studio import Studio
 
 OUT = ROOT / "out/bench/video.json"
 SCRIPT = (
@@ -103,14 +103,14 @@ def orchestration(standins: StandIns) -> float:
     """Seconds that the state machine and the function's entries take by themselves: a whole execution on the local
     cloud whose steps have nothing left to do, because the same video was made before.
     """
-    request = {"script_text": shorts.SCRIPT, "search_query": shorts.QUERY, "captions": False}
     with Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
-        times = []
-        for _ in range(4):
-            began = time.monotonic()
-            shorts.make(cloud, request, lambda _: None)
-            times.append(time.monotonic() - began)
+        studio, times = Studio(cloud, standins), []
+        for _ in range(6):
+            execution = studio.execution(studio.begin(shorts.SCRIPT, shorts.QUERY, captions=False))
+            if execution["status"] != "SUCCEEDED":
+                raise RuntimeError(f"the workflow ended with {execution.get('error')}: {execution.get('cause')}")
+            times.append((execution["stopDate"] - execution["startDate"]).total_seconds())
     return statistics.median(times[1:])
 
 
