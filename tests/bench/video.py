@@ -111,7 +111,7 @@ def orchestration(standins: StandIns) -> float:
             if execution["status"] != "SUCCEEDED":
                 raise RuntimeError(f"the workflow ended with {execution.get('error')}: {execution.get('cause')}")
             times.append((execution["stopDate"] - execution["startDate"]).total_seconds())
-    return statistics.median(times[1:])
+    return float(statistics.median(times[1:]))
 
 
 def measure(repeats: int) -> dict[str, Any]:
