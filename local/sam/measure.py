@@ -82,6 +82,8 @@ def sandbox(
             try:
                 with urllib.request.urlopen(request, timeout=SECONDS) as answer:
                     return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError:
+                raise  # the emulator's own, for a sandbox that is gone
             except (urllib.error.URLError, ConnectionError):  # it does not listen yet
                 if time.monotonic() > until:
                     raise
@@ -94,27 +96,28 @@ def sandbox(
 
 
 def first_answers(engine: Engine, template: Template, folder: Path) -> dict[str, dict[str, float]]:
-    """Milliseconds until a fresh interpreter has imported each handler, and until a fresh container's first answer.
+    """Milliseconds of each function's INIT in a fresh interpreter, and until a fresh container's first answer.
 
     The swap function's is a swap with the demo pack, the video function's what became of a task that is not there.
     """
-    found = functions(template)
     init, first = {}, {}
-    for name, function in found.items():
-        handler = function["Properties"]["ImageConfig"]["Command"][0]
-        module, what = handler.rpartition(".")[0], handler.split(".")[1]
-        command = ("run", "--rm", "--entrypoint=python", image(function, name), "-c", IMPORT, module, str(IMPORT_RUNS))
-        init[what] = round(statistics.median(map(float, engine.docker(*command).split())), 1)
     with Cloud(host=engine.bridge) as cloud:
         cloud.deploy()
         publish_demo_pack(cloud)
         events = {"swap": demo_request(cloud, folder), "video": http_get("/task/none")}
-        for name, function in found.items():
-            handler = function["Properties"]["ImageConfig"]["Command"][0]
-            what = handler.split(".")[1]
-            size = PROCESSOR_MB
+        for name, function in functions(template).items():
+            handler, tag = function["Properties"]["ImageConfig"]["Command"][0], image(function, name)
+            module, what = handler.rpartition(".")[0], handler.split(".")[1]
+            known = variables(cloud, name)
+            # As Lambda says while it initialises.
+            said = {**known, "AWS_REGION": REGION, "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
+            options = [f"--env={key}={value}" for key, value in said.items()]
+            took = engine.docker(
+                *("run", "--rm", "--entrypoint=python", *options, tag, "-c", IMPORT, module, str(IMPORT_RUNS))
+            )
+            init[what] = round(statistics.median(map(float, took.split())), 1)
             began = time.monotonic()
-            with sandbox(engine, image(function, name), handler, variables(cloud, name), size) as invoke:
+            with sandbox(engine, tag, handler, known, PROCESSOR_MB) as invoke:
                 answer = invoke(events[what])
                 first[what] = round((time.monotonic() - began) * 1000, 1)
             if "errorType" in answer:
