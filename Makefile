@@ -6,7 +6,7 @@ PY := .venv/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-full lint format models bench demo-pack-report demo-pack-train lock clean
+.PHONY: help demo up test test-full test-sam deploy destroy lint format models bench demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -23,16 +23,27 @@ test: .venv/ready .venv-cloud/ready ## every test but the longest
 test-full: .venv/ready .venv-cloud/ready ## all tests, the longest too
 	$(PY) -m pytest --timeout 900
 
-lint: .venv/ready .venv-lint/ready ## style, types and the template
+test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## the images under Docker and sam local; FULL=1 measures them
+	$(PY) -m local.sam $(if $(FULL),--full)
+
+lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## style, types and the template
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv-lint/bin/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
+	.venv-checkov/bin/checkov -f template.yaml --framework cloudformation --compact --quiet
+	.venv-checkov/bin/checkov -d functions --framework dockerfile --compact --quiet
 
 format: .venv/ready ## put the code into the house's form
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+deploy: .venv/ready .venv-lint/ready ## build, deploy to AWS, and print a first request; ENV=default or another of samconfig.toml
+	$(PY) -m local.deploy up --env $(or $(ENV),default)
+
+destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets, with all that is in them
+	$(PY) -m local.deploy down --env $(or $(ENV),default)
 
 models: .venv/ready ## publish models of your own: FROM=folder BUCKET=name LICENCE=text [PACK=name]
 	@test -n '$(FROM)' -a -n '$(BUCKET)' -a -n '$(LICENCE)' || { echo "FROM (a folder with detector.onnx, embedder.onnx and swapper.onnx), BUCKET and LICENCE are needed" >&2; exit 2; }
@@ -64,6 +75,11 @@ demo-pack-train: .venv-train/ready ## train the demo pack again (an hour and mor
 	.venv-lint/bin/pip install $(PIP_FLAGS) -r requirements/lint.txt
 	@touch $@
 
+.venv-checkov/ready: requirements/checkov.txt
+	$(PYTHON) -m venv .venv-checkov
+	.venv-checkov/bin/pip install $(PIP_FLAGS) -r requirements/checkov.txt
+	@touch $@
+
 # torch is no part of the locked set: which build fits depends on the machine.
 .venv-train/ready: local/demo_pack/requirements-train.txt
 	$(PYTHON) -m venv .venv-train
@@ -80,6 +96,7 @@ lock: ## resolve the .in files again
 	$(LOCK) requirements/dev.in -c functions/swap/requirements.txt -c functions/video/requirements.txt -o requirements/dev.txt
 	$(LOCK) requirements/cloud.in -o requirements/cloud.txt
 	$(LOCK) requirements/lint.in -o requirements/lint.txt
+	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 
 clean: ## everything that the targets above made
-	rm -rf .venv .venv-cloud .venv-lint .venv-train .venv-lock out build .local .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-cloud .venv-lint .venv-checkov .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis
