@@ -37,6 +37,7 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 CODE = ("local-code", "bootstrap.zip")
+TEMPLATE = "template.json"  # in the same bucket
 START_SECONDS = 60.0
 REQUEST_SECONDS = 60.0
 
@@ -151,10 +152,12 @@ class Cloud:
         s3.put_object(Bucket=bucket, Key=key, Body=bootstrap or rewrite.bootstrap(ROOT, Path(sys.executable)))
         injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **CREDENTIALS, **(environment or {})}
         template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, CODE, injected, open_api)
+        s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())
         change = formation.update_stack if self._deployed() else formation.create_stack
         change(
             StackName=STACK,
-            TemplateBody=json.dumps(template),
+            # As `sam deploy` does: a template in the request itself may have no more than 51,200 characters.
+            TemplateURL=f"{self.endpoint}/{bucket}/{TEMPLATE}",
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in (parameters or {}).items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )

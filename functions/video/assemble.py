@@ -15,7 +15,7 @@ from layers.core.errors import EncodingFailed
 from layers.media.ffmpeg import run, untrusted
 from layers.media.label import label_mp4
 
-VERSION = 2  # of what this module makes: a part of every video's key
+VERSION = 3  # of what this module makes: a part of every video's key
 LOUDNESS = -14.0  # LUFS (EBU R 128), what YouTube and the short-video apps turn everything down to
 TRUE_PEAK = -1.5  # dBTP, so that encoding does not clip
 _QUIETEST = -70.0  # LUFS: what is below is silence and stays so
@@ -42,36 +42,58 @@ def join(
     if work.exists(key):
         return key
     parts = [folder / f"part-{clip.index}.mp4" for clip in ordered]
-    sound, listed, output = folder / "voice.flac", folder / "parts.txt", folder / "short.mp4"
+    track, listed, output = folder / "voice.m4a", folder / "parts.txt", folder / "short.mp4"
+    spoken = sound(voice, work=work, folder=folder, deadline=deadline, settings=settings)
     try:
         for clip, part in zip(ordered, parts, strict=True):
             work.get_file(clip.key, part, settings.max_clip_bytes, deadline)
-        work.get_file(voice.audio_key, sound, settings.max_clip_bytes, deadline)
+        work.get_file(spoken, track, settings.max_clip_bytes, deadline)
         listed.write_text("".join(f"file {part.name}\n" for part in parts))
-        level = normalisation(sound, deadline=deadline, threads=settings.threads)
-        # At this rate speech needs no better search than the fast one, which takes a third of the time.
         arguments = [
-            *("-f", "concat", "-i", str(listed), *untrusted(sound), "-map", "0:v", "-map", "1:a", "-c:v", "copy"),
-            *("-af", f"{level}aresample=48000", "-c:a", "aac", "-aac_coder", "fast", "-b:a", "128k"),
+            *("-f", "concat", "-i", str(listed), *untrusted(track), "-map", "0:v", "-map", "1:a", "-c", "copy"),
             *("-map_metadata", "-1", "-movflags", "+faststart", str(output)),
         ]
         run(arguments, deadline=deadline, threads=settings.threads)
         label_mp4(output)
         work.put_file(key, output, "video/mp4")
     finally:
-        for path in (*parts, sound, listed, output):
+        for path in (*parts, track, listed, output):
             path.unlink(missing_ok=True)
     return key
 
 
-def normalisation(sound: Path, *, deadline: Deadline, threads: int) -> str:
+def sound(voice: VoiceOver, *, work: Work, folder: Path, deadline: Deadline, settings: VideoSettings) -> str:
+    """The key of the voice as the video has it (AAC in MP4, stereo, 48 kHz), made unless it is there.
+
+    It needs no clip, so the workflow has it made beside them. Raises EncodingFailed, StorageFull, StorageFailed or
+    OutOfTime.
+    """
+    key = work.key("sound", "m4a", VERSION, voice.audio_key)
+    if work.exists(key):
+        return key
+    flac, output = folder / "voice.flac", folder / "sound.m4a"
+    try:
+        work.get_file(voice.audio_key, flac, settings.max_clip_bytes, deadline)
+        level = normalisation(flac, deadline=deadline, threads=settings.threads)
+        # At this rate speech needs no better search than the fast one, which takes a third of the time.
+        aac = ["-c:a", "aac", "-aac_coder", "fast", "-b:a", "128k", "-map_metadata", "-1", "-f", "mp4"]
+        arguments = [*untrusted(flac), "-vn", "-af", f"{level}aresample=48000", *aac, str(output)]
+        run(arguments, deadline=deadline, threads=settings.threads)
+        work.put_file(key, output, "audio/mp4")
+    finally:
+        for path in (flac, output):
+            path.unlink(missing_ok=True)
+    return key
+
+
+def normalisation(voice: Path, *, deadline: Deadline, threads: int) -> str:
     """The filters that bring this sound, as two equal channels, to the loudness; each ends with a comma.
 
     One gain for all of it, and a limiter for the few peaks that would be too high. ffmpeg's loudnorm would level the
     whole, audibly, where a single peak is; and measuring with it costs ten times as much.
     """
     stereo = "aformat=channel_layouts=stereo,"
-    arguments = [*untrusted(sound), "-af", f"{stereo}ebur128=peak=true:framelog=quiet", "-f", "null", "-"]
+    arguments = [*untrusted(voice), "-af", f"{stereo}ebur128=peak=true:framelog=quiet", "-f", "null", "-"]
     said = run(arguments, deadline=deadline, threads=threads, loglevel="info").stderr
     loudness, peak = _measured("I", said), _measured("Peak", said)
     if not math.isfinite(loudness) or loudness < _QUIETEST:

@@ -155,6 +155,19 @@ def _clip(payload: Payload, step: Step) -> dict[str, Any]:
     return {"clip": key, "bytes_fetched": step.get(key, Clip).bytes_fetched}
 
 
+def _sound(payload: Payload, step: Step) -> dict[str, Any]:
+    from functions.video.assemble import sound
+
+    key = sound(
+        step.get(payload["voice"], VoiceOver),
+        work=step.services.work,
+        folder=step.folder,
+        deadline=step.deadline,
+        settings=step.services.settings,
+    )
+    return {"sound": key}
+
+
 def _assemble(payload: Payload, step: Step) -> dict[str, Any]:
     from functions.video.assemble import join
 
@@ -220,6 +233,7 @@ _MAKING: dict[str, Callable[[Payload, Step], dict[str, Any]]] = {
     "footage": _footage,
     "plan": _plan,
     "clip": _clip,
+    "sound": _sound,
     "assemble": _assemble,
     "publish": _publish,
 }

@@ -85,6 +85,9 @@ class Ours:
         key = clip.make(laid.segments[index], laid, self.spoken(), **how, **self.common)
         return self.work.get(key, Clip, self.within)
 
+    def sound(self) -> str:
+        return assemble.sound(self.spoken(), folder=self.folder, **self.common)
+
     def assemble(self) -> str:
         laid = self.plan()
         clips = [self.clip(index) for index in range(len(laid.segments))]

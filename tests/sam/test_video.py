@@ -62,6 +62,7 @@ def test_every_step_by_itself(
     voice, found = step("voice"), step("footage")
     plan = step("plan", **voice, **found)
     clips = [step("clip", **voice, plan=plan["plan"], index=index)["clip"] for index in plan["segments"]]
+    assert step("sound", **voice)["sound"].startswith("work/sound/")
     video = step("assemble", **voice, plan=plan["plan"], clips=clips)
     published = step("publish", **voice, plan=plan["plan"], clips=clips, **video)
     told = step("notify", attempt=1)

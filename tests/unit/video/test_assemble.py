@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,3 +200,15 @@ def test_clips_of_another_plan_are_not_joined(clips: list[Clip], voice: VoiceOve
     for wrong in (clips[:2], [*clips[:2], replace(clips[2], frames=27)], []):
         with pytest.raises(EncodingFailed):
             join(wrong, voice, work, folder)
+
+
+def test_sound_that_was_made_beside_the_clips_is_not_made_again(
+    clips: list[Clip], voice: VoiceOver, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common: dict[str, Any] = {"work": work, "folder": folder, "deadline": soon(), "settings": SETTINGS}
+    key = assemble.sound(voice, **common)
+    assert assemble.sound(voice, **common) == key
+    assert list(folder.iterdir()) == []
+    monkeypatch.setattr(assemble, "normalisation", None)
+    _, path = join(clips, voice, work, folder)
+    assert loudness(path)[0] == pytest.approx(assemble.LOUDNESS, abs=1.0)

@@ -72,6 +72,7 @@ def made(world: World) -> Iterator[World]:
 
         return make
 
+    patch.setattr(assemble, "sound", file("work/sound/a.m4a"))
     patch.setattr(assemble, "join", file("work/video/a.mp4"))
     patch.setattr(poster, "make", file("work/poster/a.jpg"))
     before = set(Path(tempfile.gettempdir()).glob("video-*"))
@@ -89,6 +90,7 @@ def up_to_publish(world: World) -> dict[str, Any]:
     planned = step(world, "plan", voice=spoken["voice"], found=found["found"])
     keys = {"voice": planned["voice"], "plan": planned["plan"]}
     clips = [step(world, "clip", index=index, **keys)["clip"] for index in planned["segments"]]
+    assert step(world, "sound", **keys) == {"sound": "work/sound/a.m4a"}
     return {"clips": clips, **keys, "video": step(world, "assemble", clips=clips, **keys)["video"]}
 
 
@@ -137,7 +139,7 @@ def test_who_waits_for_word_gets_it_after_publishing(made: World) -> None:
     assert step(made, "publish", **up_to_publish(made)) == {"notify": True}
 
 
-@pytest.mark.parametrize("name", ["voice", "footage", "plan", "clip", "assemble", "publish"])
+@pytest.mark.parametrize("name", ["voice", "footage", "plan", "clip", "sound", "assemble", "publish"])
 def test_no_step_begins_for_a_task_that_was_cancelled(made: World, name: str) -> None:
     given = up_to_publish(made)
     made.services.tasks.end("t", "cancelled", {})
@@ -149,6 +151,7 @@ def test_no_step_begins_for_a_task_that_was_cancelled(made: World, name: str) ->
         (voice, "voice_over"),
         (footage, "find"),
         (clip, "make"),
+        (assemble, "sound"),
         (assemble, "join"),
         (poster, "make"),
     ):
