@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
 from local.callers import download
+from local.callers import wait_for as until
 from local.cloud import Cloud
 from local.standins.servers import StandIns
 
-PATIENCE = 120.0  # seconds
-POLL = 0.05
 OVER = ("succeeded", "failed", "cancelled")
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -149,16 +144,6 @@ class Studio:
             if said["data"]["task_id"] == task_id:
                 found.append({"headers": headers, "body": body, **said})
         return found
-
-
-def until(look: Callable[[], T | None]) -> T:
-    """Looks until there is something."""
-    ends = time.monotonic() + PATIENCE
-    while (found := look()) is None:
-        if time.monotonic() > ends:
-            raise AssertionError("it did not come about")
-        time.sleep(POLL)
-    return found
 
 
 def alive(process: int) -> bool:

@@ -22,10 +22,11 @@ import pytest
 
 from layers.media.ffmpeg import program
 from layers.media.label import SOURCE_TYPE, read_label, read_mp4_label
+from local.callers import wait_for as until
 from local.cloud import Cloud
 from local.standins.footage import identify
 from local.standins.servers import CALLBACK_SECRET, StandIns
-from tests.integration.studio import Studio, alive, until
+from tests.integration.studio import Studio, alive
 
 SCRIPT = "The sea was here before us. It will be here when we are gone. Listen to it for a while."
 
