@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from functions.swap import inputs
 from functions.swap.body import SwapBody
@@ -18,7 +18,7 @@ from functions.swap.values import SwapRequest
 from layers.core.errors import InvalidRequest
 from layers.core.ids import new_id
 from layers.core.telemetry import server_timing
-from layers.core.web import JSON, PROBLEM, caller, plain, render_errors, said
+from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, plain, render_errors, said
 
 # The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
 # back for the result, so the work goes on; without one it would be for nobody.
@@ -57,20 +57,6 @@ class SwapAnswer(BaseModel):
     bytes_fetched: Annotated[int, Field(description="of weights")]
     bytes_in_vain: Annotated[int, Field(description="of weights that were not needed after all")]
     notes: list[str]
-
-
-class ProblemAnswer(BaseModel):
-    """An error as RFC 9457 has it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    title: str
-    status: int
-    detail: Annotated[str, Field(description="what is wrong and what to do")]
-    code: Annotated[str, Field(description="stable")]
-    retryable: Annotated[bool, Field(description="whether the same request may succeed later")]
-    instance: str | None = None
 
 
 class JobAnswer(BaseModel):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from functions.video import lifecycle
 from functions.video.body import VideoBody
@@ -20,7 +20,7 @@ from functions.video.values import Stage, Status
 from functions.video.view import expired, told
 from functions.video.webhook import key
 from layers.core.errors import Expired, NotFound, NotReady
-from layers.core.web import JSON, PROBLEM, caller, plain, render_errors, said
+from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, plain, render_errors, said
 
 HTTP_SECONDS = 25.0  # the HTTP API answers 503 by itself after 30 (API Gateway quotas)
 POLL_SECONDS = "2"
@@ -37,20 +37,6 @@ class CreditAnswer(BaseModel):
     photographer_url: str
     footage_url: str
     source: str
-
-
-class ProblemAnswer(BaseModel):
-    """An error as RFC 9457 has it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    title: str
-    status: int
-    detail: Annotated[str, Field(description="what is wrong and what to do")]
-    code: Annotated[str, Field(description="stable")]
-    retryable: Annotated[bool, Field(description="whether the same request may succeed later")]
-    instance: str | None = None
 
 
 class TaskAnswer(BaseModel):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
 from layers.core.telemetry import logger
@@ -18,6 +18,20 @@ from layers.core.telemetry import logger
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 RETRY_SECONDS = 2  # where an error that a retry can cure does not say more
+
+
+class ProblemAnswer(BaseModel):
+    """An error as RFC 9457 has it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: Annotated[str, Field(description="what is wrong and what to do")]
+    code: Annotated[str, Field(description="stable")]
+    retryable: Annotated[bool, Field(description="whether the same request may succeed later")]
+    instance: str | None = None
 
 
 def said(description: str, model: type[BaseModel], media: str = JSON) -> OpenAPIResponse:

@@ -68,18 +68,7 @@ class Stack:
 
     def sandboxes(self) -> list[int]:
         """Process ids of the function's sandboxes."""
-        found = []
-        for process in Path("/proc").iterdir():
-            try:
-                if (
-                    process.name.isdigit()
-                    and b"awslambdaric" in (process / "cmdline").read_bytes()
-                    and f"AWS_ENDPOINT_URL={self.cloud.endpoint}\0".encode() in (process / "environ").read_bytes()
-                ):
-                    found.append(int(process.name))
-            except OSError:
-                continue  # it ended while we looked, or is another user's
-        return found
+        return sandboxes(self.cloud)
 
     def _http(self, meme: bytes, face: str | None) -> Outcome:
         request = {"meme": self.put(meme)} | ({"face": face} if face else {})
@@ -142,3 +131,19 @@ class Stack:
             return None if found["status"] == "RUNNING" else found
 
         return wait_for(ended)
+
+
+def sandboxes(cloud: Cloud) -> list[int]:
+    """Process ids of the sandboxes of a local cloud's functions."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if (
+                process.name.isdigit()
+                and b"awslambdaric" in (process / "cmdline").read_bytes()
+                and f"AWS_ENDPOINT_URL={cloud.endpoint}\0".encode() in (process / "environ").read_bytes()
+            ):
+                found.append(int(process.name))
+        except OSError:
+            continue  # it ended while we looked, or is another user's
+    return found

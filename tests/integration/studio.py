@@ -14,6 +14,7 @@ from local.callers import download
 from local.callers import wait_for as until
 from local.cloud import Cloud
 from local.standins.servers import StandIns
+from tests.integration.asking import sandboxes
 
 OVER = ("succeeded", "failed", "cancelled")
 
@@ -112,18 +113,7 @@ class Studio:
 
     def sandboxes(self) -> list[int]:
         """Process ids of the sandboxes of this cloud's functions."""
-        ours, found = f"AWS_ENDPOINT_URL={self.cloud.endpoint}\0".encode(), []
-        for process in Path("/proc").iterdir():
-            try:
-                if (
-                    process.name.isdigit()
-                    and b"awslambdaric" in (process / "cmdline").read_bytes()
-                    and ours in (process / "environ").read_bytes()
-                ):
-                    found.append(int(process.name))
-            except OSError:
-                continue  # it ended while we looked
-        return found
+        return sandboxes(self.cloud)
 
     def left_behind(self) -> list[str]:
         """Work folders of steps that are over."""
