@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,33 @@ SAM = str(ROOT / ".venv-lint/bin/sam")
 BUCKETS = ("ModelsBucketName", "UploadsBucketName", "OutputsBucketName")
 
 
-def stack_name(environment: str) -> str:
-    """Of an environment. Raises KeyError where samconfig.toml has none of this name."""
+def _configured(environment: str, command: str) -> dict[str, Any]:
     with (ROOT / "samconfig.toml").open("rb") as file:
         known: dict[str, Any] = tomllib.load(file)
-    return str(known[environment]["global"]["parameters"]["stack_name"])
+    found: dict[str, Any] = known[environment][command]["parameters"]
+    return found
+
+
+def stack_name(environment: str) -> str:
+    """Of an environment. Raises KeyError where samconfig.toml has none of this name."""
+    return str(_configured(environment, "global")["stack_name"])
+
+
+def overrides(environment: str, release: str) -> list[str]:
+    """The stack's parameters on sam's command line, which hides those of samconfig.toml; so they are repeated.
+
+    CanaryRelease is always among them: what is not named keeps its last value, and no new version would be made.
+    """
+    configured = str(_configured(environment, "deploy").get("parameter_overrides", "")).split()
+    return [*configured, f'CanaryRelease="{release}"']
+
+
+def release() -> str:
+    """A name that no other deployment has: the time, and the commit."""
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], check=True, cwd=ROOT, capture_output=True, text=True
+    )
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{commit.stdout.strip()}"
 
 
 def outputs(formation: Any, stack: str) -> dict[str, str]:
@@ -50,12 +73,15 @@ def empty(s3: Any, bucket: str) -> int:
     return gone
 
 
-def up(environment: str) -> None:
+def up(environment: str, canary: bool) -> None:
     """Build, deploy, tell."""
     import boto3
 
     subprocess.run([SAM, "build", "--config-env", environment], check=True, cwd=ROOT)
-    subprocess.run([SAM, "deploy", "--config-env", environment], check=True, cwd=ROOT)
+    parameters = overrides(environment, release() if canary else "")
+    subprocess.run(
+        [SAM, "deploy", "--config-env", environment, "--parameter-overrides", *parameters], check=True, cwd=ROOT
+    )
     session = boto3.session.Session()
     found = outputs(session.client("cloudformation"), stack_name(environment))
     print("\n".join(f"{name:22}{value}" for name, value in found.items()))
@@ -86,8 +112,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
     parser.add_argument("what", choices=("up", "down"))
     parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    parser.add_argument("--canary", action="store_true", help="with up: a tenth of the traffic first")
     given = parser.parse_args()
-    (up if given.what == "up" else down)(given.env)
+    if given.what == "up":
+        up(given.env, given.canary)
+    else:
+        down(given.env)
 
 
 if __name__ == "__main__":

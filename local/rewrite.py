@@ -2,8 +2,8 @@
 
 All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
 environment; a workflow's definition file is put into the template, as `sam package` would; functions learn where the
-emulated AWS is and which origins of this machine they may fetch from; and, only where a person wants to look around
-with a browser, the API asks for no signature.
+emulated AWS is and which origins of this machine they may fetch from; CodeDeploy, which the emulator has not, is left
+out; and, only where a person wants to look around with a browser, the API asks for no signature.
 """
 
 from __future__ import annotations
@@ -76,7 +76,11 @@ def rewrite(
     `environment` is set for every function over what the template says. With `open_api` no route asks who calls.
     """
     template = copy.deepcopy(template)
-    for resource in template["Resources"].values():
+    resources = template["Resources"]
+    for name in [name for name, each in resources.items() if each["Type"].startswith("AWS::CodeDeploy::")]:
+        del resources[name]
+    for resource in resources.values():
+        resource.pop("UpdatePolicy", None)
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::Function":
             _run_from_sources(properties, code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from local import rewrite
-from local.deploy import BUCKETS, empty, hello, outputs, stack_name
+from local.deploy import BUCKETS, empty, hello, outputs, overrides, release, stack_name
 from local.redrive import redrive
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,6 +28,13 @@ def test_environments_deploy_stacks_of_their_own_with_parameters_that_exist(envi
     assert stack_name("default") != stack_name("staging")
 
 
+def test_a_deployment_names_its_release_or_none_and_keeps_the_environment_s_parameters() -> None:
+    assert overrides("default", "") == ['CanaryRelease=""']
+    assert overrides("staging", "one")[-1] == 'CanaryRelease="one"'
+    assert "Tracing=Active" in overrides("staging", "one")
+    assert re.fullmatch(TEMPLATE["Parameters"]["CanaryRelease"]["AllowedPattern"], release())
+
+
 def test_outputs_that_the_scripts_read_are_the_template_s() -> None:
     class Formation:
         def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
@@ -40,7 +48,10 @@ def test_outputs_that_the_scripts_read_are_the_template_s() -> None:
 
 
 def test_every_retained_bucket_is_emptied() -> None:
-    buckets = {name for name, each in TEMPLATE["Resources"].items() if each.get("DeletionPolicy") == "Retain"}
+    resources = TEMPLATE["Resources"].items()
+    buckets = {
+        n for n, each in resources if each["Type"] == "AWS::S3::Bucket" and each.get("DeletionPolicy") == "Retain"
+    }
 
     assert {TEMPLATE["Outputs"][name]["Value"]["Ref"] for name in BUCKETS} == buckets
 

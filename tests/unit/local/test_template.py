@@ -56,7 +56,7 @@ def test_the_settings_are_all_set(function: str, settings: Any) -> None:
 
 
 def test_parameters_are_few_and_described() -> None:
-    assert len(TEMPLATE["Parameters"]) <= 15
+    assert len(TEMPLATE["Parameters"]) <= 16
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
         assert "Default" in parameter
@@ -286,3 +286,33 @@ def test_the_dashboard_shows_metrics_that_the_code_sends() -> None:
     for name in own:
         named = f'"{name.removeprefix("Time").lower()}"' if name.startswith("Time") else f'"{name}"'
         assert named in sources, name
+
+
+def test_with_a_canary_all_who_wait_for_an_answer_call_the_alias_and_without_one_it_is_not_there() -> None:
+    conditional = {name for name, each in TEMPLATE["Resources"].items() if each.get("Condition") == "Canary"}
+    deployed = {name for name, each in TEMPLATE["Resources"].items() if "CodeDeploy" in each["Type"]}
+    assert deployed < conditional
+
+    for name in ("Swap", "Video"):
+        called = {"Fn::If": ["Canary", {"Ref": f"{name}Live"}, {"Fn::GetAtt": [f"{name}Function", "Arn"]}]}
+        integrations = [each["IntegrationUri"] for each in of_type("AWS::ApiGatewayV2::Integration").values()]
+        machine = TEMPLATE["Resources"][f"{name}StateMachine"]["Properties"]["DefinitionSubstitutions"]
+        permissions = [each["FunctionName"] for each in of_type("AWS::Lambda::Permission").values()]
+        assert called in integrations
+        assert list(machine.values()) == [called]
+        assert {"Fn::If": ["Canary", {"Ref": f"{name}Live"}, {"Ref": f"{name}Function"}]} in permissions
+
+        update = TEMPLATE["Resources"][f"{name}Live"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        group = TEMPLATE["Resources"][update["DeploymentGroupName"]["Ref"]]["Properties"]
+        assert group["ApplicationName"] == update["ApplicationName"]
+        assert {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]} == {f"{name}Errors", "ApiFaults"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+
+
+def test_every_canary_is_a_version_of_its_own() -> None:
+    for name in ("Swap", "Video"):
+        version = TEMPLATE["Resources"][f"{name}Version"]
+        assert version["Properties"]["Description"] == {"Ref": "CanaryRelease"}
+        assert version["UpdateReplacePolicy"] == "Retain"
+        variables = TEMPLATE["Resources"][f"{name}Function"]["Properties"]["Environment"]["Variables"]
+        assert variables["RELEASE"] == {"Ref": "CanaryRelease"}

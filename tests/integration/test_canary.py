@@ -1,0 +1,27 @@
+"""With CanaryRelease, callers reach the functions through the alias that a deployment moves in steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local import callers
+from local.cloud import Cloud
+from local.publishing import publish_demo_pack
+
+pytestmark = pytest.mark.full
+
+
+def test_callers_that_wait_for_an_answer_are_served_by_the_alias(drawn: dict[str, Path]) -> None:
+    with Cloud() as cloud:
+        cloud.deploy({"CanaryRelease": "first"})
+        publish_demo_pack(cloud)
+        functions = cloud.client("lambda")
+        for name in ("SwapFunctionName", "VideoFunctionName"):
+            (alias,) = functions.list_aliases(FunctionName=cloud.outputs[name])["Aliases"]
+            assert (alias["Name"], alias["FunctionVersion"]) == ("live", "1")
+
+        for call in (callers.http, callers.workflow, callers.upload):
+            answer = call(cloud, drawn["noor"], drawn["on-mute"])
+            assert all(face["swapped"] for face in answer.result["faces"])
