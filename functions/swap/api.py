@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from functions.swap import inputs
 from functions.swap.body import SwapBody
 from functions.swap.services import Services, deadline
-from functions.swap.values import SwapRequest
+from functions.swap.values import PAID_AT_ONCE, SwapRequest
 from layers.core.errors import InvalidRequest
 from layers.core.ids import new_id
 from layers.core.telemetry import server_timing
@@ -85,6 +85,7 @@ _PROBLEMS = {
         413: "a picture is too large",
         415: "this kind of picture is not supported",
         422: "a picture cannot be read, has no face, or may not be fetched; or the Idempotency-Key is another's",
+        429: "today's budget is spent",
         500: "a fault on our side",
         502: "the server of a picture did not deliver it",
         503: "the models or the storage are not there",
@@ -108,12 +109,13 @@ def post_swap(
     prefer: Annotated[str | None, Header(alias="Prefer")] = None,
 ) -> Response[Any]:
     """Replaces faces of `meme` by the one in `face`. The same Idempotency-Key again gives the same result."""
-    request = body.request()
+    request = replace(body.request(), caller=caller(resolver.current_event.raw_event) or None)
     if "respond-async" in (prefer or "").lower().replace(" ", "").split(","):
-        return _start(request, idempotency_key)
+        return _start(body, request, idempotency_key)
     found, whole = _services(), deadline(resolver.lambda_context)
 
     def work() -> dict[str, Any]:
+        found.budget.spend(request.caller, PAID_AT_ONCE)
         within = whole if idempotency_key else whole.sooner(HTTP_SECONDS)
         return asdict(found.swap(request, key=f"swaps/{new_id()}", add_extension=True, deadline=within))
 
@@ -123,9 +125,9 @@ def post_swap(
     return Response(200, content_type=JSON, body=json.dumps(result), headers={"Server-Timing": timing})
 
 
-def _start(request: SwapRequest, idempotency_key: str | None) -> Response[Any]:
+def _start(body: SwapBody, request: SwapRequest, idempotency_key: str | None) -> Response[Any]:
     found = _services()
-    name = _once("start", idempotency_key, SwapBody(**asdict(request)), lambda: {"id": _submit(found, request)})["id"]
+    name = _once("start", idempotency_key, body, lambda: {"id": _submit(found, request)})["id"]
     return Response(
         202,
         content_type=JSON,
@@ -140,6 +142,7 @@ def _submit(found: Services, request: SwapRequest) -> str:
         raise InvalidRequest("This stack has no state machine, so Prefer: respond-async is not possible.")
     name = new_id()
     inputs.check(request, found.settings)
+    found.budget.spend(request.caller, PAID_AT_ONCE)
     for field in ("meme", "face"):
         uri = getattr(request, field)
         if uri and inputs.is_data(uri):

@@ -29,6 +29,15 @@ class SwapBody(BaseModel):
     quality: Annotated[int, Field(ge=1, le=100, description="of a JPEG or WebP result")] = 90
     color_match: Annotated[bool, Field(description="give the new face the colours of the one it replaces")] = True
     soft_edges: Annotated[bool, Field(description="let the new face fade into the picture")] = True
+    consent: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f]+$",
+            description="on what ground the face may be used; kept in the audit log, so name no one",
+        ),
+    ] = None
 
     def request(self) -> SwapRequest:
         """The same as the use case takes it."""
@@ -45,6 +54,9 @@ class TaskBody(SwapBody):
             max_length=512,
             description="of the result in the outputs bucket, beneath swaps/; an extension is added if it has none",
         ),
+    ] = None
+    caller: Annotated[
+        str | None, Field(max_length=2048, description="of the HTTP API, whose budget pays; nobody's if there is none")
     ] = None
 
     def request(self) -> SwapRequest:

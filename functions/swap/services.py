@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from functions.swap.jobs import Jobs
 from functions.swap.once import Once
 from functions.swap.values import SwapRequest, SwapResult
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError
 from layers.core.settings import Settings, settings
@@ -30,6 +31,7 @@ class Services:
     models: LoadedModels
     once: Once
     jobs: Jobs
+    budget: Budget
 
     def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapResult:
         """The use case with these services, measured; models are unloaded after it where the settings say so."""
@@ -44,6 +46,7 @@ class Services:
                 settings=self.settings,
                 storage=self.storage,
                 models=self.models,
+                budget=self.budget,
             )
         except ColdswapError as error:
             emit({"Failed": 1, "BytesInVain": error.extra.get("bytes_in_vain", 0)}, {}, cold_start=False)
@@ -82,7 +85,14 @@ def services() -> Services:
         models=LoadedModels(store, known.threads, known.model_retention, known.memory_mb),
         once=Once(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
+        budget=Budget(known.state_table, "megapixels", known.daily_budget, _dynamodb),
     )
+
+
+def _dynamodb() -> Any:
+    from layers.core.storage import client
+
+    return client("dynamodb")
 
 
 def _step_functions() -> Any:

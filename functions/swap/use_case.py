@@ -8,15 +8,20 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from functions.swap import inputs
 from functions.swap.latents import Latents, embedder_digest
-from functions.swap.values import Face, FaceReport, Floats, Latent, Skipped, SwapRequest, SwapResult
+from functions.swap.story import story
+from functions.swap.values import PAID_AT_ONCE, Face, FaceReport, Floats, Latent, Skipped, SwapRequest, SwapResult
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme, NoFaceInSource
-from layers.core.settings import Settings
+from layers.core.settings import MEGAPIXEL, Settings
 from layers.core.telemetry import Phases, peak_memory_mb
+from layers.media.c2pa_key import signing_chain
+from layers.media.c2pa_label import Seal
 from layers.media.decode import decode  # before OpenCV, for which it sets limits
 
 if TYPE_CHECKING:
@@ -38,6 +43,7 @@ def swap(
     settings: Settings,
     storage: Storage,
     models: LoadedModels,
+    budget: Budget,
     add_extension: bool = False,
 ) -> SwapResult:
     """Replace faces of the meme, and write the labelled result to `key` of the outputs bucket.
@@ -47,11 +53,12 @@ def swap(
     """
     inputs.check(request, settings)
     work = _Work(
-        request, settings, storage, models, deadline, Phases(), next(_swaps) == 0, fetched_before=models.bytes_fetched
+        *(request, settings, storage, models, budget, deadline, Phases(), next(_swaps) == 0),
+        fetched_before=models.bytes_fetched,
     )
     with work.phases("start"):
         pending = models.start_swapper(deadline)
-    pool = ThreadPoolExecutor(3, thread_name_prefix="swap")
+    pool = ThreadPoolExecutor(4, thread_name_prefix="swap")
     try:
         return work.run(pool, pending, key, add_extension)
     except ColdswapError as error:
@@ -73,6 +80,7 @@ class _Work:
     settings: Settings
     storage: Storage
     models: LoadedModels
+    budget: Budget
     deadline: Deadline
     phases: Phases
     cold_start: bool
@@ -83,11 +91,14 @@ class _Work:
         meme_bytes = pool.submit(self._read, self.request.meme)
         face_bytes = pool.submit(self._read, self.request.face or self.settings.default_face)
         session = pool.submit(self.models.detector_session, self.deadline)
+        seal = Seal(partial(signing_chain, self.settings.signing_key))
+        pool.submit(seal.ready)  # what is wrong with the key comes up again when it is used
         with self.phases("import"):
             from functions.swap import align, detect
 
         meme = self._decoded(meme_bytes, "meme")
         del meme_bytes  # up to 20 MB
+        self.budget.spend(self.request.caller, megapixels(meme.width, meme.height) - PAID_AT_ONCE)
         with self.phases("models"):
             detector = detect.Detector(session.result(), self.settings.detection_size)
         with self.phases("detect"):
@@ -105,6 +116,9 @@ class _Work:
 
         format = self.request.format or meme.format
         content = self._encoded(meme)
+        with self.phases("label"):
+            told = story(len(chosen), len(faces), self.models.manifest.pack, self.models.digests)
+            content = seal.picture(content, format, told)
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
         with self.phases("write"):
             self.deadline.check("writing the result")
@@ -227,6 +241,11 @@ def skipped(
             reason = "over_limit"
         reasons[face.index] = reason
     return reasons
+
+
+def megapixels(width: int, height: int) -> int:
+    """What a meme costs a caller's budget: its size in 10^6 pixels, begun ones whole."""
+    return -(-width * height // MEGAPIXEL)
 
 
 def _report(face: Face, reason: Skipped | None) -> FaceReport:

@@ -12,6 +12,7 @@ from layers.media.picture import Format
 
 Floats = NDArray[np.float32]
 FaceChoice = Literal["all", "largest"] | list[int]
+PAID_AT_ONCE = 1  # megapixel of a caller's budget, before anything is fetched for it
 Skipped = Literal["not_chosen", "too_small", "cut_by_frame", "over_limit"]
 
 
@@ -44,6 +45,8 @@ class SwapRequest:
     quality: int = 90  # of JPEG and WebP, 1 to 100
     color_match: bool = True
     soft_edges: bool = True
+    consent: str | None = None  # on what ground the face may be used; kept in the audit line
+    caller: str | None = None  # of the HTTP API, whose budget pays; None: the stack's own principals
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ _PROBLEMS = {
         409: "the video is not finished, or never will be",
         410: "the video has expired, or was deleted",
         413: "the script is too long",
+        429: "today's budget is spent",
         422: "the callback URL may not be called, or the Idempotency-Key is another request's",
         500: "a fault on our side",
         502: "the footage service did not answer as it should (dry_run)",
@@ -103,7 +104,7 @@ def _problems(*statuses: int) -> dict[int, Any]:
     responses={
         200: said("what would be made (dry_run)", PlanAnswer),
         202: said("the video is being made; Location says where to look", TaskAnswer),
-        **_problems(400, 413, 422, 502, 503),
+        **_problems(400, 413, 422, 429, 502, 503),
     },
 )
 def post_video(

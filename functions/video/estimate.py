@@ -8,9 +8,9 @@ from functions.video.elevenlabs import LONGEST
 from functions.video.footage import FootageService, look
 from functions.video.plan import lay_out
 from functions.video.settings import VideoSettings
-from functions.video.speech import evenly, words
+from functions.video.speech import evenly, spoken, words
 from functions.video.values import VideoRequest, VoiceOver
-from functions.video.voice import CHARACTERS_A_SECOND, cut
+from functions.video.voice import cut
 from layers.core.deadline import Deadline
 from layers.core.errors import InvalidRequest, ScriptTooLong
 
@@ -20,7 +20,7 @@ def estimate(
 ) -> dict[str, Any]:
     """The plan as JSON. Raises ScriptTooLong, InvalidRequest, NoFootage, and what the footage service raises."""
     script = request.script_text
-    seconds = len(script.strip()) / CHARACTERS_A_SECOND
+    seconds = spoken(script)
     if seconds > settings.max_video_seconds:
         raise ScriptTooLong(
             f"The script takes about {seconds:.0f} s to speak; at most {settings.max_video_seconds:.0f} s."

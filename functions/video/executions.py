@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from functions.video.table import mapped
+from layers.core.table import mapped
 
 
 class Executions:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from functions.video.services import Services
+from functions.video.speech import spoken
 from functions.video.tasks import Task, digest
 from functions.video.values import Status, VideoRequest, files
 from layers.core.errors import (
@@ -26,16 +28,22 @@ from layers.core.telemetry import logger
 
 
 def submit(request: VideoRequest, caller: str, idempotency_key: str | None, services: Services) -> Task:
-    """The task that makes this video; the same caller's same key again is the same task.
+    """The task that makes this video; the same caller's same key again is the same task, and costs nothing more.
 
     The slot comes first, then the item, then the execution. A crash in between leaves a lease that expires, or a queued
-    task that a repeated request starts. Raises IdempotencyConflict, AtCapacity or StorageFailed.
+    task that a repeated request starts. Raises IdempotencyConflict, BudgetSpent, AtCapacity or StorageFailed.
     """
     task_id = new_id() if idempotency_key is None else _named(caller, idempotency_key)
     known = services.tasks.find(task_id) if idempotency_key is not None else None
     if known is None or known.status == "queued":
         _same(known, request)
         services.slots.take(task_id)
+        if known is None:
+            try:
+                services.budget.spend(caller or None, math.ceil(spoken(request.script_text)))
+            except ColdswapError:
+                services.slots.free(task_id)
+                raise
         known = _begun(task_id, request, caller, services)
     _same(known, request)
     return known

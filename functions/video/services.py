@@ -10,6 +10,7 @@ from functions.video.executions import Executions
 from functions.video.settings import VideoSettings, settings
 from functions.video.slots import Slots
 from functions.video.tasks import Tasks
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 
 MARGIN_SECONDS = 3.0  # to remove work files, and to say what went wrong
@@ -29,6 +30,7 @@ class Services:
     tasks: Tasks
     slots: Slots
     executions: Executions
+    budget: Budget
 
 
 def deadline(context: Any) -> Deadline:
@@ -51,6 +53,7 @@ def services() -> Services:
         tasks=Tasks(known.state_table, _dynamodb),
         slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
         executions=Executions(known.state_machine_arn, _step_functions),
+        budget=Budget(known.state_table, "seconds of video", known.daily_budget, _dynamodb),
     )
 
 

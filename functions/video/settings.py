@@ -24,6 +24,8 @@ class VideoSettings:
     trusted_origins: frozenset[str]  # "scheme://host:port", beside the public internet; empty in AWS
     result_seconds: int  # how long a finished video is kept
     threads: int  # of ffmpeg
+    signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
+    daily_budget: int = 0  # seconds of video that one caller may have in a day; 0 for no end
     max_script_characters: int = 5_000
     max_video_seconds: float = 600.0  # the longest script at half the usual pace
     max_clip_bytes: int = 200 * MIB  # of footage that is fetched for one clip
@@ -47,6 +49,8 @@ class VideoSettings:
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             result_seconds=_positive(env, "RESULT_DAYS", 7) * 24 * 3600,
             threads=_threads(env),
+            signing_key=env.get("SIGNING_KEY", ""),
+            daily_budget=int(env.get("DAILY_BUDGET") or 0),
         )
 
 

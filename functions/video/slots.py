@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from functions.video.table import mapped
 from layers.core.errors import AtCapacity, StorageFailed
+from layers.core.table import mapped
 
 # A step renews the lease, runs for 300 s at most (the function's time-out), and is tried again within 60.
 LEASE_SECONDS = 400

@@ -19,7 +19,13 @@ _ABBREVIATION = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e)\.\Z", re.IG
 _PARAGRAPH = re.compile(r"[^\S\n]*\n[^\S\n]*\n")
 _SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964][\"'\u201d\u2019\u00bb)\]\u300d\u300f]*$")
 _CLAUSE_END = re.compile(r"[,;:\u2013\u2014\u3001\uff0c\uff1b\uff1a\u060c][\"'\u201d\u2019\u00bb)\]]*$")
+CHARACTERS_A_SECOND = 15.0  # of English at a usual pace, for estimates
 _SLACK = 0.5  # seconds by which an alignment may go on after the sound ends
+
+
+def spoken(text: str) -> float:
+    """About how many seconds it takes to say a text."""
+    return len(text.strip()) / CHARACTERS_A_SECOND
 
 
 @dataclass(frozen=True)

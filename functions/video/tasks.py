@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from functions.video.table import mapped
 from functions.video.values import Credit, Published, Stage, Status, VideoRequest
 from layers.core.errors import Cancelled
 from layers.core.ids import made_at
+from layers.core.table import mapped
 
 # An item outlives its video, so that who asks for a deleted video hears that it has expired.
 REMEMBERED_SECONDS = 7 * 24 * 3600

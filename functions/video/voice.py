@@ -23,7 +23,6 @@ LONGEST_PART = 2_500
 HINT = 300  # characters around a part that its prosody is to fit
 PAUSE, LAST_PAUSE = 0.3, 0.45  # seconds of silence that are left after a part, and after the script
 LEAD = 0.05  # seconds of silence that are left before a part; MP3 encoders alone put about as much there
-CHARACTERS_A_SECOND = 15.0  # of English at a usual pace, for estimates
 _SAMPLE = 2  # bytes
 _BLOCK = RATE // 100  # samples that are looked at together
 _SILENCE = 100  # of 32,767: -50 dB

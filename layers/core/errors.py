@@ -106,6 +106,12 @@ class StorageFull(ColdswapError):
     code, status, title, retryable = "storage_full", 507, "There is no room left for work files", True
 
 
+class LabelFailed(ColdswapError):
+    """A result could not be signed as made with a model, so nobody gets it."""
+
+    code, status, title = "label_failed", 500, "The result could not be labelled"
+
+
 class OutOfTime(ColdswapError):
     """The time given to this request ends before the work could."""
 
@@ -128,6 +134,12 @@ class StillRunning(ColdswapError):
     """The same request is being worked on by another invocation."""
 
     code, status, title, retryable = "still_running", 409, "The same request is still running", True
+
+
+class BudgetSpent(ColdswapError):
+    """The caller has asked for as much as it may in a day. A retry helps tomorrow, so none is made."""
+
+    code, status, title = "budget_spent", 429, "Today's budget is spent"
 
 
 class VideoError(ColdswapError):

@@ -26,6 +26,8 @@ class Settings:
     state_table: str  # DynamoDB table of powertools' idempotency; "" turns idempotency off
     state_machine_arn: str  # runs swaps asked for with Prefer: respond-async; "" turns that off
     threads: int  # of every inference session
+    signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
+    daily_budget: int = 0  # megapixels of memes that one caller of the HTTP API may have in a day; 0 for no end
     memory_mb: int = 512  # of the sandbox; Lambda sets it itself
     detection_size: int = 512  # the old server's; a multiple of 32
     max_picture_bytes: int = 20 * MIB
@@ -55,6 +57,8 @@ class Settings:
             state_table=env.get("STATE_TABLE", ""),
             state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
             threads=len(os.sched_getaffinity(0)),
+            signing_key=env.get("SIGNING_KEY", ""),
+            daily_budget=int(env.get("DAILY_BUDGET", "0")),
             memory_mb=int(env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")),
         )
 

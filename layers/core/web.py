@@ -69,8 +69,8 @@ def render_errors(resolver: APIGatewayHttpResolver, documentation: str) -> None:
     def render(error: ColdswapError) -> Response[Any]:
         request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
         document = problem(error, instance=f"urn:coldswap:request:{request_id}" if request_id else None)
-        patience = error.extra.get("retry_after") or RETRY_SECONDS
-        headers: dict[str, str | list[str]] = {"Retry-After": str(patience)} if error.retryable else {}
+        patience = error.extra.get("retry_after") or (RETRY_SECONDS if error.retryable else None)
+        headers: dict[str, str | list[str]] = {"Retry-After": str(patience)} if patience else {}
         return Response(error.status, content_type=PROBLEM, body=json.dumps(document), headers=headers)
 
     def render_invalid(error: RequestValidationError) -> Response[Any]:

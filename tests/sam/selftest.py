@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from functions.swap import use_case
 from functions.swap.values import SwapRequest
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.settings import Settings
 from layers.core.storage import Storage
@@ -82,7 +83,8 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         deadline=Deadline.after(SECONDS),
         settings=settings,
         storage=storage,
-        models=models,
+        budget=Budget("", "megapixels", 0, dict),
+    models=models,
     )
     swapped = sum(face.swapped for face in result.faces)
     if swapped != 1 or not storage.result or storage.result == picture:

@@ -49,14 +49,14 @@ def test_the_settings_are_all_set(function: str, settings: Any) -> None:
             return super().get(key, default)
 
     defaults = {name: value if isinstance(value, str) else name for name, value in variables.items()}
-    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7"}
+    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7", "DAILY_BUDGET": "5000"}
     settings.read(Recorder({**defaults, "MODEL_RETENTION": "container", **numbers}))
 
     assert {name for name in read if not name.startswith("AWS_LAMBDA_")} <= variables.keys()
 
 
 def test_parameters_are_few_and_described() -> None:
-    assert len(TEMPLATE["Parameters"]) <= 16
+    assert len(TEMPLATE["Parameters"]) <= 17
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
         assert "Default" in parameter

@@ -22,6 +22,7 @@ from functions.swap.jobs import Jobs
 from functions.swap.once import Once
 from functions.swap.services import Services
 from functions.swap.values import Floats
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, PictureTooLarge
 from layers.core.settings import Settings
@@ -268,6 +269,7 @@ class World:
     models: FakeModels = field(default_factory=FakeModels)
     table: MemoryTable = field(default_factory=MemoryTable)
     machine: StepFunctions = field(default_factory=StepFunctions)
+    budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
 
     def __post_init__(self) -> None:
         self.storage.put(MODELS, "faces/default.png", encoded(drawing()))
@@ -281,6 +283,7 @@ class World:
             models=cast(Any, self.models),
             once=Once("", self.table),
             jobs=Jobs(self.settings.state_machine_arn, lambda: self.machine),
+            budget=self.budget,
         )
 
 

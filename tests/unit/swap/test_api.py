@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import D
 from botocore.exceptions import ClientError
 
 from functions.swap import api
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import NoFaceInMeme, VideoError, family
 from layers.core.ids import made_at, new_id
@@ -386,3 +387,56 @@ def test_ids_are_in_the_order_of_time_and_unlike(monkeypatch: pytest.MonkeyPatch
     assert made_at(late) == pytest.approx((made_at(early) or 0) + 1, abs=0.002)
     assert len({new_id() for _ in range(1000)}) == 1000
     assert made_at(early.upper()) is None or early.upper() == early
+
+
+def metered(world: World, dynamodb: Any, table: str, limit: int) -> World:
+    world.budget = Budget(table, "megapixels", limit, lambda: dynamodb)
+    return world
+
+
+def test_a_caller_s_budget_is_refused_before_any_work(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 2)
+    ann, ben = ({"iam": {"userArn": f"arn:aws:iam::1:user/{name}"}} for name in ("ann", "ben"))
+    assert [http(world, monkeypatch, body=BODY, authorizer=ann).status for _ in range(2)] == [200, 200]
+    fetched = len(world.models.pending)
+
+    refused = http(world, monkeypatch, body=BODY, authorizer=ann)
+
+    assert (refused.status, refused.body["code"], refused.body["retryable"]) == (429, "budget_spent", False)
+    assert 0 < int(refused.headers["retry-after"]) <= 24 * 3600
+    assert len(world.models.pending) == fetched
+    assert http(world, monkeypatch, body=BODY, authorizer=ann, prefer="respond-async").status == 429
+    assert http(world, monkeypatch, body=BODY, authorizer=ben).status == 200
+
+
+def test_a_large_meme_costs_its_megapixels(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 3)
+    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(width=2000, height=1600)))  # 3.2 megapixels
+    who = {"jwt": {"claims": {"sub": "ann"}}}
+
+    assert http(world, monkeypatch, body=BODY, authorizer=who).status == 429
+    assert results(world) == []
+    metered(world, dynamodb, table, 5)
+    assert http(world, monkeypatch, body=BODY, authorizer=who).status == 200
+
+
+def test_a_repeated_request_costs_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 1)
+    who = {"jwt": {"claims": {"sub": "ann"}}}
+
+    answers = [http(world, monkeypatch, body=BODY, authorizer=who, idempotency_key="k") for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [200, 200, 200]
+
+
+def test_who_asked_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    http(world, monkeypatch, body=BODY, authorizer={"jwt": {"claims": {"sub": "ann"}}}, prefer="respond-async")
+
+    (started,) = world.machine.executions.values()
+    assert json.loads(started["input"])["caller"] == "ann"

@@ -146,9 +146,16 @@ def test_every_caller_is_told_when_time_is_over(caller: str, monkeypatch: pytest
 
 
 def test_every_error_that_a_swap_can_meet_is_here() -> None:
-    by_idempotency_or_routes = {"ColdswapError", "InternalError", "NotFound", "IdempotencyConflict", "StillRunning"}
+    by_the_http_entry = {
+        "ColdswapError",
+        "InternalError",
+        "NotFound",
+        "IdempotencyConflict",
+        "StillRunning",
+        "BudgetSpent",
+    }
     tested = {kind.__name__ for _, kind, _ in CASES} | {OutOfTime.__name__}
-    assert tested == set(family()) - set(family(VideoError)) - by_idempotency_or_routes
+    assert tested == set(family()) - set(family(VideoError)) - by_the_http_entry
 
 
 def test_what_nobody_foresaw_is_an_internal_error_without_details(monkeypatch: pytest.MonkeyPatch) -> None:

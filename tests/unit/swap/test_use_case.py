@@ -39,6 +39,7 @@ def swap(world: World, request: SwapRequest, seconds: float = 60, **more: Any) -
         settings=services.settings,
         storage=services.storage,
         models=services.models,
+        budget=services.budget,
     )
 
 
@@ -309,6 +310,7 @@ def test_nothing_is_written_once_time_is_over(world: World) -> None:
             settings=services.settings,
             storage=services.storage,
             models=services.models,
+            budget=services.budget,
         )
 
     assert (OUTPUTS, "swaps/1.png") not in world.storage.objects

@@ -18,6 +18,7 @@ from insightface.model_zoo.scrfd import SCRFD
 
 from functions.swap import use_case
 from functions.swap.values import SwapRequest, SwapResult
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt, NoFaceInMeme
 from layers.media.picture import Pixels
@@ -69,6 +70,7 @@ def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tu
         settings=settings(),
         storage=cast(Any, storage),
         models=models,
+        budget=Budget("", "megapixels", 0, dict),
     )
     return result, decoded(storage.objects[OUTPUTS, "swaps/1.png"].data)
 

@@ -1,5 +1,5 @@
 """Fixtures that several modules share."""
 
-from tests.unit.video.world import dynamodb, table, world
+from tests.unit.video.world import world
 
-__all__ = ["dynamodb", "table", "world"]
+__all__ = ["world"]

@@ -11,6 +11,7 @@ import pytest
 from functions.video import api
 from functions.video.lifecycle import cancel
 from functions.video.slots import LEASE_SECONDS
+from layers.core.budget import Budget
 from local.standins.servers import StandIns
 from tests.unit.video.world import BODY, ME, OTHER, World
 
@@ -333,3 +334,22 @@ def test_a_key_that_was_turned_away_may_come_again(world: World) -> None:
     world.http("DELETE", f"/task/{first}")
 
     assert world.post(Idempotency_Key="k").status == 202
+
+
+def test_a_budget_of_seconds_is_refused_before_a_slot_is_kept(world: World, dynamodb: Any, table: str) -> None:
+    budget = Budget(table, "seconds of video", 3, lambda: dynamodb, world.clock)
+    world = replace(world, services=replace(world.services, budget=budget))
+    assert world.post().status == 202
+
+    refused = world.post()
+
+    assert (refused.status, refused.body["code"]) == (429, "budget_spent")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert world.post(OTHER).status == 202, "the slot is free"
+
+
+def test_the_same_key_again_costs_nothing_more(world: World, dynamodb: Any, table: str) -> None:
+    budget = Budget(table, "seconds of video", 3, lambda: dynamodb, world.clock)
+    world = replace(world, services=replace(world.services, budget=budget))
+
+    assert [world.post(Idempotency_Key="k").status for _ in range(3)] == [202, 202, 202]

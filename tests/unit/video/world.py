@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ from functions.video.slots import Slots
 from functions.video.tasks import Tasks
 from functions.video.values import Credit, Published, VideoRequest
 from functions.video.work import Work
+from layers.core.budget import Budget
 from layers.core.errors import StorageFailed
-from local.cloud import Cloud
 from local.standins.servers import CALLBACK_SECRET
 from tests.bench.folder import FolderStorage
 
@@ -163,26 +161,6 @@ class World:
         return replace(self, services=more)
 
 
-@pytest.fixture(scope="session")
-def dynamodb() -> Iterator[Any]:
-    """A client of an emulated DynamoDB, which judges our expressions better than a fake of ours could."""
-    with Cloud() as cloud:
-        yield cloud.client("dynamodb")
-
-
-@pytest.fixture
-def table(dynamodb: Any) -> str:
-    """An empty table of the template's shape."""
-    name = f"state-{uuid.uuid4()}"
-    dynamodb.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-    )
-    return name
-
-
 @pytest.fixture
 def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """Nothing asked for yet; two slots; every key is set."""
@@ -198,5 +176,6 @@ def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         tasks=Tasks(table, lambda: dynamodb, clock),
         slots=Slots(table, 2, lambda: dynamodb, clock),
         executions=executions,
+        budget=Budget(table, "seconds of video", 0, lambda: dynamodb, clock),
     )
     return World(services, executions, clock, monkeypatch)

@@ -16,4 +16,4 @@ def mapped() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise StorageFailed("The table of tasks, or the workflow, did not answer. Try again.") from error
+        raise StorageFailed("The table of the stack's state, or a workflow, did not answer. Try again.") from error

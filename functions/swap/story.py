@@ -1,0 +1,28 @@
+"""What the signed label of a swapped picture says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from layers.media.c2pa_label import GENERATOR, Action, Ingredient, Story
+from layers.media.label import SOURCE_TYPE
+
+
+def story(swapped: int, found: int, pack: str, models: Mapping[str, str]) -> Story:
+    """Of a picture in which `swapped` of the `found` faces were replaced by the models with these digests.
+
+    Neither where the pictures came from nor what they were called is told, and nothing of whom they show.
+    """
+    meme = Ingredient("meme", "parentOf", "the picture as it was before")
+    opened = Action("c2pa.opened", ingredients=["meme"])
+    if not swapped:
+        return Story([opened, Action("c2pa.transcoded", "No face was replaced.")], [meme])
+    edited = Action(
+        "c2pa.edited",
+        f"{swapped} of {found} faces {'was' if swapped == 1 else 'were'} replaced by another person's.",
+        source_type=SOURCE_TYPE,
+        ingredients=["face"],
+        by=GENERATOR,
+        details={"coldswap.pack": pack, "coldswap.models": dict(models)},
+    )
+    return Story([opened, edited], [meme, Ingredient("face", "inputTo", "the picture that shows the other person")])

@@ -1,0 +1,31 @@
+"""Fixtures that several folders share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.cloud import Cloud
+
+
+@pytest.fixture(scope="session")
+def dynamodb() -> Iterator[Any]:
+    """A client of an emulated DynamoDB, which judges our expressions better than a fake of ours could."""
+    with Cloud() as cloud:
+        yield cloud.client("dynamodb")
+
+
+@pytest.fixture
+def table(dynamodb: Any) -> str:
+    """An empty table of the template's shape."""
+    name = f"state-{uuid.uuid4()}"
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    return name

@@ -1,0 +1,92 @@
+"""Daily budgets, on a real table of the local cloud."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from layers.core.budget import DAY, Budget
+from layers.core.errors import BudgetSpent, StorageFailed
+
+NOON = 20_000 * DAY + DAY // 2
+
+
+class Clock:
+    at = float(NOON)
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def budget(dynamodb: Any, table: str, clock: Clock) -> Budget:
+    return Budget(table, "megapixels", 10, lambda: dynamodb, clock)
+
+
+def test_what_is_over_the_limit_is_refused_until_midnight_and_not_counted(budget: Budget) -> None:
+    budget.spend("ann", 6)
+
+    with pytest.raises(BudgetSpent) as refused:
+        budget.spend("ann", 5)
+
+    assert refused.value.status == 429
+    assert refused.value.extra["retry_after"] == DAY // 2
+    budget.spend("ann", 4)
+    with pytest.raises(BudgetSpent):
+        budget.spend("ann", 1)
+
+
+def test_more_than_a_day_s_is_never_counted(budget: Budget) -> None:
+    with pytest.raises(BudgetSpent):
+        budget.spend("ann", 11)
+
+    budget.spend("ann", 10)
+
+
+def test_callers_days_and_units_are_apart(dynamodb: Any, table: str, budget: Budget, clock: Clock) -> None:
+    budget.spend("ann", 10)
+
+    budget.spend("ben", 10)
+    Budget(table, "seconds", 10, lambda: dynamodb, clock).spend("ann", 10)
+    clock.at += DAY // 2
+    budget.spend("ann", 10)
+
+
+def test_the_table_names_nobody_and_forgets(dynamodb: Any, table: str, budget: Budget) -> None:
+    budget.spend("arn:aws:iam::1:user/ann", 1)
+
+    (item,) = dynamodb.scan(TableName=table)["Items"]
+    assert "ann" not in str(item)
+    assert NOON + DAY < int(item["expiration"]["N"]) <= NOON + 2 * DAY
+
+
+def test_at_the_same_moment_no_more_than_the_limit_is_given(budget: Budget) -> None:
+    def one(_: int) -> bool:
+        try:
+            budget.spend("ann", 1)
+        except BudgetSpent:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one, range(24))) == 10
+
+
+@pytest.mark.parametrize(("caller", "limit", "table"), [(None, 10, "t"), ("ann", 0, "t"), ("ann", 10, "")])
+def test_who_has_no_budget_costs_no_request(caller: str | None, limit: int, table: str) -> None:
+    def none() -> Any:
+        raise AssertionError("the table was asked")
+
+    Budget(table, "megapixels", limit, none).spend(caller, 5)
+
+
+def test_a_table_that_does_not_answer_is_said(dynamodb: Any) -> None:
+    with pytest.raises(StorageFailed):
+        Budget("no-such-table", "megapixels", 10, lambda: dynamodb).spend("ann", 1)
