@@ -1,21 +1,25 @@
-"""The clips joined without touching their pictures, the voice at the loudness that the apps play at, and the label."""
+"""The clips joined without touching their pictures, the voice at the loudness that the apps play at, and the labels."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from functions.video.settings import VideoSettings
+from functions.video.story import of_video
 from functions.video.values import Clip, Plan, VoiceOver
 from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import EncodingFailed
+from layers.media.c2pa_key import signing_chain
+from layers.media.c2pa_label import Seal
 from layers.media.ffmpeg import run, untrusted
 from layers.media.label import label_mp4
 
-VERSION = 3  # of what this module makes: a part of every video's key
+VERSION = 4  # of what this module makes: a part of every video's key
 LOUDNESS = -14.0  # LUFS (EBU R 128), what YouTube and the short-video apps turn everything down to
 TRUE_PEAK = -1.5  # dBTP, so that encoding does not clip
 _QUIETEST = -70.0  # LUFS: what is below is silence and stays so
@@ -31,9 +35,9 @@ def join(
     deadline: Deadline,
     settings: VideoSettings,
 ) -> str:
-    """The key of the finished, labelled MP4 in the work store, made unless it is there.
+    """The key of the finished, labelled and signed MP4 in the work store, made unless it is there.
 
-    Raises EncodingFailed (also where clips are missing), StorageFull, StorageFailed or OutOfTime.
+    Raises EncodingFailed (also where clips are missing), LabelFailed, StorageFull, StorageFailed or OutOfTime.
     """
     ordered = sorted(clips, key=lambda clip: clip.index)
     if [(clip.index, clip.frames) for clip in ordered] != [(each.index, each.frames) for each in plan.segments]:
@@ -55,6 +59,7 @@ def join(
         ]
         run(arguments, deadline=deadline, threads=settings.threads)
         label_mp4(output)
+        Seal(partial(signing_chain, settings.signing_key)).video(output, of_video(ordered))
         work.put_file(key, output, "video/mp4")
     finally:
         for path in (*parts, track, listed, output):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from functions.video.settings import VideoSettings
+from functions.video.story import of_poster
 from functions.video.values import Plan
 from functions.video.work import Work
 from layers.core.deadline import Deadline
+from layers.media.c2pa_key import signing_chain
+from layers.media.c2pa_label import Seal
 from layers.media.ffmpeg import run, untrusted
 from layers.media.label import label
 
-VERSION = 1  # of what this module makes: a part of every poster's key
+VERSION = 2  # of what this module makes: a part of every poster's key
 _PLACE = 1 / 3  # of the video: past the opening, before the end
 _LOOKED_AT = 24  # frames, of which the filter takes the one nearest to their average: no flash, no fade
 
 
 def make(video_key: str, plan: Plan, *, work: Work, folder: Path, deadline: Deadline, settings: VideoSettings) -> str:
-    """The key of a labelled JPEG of the video's size in the work store, made unless it is there.
+    """The key of a labelled and signed JPEG of the video's size in the work store, made unless it is there.
 
-    Raises what ffmpeg's run and the storage raise.
+    Raises LabelFailed, and what ffmpeg's run and the storage raise.
     """
     key = work.key("poster", "jpg", VERSION, video_key, plan.frames)
     if work.exists(key):
@@ -31,7 +35,8 @@ def make(video_key: str, plan: Plan, *, work: Work, folder: Path, deadline: Dead
         start = f"{max(0.0, plan.frames * _PLACE / plan.fps):.3f}"
         arguments = ["-ss", start, *untrusted(video), "-an", "-vf", choose, "-frames:v", "1", "-q:v", "3"]
         run([*arguments, "-f", "image2", "-update", "1", str(picture)], deadline=deadline, threads=settings.threads)
-        picture.write_bytes(label(picture.read_bytes(), "jpeg"))
+        seal = Seal(partial(signing_chain, settings.signing_key))
+        picture.write_bytes(seal.picture(label(picture.read_bytes(), "jpeg"), "jpeg", of_poster()))
         work.put_file(key, picture, "image/jpeg")
     finally:
         for path in (video, picture):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from functions.video import captions, poster
 from functions.video.services import Services
+from functions.video.story import credits
 from functions.video.tasks import Task
-from functions.video.values import Clip, Credit, Plan, Published, VoiceOver, files
+from functions.video.values import Clip, Plan, Published, VoiceOver, files
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, InputNotFound
 
@@ -54,10 +55,3 @@ def publish(
         raise
     finally:
         services.slots.free(task_id)
-
-
-def credits(clips: Sequence[Clip]) -> tuple[Credit, ...]:
-    """Whom to thank, each footage once, in the order in which it is seen."""
-    footage = [clip.footage for clip in sorted(clips, key=lambda clip: clip.index)]
-    thanks = [Credit(each.photographer, each.photographer_url, each.page_url) for each in footage]
-    return tuple(dict.fromkeys(thanks))
