@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Literal, NoReturn, cast, get_args
 
@@ -78,6 +78,8 @@ class Model:
     contract: Contract
     golden: Blob  # inputs, the outputs that the original file gave for them, and how close ours came (.npz)
     blobs: tuple[Blob, ...]
+    source: str = ""  # SHA-256 of the file that it was made from
+    parity: dict[str, float] = field(default_factory=dict)  # measured: max_difference, cosine, or psnr_db
 
     def blob(self, name: str) -> Blob:
         """The blob of that name; raises ModelsCorrupt where the manifest has none."""
@@ -120,6 +122,9 @@ class Manifest:
     def dump(self) -> bytes:
         """The manifest as JSON, the same bytes for the same pack."""
         tree: dict[str, Any] = {"format": FORMAT, **asdict(self)}
+        for model in tree["models"].values():
+            for unknown in [name for name in ("source", "parity") if not model[name]]:
+                del model[unknown]
         if self.hint is None:
             del tree["hint"]
         return json.dumps(tree, sort_keys=True, separators=(",", ":")).encode()
@@ -213,4 +218,14 @@ def _model(tree: Any) -> Model:
         ),
         golden=_blob(_field(tree, "golden", dict)),
         blobs=tuple(_blob(blob) for blob in _field(tree, "blobs", list)),
+        source=_digest(tree["source"]) if "source" in tree else "",
+        parity={name: _number(value) for name, value in _field(tree, "parity", dict).items()}
+        if "parity" in tree
+        else {},
     )
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e9:
+        _refuse("a measured number is none")
+    return float(value)

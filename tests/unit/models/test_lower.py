@@ -16,9 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from layers.engine.onnx_embedder import OnnxEmbedder
 from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.stages import Plan
-from layers.models import lower
-from layers.models.lower import Lowered, Unfit, lower_detector, lower_embedder, lower_swapper
+from layers.models import cut, lower, onnx_file
+from layers.models.lower import Lowered, lower_detector, lower_embedder, lower_swapper
 from layers.models.manifest import ModelName
+from layers.models.onnx_file import Unfit
 from tests.bench import standin
 from tests.unit.models import toys
 
@@ -64,7 +65,7 @@ def swapper(lowered: Lowered) -> OnnxSwapper:
 def test_swapper_equals_its_file(
     tmp_path: Path, precision: standin.Precision, least: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lower, "STAGE_BYTES", 15_000)
+    monkeypatch.setattr(cut, "STAGE_BYTES", 15_000)
     path = standin.inswapper(tmp_path / "inswapper.onnx", precision, width=32)
     lowered = lower_swapper(path)
     crops, latents = faces(2)
@@ -76,14 +77,14 @@ def test_swapper_equals_its_file(
 
 
 def test_equal_layers_share_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lower, "STAGE_BYTES", 60_000)
+    monkeypatch.setattr(cut, "STAGE_BYTES", 60_000)
     lowered = lower_swapper(standin.inswapper(tmp_path / "inswapper.onnx", "fp16", width=64))
     plan = Plan.parse(bytes(lowered.blobs["plan"]))
     assert len(plan.graphs) < len(plan.stages) / 2
 
 
 def test_weights_lie_in_order_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lower, "STAGE_BYTES", 15_000)
+    monkeypatch.setattr(cut, "STAGE_BYTES", 15_000)
     lowered = lower_swapper(toys.files() / "swapper.onnx")
     weights = Memory(lowered.blobs["weights"])
     OnnxSwapper(Plan.parse(bytes(lowered.blobs["plan"])), weights, 1).run(*faces(1))
@@ -215,7 +216,7 @@ def test_rubbish_is_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.onnx"
     with path.open("wb") as file:
-        file.truncate(lower.MAX_FILE_BYTES + 1)
+        file.truncate(onnx_file.MAX_FILE_BYTES + 1)
     with pytest.raises(Unfit, match="larger"):
         lower_swapper(path)
 
