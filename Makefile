@@ -45,9 +45,10 @@ deploy: .venv/ready .venv-lint/ready ## build, deploy to AWS, print a first requ
 destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets, with all that is in them
 	$(PY) -m local.deploy down --env $(or $(ENV),default)
 
-models: .venv/ready ## publish models of your own: FROM=folder BUCKET=name LICENCE=text [PACK=name]
-	@test -n '$(FROM)' -a -n '$(BUCKET)' -a -n '$(LICENCE)' || { echo "FROM (a folder with detector.onnx, embedder.onnx and swapper.onnx), BUCKET and LICENCE are needed" >&2; exit 2; }
-	@$(PY) -m layers.models.publish --from '$(FROM)' --bucket '$(BUCKET)' --pack '$(or $(PACK),own)' --licence '$(LICENCE)'
+models: .venv/ready ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
+	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
+	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
+	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(STACK),--stack '$(STACK)')
 
 bench: .venv/ready .venv-cloud/ready ## memory, time and bytes, naive against ours; JSON in out/bench/
 	$(PY) -m tests.bench.bench

@@ -1,26 +1,31 @@
-"""Publishes a pack of models: blobs that are not there yet, then the manifest, and last the pointer to it."""
+"""Publishes a pack of models: blobs that are not there yet, then the manifest, and last the pointer to it.
+
+So a reader never sees half a pack, and a publication that is cut off changes nothing.
+"""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
-from hashlib import sha256
+import base64
+import threading
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from layers.models.lower import Lowered, lower_detector, lower_embedder, lower_swapper
-from layers.models.manifest import POINTER_KEY, Blob, Manifest, Model, ModelName, Pointer
+from layers.models.built import Built, Content, blobs, lower_pack
+from layers.models.lower import Lowered
+from layers.models.manifest import POINTER_KEY, Blob, ModelName, Pointer
+from layers.models.progress import Show, silent
+
+UPLOADS = 4  # at one time
+LOOKS = 16
+MISSING, CHANGED = (403, 404), (409, 412)
 
 
-def lower_pack(folder: Path) -> dict[ModelName, Lowered]:
-    """Lowers detector.onnx, embedder.onnx and swapper.onnx of a folder. Raises Unfit or OSError."""
-    return {
-        "detector": lower_detector(folder / "detector.onnx"),
-        "embedder": lower_embedder(folder / "embedder.onnx"),
-        "swapper": lower_swapper(folder / "swapper.onnx"),
-    }
+class Conflict(Exception):
+    """The pointer was moved by somebody else meanwhile."""
 
 
 def publish(
@@ -33,50 +38,91 @@ def publish(
 ) -> str:
     """Makes this the pack in use and returns its digest. `models` may be a folder for `lower_pack`.
 
-    `client` is boto3's for S3. Functions that run go on with the pack they have, and take the new one at their next
-    request. Raises Unfit, and botocore's errors.
+    Raises Unfit, and as `upload` does.
     """
-    if isinstance(models, Path):
-        models = lower_pack(models)
-    described: dict[ModelName, Model] = {}
-    for model, lowered in models.items():
-        golden = Blob.of("golden", lowered.golden)
-        blobs = tuple(Blob.of(blob, data) for blob, data in lowered.blobs.items())
-        for blob, data in zip((golden, *blobs), (lowered.golden, *lowered.blobs.values()), strict=True):
-            if not _is_there(client, bucket, blob):
-                client.put_object(Bucket=bucket, Key=blob.key, Body=data)
-        described[model] = Model(lowered.kind, licences[model], lowered.contract, golden, blobs)
-    manifest = Manifest(name, described, hint).dump()
-    Manifest.parse(manifest)
-    pointer = Pointer(name, sha256(manifest).hexdigest())
+    models = lower_pack(models) if isinstance(models, Path) else models
+    return upload(Built.of(models, name, licences, hint), bucket, client).digest
+
+
+def upload(built: Built, bucket: str, client: Any, show: Show = silent) -> Pointer:
+    """Makes this the pack in use.
+
+    `client` is boto3's for S3. Functions that run go on with the pack they have, and take the new one at their next
+    request. Raises Conflict where another publication came between, OSError for files, and botocore's errors.
+    """
+    before = seen(bucket, client)
+    missing = absent(blobs(built.manifest), bucket, client)
+    total, done, lock = sum(blob.size for blob in missing), 0, threading.Lock()
+
+    def put(blob: Blob) -> None:
+        nonlocal done
+        _put(blob, built.contents[blob.key], bucket, client)
+        with lock:
+            done += blob.size
+            show(f"publishing {built.manifest.pack}", done, total)
+
+    with ThreadPoolExecutor(UPLOADS) as pool:
+        for result in [pool.submit(put, blob) for blob in missing]:
+            result.result()
+    pointer, manifest = built.pointer, built.manifest.dump()
     client.put_object(Bucket=bucket, Key=pointer.key, Body=manifest, ContentType="application/json")
-    client.put_object(Bucket=bucket, Key=POINTER_KEY, Body=pointer.dump(), ContentType="application/json")
-    return pointer.digest
+    point(pointer, bucket, client, before)
+    return pointer
 
 
-def _is_there(client: Any, bucket: str, blob: Blob) -> bool:
+def absent(wanted: Iterable[Blob], bucket: str, client: Any) -> list[Blob]:
+    """Those that are not in the bucket with their right size."""
+
+    def is_absent(blob: Blob) -> bool:
+        head = _head(bucket, blob.key, client)
+        return head is None or head["ContentLength"] != blob.size
+
+    every = list(wanted)
+    with ThreadPoolExecutor(LOOKS) as pool:
+        return [blob for blob, gone in zip(every, pool.map(is_absent, every), strict=True) if gone]
+
+
+def seen(bucket: str, client: Any) -> dict[str, str]:
+    """The condition under which the pointer is still what it is now, as arguments of put_object."""
+    head = _head(bucket, POINTER_KEY, client)
+    if head is None:
+        return {"IfNoneMatch": "*"}
+    return {"IfMatch": head["ETag"]} if head.get("ETag") else {}
+
+
+def point(pointer: Pointer, bucket: str, client: Any, condition: Mapping[str, str]) -> None:
+    """Makes a manifest that is there the one in use. Raises Conflict where the condition does not hold."""
     try:
-        return bool(client.head_object(Bucket=bucket, Key=blob.key)["ContentLength"] == blob.size)
+        client.put_object(
+            Bucket=bucket, Key=POINTER_KEY, Body=pointer.dump(), ContentType="application/json", **condition
+        )
     except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (403, 404):
-            return False
+        if _status(error) in CHANGED:
+            raise Conflict(
+                f"Another pack was published to {bucket} meanwhile. Look at the list, and publish again if this is it."
+            ) from error
         raise
 
 
-def main() -> None:
-    """`python -m layers.models.publish --from FOLDER --bucket BUCKET --pack NAME --licence TEXT`."""
-    import boto3
-
-    parser = argparse.ArgumentParser(prog="python -m layers.models.publish", description=__doc__)
-    parser.add_argument("--from", dest="folder", type=Path, required=True, help="with detector.onnx, embedder.onnx ...")
-    parser.add_argument("--bucket", required=True, help="the stack's models bucket")
-    parser.add_argument("--pack", required=True, help="a name for the pack")
-    parser.add_argument("--licence", required=True, help="of the models")
-    parser.add_argument("--hint", help="a sentence for people in whose picture no face is found")
-    given = parser.parse_args()
-    licences = dict.fromkeys(("detector", "embedder", "swapper"), given.licence)
-    print(publish(given.folder, given.bucket, boto3.client("s3"), given.pack, licences, given.hint))
+def _put(blob: Blob, content: Content, bucket: str, client: Any) -> None:
+    # S3 compares the digest itself, and refuses what is not what its name says.
+    checksum = {"ChecksumSHA256": base64.b64encode(bytes.fromhex(blob.sha256)).decode()}
+    if isinstance(content, Path):
+        with content.open("rb") as file:
+            client.put_object(Bucket=bucket, Key=blob.key, Body=file, **checksum)
+    else:
+        client.put_object(Bucket=bucket, Key=blob.key, Body=content, **checksum)
 
 
-if __name__ == "__main__":
-    main()
+def _head(bucket: str, key: str, client: Any) -> dict[str, Any] | None:
+    try:
+        head: dict[str, Any] = client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if _status(error) in MISSING:  # 403 without the right to list the bucket
+            return None
+        raise
+    return head
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -41,7 +41,7 @@ class Folder:
             raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
         return {"ContentLength": path.stat().st_size}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str = "") -> None:  # noqa: N803 - as above
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803 - as above
         """As boto3."""
         path = self.path(Bucket, Key)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ class Objects:
             raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
         return {"ContentLength": len(self._kept[Key])}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str = "") -> None:  # noqa: N803 - as above
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803 - as above
         """As boto3."""
         self._kept[Key] = bytes(Body)
 
@@ -84,7 +84,7 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         settings=settings,
         storage=storage,
         budget=Budget("", "megapixels", 0, dict),
-    models=models,
+        models=models,
     )
     swapped = sum(face.swapped for face in result.faces)
     if swapped != 1 or not storage.result or storage.result == picture:

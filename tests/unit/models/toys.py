@@ -6,9 +6,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from layers.models.built import lower_pack
 from layers.models.lower import Lowered
 from layers.models.manifest import ModelName
-from layers.models.publish import lower_pack
 from tests.bench import standin
 
 

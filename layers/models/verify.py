@@ -1,0 +1,141 @@
+"""Looks whether a published pack is whole, and still computes what its files computed."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from layers.core.deadline import Deadline
+from layers.core.errors import ColdswapError, ModelsCorrupt
+from layers.engine.session import session
+from layers.engine.stages import Array, Plan, StagedNetwork
+from layers.models.built import blobs
+from layers.models.history import manifest
+from layers.models.lower import psnr_db
+from layers.models.manifest import Blob, Model, Pointer
+from layers.models.pack import FILE, PLAN, WEIGHTS
+from layers.models.progress import Show, silent
+from layers.models.store import ModelStore
+
+SECONDS, SLOWEST = 60.0, 500_000  # of a blob: so long at least, and a second more for so many bytes
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found of one part of a pack."""
+
+    pack: str
+    digest: str
+    part: str  # "manifest", the name of a model, or the key of a blob
+    fault: str  # what is wrong with it; "" where nothing is
+    measured: dict[str, float]  # against the golden vector: psnr_db, cosine or max_difference
+
+
+def verify(pointers: Iterable[Pointer], bucket: str, client: Any, show: Show = silent) -> list[Checked]:
+    """Reads every blob of these packs and runs every model on its golden vector; faults are findings, not errors.
+
+    What packs have in common is looked at once.
+    """
+    return _Check(bucket, client, show).packs(pointers)
+
+
+class _Check:
+    def __init__(self, bucket: str, client: Any, show: Show) -> None:
+        self._bucket, self._client, self._show = bucket, client, show
+        self._store = ModelStore(bucket, client)
+        self._faults: dict[str, str] = {}  # of blobs, by key
+        self._ran: dict[tuple[str, str], tuple[str, dict[str, float]]] = {}
+
+    def packs(self, pointers: Iterable[Pointer]) -> list[Checked]:
+        found = []
+        for pointer in pointers:
+            name = (pointer.pack, pointer.digest)
+            try:
+                pack = manifest(pointer, self._bucket, self._client)
+            except ColdswapError as error:
+                found.append(Checked(*name, "manifest", error.detail, {}))
+                continue
+            found.append(Checked(*name, "manifest", "", {}))
+            found += [Checked(*name, blob.key, self._fault(blob), {}) for blob in blobs(pack)]
+            for model_name, model in pack.models.items():
+                key = (model.digest, model.golden.sha256)
+                if not any(self._faults[blob.key] for blob in (model.golden, *model.blobs)) and key not in self._ran:
+                    self._ran[key] = self._run(model)
+                found.append(Checked(*name, model_name, *self._ran.get(key, ("a part of it is at fault", {}))))
+        return found
+
+    def _fault(self, blob: Blob) -> str:
+        if blob.key not in self._faults:
+            try:
+                self._read(blob)
+                self._faults[blob.key] = ""
+            except ColdswapError as error:
+                self._faults[blob.key] = error.detail
+        return self._faults[blob.key]
+
+    def _read(self, blob: Blob) -> None:
+        """In parallel, as the function reads; each chunk by its digest, then all of it."""
+        download = self._store.load(blob, _enough(blob))
+        whole = sha256()
+        try:
+            for end in [*range(blob.chunk_bytes, blob.size, blob.chunk_bytes), blob.size]:
+                whole.update(download.wait(end)[(end - 1) // blob.chunk_bytes * blob.chunk_bytes :])
+                self._show(f"verifying {blob.name}", end, blob.size)
+        finally:
+            download.close()
+        if whole.hexdigest() != blob.sha256:
+            raise ModelsCorrupt(f"{blob.key} is not what its name says.")
+
+    def _run(self, model: Model) -> tuple[str, dict[str, float]]:
+        try:
+            golden = np.load(io.BytesIO(self._store.read(model.golden, _enough(model.golden))), allow_pickle=False)
+            inputs, expected = (
+                {name.removeprefix(side): golden[name] for name in golden.files if name.startswith(side)}
+                for side in ("input:", "output:")
+            )
+            measured = _measured(self._outputs(model, inputs, list(expected)), expected, set(golden.files))
+            return _judged(measured, golden), measured
+        except ColdswapError as error:
+            return error.detail, {}
+        except Exception as error:  # of whatever kind: what was published does not run
+            return f"does not run: {error}", {}
+
+    def _outputs(self, model: Model, inputs: dict[str, Array], names: list[str]) -> dict[str, Array]:
+        if model.kind == "onnx":
+            file = model.blob(FILE)
+            made = session(self._store.read(file, _enough(file)), 0).run(names, inputs)
+            return dict(zip(names, made, strict=True))
+        plan, weights = model.blob(PLAN), model.blob(WEIGHTS)
+        network = StagedNetwork(
+            Plan.parse(self._store.read(plan, _enough(plan))), self._store.load(weights, _enough(weights)), 0
+        )
+        try:
+            return network.run(inputs)
+        finally:
+            network.close()
+
+
+def _measured(made: dict[str, Array], expected: dict[str, Array], tolerances: set[str]) -> dict[str, float]:
+    first, truth = next((made[name], expected[name]) for name in expected)
+    if "min_psnr_db" in tolerances:
+        return {"psnr_db": psnr_db(first, truth)}
+    if "min_cosine" in tolerances:
+        return {"cosine": float(np.sum(first * truth) / (np.linalg.norm(first) * np.linalg.norm(truth)))}
+    return {"max_difference": max(float(np.abs(made[name] - expected[name]).max()) for name in expected)}
+
+
+def _judged(measured: dict[str, float], golden: Any) -> str:
+    ((name, value),) = measured.items()
+    least, most = golden.get(f"min_{name}"), golden.get(name)
+    if (least is not None and value >= least) or (most is not None and value <= most):
+        return ""
+    return f"{name} is {value:.4g} on the golden vector, and should be {least if most is None else most:.4g}"
+
+
+def _enough(blob: Blob) -> Deadline:
+    return Deadline.after(SECONDS + blob.size / SLOWEST)
