@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from pydantic import BaseModel, Field
 
-from functions.swap import inputs
+from functions.swap import inputs, results
 from functions.swap.body import SwapBody
 from functions.swap.services import Services, deadline
 from functions.swap.values import PAID_AT_ONCE, SwapRequest
@@ -53,6 +53,7 @@ class SwapAnswer(BaseModel):
     timings_ms: Annotated[dict[str, float], Field(description="by phase")]
     peak_memory_mb: float
     models: Annotated[dict[str, str], Field(description="the pack, and the digest of each model used")]
+    digests: Annotated[dict[str, str], Field(description="SHA-256 of the meme, the face and the result")]
     cold_start: bool
     bytes_fetched: Annotated[int, Field(description="of weights")]
     bytes_in_vain: Annotated[int, Field(description="of weights that were not needed after all")]
@@ -170,6 +171,18 @@ def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave"
         job.result["url"] = found.storage.presign_get(bucket, job.result["key"], seconds)
     answer = {name: value for name, value in asdict(job).items() if value is not None}
     return Response(200, content_type=JSON, body=json.dumps(answer), headers=dict(headers))
+
+
+@resolver.delete(
+    "/results/<name>",
+    summary="Delete a result, and all that was kept to make it",
+    responses={204: {"description": "it is gone"}, **_PROBLEMS},
+)
+def delete_result(name: Annotated[str, Path(description="the id in the result's key: swaps/ID.jpg")]) -> Response[Any]:
+    """The picture, the pictures that came inside the request, and the latent of the face, if one was kept."""
+    found = _services()
+    results.remove(name, caller(resolver.current_event.raw_event) or None, found.storage, found.settings)
+    return Response(204)
 
 
 @resolver.post(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import time
 from typing import TYPE_CHECKING
 
 from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
-from layers.core.errors import InvalidRequest, PictureTooLarge, RefusedUrl
+from layers.core.errors import InputNotFound, InvalidRequest, PictureTooLarge, RefusedUrl
 from layers.core.settings import MIB, Settings
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def read(uri: str, settings: Settings, storage: Storage, deadline: Deadline) -> 
     within = deadline.sooner(settings.fetch_seconds)
     if uri[:5].lower() == "s3://":
         bucket, key = _own(uri, settings)
-        return storage.read(bucket, key, limit, within).data
+        stored = storage.read(bucket, key, limit, within)
+        age = time.time() - stored.written if stored.written is not None else 0.0
+        if bucket == settings.uploads_bucket and age > settings.input_seconds:
+            raise InputNotFound(f"{uri} was uploaded more than a day ago and may not be used. Upload it again.")
+        return stored.data
     from layers.core.fetch import fetch
 
     return fetch(uri, limit=limit, deadline=within, trusted_origins=settings.trusted_origins).data

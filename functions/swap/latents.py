@@ -57,6 +57,10 @@ class Latents:
             return None
         return Latent(values, self.embedder)
 
+    def kept_at(self, picture: str) -> str | None:
+        """The key of the latent of a face that is not the default one, where the settings let it be kept."""
+        return self._key(picture, is_default=False) if self._settings.cache_latents else None
+
     def keep(self, picture: str, latent: Latent, is_default: bool) -> None:
         """Write it where the settings allow; a failure costs only the next request some time."""
         if not (is_default or self._settings.cache_latents):

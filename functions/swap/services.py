@@ -61,7 +61,17 @@ class Services:
             "PeakMemory": result.peak_memory_mb,
         }
         emit(counts, result.timings_ms, result.cold_start)
-        logger().info("swapped", extra={"key": result.key, "timings_ms": result.timings_ms, **counts})
+        # The audit line: who did what with which pictures and models, and on what ground; no picture, no URL, no name
+        # of a caller in AWS but its ARN or subject.
+        audit = {
+            "key": result.key,
+            "digests": result.digests,
+            "models": result.models,
+            "caller": request.caller,
+            "consent": request.consent,
+            "timings_ms": result.timings_ms,
+        }
+        logger().info("swapped", extra={**audit, **counts})
         return result
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from functions.swap import inputs
 from functions.swap.latents import Latents, embedder_digest
+from functions.swap.results import EXTENSIONS, metadata
 from functions.swap.story import story
 from functions.swap.values import PAID_AT_ONCE, Face, FaceReport, Floats, Latent, Skipped, SwapRequest, SwapResult
 from layers.core.budget import Budget
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from layers.core.storage import Storage
     from layers.media.picture import Picture
     from layers.models.pack import LoadedModels, PendingSwapper
-
-EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 
 _swaps = itertools.count()
 
@@ -108,9 +107,10 @@ class _Work:
         obstacles = {face.index: align.obstacle(face, meme.width, meme.height) for face in faces}
         reasons = skipped(faces, obstacles, self.request, self.settings.max_faces)
         chosen = [face for face in faces if reasons[face.index] is None]
-        in_vain = 0
+        in_vain, digests, latent_key = 0, {"meme": meme.digest}, None
         if chosen:
-            self._replace(meme, chosen, self._latent(face_bytes, detector), pending)
+            latent, digests["face"], latent_key = self._latent(face_bytes, detector)
+            self._replace(meme, chosen, latent, pending)
         else:
             in_vain = pending.drop()
 
@@ -122,7 +122,8 @@ class _Work:
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
         with self.phases("write"):
             self.deadline.check("writing the result")
-            self.storage.write(self.settings.outputs_bucket, key, content, f"image/{format}")
+            kept = metadata(self.request.caller, latent_key)
+            self.storage.write(self.settings.outputs_bucket, key, content, f"image/{format}", kept)
             url = self.storage.presign_get(self.settings.outputs_bucket, key, self.settings.url_seconds)
         notes = [] if chosen else ["No face was replaced; the reason stands with each."]
         if meme.alpha is not None and format == "jpeg":
@@ -138,6 +139,7 @@ class _Work:
             timings_ms=self.phases.timings_ms(),
             peak_memory_mb=peak_memory_mb(),
             models={"pack": self.models.manifest.pack, **self.models.digests},
+            digests={**digests, "result": hashlib.sha256(content).hexdigest()},
             cold_start=self.cold_start,
             bytes_fetched=self.models.bytes_fetched - self.fetched_before,
             bytes_in_vain=in_vain,
@@ -154,20 +156,22 @@ class _Work:
             with self.phases("decode"):
                 return decode(content, self.settings.max_picture_bytes, self.settings.max_picture_pixels)
 
-    def _latent(self, data: Future[bytes], detector: Detector) -> Latent:
-        """The latent of the largest face of the source picture, kept from before or made now."""
+    def _latent(self, data: Future[bytes], detector: Detector) -> tuple[Latent, str, str | None]:
+        """The latent of the largest face of the source picture, kept from before or made now; the picture's digest;
+        and where its latent is kept, if it is and should not outlive the result."""
         with self.phases("fetch"), _about("face"):
             picture = hashlib.sha256(data.result()).hexdigest()
         is_default = self.request.face in (None, self.settings.default_face)
         latents = Latents(self.storage, self.settings, embedder_digest(self.models.digests))
         with self.phases("latent"):
             known = latents.find(picture, is_default, self.deadline)
+        key = None if is_default else latents.kept_at(picture)
         if known:
-            return known
+            return known, picture, key
         made = Latent(self._embedded(self._decoded(data, "face"), detector), latents.embedder)
         with self.phases("latent"):
             latents.keep(picture, made, is_default)
-        return made
+        return made, picture, key
 
     def _embedded(self, source: Picture, detector: Detector) -> Floats:
         from functions.swap import align, detect, embed

@@ -74,6 +74,7 @@ class SwapResult:
     timings_ms: dict[str, float]  # by phase
     peak_memory_mb: float
     models: dict[str, str]  # pack, and digest of each model used
+    digests: dict[str, str]  # SHA-256, hex, of the meme, the face (where one was used) and the result
     cold_start: bool
     bytes_fetched: int  # of weights
     bytes_in_vain: int  # of weights that were not needed after all

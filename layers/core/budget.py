@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 from layers.core.errors import BudgetSpent
+from layers.core.ids import pseudonym
 from layers.core.table import mapped
 
 DAY = 24 * 3600  # seconds
@@ -42,13 +42,12 @@ class Budget:
         )
         if amount > self._limit:
             raise over
-        name = hashlib.sha256(caller.encode()).hexdigest()
         with mapped():
             client = self._client()
             try:
                 client.update_item(
                     TableName=self._table,
-                    Key={"id": {"S": f"budget#{self._unit}#{name}#{day}"}},
+                    Key={"id": {"S": f"budget#{self._unit}#{pseudonym(caller)}#{day}"}},
                     UpdateExpression="ADD spent :amount SET expiration = :end",
                     ConditionExpression="attribute_not_exists(spent) OR spent <= :room",
                     ExpressionAttributeValues={

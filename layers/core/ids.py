@@ -1,7 +1,8 @@
-"""Names of swaps and videos: version 7 UUIDs (RFC 9562), whose first 48 bits are the time they were made."""
+"""Names: of swaps and videos, version 7 UUIDs (RFC 9562) whose first 48 bits are a time; and of callers."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 import uuid
@@ -23,3 +24,8 @@ def made_at(name: str) -> float | None:
     except ValueError:
         return None
     return (value.int >> 80) / 1000 if value.version == 7 and str(value) == name else None
+
+
+def pseudonym(caller: str) -> str:
+    """The same for the same caller, and no name: SHA-256, hex."""
+    return hashlib.sha256(caller.encode()).hexdigest()

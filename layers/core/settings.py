@@ -34,6 +34,7 @@ class Settings:
     max_picture_pixels: int = 40 * MEGAPIXEL
     max_faces: int = 32  # swapped in one request
     fetch_seconds: float = 15.0
+    input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it
     url_seconds: int = 3600  # how long a presigned link to a result lives
     latent_seconds: int = 24 * 3600
 

@@ -55,6 +55,7 @@ class StoredObject:
     etag: str
     content_type: str | None
     metadata: dict[str, str] = field(default_factory=dict)
+    written: float | None = None  # when, in seconds of the epoch
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,14 @@ class Storage:
                     deadline.check("reading from storage")
             finally:
                 body.close()
-        return StoredObject(bytes(data), answer["ETag"], answer.get("ContentType"), answer.get("Metadata") or {})
+        written = answer.get("LastModified")
+        return StoredObject(
+            bytes(data),
+            answer["ETag"],
+            answer.get("ContentType"),
+            answer.get("Metadata") or {},
+            written and written.timestamp(),
+        )
 
     def head(self, bucket: str, key: str) -> Head | None:
         """What is known of an object, or None where there is none. Raises StorageFailed."""

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import uuid
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
@@ -70,8 +70,9 @@ def test_pictures_come_in_the_request_by_https_and_from_s3(
     answers = [stack.cloud.request("POST", "/swap", {"meme": data_uri(meme), "face": face}) for face in faces]
 
     assert [answer.status_code for answer in answers] == [200, 200, 200]
-    results = [download(answer.json()["url"]) for answer in answers]
-    assert results[0] == results[1] == results[2]
+    results = [pixels(download(answer.json()["url"])) for answer in answers]
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[1], results[2])
     timings = answers[0].json()["timings_ms"]
     assert re.match(r"\w+;dur=[\d.]+(, \w+;dur=[\d.]+)*$", answers[0].headers["Server-Timing"])
     assert len(answers[0].headers["Server-Timing"].split(", ")) == len(timings)
@@ -84,6 +85,17 @@ def test_a_large_picture_goes_through_the_form(stack: Stack, drawn: dict[str, Pa
 
     assert answer.status_code == 200
     assert answer.json()["content_type"] == "image/png"
+
+
+def test_a_result_is_there_until_it_is_deleted(stack: Stack, drawn: dict[str, Path]) -> None:
+    made = stack.cloud.request("POST", "/swap", {"meme": data_uri(drawn[MEME]), "consent": "a drawing"}).json()
+    name = PurePosixPath(made["key"]).stem
+    assert requests.get(made["url"], timeout=60).status_code == 200
+
+    assert stack.cloud.request("DELETE", f"/results/{name}").status_code == 204
+
+    assert requests.get(made["url"], timeout=60).status_code == 404
+    assert stack.cloud.request("DELETE", f"/results/{name}").json()["code"] == "not_found"
 
 
 def test_the_form_takes_no_more_than_its_limit(stack: Stack) -> None:
@@ -106,7 +118,7 @@ def test_the_api_describes_itself(stack: Stack) -> None:
     docs = stack.cloud.request("GET", "/docs")
 
     assert document["openapi"].startswith("3.")
-    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/uploads"}
+    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/results/{name}", "/uploads"}
     assert docs.headers["Content-Type"].startswith("text/html")
     assert "swagger" in docs.text.lower()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,9 @@ def body(data: bytes, promised: int | None = None) -> dict[str, Any]:
 
 
 def test_an_object_comes_whole_with_what_is_known_of_it(stub: Stubber) -> None:
-    stub.add_response("get_object", body(b"x" * 700_000), NAMES)
+    stub.add_response("get_object", {**body(b"x" * 700_000), "LastModified": datetime.fromtimestamp(7, UTC)}, NAMES)
     found = Storage().read("b", "k", 700_000, SOON)
-    assert (len(found.data), found.etag, found.metadata) == (700_000, '"e"', {"a": "b"})
+    assert (len(found.data), found.etag, found.metadata, found.written) == (700_000, '"e"', {"a": "b"}, 7)
 
 
 def test_more_bytes_than_the_limit_are_not_read(stub: Stubber) -> None:

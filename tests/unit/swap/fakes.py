@@ -104,6 +104,9 @@ class MemoryStorage:
         self._maybe_fail("write", key)
         self.objects[bucket, key] = StoredObject(data, f'"{len(data)}"', content_type, metadata or {})
 
+    def delete(self, bucket: str, key: str) -> None:
+        self.objects.pop((bucket, key), None)
+
     def presign_get(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?for={seconds}"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import time
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -17,8 +19,9 @@ from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import NoFaceInMeme, VideoError, family
 from layers.core.ids import made_at, new_id
+from layers.core.telemetry import logger
 from tests.unit.swap.callers import http, invoke
-from tests.unit.swap.fakes import OUTPUTS, UPLOADS, Context, World, drawing, encoded, settings
+from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, Context, World, drawing, encoded, settings
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
 BODY = {"meme": MEME}
@@ -360,6 +363,7 @@ def test_the_api_describes_itself(world: World, monkeypatch: pytest.MonkeyPatch)
     assert {path: set(methods) for path, methods in paths.items()} == {
         "/swap": {"post"},
         "/swap/{name}": {"get"},
+        "/results/{name}": {"delete"},
         "/uploads": {"post"},
     }
     said = set(paths["/swap"]["post"]["responses"])
@@ -440,3 +444,72 @@ def test_who_asked_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: 
 
     (started,) = world.machine.executions.values()
     assert json.loads(started["input"])["caller"] == "ann"
+
+
+ANN, BEN = ({"iam": {"userArn": f"arn:aws:iam::1:user/{name}"}} for name in ("ann", "ben"))
+
+
+def test_a_result_is_deleted_with_all_that_was_kept_to_make_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.settings = settings(cache_latents=True)
+    world.storage.put(UPLOADS, "requests/1/face", encoded(drawing()))
+    before = set(world.storage.objects)
+    key = http(world, monkeypatch, body={**BODY, "face": f"s3://{UPLOADS}/requests/1/face"}, authorizer=ANN).body["key"]
+    name = key.removeprefix("swaps/").removesuffix(".png")
+    staged = (UPLOADS, f"requests/{name}/face")
+    world.storage.put(*staged, encoded(drawing()))
+    assert any("latents/others" in kept for _, kept in world.storage.objects)
+
+    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=BEN).status == 404
+    assert (OUTPUTS, key) in world.storage.objects
+    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 204
+
+    assert set(world.storage.objects) == before
+    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
+
+
+def test_the_default_face_s_latent_outlives_a_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = http(world, monkeypatch, body=BODY, authorizer=ANN).body["key"]
+
+    http(world, monkeypatch, "DELETE", f"/results/{key[6:-4]}", authorizer=ANN)
+
+    assert any("latents/default" in kept for _, kept in world.storage.objects)
+
+
+@pytest.mark.parametrize("name", ["..", "%2e%2e", "a", new_id(), "swaps"])
+def test_what_is_no_result_of_the_caller_s_is_not_found(
+    world: World, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    world.storage.put(OUTPUTS, "swaps/a.jpg", b"another's")
+
+    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
+    assert (OUTPUTS, "swaps/a.jpg") in world.storage.objects
+
+
+def test_the_result_names_the_digests_of_what_went_in_and_came_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = http(world, monkeypatch, body=BODY)
+
+    read = [(UPLOADS, "requests/1/meme"), (MODELS, "faces/default.png"), (OUTPUTS, answer.body["key"])]
+    digests = [sha256(world.storage.objects[place].data).hexdigest() for place in read]
+    assert answer.body["digests"] == dict(zip(("meme", "face", "result"), digests, strict=True))
+
+
+def test_one_line_tells_who_made_what_of_what_and_nothing_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = "data:image/png;base64," + base64.b64encode(encoded(drawing())).decode()
+    log = io.StringIO()
+    monkeypatch.setattr(logger().handlers[0], "stream", log)
+
+    answer = http(world, monkeypatch, body={"meme": inside, "consent": "her own picture"}, authorizer=ANN)
+
+    (line,) = [each for each in map(json.loads, log.getvalue().splitlines()) if each["message"] == "swapped"]
+    assert line["digests"] == answer.body["digests"]
+    assert (line["caller"], line["consent"]) == ("arn:aws:iam::1:user/ann", "her own picture")
+    assert line["models"] == answer.body["models"]
+    assert inside[40:80] not in log.getvalue()
+    assert answer.body["url"] not in log.getvalue()
+
+
+def test_consent_is_a_short_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for said in ("", "x" * 201, "two\nlines", "bell\x07"):
+        assert http(world, monkeypatch, body={**BODY, "consent": said}).status == 400

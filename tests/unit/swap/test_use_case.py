@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -330,3 +331,22 @@ def test_a_request_without_any_face_is_refused_before_anything_is_fetched(world:
 
     assert world.models.pending == []
     assert world.storage.reads == []
+
+
+@pytest.mark.parametrize(("hours", "used"), [(23.9, True), (24.1, False)])
+def test_an_upload_may_be_used_for_a_day(world: World, hours: float, used: bool) -> None:
+    place = (UPLOADS, "requests/1/meme")
+    world.storage.objects[place] = replace(world.storage.objects[place], written=time.time() - hours * 3600)
+
+    if used:
+        swap(world, SwapRequest(MEME))
+    else:
+        with pytest.raises(InputNotFound, match="more than a day ago"):
+            swap(world, SwapRequest(MEME))
+
+
+def test_the_default_face_stays_however_old_it_is(world: World) -> None:
+    place = (MODELS, "faces/default.png")
+    world.storage.objects[place] = replace(world.storage.objects[place], written=0.0)
+
+    assert swap(world, SwapRequest(MEME)).faces[0].swapped
