@@ -153,7 +153,8 @@ def _complete(url: str, part: _Part, limit: int, show: Show) -> None:
             pauses = iter(PAUSES_SECONDS)
         pause = next(pauses, None)
         if pause is None:
-            raise FetchFailed(f"{why}; {part.size} bytes are kept, and the next try goes on there.")
+            kept = f" {part.size} bytes are kept, and the next call goes on there." if part.size else ""
+            raise FetchFailed(f"{why}.{kept}")
         time.sleep(pause)
 
 
@@ -209,7 +210,7 @@ def _refused(error: urllib.error.HTTPError, part: _Part) -> bool:
 
 def _read(answer: Any) -> bytes:
     try:
-        return bytes(answer.read(PIECE_BYTES))
+        return bytes(answer.read1(PIECE_BYTES))  # what is there: a line that stalls loses nothing of it
     except NETWORK as error:
         raise _Interrupted(_why(error)) from error
 
