@@ -19,7 +19,7 @@ def story(swapped: int, found: int, pack: str, models: Mapping[str, str]) -> Sto
         return Story([opened, Action("c2pa.transcoded", "No face was replaced.")], [meme])
     edited = Action(
         "c2pa.edited",
-        f"{swapped} of {found} faces {'was' if swapped == 1 else 'were'} replaced by another person's.",
+        f"Faces replaced: {swapped} of {found}.",
         source_type=SOURCE_TYPE,
         ingredients=["face"],
         by=GENERATOR,

@@ -33,7 +33,11 @@ State = Literal["absent", "invalid", "valid", "trusted"]
 _SETTINGS: dict[str, Any] = {
     "version": 1,
     "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False, "verify_after_sign": True},
-    "builder": {"thumbnail": {"enabled": False}},
+    "builder": {
+        "thumbnail": {"enabled": False},
+        # What the signer says itself; without this it would only pass on what others said.
+        "created_assertion_labels": ["c2pa.actions", "c2pa.ingredient"],
+    },
 }
 _MOST_TOLD = 50  # actions, ingredients and problems of a stranger's manifest that are passed on
 _LONGEST_TOLD = 300  # characters

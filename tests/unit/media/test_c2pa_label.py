@@ -1,0 +1,280 @@
+"""Signed labels, judged by the library's own reader and by one written from the standards (c2pa_reader.py)."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import c2pa
+import numpy as np
+import pytest
+from PIL import Image
+
+from functions.swap.story import story
+from functions.video.story import of_poster, of_video
+from functions.video.values import Clip, Footage
+from layers.core.deadline import Deadline
+from layers.core.errors import LabelFailed, StorageFull
+from layers.media import c2pa_label
+from layers.media.c2pa_chain import Chain, derived, made
+from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, Seal, Story, Told, read
+from layers.media.encode import encode
+from layers.media.ffmpeg import run
+from layers.media.label import SOURCE_TYPE, label, label_mp4, read_label, read_mp4_label
+from layers.media.picture import Format
+from tests.unit.media import c2pa_reader
+from tests.unit.media.test_encode import FORMATS, picture
+
+OURS = derived("0123456789abcdefghijklmnopqrstuvwxyz")
+SWAP = story(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64})
+TRAINED = {SOURCE_TYPE, SYNTHETIC}
+
+
+def always(chain: Chain) -> Callable[[], Chain]:
+    return lambda: chain
+
+
+def labelled(format: Format) -> bytes:
+    return label(encode(picture(120, 160), format, 90), format)
+
+
+def signed(format: Format, chain: Chain = OURS, told: Story = SWAP) -> bytes:
+    return Seal(always(chain)).picture(labelled(format), format, told)
+
+
+def judged(data: bytes, format: str, anchors: str = OURS.anchors) -> Told:
+    return read(io.BytesIO(data), f"image/{format}", anchors)
+
+
+@pytest.fixture(scope="module")
+def mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A labelled short video, not yet signed."""
+    path = tmp_path_factory.mktemp("video") / "short.mp4"
+    sources = ["-f", "lavfi", "-i", "testsrc2=s=180x320:d=1:r=30", "-f", "lavfi", "-i", "sine=d=1"]
+    encoders = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-movflags", "+faststart"]
+    run([*sources, *encoders, str(path)], deadline=Deadline.after(60))
+    label_mp4(path)
+    return path
+
+
+@pytest.fixture
+def video(mp4: Path, tmp_path: Path) -> Path:
+    """The same, signed."""
+    path = tmp_path / "short.mp4"
+    shutil.copy(mp4, path)
+    Seal(always(OURS)).video(path, of_video(CLIPS))
+    return path
+
+
+def clip(index: int, who: str, page: str) -> Clip:
+    return Clip("k", index, 30, Footage(f"pexels:{index}", 9, page, who, f"{page}/who", ()), 0)
+
+
+CLIPS = [clip(1, "Bob", "https://p.example/2"), clip(0, "Ann", "https://p.example/1")]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_signed_picture_is_ours_to_us_valid_to_strangers_and_still_the_picture(format: Format) -> None:
+    data = signed(format)
+
+    assert judged(data, format).state == "trusted"
+    assert judged(data, format, anchors="").state == "valid"
+    assert judged(data, format, anchors=made().anchors).state == "valid"
+    with Image.open(io.BytesIO(labelled(format))) as before, Image.open(io.BytesIO(data)) as after:
+        assert np.array_equal(np.asarray(before), np.asarray(after))
+    assert read_label(data) == SOURCE_TYPE
+    assert len(data) - len(labelled(format)) < 5000
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_reader_of_the_standards_agrees(format: Format) -> None:
+    found = c2pa_reader.read(signed(format))
+
+    assert "gathered_assertions" not in found.claim, "what we did we say ourselves"
+    opened, edited = found.actions
+    assert opened["action"] == "c2pa.opened"
+    assert edited["action"] == "c2pa.edited"
+    assert edited["digitalSourceType"] == SOURCE_TYPE
+    assert edited["description"] == "Faces replaced: 2 of 3."
+    assert edited["parameters"]["coldswap.pack"] == "demo"
+    assert edited["parameters"]["coldswap.models"]["swapper"] == "5" * 64
+    assert {each["relationship"] for each in found.ingredients} == {"parentOf", "inputTo"}
+    assert found.claim["claim_generator_info"]["name"] == "Coldswap"
+    (certificate,) = found.certificates
+    assert certificate.subject.rfc4514_string().startswith("CN=Coldswap signer")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_nothing_of_what_went_in_is_in_it(format: Format) -> None:
+    found = c2pa_reader.read(signed(format))
+
+    assert not [each for each in found.labels if "thumbnail" in each or "metadata" in each]
+    assert b"\xff\xd8\xff" not in found.store
+    assert b"PNG" not in found.store
+    assert b"http" not in found.store.replace(SOURCE_TYPE.encode(), b"")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_any_later_change_is_seen(format: Format) -> None:
+    data = signed(format)
+    at = data.index(b"adobe:ns:meta")  # in the label
+    pixels = len(data) - 700 if format != "webp" else len(labelled(format)) // 3
+
+    for place in (at, pixels):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        told = judged(bytes(changed), format)
+        assert told.state == "invalid"
+        assert "assertion.dataHash.mismatch" in told.problems
+
+
+def test_a_label_written_after_signing_breaks_it() -> None:
+    assert judged(label(signed("jpeg"), "jpeg"), "jpeg").state == "invalid"
+
+
+def test_a_picture_without_a_swap_says_that_none_was_made() -> None:
+    told = judged(signed("png", told=story(0, 2, "demo", {})), "png")
+
+    assert [each["action"] for each in told.actions] == ["c2pa.opened", "c2pa.transcoded"]
+    assert not TRAINED & {each.get("digitalSourceType") for each in told.actions}
+
+
+def test_a_signed_video_plays_the_same_and_says_where_its_parts_are_from(mp4: Path, video: Path) -> None:
+    with video.open("rb") as file:
+        told = read(file, "video/mp4", OURS.anchors)
+
+    assert told.state == "trusted"
+    assert [each["action"] for each in told.actions] == ["c2pa.created", "c2pa.placed", "c2pa.placed"]
+    assert told.actions[2]["digitalSourceType"] == SYNTHETIC
+    assert told.actions[2]["softwareAgent"] == "elevenlabs"
+    assert [(each["title"], each.get("informational_URI")) for each in told.ingredients] == [
+        ("Stock footage by Ann, Pexels", "https://p.example/1"),
+        ("Stock footage by Bob, Pexels", "https://p.example/2"),
+        ("A voice-over that no person spoke", None),
+    ]
+    assert read_mp4_label(video) == SOURCE_TYPE
+    assert frames(video) == frames(mp4)
+    assert list(video.parent.iterdir()) == [video, video.with_suffix(".md5")]
+
+
+def frames(path: Path) -> str:
+    """A digest of every packet, by ffmpeg."""
+    out = path.with_suffix(".md5")
+    run(["-i", str(path), "-c", "copy", "-f", "framemd5", str(out)], deadline=Deadline.after(60))
+    return out.read_text()
+
+
+def test_a_reader_of_the_standards_agrees_about_the_video(video: Path) -> None:
+    found = c2pa_reader.read(video.read_bytes())
+
+    assert "gathered_assertions" not in found.claim
+    assert "c2pa.hash.bmff.v3" in found.labels
+    assert not [each for each in found.labels if "thumbnail" in each]
+    assert {each["informationalURI" if "informationalURI" in each else "relationship"] for each in found.ingredients}
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.999])
+def test_any_later_change_of_a_video_is_seen(video: Path, share: float) -> None:
+    data = bytearray(video.read_bytes())
+    data[int(len(data) * share)] ^= 1
+
+    assert read(io.BytesIO(data), "video/mp4", OURS.anchors).state == "invalid"
+
+
+def test_a_remux_drops_the_signature_and_nobody_claims_otherwise(video: Path, tmp_path: Path) -> None:
+    run(["-i", str(video), "-c", "copy", str(tmp_path / "again.mp4")], deadline=Deadline.after(60))
+
+    with (tmp_path / "again.mp4").open("rb") as file:
+        assert read(file, "video/mp4", OURS.anchors).state == "absent"
+
+
+def test_a_video_that_has_no_room_for_its_copy_is_storage_full(
+    mp4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "short.mp4"
+    shutil.copy(mp4, path)
+    before = path.read_bytes()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+
+    with pytest.raises(StorageFull):
+        Seal(always(OURS)).video(path, of_poster())
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        replace(OURS, key=made().key),
+        replace(OURS, key="-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
+        replace(OURS, certificates="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        replace(OURS, certificates=OURS.anchors),
+        replace(OURS, key="", certificates=""),
+    ],
+    ids=["another's key", "no key", "no certificate", "the authority's certificate", "nothing"],
+)
+def test_what_cannot_be_signed_is_an_error_and_never_a_picture(chain: Chain, mp4: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabelFailed) as raised:
+        signed("jpeg", chain)
+    assert "PRIVATE KEY" not in raised.value.detail
+    path = tmp_path / "short.mp4"
+    shutil.copy(mp4, path)
+    with pytest.raises(LabelFailed):
+        Seal(always(chain)).video(path, of_poster())
+    assert list(tmp_path.iterdir()) == [path], "nothing half signed is left"
+    assert path.read_bytes() == mp4.read_bytes()
+
+
+def test_what_is_no_picture_cannot_be_signed() -> None:
+    for data in (b"", b"no picture", b"\xff\xd8\xff"):
+        with pytest.raises(LabelFailed):
+            Seal(always(OURS)).picture(data, "jpeg", SWAP)
+
+
+def test_a_file_without_a_manifest_tells_nothing() -> None:
+    for format in FORMATS:
+        assert judged(labelled(format), format) == Told("absent")
+
+
+def test_a_stranger_may_tell_much_and_is_heard_in_part() -> None:
+    many = [Action("c2pa.opened", "x" * 5000, ingredients=["a"])]
+    many += [Action("c2pa.edited", f"{number} \u202e<script>") for number in range(200)]
+    told = judged(signed("png", told=Story(many, [Ingredient("a", "parentOf", "y" * 5000)])), "png")
+
+    assert len(told.actions) == 50
+    assert max(len(json.dumps(each)) for each in [*told.actions, *told.ingredients]) < 1000
+
+
+def test_a_manifest_that_is_only_named_by_its_url_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the library would: a file names a server, and whoever reads it connects there."""
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        trap.settimeout(0.5)
+        url = f"http://127.0.0.1:{trap.getsockname()[1]}/manifest.c2pa"
+        builder = c2pa.Builder.from_json(json.dumps(c2pa_label.manifest(SWAP)))
+        builder.set_no_embed()
+        builder.set_remote_url(url)
+        info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, OURS.certificates.encode(), OURS.key.encode(), None)
+        out = io.BytesIO()
+        builder.sign(c2pa.Signer.from_info(info), "image/jpeg", io.BytesIO(labelled("jpeg")), out)
+        assert url.encode() in out.getvalue()
+
+        told = judged(out.getvalue(), "jpeg")
+
+        assert told.state in ("absent", "invalid")
+        assert told.actions == []
+        with pytest.raises(TimeoutError):
+            trap.accept()
+
+
+def test_being_ready_needs_the_key_and_says_when_there_is_none() -> None:
+    def broken() -> Chain:
+        raise LabelFailed("no key")
+
+    Seal(always(OURS)).ready()
+    with pytest.raises(LabelFailed, match="no key"):
+        Seal(broken).ready()
