@@ -77,6 +77,13 @@ class UploadAnswer(BaseModel):
     fields: dict[str, str]
 
 
+class GoneAnswer(BaseModel):
+    """A result that is no longer there."""
+
+    id: str
+    status: Literal["deleted"]
+
+
 _PROBLEMS = {
     status: said(text, ProblemAnswer, PROBLEM)
     for status, text in {
@@ -176,13 +183,13 @@ def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave"
 @resolver.delete(
     "/results/<name>",
     summary="Delete a result, and all that was kept to make it",
-    responses={204: {"description": "it is gone"}, **_PROBLEMS},
+    responses={200: said("it is gone", GoneAnswer), **_PROBLEMS},
 )
 def delete_result(name: Annotated[str, Path(description="the id in the result's key: swaps/ID.jpg")]) -> Response[Any]:
     """The picture, the pictures that came inside the request, and the latent of the face, if one was kept."""
     found = _services()
     results.remove(name, caller(resolver.current_event.raw_event) or None, found.storage, found.settings)
-    return Response(204)
+    return Response(200, content_type=JSON, body=json.dumps({"id": name, "status": "deleted"}))
 
 
 @resolver.post(
