@@ -1,11 +1,12 @@
 """A small S3 on localhost that fails when told to: for tests of what reads from storage.
 
-It knows GET (with Range and If-None-Match), HEAD, PUT and DELETE of objects in path style, keeps objects in memory, and
-checks no signature.
+It knows GET (with Range and If-None-Match), HEAD, PUT (with If-Match, If-None-Match and a SHA-256) and DELETE of
+objects, and ListObjectsV2, in path style; it keeps objects in memory, and checks no signature.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import mmap
 import re
@@ -13,11 +14,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 PIECE = 64 << 10
+EPOCH = datetime(2026, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class FaultyS3:
     def __init__(self, pace: Callable[[int], None] = lambda size: None, host: str = "127.0.0.1") -> None:
         """`pace` is called before each piece of a body with its size in bytes, and may block; `host` is listened on."""
         self.objects: dict[str, bytes | mmap.mmap] = {}  # by "bucket/key"
+        self.written: dict[str, int] = {}  # by key: the number of the write; listed as so many seconds of 2026
         self.requests: list[Seen] = []
         self.pace = pace
         self.ending = threading.Event()
@@ -118,15 +122,22 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up in mid-answer is part of the tests."""
 
 
+def _etag(data: bytes | mmap.mmap) -> str:
+    return f'"{hashlib.md5(data[:65536] + len(data).to_bytes(8)).hexdigest()}"'
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
     def do_GET(self) -> None:
+        if "list-type=2" in self.path:
+            self._list()
+            return
         data, fault = self._found()
         if data is None:
             return
-        etag = f'"{hashlib.md5(data[:65536] + len(data).to_bytes(8)).hexdigest()}"'
+        etag = _etag(data)
         if self.headers.get("If-None-Match") == etag:
             self._answer(304, {"ETag": etag})
             return
@@ -144,13 +155,40 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         data, _ = self._found()
         if data is not None:
-            self._answer(200, {"Content-Length": str(len(data))})
+            self._answer(200, {"Content-Length": str(len(data)), "ETag": _etag(data)})
 
     def do_PUT(self) -> None:
-        self.server.s3.requests.append(Seen("PUT", self._key(), ""))
+        s3, key = self.server.s3, self._key()
+        s3.requests.append(Seen("PUT", key, ""))
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.s3.objects[self._key()] = body
-        self._answer(200, {"ETag": f'"{hashlib.md5(body).hexdigest()}"'})
+        fault = s3.take_fault(key)
+        if fault:
+            fault.then()
+        there = s3.objects.get(key)
+        match, none_match = self.headers.get("If-Match"), self.headers.get("If-None-Match")
+        checksum = self.headers.get("x-amz-checksum-sha256")
+        if fault and fault.status:
+            self._error(fault.status, fault.code)
+        elif (match and (there is None or match != _etag(there))) or (none_match == "*" and there is not None):
+            self._error(412, "PreconditionFailed")
+        elif checksum and base64.b64decode(checksum) != hashlib.sha256(body).digest():
+            self._error(400, "BadDigest")
+        else:
+            s3.objects[key] = body
+            s3.written[key] = len(s3.requests)
+            self._answer(200, {"ETag": _etag(body)})
+
+    def _list(self) -> None:
+        bucket = self._key().rstrip("/")
+        prefix = f"{bucket}/{parse_qs(urlsplit(self.path).query).get('prefix', [''])[0]}"
+        entries = "".join(
+            f"<Contents><Key>{key.removeprefix(bucket + '/')}</Key><Size>{len(data)}</Size>"
+            f"<LastModified>{EPOCH + timedelta(seconds=self.server.s3.written.get(key, 0)):%Y-%m-%dT%H:%M:%S.000Z}"
+            "</LastModified></Contents>"
+            for key, data in sorted(self.server.s3.objects.items())
+            if key.startswith(prefix)
+        )
+        self._answer(200, {}, memoryview(f"<ListBucketResult>{entries}</ListBucketResult>".encode()))
 
     def do_DELETE(self) -> None:
         self.server.s3.requests.append(Seen("DELETE", self._key(), ""))

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from layers.models.built import lower_pack
-from layers.models.lower import Lowered
+from layers.models.lower import Lowered, lower_detector
 from layers.models.manifest import ModelName
 from tests.bench import standin
 
@@ -26,3 +26,25 @@ def files() -> Path:
 def lowered() -> dict[ModelName, Lowered]:
     """The same as a pack holds them."""
     return lower_pack(files())
+
+
+@cache
+def lowered_detector(shift: float) -> Lowered:
+    """Another detector."""
+    return lower_detector(standin.det_10g(files() / "another.onnx", shift))
+
+
+@cache
+def mobilefacenet() -> Path:
+    """An embedder whose convolutions are depthwise, as those of buffalo_s are."""
+    graph = standin.Graph(7)
+    x = graph.conv("input.1", 3, 16, 3, 2, 1)
+    x = graph.node("PRelu", [x, graph.normal((16, 1, 1), 0.05, 0.25)])
+    weights = [graph.normal((16, 1, 3, 3), 0.3), graph.normal((16,), 0.05)]
+    x = graph.node("Conv", [x, *weights], kernel_shape=[3, 3], strides=[8, 8], pads=[1] * 4, group=16)
+    x = graph.node("Flatten", [x], axis=1)
+    weights = [graph.normal((512, 16 * 49), 0.05), graph.normal((512,), 0.05)]
+    graph.leave(graph.node("Gemm", [x, *weights], transB=1), "516")
+    path = files() / "mobilefacenet.onnx"
+    graph.save(path, {"input.1": ["None", 3, 112, 112]}, {"516": ["None", 512]})
+    return path
