@@ -119,7 +119,7 @@ class Seal:
                 builder.sign(signer, media, source, target)
         except c2pa.C2paError as error:
             # Its message may quote the file, never the key.
-            raise LabelFailed(f"The result could not be signed, so it is not delivered: {error!s:.200}") from None
+            raise LabelFailed(f"The result could not be signed ({error!s:.200}), so it is not delivered.") from None
 
 
 def manifest(story: Story) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from layers.core import fetch
+from functions.swap import use_case
+from layers.core import fetch, secrets
 from layers.core.errors import (
     ColdswapError,
     InputNotFound,
     InternalError,
     InvalidRequest,
+    LabelFailed,
     ModelsCorrupt,
     ModelsMissing,
     NoFaceInMeme,
@@ -31,8 +33,9 @@ from layers.core.errors import (
     VideoError,
     family,
 )
+from layers.media.c2pa_chain import made
 from tests.unit.swap.callers import CALLERS, http
-from tests.unit.swap.fakes import UPLOADS, Context, World, drawing, encoded
+from tests.unit.swap.fakes import OUTPUTS, UPLOADS, Context, World, drawing, encoded
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
 FACE = f"s3://{UPLOADS}/requests/1/face"
@@ -84,6 +87,20 @@ def storage(action: str, prefix: str, error: ColdswapError) -> Arrange:
     return arrange
 
 
+def broken_key(_: World, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    patch.setattr(use_case, "signing_chain", lambda _: replace(made(), key=made().key))
+    return {"meme": MEME}
+
+
+def unreadable_key(world: World, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+    def fail(_: str) -> None:
+        raise StorageFailed("A secret could not be read.")
+
+    patch.setattr(secrets, "secret", fail)
+    world.settings = replace(world.settings, signing_key="arn:aws:secretsmanager:key")
+    return {"meme": MEME}
+
+
 def without_default_face(world: World, _: pytest.MonkeyPatch) -> dict[str, Any]:
     world.settings = replace(world.settings, default_face="")
     return {"meme": MEME}
@@ -116,6 +133,8 @@ CASES: list[tuple[str, type[ColdswapError], Arrange]] = [
     ("storage-read", StorageFailed, storage("read", "requests/", StorageFailed("What to do."))),
     ("storage-write", StorageFailed, storage("write", "sw", StorageFailed("What to do."))),
     ("disk", StorageFull, models(StorageFull("What to do."))),
+    ("broken-signing-key", LabelFailed, broken_key),
+    ("unreadable-signing-key", StorageFailed, unreadable_key),
 ]
 
 
@@ -135,6 +154,17 @@ def test_every_caller_sees_the_error_by_its_name(
     assert refusal.retryable == kind.retryable
     assert refusal.detail[-1] in ".)"
     assert "Traceback" not in refusal.detail
+
+
+@pytest.mark.parametrize("arrange", [broken_key, unreadable_key])
+@pytest.mark.parametrize("caller", CALLERS)
+def test_what_is_not_labelled_is_not_delivered(caller: str, arrange: Arrange, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+
+    CALLERS[caller](world, arrange(world, monkeypatch), monkeypatch, Context())
+
+    written = [key for bucket, key in world.storage.objects if bucket == OUTPUTS]
+    assert not [key for key in written if not key.endswith(".json")]
 
 
 @pytest.mark.parametrize("caller", CALLERS)
