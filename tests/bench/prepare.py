@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,28 +60,29 @@ def prepare(folder: Path) -> None:
     detector, embedder, swapper = (naive / name for name in FILES)
     standin.inswapper(swapper)
     standin.w600k_r50(embedder)
-    objects.put_object(UPLOADS, PICTURE, _picture_with_one_face(detector))
+    objects.put_object(UPLOADS, PICTURE, picture_with_one_face(detector))
     publish(naive, MODELS, objects, "standin", dict.fromkeys(("detector", "embedder", "swapper"), "none"))
     done.touch()
 
 
-def _picture_with_one_face(detector: Path) -> bytes:
+def picture_with_one_face(detector: Path, make: Callable[..., Path] = standin.det_10g) -> bytes:
     """A JPEG, and the detector's file: grey pictures with a random patch are tried until one has a single best place
     well inside, and the detector's threshold is laid between that and the next best."""
-    standin.det_10g(detector)
+    make(detector)
     session = onnxruntime.InferenceSession(str(detector), providers=["CPUExecutionProvider"])
+    scores = session.get_outputs()[2].name
     for seed in range(50):
         noise = np.random.default_rng(seed).integers(0, 256, (18, 18, 3), np.uint8).astype(np.uint8)
         pixels = np.full((SIDE, SIDE, 3), 128, np.uint8)
         pixels[PATCH, PATCH] = cv2.resize(noise, (360, 360), interpolation=cv2.INTER_CUBIC)
         jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-        score = session.run([standin.SCORES[2]], {"input.1": _fitted(jpeg)})[0].astype(np.float64)
+        score = session.run([scores], {"input.1": _fitted(jpeg)})[0].astype(np.float64)
         logits = np.log(score / (1 - score)).reshape(SIZE // 32, SIZE // 32, 2).max(2)
         row, column = np.unravel_index(logits.argmax(), logits.shape)
         best, second = np.sort(logits, axis=None)[:-3:-1]
         inside = 4 <= row <= 11 and 4 <= column <= 11
         if inside and best - second > CLEAR:
-            standin.det_10g(detector, shift=-float(best + second) / 2)
+            make(detector, shift=-float(best + second) / 2)
             return jpeg
     raise RuntimeError("no picture with a single clear face was found")
 

@@ -2,8 +2,8 @@
 
 What they compute means nothing, but they cost what the real ones cost, and insightface's classes load them. Layouts:
 inswapper_128 as in InsightFace's examples/in_swapper; w600k_r50 is IResNet50 (recognition/arcface_torch, iresnet.py),
-its batch norms folded where a convolution comes before; det_10g is SCRFD-10GF with keypoints (detection/scrfd,
-configs/scrfd/scrfd_10g_bnkps.py).
+its batch norms folded where a convolution comes before; det_10g and det_500m are SCRFD-10GF and SCRFD-500MF with
+keypoints (detection/scrfd, configs/scrfd/scrfd_10g_bnkps.py and scrfd_500m_bnkps.py).
 """
 
 from __future__ import annotations
@@ -210,26 +210,65 @@ def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:
             x = relu(graph.node("Add", [y, short]))
             into = out
         levels.append((x, out))
-    finer = [graph.conv(level, channels, 56, 1) for level, channels in levels[1:]]
+    finer = _necked(graph, levels[1:], 56)
+    for at, x in enumerate(finer):
+        for channels in (56, 80, 80):
+            x = relu(graph.conv(x, channels, 80, 3, 1, 1, 1.4))
+        finer[at] = x
+    _headed(graph, finer, 80, shift, (SCORES, BOXES, KEYPOINTS), path)
+    return path
+
+
+def det_500m(path: Path, shift: float = 0.0, seed: int = 4) -> Path:
+    """The small detector (0.6 million parameters); its convolutions are depthwise, and it answers as `det_10g` does."""
+    graph = Graph(seed)
+
+    def separable(x: str, into: int, out: int, stride: int = 1) -> str:
+        weights = [graph.normal((into, 1, 3, 3), 0.55), graph.normal((into,), 0.05)]
+        shape = {"kernel_shape": [3, 3], "strides": [stride, stride], "pads": [1] * 4, "group": into}
+        x = graph.node("Relu", [graph.node("Conv", [x, *weights], **shape)])
+        return graph.node("Relu", [graph.conv(x, into, out, 1, gain=1.4)])
+
+    x = graph.node("Relu", [graph.conv("input.1", 3, 16, 3, 2, 1, 1.4)])
+    x = separable(x, 16, 16)
+    into, levels = 16, []
+    for out, count in ((40, 2), (72, 3), (152, 2), (288, 6)):
+        for block in range(count):
+            x = separable(x, into, out, 1 if block else 2)
+            into = out
+        levels.append((x, out))
+    finer = [separable(separable(level, 16, 64), 64, 64) for level in _necked(graph, levels[1:], 16)]
+    names = (("443", "468", "493"), ("446", "471", "496"), ("449", "474", "499"))
+    _headed(graph, finer, 64, shift, names, path)
+    return path
+
+
+def _necked(graph: Graph, levels: Sequence[tuple[str, int]], channels: int) -> list[str]:
+    """A PAFPN over feature maps and their channels, finest first."""
+    finer = [graph.conv(level, into, channels, 1) for level, into in levels]
     twice = graph.tensor(np.array([1, 1, 2, 2], np.float32))
     nothing = graph.tensor(np.array([], np.float32))
     for at in (1, 0):
         options = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
         finer[at] = graph.node("Add", [finer[at], graph.node("Resize", [finer[at + 1], nothing, twice], **options)])
-    finer = [graph.conv(level, 56, 56, 3, 1, 1) for level in finer]
+    finer = [graph.conv(level, channels, channels, 3, 1, 1) for level in finer]
     for at in (1, 2):
-        down = graph.conv(finer[at - 1], 56, 56, 3, 2, 1)
+        down = graph.conv(finer[at - 1], channels, channels, 3, 2, 1)
         finer[at] = graph.node("Add", [finer[at], down])
-    finer[1:] = [graph.conv(level, 56, 56, 3, 1, 1) for level in finer[1:]]
+    finer[1:] = [graph.conv(level, channels, channels, 3, 1, 1) for level in finer[1:]]
+    return finer
+
+
+def _headed(
+    graph: Graph, finer: Sequence[str], into: int, shift: float, names: Sequence[Sequence[str]], path: Path
+) -> None:
+    """Scores, boxes and keypoints under these names, each for all strides, and the file."""
     outputs: dict[str, list[Any]] = {}
-    heads = zip(finer, STRIDES, SCORES, BOXES, KEYPOINTS, strict=True)
-    for x, stride, *names in heads:
-        for channels in (56, 80, 80):
-            x = relu(graph.conv(x, channels, 80, 3, 1, 1, 1.4))
+    for x, stride, *heads in zip(finer, STRIDES, *names, strict=True):
         biases = [np.full(2, shift if stride == 32 else -20.0), np.full(8, HALF_SIDE), np.tile(FACE.reshape(-1), 2)]
-        for name, size, bias in zip(names, (1, 4, 10), biases, strict=True):
-            scale = 0.1 if name == SCORES[2] else 0.0
-            weights = [graph.normal((2 * size, 80, 3, 3), scale), graph.tensor(bias.astype(np.float32))]
+        for name, size, bias in zip(heads, (1, 4, 10), biases, strict=True):
+            scale = 0.1 if size == 1 and stride == 32 else 0.0
+            weights = [graph.normal((2 * size, into, 3, 3), scale), graph.tensor(bias.astype(np.float32))]
             y = graph.node("Conv", [x, *weights], kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4)
             if size == 4:
                 y = graph.node("Mul", [y, graph.tensor(np.array(1, np.float32))])
@@ -237,9 +276,6 @@ def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:
             y = graph.node("Reshape", [y, graph.tensor(np.array([-1, size], np.int64))])
             graph.leave(graph.node("Sigmoid", [y]) if size == 1 else y, name)
             outputs[name] = ["anchors", size]
-    graph.save(path, {"input.1": [1, 3, "height", "width"]}, dict(sorted(outputs.items(), key=_published)))
-    return path
-
-
-def _published(output: tuple[str, Any]) -> int:
-    return (*SCORES, *BOXES, *KEYPOINTS).index(output[0])
+    order = [name for kind in names for name in kind]
+    crop: list[Any] = [1, 3, "height", "width"]
+    graph.save(path, {"input.1": crop}, {name: outputs[name] for name in order})
