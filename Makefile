@@ -6,7 +6,7 @@ PY := .venv/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-full test-sam deploy destroy lint format models bench demo-pack-report demo-pack-train lock clean
+.PHONY: help demo up test test-full test-sam deploy destroy lint format signing-key models bench demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -44,6 +44,9 @@ deploy: .venv/ready .venv-lint/ready ## build, deploy to AWS, print a first requ
 
 destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets, with all that is in them
 	$(PY) -m local.deploy down --env $(or $(ENV),default)
+
+signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with; NAME is the signer's as readers show it
+	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)')
 
 models: .venv/ready ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))

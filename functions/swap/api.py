@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from functions.swap import inputs, results
+from functions.swap import inputs, results, verify
 from functions.swap.body import SwapBody
 from functions.swap.services import Services, deadline
 from functions.swap.values import PAID_AT_ONCE, SwapRequest
@@ -58,6 +58,48 @@ class SwapAnswer(BaseModel):
     bytes_fetched: Annotated[int, Field(description="of weights")]
     bytes_in_vain: Annotated[int, Field(description="of weights that were not needed after all")]
     notes: list[str]
+
+
+class ManifestAnswer(BaseModel):
+    """What the signed label (C2PA) says, shortened."""
+
+    state: Annotated[
+        Literal["absent", "invalid", "valid", "trusted"],
+        Field(description="no signed label; one that is broken or another file's; a stranger's; this stack's"),
+    ]
+    signer: str | None = None
+    generator: str | None = None
+    actions: list[dict[str, Any]]
+    ingredients: list[dict[str, Any]]
+    problems: list[str]
+
+
+class VerdictAnswer(BaseModel):
+    """What a file claims about how it was made."""
+
+    sentence: Annotated[str, Field(description="the gist")]
+    ours: Annotated[bool, Field(description="whether this stack made the file, and nobody changed it since")]
+    made_with_a_model: Annotated[bool, Field(description="as either label claims")]
+    source_type: Annotated[str | None, Field(description="IPTC's digital source type, as the XMP label claims")]
+    manifest: ManifestAnswer
+    media: str
+    bytes: int
+    sha256: str
+
+
+class VerifyBody(BaseModel):
+    """The file to look at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    uri: Annotated[
+        str,
+        Field(
+            min_length=1,
+            description="of a JPEG, PNG, WebP or MP4: https://…, s3:// in the uploads or outputs bucket, or of a "
+            "picture data:image/…;base64,…",
+        ),
+    ]
 
 
 class JobAnswer(BaseModel):
@@ -206,6 +248,20 @@ def post_uploads() -> Response[Any]:
     return Response(201, content_type=JSON, body=json.dumps(answer))
 
 
+@resolver.post(
+    "/verify",
+    summary="What a file claims about how it was made, and whether this stack made it",
+    responses={200: said("what its labels say", VerdictAnswer), **_PROBLEMS},
+)
+def post_verify(body: VerifyBody) -> Response[Any]:
+    """Reads the XMP label and the signed one (C2PA). Nothing is kept, and nothing that the file names is fetched."""
+    found = _services()
+    within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
+    verdict = verify.verify(body.uri, settings=found.settings, storage=found.storage, deadline=within)
+    answer = {"sentence": verdict.sentence, **asdict(verdict)}
+    return Response(200, content_type=JSON, body=json.dumps(answer))
+
+
 @resolver.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
     """This API's description."""
@@ -218,7 +274,7 @@ def openapi() -> str:
     return resolver.get_openapi_json_schema(
         title="Coldswap",
         version="1",
-        description="Puts a face into a meme. Every result is labelled as made with a trained model (IPTC, XMP).",
+        description="Puts a face into a meme. Every result is labelled as made with a trained model and signed (C2PA).",
     )
 
 

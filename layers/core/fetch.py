@@ -8,6 +8,7 @@ internet there are only the origins that the operator trusts by exact scheme, ho
 from __future__ import annotations
 
 import http.client
+import io
 import ipaddress
 import re
 import socket
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import IO
 from urllib.parse import urlsplit
 
 from layers.core.deadline import Deadline
@@ -144,15 +146,34 @@ def fetch(
 
     Raises RefusedUrl, InputNotFound (the server refuses it), PictureTooLarge or UpstreamFailed.
     """
-    headers = {"Accept": "image/*"}
+    data = io.BytesIO()
+    content_type = fetch_into(
+        data, url, limit=limit, deadline=deadline, trusted_origins=trusted_origins, resolve=resolve
+    )
+    return Fetched(data.getvalue(), content_type)
+
+
+def fetch_into(
+    file: IO[bytes],
+    url: str,
+    *,
+    limit: int,
+    deadline: Deadline,
+    accept: str = "image/*",
+    trusted_origins: frozenset[str] = frozenset(),
+    resolve: Resolve | None = None,
+) -> str | None:
+    """The same into a file, piece by piece; the Content-Type."""
+    headers = {"Accept": accept}
     with opened(url, deadline=deadline, trusted_origins=trusted_origins, headers=headers, resolve=resolve) as answer:
         _check_answer(answer, limit)
-        data = bytearray()
+        size = 0
         while piece := answer.read(PIECE):
-            data += piece
-            if len(data) > limit:
-                raise PictureTooLarge(f"The picture at {answer.host} has more than {limit} bytes.")
-        return Fetched(bytes(data), answer.header("Content-Type"))
+            size += len(piece)
+            if size > limit:
+                raise PictureTooLarge(f"The file at {answer.host} has more than {limit} bytes.")
+            file.write(piece)
+        return answer.header("Content-Type")
 
 
 def check_url(url: str, trusted_origins: frozenset[str] = frozenset()) -> None:
@@ -323,10 +344,10 @@ def _check_answer(answer: Answer, limit: int) -> None:
     if 300 <= answer.status < 400:
         raise RefusedUrl(f"{answer.host} redirects elsewhere. Give the final URL.")
     if 400 <= answer.status < 500 and answer.status not in _WORTH_A_RETRY:
-        raise InputNotFound(f"{answer.host} does not give this picture: it answered with status {answer.status}.")
+        raise InputNotFound(f"{answer.host} does not give this file: it answered with status {answer.status}.")
     if answer.status != 200:
         raise UpstreamFailed(f"{answer.host} answered with status {answer.status}.")
     if (answer.header("Content-Encoding") or "identity").lower() != "identity":
-        raise UpstreamFailed(f"{answer.host} sends the picture compressed although it was asked not to.")
+        raise UpstreamFailed(f"{answer.host} sends the file compressed although it was asked not to.")
     if (answer.promised or 0) > limit:
-        raise PictureTooLarge(f"The picture at {answer.host} has more than {limit} bytes.")
+        raise PictureTooLarge(f"The file at {answer.host} has more than {limit} bytes.")

@@ -37,6 +37,7 @@ _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword, not compressed, no languag
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
 _MP4_XMP = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
 _MOST_XMP = 1 << 20  # bytes
+_MOST_BOXES = 10_000  # of an MP4, fragments of which have two for each second or so
 _FOUND = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
 
 
@@ -100,8 +101,11 @@ def read_label(data: bytes) -> str | None:
 
 def _mp4_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
     """Kind, first byte of the body, and the byte after it, of each box that is not in another."""
-    size, at = file.seek(0, 2), 0
+    size, at, count = file.seek(0, 2), 0, 0
     while at < size:
+        count += 1
+        if count > _MOST_BOXES:
+            raise ValueError("an MP4 of far too many boxes")
         file.seek(at)
         head = file.read(16).ljust(16, b"\0")
         length, kind, long = struct.unpack(">I4sQ", head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -106,6 +107,9 @@ class MemoryStorage:
 
     def delete(self, bucket: str, key: str) -> None:
         self.objects.pop((bucket, key), None)
+
+    def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
+        return path.write_bytes(self.read(bucket, key, limit, deadline).data)
 
     def presign_get(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?for={seconds}"

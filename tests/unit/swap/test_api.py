@@ -365,6 +365,7 @@ def test_the_api_describes_itself(world: World, monkeypatch: pytest.MonkeyPatch)
         "/swap/{name}": {"get"},
         "/results/{name}": {"delete"},
         "/uploads": {"post"},
+        "/verify": {"post"},
     }
     said = set(paths["/swap"]["post"]["responses"])
     of_swaps = set(family().values()) - set(family(VideoError).values())

@@ -1,0 +1,140 @@
+"""What a picture or a video claims about how it was made, and whether this stack made it."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from functions.swap import inputs
+from layers.core.deadline import Deadline
+from layers.core.errors import ColdswapError, PictureTooLarge, RefusedUrl, UnsupportedPicture
+from layers.core.settings import MIB, Settings
+from layers.media.c2pa_key import signing_chain
+from layers.media.c2pa_label import SYNTHETIC, Told
+from layers.media.c2pa_label import read as read_manifest
+from layers.media.header import PNG_SIGNATURE
+from layers.media.label import SOURCE_TYPE, read_label, read_mp4_label
+
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
+
+Media = Literal["image/jpeg", "image/png", "image/webp", "video/mp4"]
+
+_STILLS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"hevc", b"hevx", b"mif1", b"msf1")  # brands that are no video
+_MOST_PICTURE = 40 * MIB
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`ours`: the signature fits the file and is this stack's. `source_type` is what the XMP label claims."""
+
+    media: Media
+    bytes: int
+    sha256: str
+    ours: bool
+    made_with_a_model: bool  # as either label claims
+    source_type: str | None
+    manifest: Told
+
+    @property
+    def sentence(self) -> str:
+        """The gist for a person."""
+        model = "made or changed with a trained model" if self.made_with_a_model else "not said to be made with a model"
+        return {
+            "trusted": f"This stack made the file, and nobody changed it since. It is {model}.",
+            "valid": f"Somebody unknown here ({self.manifest.signer}) signed the file, and nobody changed it since. "
+            f"By its labels it is {model}.",
+            "invalid": "The file's signed label is broken, or does not belong to it: it proves nothing.",
+            "absent": f"The file has no signed label. By its other label it is {model}.",
+        }[self.manifest.state]
+
+
+def verify(uri: str, *, settings: Settings, storage: Storage, deadline: Deadline) -> Verdict:
+    """Of a file on https, in the outputs or uploads bucket, or (a picture) inside a data: URI.
+
+    Raises the errors of fetching, UnsupportedPicture for another kind of file, StorageFailed or LabelFailed where the
+    stack's own key cannot be read.
+    """
+    anchors = signing_chain(settings.signing_key).anchors
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        path = Path(folder) / "file"
+        _fetch(path, uri, settings, storage, deadline)
+        return judge(path, anchors)
+
+
+def judge(path: Path, anchors: str) -> Verdict:
+    """Of a file; `anchors` are the certificates, in PEM, of the authorities that count as ours.
+
+    Raises UnsupportedPicture or PictureTooLarge.
+    """
+    with path.open("rb") as file:
+        media = _media(file.read(32))
+        if media != "video/mp4" and path.stat().st_size > _MOST_PICTURE:
+            raise PictureTooLarge(f"Pictures of at most {_MOST_PICTURE // MIB} MiB are verified.")
+        file.seek(0)
+        told = read_manifest(file, media, anchors)
+        file.seek(0)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    source_type = _source_type(path, media)
+    claimed = {each.get("digitalSourceType") for each in told.actions} | {source_type}
+    return Verdict(
+        media=media,
+        bytes=path.stat().st_size,
+        sha256=digest,
+        ours=told.state == "trusted",
+        made_with_a_model=bool(claimed & {SOURCE_TYPE, SYNTHETIC}),
+        source_type=source_type,
+        manifest=told,
+    )
+
+
+def _fetch(path: Path, uri: str, settings: Settings, storage: Storage, deadline: Deadline) -> None:
+    from layers.core.storage import written
+
+    outputs, uploads = (f"s3://{bucket}/" for bucket in (settings.outputs_bucket, settings.uploads_bucket))
+    scheme = uri.partition(":")[0].lower()
+    if uri.startswith(outputs):
+        storage.download(
+            settings.outputs_bucket, uri.removeprefix(outputs), path, settings.max_verified_bytes, deadline
+        )
+    elif uri.startswith(uploads) or scheme == "data":
+        path.write_bytes(inputs.read(uri, settings, storage, deadline))
+    elif scheme == "https" or scheme == "http":
+        from layers.core.fetch import fetch_into
+
+        with written(path) as file:
+            fetch_into(
+                file,
+                uri,
+                limit=settings.max_verified_bytes,
+                deadline=deadline.sooner(settings.fetch_seconds),
+                accept="image/*, video/*",
+                trusted_origins=settings.trusted_origins,
+            )
+    elif scheme == "s3":
+        raise RefusedUrl("Only the stack's own buckets of uploads and of results are read.")
+    else:
+        raise RefusedUrl("Files are named by https:, s3: or data: URIs, nothing else.")
+
+
+def _media(head: bytes) -> Media:
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith(PNG_SIGNATURE):
+        return "image/png"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head[4:8] == b"ftyp" and head[8:12] not in _STILLS:
+        return "video/mp4"
+    raise UnsupportedPicture("This is none of JPEG, PNG, WebP and MP4, the kinds that are made here.")
+
+
+def _source_type(path: Path, media: Media) -> str | None:
+    """What the XMP label claims; a file too broken to be read claims nothing."""
+    try:
+        return read_mp4_label(path) if media == "video/mp4" else read_label(path.read_bytes())
+    except (ColdswapError, ValueError):
+        return None

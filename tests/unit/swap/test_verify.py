@@ -1,0 +1,205 @@
+"""What is told of files: ours, a stranger's, broken ones and bare ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from functions.swap.values import SwapRequest
+from layers.core import fetch
+from layers.core.deadline import Deadline
+from layers.core.errors import (
+    ColdswapError,
+    InputNotFound,
+    InvalidRequest,
+    PictureTooLarge,
+    RefusedUrl,
+    UnsupportedPicture,
+)
+from layers.media.c2pa_chain import made
+from layers.media.c2pa_key import signing_chain
+from layers.media.c2pa_label import SYNTHETIC, Action, Seal, Story
+from layers.media.label import SOURCE_TYPE, label
+from local.verify import main
+from tests.unit.swap.callers import http
+from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, World, drawing, encoded
+
+JPEG = encoded(drawing(), ".jpg")
+STRANGE = Story([Action("c2pa.created", "Painted \x1b[2J by a model", source_type=SYNTHETIC)])
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def swapped(world: World) -> str:
+    """The key of a result."""
+    request = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", format="jpeg")
+    return world.services.swap(request, key="swaps/1.jpg", deadline=Deadline.after(60)).key
+
+
+def asked(world: World, patch: pytest.MonkeyPatch, uri: str) -> tuple[int, Any]:
+    answer = http(world, patch, path="/verify", body={"uri": uri})
+    return answer.status, answer.body
+
+
+def data_uri(data: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+
+
+def test_a_result_is_ours_and_says_what_was_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = swapped(world)
+
+    status, told = asked(world, monkeypatch, f"s3://{OUTPUTS}/{key}")
+
+    assert status == 200
+    assert told["ours"] is told["made_with_a_model"] is True
+    assert told["sentence"].startswith("This stack made the file")
+    assert told["source_type"] == SOURCE_TYPE
+    assert told["manifest"]["state"] == "trusted"
+    assert told["manifest"]["actions"][1]["parameters"]["coldswap.pack"] == "toy"
+    assert (told["media"], told["bytes"]) == ("image/jpeg", len(world.storage.objects[OUTPUTS, key].data))
+
+
+def test_the_same_result_is_ours_when_it_comes_back_as_an_upload_or_in_the_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = world.storage.objects[OUTPUTS, swapped(world)].data
+    world.storage.put(UPLOADS, "requests/2/upload", data)
+
+    for uri in (f"s3://{UPLOADS}/requests/2/upload", data_uri(data)):
+        assert asked(world, monkeypatch, uri)[1]["ours"] is True
+
+
+def test_one_changed_bit_and_it_is_nobodys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(world.storage.objects[OUTPUTS, swapped(world)].data)
+    data[-900] ^= 1
+
+    _, told = asked(world, monkeypatch, data_uri(bytes(data)))
+
+    assert told["ours"] is False
+    assert told["manifest"]["state"] == "invalid"
+    assert "proves nothing" in told["sentence"]
+
+
+def test_what_a_stranger_signed_is_the_strangers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Seal(lambda: made("Painters")).picture(JPEG, "jpeg", STRANGE)
+
+    _, told = asked(world, monkeypatch, data_uri(data))
+
+    assert told["ours"] is False
+    assert told["made_with_a_model"] is True
+    assert told["manifest"]["state"] == "valid"
+    assert told["manifest"]["signer"].startswith("Painters, ")
+
+
+def test_a_stranger_who_calls_itself_by_our_name_is_not_us(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Seal(lambda: made()).picture(JPEG, "jpeg", STRANGE)
+
+    assert asked(world, monkeypatch, data_uri(data))[1]["ours"] is False
+
+
+def test_what_a_former_key_signed_stays_ours(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = world.storage.objects[OUTPUTS, swapped(world)].data
+    new = made()
+    renewed = replace(new, anchors=new.anchors + signing_chain("").anchors)
+    monkeypatch.setattr("functions.swap.verify.signing_chain", lambda _: renewed)
+
+    assert asked(world, monkeypatch, data_uri(data))[1]["ours"] is True
+
+
+@pytest.mark.parametrize(("data", "model"), [(JPEG, False), (label(JPEG, "jpeg"), True)], ids=["bare", "XMP alone"])
+def test_a_file_without_a_signed_label_proves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, data: bytes, model: bool
+) -> None:
+    _, told = asked(world, monkeypatch, data_uri(data))
+
+    assert told["manifest"]["state"] == "absent"
+    assert (told["ours"], told["made_with_a_model"]) == (False, model)
+
+
+def gif() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(buffer, "GIF")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [
+        (data_uri(gif()), UnsupportedPicture),
+        (data_uri(b"<svg/>"), UnsupportedPicture),
+        (data_uri(b""), UnsupportedPicture),
+        (data_uri(b"\0\0\0\x1cftypheic" + bytes(100)), UnsupportedPicture),
+        ("data:text/html,hello", InvalidRequest),
+        (f"s3://{OUTPUTS}/swaps/none.jpg", InputNotFound),
+        (f"s3://{MODELS}/faces/default.png", RefusedUrl),
+        (f"s3://{OUTPUTS}-of-somebody-else/a.jpg", RefusedUrl),
+        ("file:///proc/self/environ", RefusedUrl),
+        ("https://169.254.169.254/latest/meta-data", RefusedUrl),
+        ("http://example.com/a.jpg", RefusedUrl),
+        ("", InvalidRequest),
+        ("swaps/1.jpg", RefusedUrl),
+    ],
+)
+def test_what_cannot_be_looked_at_has_its_error(
+    world: World, monkeypatch: pytest.MonkeyPatch, uri: str, kind: type[ColdswapError]
+) -> None:
+    status, told = asked(world, monkeypatch, uri)
+
+    assert (status, told["code"]) == (kind.status, kind.code)
+
+
+def test_a_url_is_fetched_by_the_one_fetcher_and_within_its_limits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: dict[str, Any] = {}
+
+    def fetched(file: Any, url: str, **limited: Any) -> None:
+        limits.update(limited, url=url)
+        file.write(JPEG)
+
+    monkeypatch.setattr(fetch, "fetch_into", fetched)
+    status, _ = asked(world, monkeypatch, "https://pictures.example/a.jpg")
+
+    assert status == 200
+    assert limits["limit"] == world.settings.max_verified_bytes
+    assert limits["deadline"].left() <= world.settings.fetch_seconds
+
+
+def test_a_picture_too_large_to_be_read_whole_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    world.storage.put(OUTPUTS, "swaps/huge.jpg", JPEG + bytes(41 << 20))
+
+    assert asked(world, monkeypatch, f"s3://{OUTPUTS}/swaps/huge.jpg")[1]["code"] == PictureTooLarge.code
+
+
+def test_the_command_line_says_the_same(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, strange, bare, anchors = (tmp_path / name for name in ("ours.jpg", "strange.jpg", "bare.jpg", "ours.pem"))
+    ours.write_bytes(world.storage.objects[OUTPUTS, swapped(world)].data)
+    strange.write_bytes(Seal(lambda: made("Painters")).picture(JPEG, "jpeg", STRANGE))
+    bare.write_bytes(JPEG)
+    anchors.write_text(signing_chain("").anchors)
+
+    assert main([str(ours), "--anchors", str(anchors)]) == 0
+    said = capsys.readouterr().out
+    assert "This stack made the file" in said
+    assert "Faces replaced: 1 of 1." in said
+    assert main([str(ours)]) == 0, "without anchors it is whole, and somebody's"
+    assert "Somebody unknown here" in capsys.readouterr().out
+    assert main([str(strange), "--anchors", str(anchors), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["manifest"]["state"] == "valid"
+    assert main([str(strange)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    assert main([str(ours), str(bare)]) == 1
+    assert main([str(tmp_path / "none.jpg")]) == 1
+    assert "No such file" in capsys.readouterr().err
