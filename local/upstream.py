@@ -59,6 +59,10 @@ class Upstream:
             raise ValueError(f"There is no fault {kind!r}.")
         return self._faults.add(Fault(f"upstream.{kind}", times, match, how))
 
+    def clear(self) -> None:
+        """Ends all faults; what they held goes on."""
+        self._faults.clear()
+
     def sent(self, name: str) -> list[Asked]:
         """Requests that were answered with this file, or a part of it."""
         return [asked for asked in self.requests if asked.path == STORE + name]

@@ -15,6 +15,7 @@ import pytest
 
 from layers.core import storage
 from layers.models.__main__ import main
+from layers.models.catalogue import CATALOGUE, Catalogue
 from local.callers import wait_for
 from local.cloud import CREDENTIALS, REGION, ROOT, STACK, Cloud
 from tests.bench import standin
@@ -29,24 +30,34 @@ class Commands:
     """`python -m layers.models`, for the deployed stack."""
 
     capture: pytest.CaptureFixture[str]
+    catalogue: Catalogue = CATALOGUE
 
     def __call__(self, *arguments: str | Path) -> Any:
         """What a command says, which must succeed."""
-        status = main([*map(str, arguments), "--json"])
-        out, err = self.capture.readouterr()
-        assert status == 0, out + err
-        return json.loads(out)
+        status, said = self.run(*arguments)
+        assert status == 0, said
+        return said
+
+    def run(self, *arguments: str | Path) -> tuple[int, Any]:
+        """A command's exit status, and what it says."""
+        status = main([*map(str, arguments), "--json"], self.catalogue)
+        return status, json.loads(self.capture.readouterr().out)
 
 
 @pytest.fixture
 def commands(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Commands:
-    for name, value in {**CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": stack.cloud.endpoint}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(storage, "_clients", {})
+    address(stack.cloud, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return Commands(capsys)
+
+
+def address(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets boto3, and so the commands, speak to this cloud."""
+    for name, value in {**CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": cloud.endpoint}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(storage, "_clients", {})
 
 
 @dataclass(frozen=True)
@@ -57,9 +68,9 @@ class Answer:
     picture: str  # SHA-256 of the pixels: the label has a date
 
 
-def ask(cloud: Cloud, meme: str) -> Answer:
+def ask(cloud: Cloud, request: dict[str, str]) -> Answer:
     """Swaps the largest face."""
-    answer = cloud.request("POST", "/swap", {"meme": meme, "faces": "largest", "format": "png"})
+    answer = cloud.request("POST", "/swap", {"faces": "largest", "format": "png", **request})
     assert answer.status_code == 200, answer.text
     result = answer.json()
     body = cloud.client("s3").get_object(Bucket=cloud.bucket("outputs"), Key=result["key"])["Body"].read()
@@ -71,11 +82,11 @@ def ask(cloud: Cloud, meme: str) -> Answer:
 class Traffic:
     """Clients that ask for the same swap again and again, until the block ends."""
 
-    def __init__(self, cloud: Cloud, meme: str, clients: int = 2) -> None:
+    def __init__(self, cloud: Cloud, request: dict[str, str], clients: int = 2) -> None:
         self.answers: list[Answer] = []
         self._over = threading.Event()
         self._failed: list[BaseException] = []
-        self._cloud, self._meme = cloud, meme
+        self._cloud, self._request = cloud, request
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
     def __enter__(self) -> Traffic:
@@ -98,7 +109,7 @@ class Traffic:
     def _ask(self) -> None:
         try:
             while not self._over.is_set():
-                self.answers.append(ask(self._cloud, self._meme))
+                self.answers.append(ask(self._cloud, self._request))
         except BaseException as error:
             self._failed.append(error)
 
@@ -130,15 +141,15 @@ def test_packs_are_listed_checked_and_chosen_by_the_stack_s_name(
 def test_no_request_sees_a_mixed_pack(
     commands: Commands, two_packs: tuple[str, str], stack: Stack, drawn: dict[str, Path]
 ) -> None:
-    meme = stack.put(drawn[MEME].read_bytes())
+    request = {"meme": stack.put(drawn[MEME].read_bytes())}
     expected = set()
     for digest in two_packs:
         commands("rollback", digest)
-        expected.add(ask(stack.cloud, meme))
+        expected.add(ask(stack.cloud, request))
     assert len({answer.picture for answer in expected}) == 2
     assert len({answer.models for answer in expected}) == 2
 
-    with Traffic(stack.cloud, meme) as traffic:
+    with Traffic(stack.cloud, request) as traffic:
         for turn in range(SWITCHES):
             commands("rollback", two_packs[turn % 2])
             traffic.pass_by(3)

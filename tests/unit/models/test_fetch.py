@@ -112,7 +112,7 @@ def test_what_broke_off_is_kept_for_the_next_call(world: World) -> None:
     assert f"{SWAPPER}.part" in world.left()
     assert SWAPPER not in world.left()
 
-    world.upstream._faults.clear()
+    world.upstream.clear()
     world.upstream.requests.clear()
     fetch([world.swapper], world.folder)
     assert world.holds(SWAPPER)
