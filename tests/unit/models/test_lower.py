@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,51 @@ def test_weights_that_fp16_cannot_hold_are_refused(tmp_path: Path) -> None:
     onnx.save(model, str(path))
     with pytest.raises(Unfit, match="fp16 cannot hold"):
         lower_embedder(path)
+
+
+def _without_keypoints(model: Any) -> None:
+    del model.graph.output[6:]
+
+
+def _boxes_first(model: Any) -> None:
+    outputs = list(model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend([*outputs[3:6], *outputs[:3], *outputs[6:]])
+
+
+@pytest.mark.parametrize(("change", "why"), [(_without_keypoints, "without keypoints"), (_boxes_first, "order")])
+def test_a_detector_that_a_swap_cannot_use_is_refused(tmp_path: Path, change: Any, why: str) -> None:
+    with pytest.raises(Unfit, match=why):
+        lower_detector(altered(tmp_path, "detector", change))
+
+
+def test_both_published_detectors_are_taken(tmp_path: Path) -> None:
+    for make in (standin.det_10g, standin.det_500m):
+        assert lower_detector(make(tmp_path / "detector.onnx")).parity["max_difference"] < 1e-3
+
+
+def test_an_embedder_of_another_space_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Unfit, match="MobileFaceNet"):
+        lower_embedder(toys.mobilefacenet())
+    path = toys.files() / "embedder.onnx"
+    monkeypatch.setitem(lower.OTHER_SPACES, hashlib.sha256(path.read_bytes()).hexdigest(), "a known one")
+    with pytest.raises(Unfit, match="another space"):
+        lower_embedder(path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-weights"])
+def test_parity_is_measured_on_the_same_weights_and_against_the_file(
+    tmp_path: Path, precision: standin.Precision
+) -> None:
+    parity = lower_swapper(standin.inswapper(tmp_path / "x.onnx", precision, width=32)).parity
+    assert parity["psnr_db"] > 120
+    assert ("file_psnr_db" in parity) == (precision != "fp16-weights")
+
+
+def test_rounding_that_shows_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lower, "MIN_ROUNDED_PSNR_DB", 120.0)
+    with pytest.raises(Unfit, match="dB"):
+        lower_swapper(standin.inswapper(tmp_path / "x.onnx", "fp32", width=32))
 
 
 def test_networks_are_not_taken_for_one_another() -> None:

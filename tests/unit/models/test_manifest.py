@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,21 @@ def test_what_is_written_is_read_back() -> None:
     manifest = _manifest()
     assert Manifest.parse(manifest.dump()) == manifest
     assert manifest.dump() == _manifest().dump()
+
+
+def test_a_model_tells_its_source_and_its_parity() -> None:
+    plain = _manifest().models["swapper"]
+    told = replace(plain, source="ab" * 32, parity={"psnr_db": 136.0, "file_psnr_db": 84.9})
+    manifest = Manifest("toy", {**_manifest().models, "swapper": told})
+    assert Manifest.parse(manifest.dump()) == manifest
+    assert b'"parity"' not in _manifest().dump()  # as packs of before have it
+    assert told.digest == plain.digest
+
+
+def test_fields_of_later_versions_do_no_harm() -> None:
+    tree = json.loads(_manifest().dump())
+    tree["later"] = tree["models"]["swapper"]["later"] = tree["models"]["swapper"]["blobs"][0]["later"] = {"x": 1}
+    assert Manifest.parse(json.dumps(tree).encode()) == _manifest()
 
 
 def test_a_blob_knows_its_chunks() -> None:
@@ -54,6 +70,11 @@ def test_a_blob_knows_its_chunks() -> None:
         lambda tree: tree["models"]["swapper"]["blobs"][1]["chunks"].pop(),
         lambda tree: tree["models"]["swapper"]["contract"]["inputs"][0].update(shape=[1.5]),
         lambda tree: tree["models"]["swapper"].update(blobs={}),
+        lambda tree: tree["models"]["swapper"].update(source="the internet"),
+        lambda tree: tree["models"]["swapper"].update(parity=[]),
+        lambda tree: tree["models"]["swapper"].update(parity={"psnr_db": "high"}),
+        lambda tree: tree["models"]["swapper"].update(parity={"psnr_db": 10**400}),
+        lambda tree: tree["models"]["swapper"].update(parity={"psnr_db": float("nan")}),
     ],
 )
 def test_anything_that_does_not_fit_is_refused(spoil: Callable[[Any], Any]) -> None:
