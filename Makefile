@@ -6,7 +6,7 @@ PY := .venv/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-full test-sam deploy destroy lint format signing-key models bench demo-pack-report demo-pack-train lock clean
+.PHONY: help demo up test test-full test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -56,6 +56,9 @@ models: .venv/ready ## real models into the stack's bucket: ACCEPT=1 [PACK=large
 bench: .venv/ready .venv-cloud/ready ## memory, time and bytes, naive against ours; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
+
+bench-memory: .venv/ready .venv-cloud/ready ## what a swap holds in memory, in every setting; table and plot in out/bench/
+	$(PY) -m tests.bench.memory
 
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
 	$(PY) -m local.demo_pack.measure

@@ -36,9 +36,9 @@ PEAKS = ("peak_mb", "warm_peak_mb")
 
 
 @contextmanager
-def server(rate: float) -> Iterator[str]:
-    """The URL of an S3 that delivers that many MB a second (0: as fast as it can)."""
-    command = [sys.executable, "-m", "tests.bench.server", str(FOLDER), str(rate)]
+def server(rate: float, folder: Path = FOLDER) -> Iterator[str]:
+    """The URL of an S3 with the folder's objects that delivers that many MB a second (0: as fast as it can)."""
+    command = [sys.executable, "-m", "tests.bench.server", str(folder), str(rate)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout

@@ -156,31 +156,55 @@ def inswapper(path: Path, precision: Precision = "fp16", width: int = 1024, seed
 def w600k_r50(path: Path, width: int = 64, blocks: Sequence[int] = (3, 4, 14, 3), seed: int = 2) -> Path:
     """The embedder: width 64 is the real one (43.6 million parameters)."""
     graph = Graph(seed)
+    x, into = _iresnet(graph, "input.1", width, blocks)
+    flat = graph.node("Flatten", [x], axis=1)
+    weights = [graph.normal((512, into * 49), 1 / np.sqrt(into * 49)), graph.normal((512,), 0.05)]
+    x = graph.node("Gemm", [flat, *weights], transB=1)
+    graph.leave(_normalised(graph, x, 512), "683")
+    graph.save(path, {"input.1": ["None", 3, 112, 112]}, {"683": ["None", 512]})
+    return path
 
-    def normalised(x: str, channels: int) -> str:
-        near_one = [graph.normal((channels,), 0.05, mean) for mean in (1.0, 0.0)]
-        statistics = [graph.normal((channels,), 0.05), graph.tensor(np.ones(channels, np.float32))]
-        return graph.node("BatchNormalization", [x, *near_one, *statistics], epsilon=1e-5, momentum=0.9)
+
+def face_numbers(
+    path: Path, side: int, out: int, width: int, blocks: Sequence[int] = (3, 4, 17, 3), seed: int = 5
+) -> Path:
+    """A network of the packs that a swap never needs, from a crop to `out` numbers.
+
+    1k3d68 has about the side 192, 3309 numbers and width 64 (36 million parameters); 2d106det and genderage are
+    narrower.
+    """
+    graph = Graph(seed)
+    x, into = _iresnet(graph, "data", width, blocks)
+    flat = graph.node("Flatten", [graph.node("GlobalAveragePool", [x])], axis=1)
+    weights = [graph.normal((out, into), 1 / np.sqrt(into)), graph.normal((out,), 0.05)]
+    graph.leave(graph.node("Gemm", [flat, *weights], transB=1), "fc1")
+    graph.save(path, {"data": ["None", 3, side, side]}, {"fc1": ["None", out]})
+    return path
+
+
+def _normalised(graph: Graph, x: str, channels: int) -> str:
+    near_one = [graph.normal((channels,), 0.05, mean) for mean in (1.0, 0.0)]
+    statistics = [graph.normal((channels,), 0.05), graph.tensor(np.ones(channels, np.float32))]
+    return graph.node("BatchNormalization", [x, *near_one, *statistics], epsilon=1e-5, momentum=0.9)
+
+
+def _iresnet(graph: Graph, input: str, width: int, blocks: Sequence[int]) -> tuple[str, int]:
+    """The trunk; its output and how many channels that has."""
 
     def slope(x: str, channels: int) -> str:
         return graph.node("PRelu", [x, graph.normal((channels, 1, 1), 0.05, 0.25)])
 
-    x = slope(graph.conv("input.1", 3, width, 3, 1, 1), width)
+    x = slope(graph.conv(input, 3, width, 3, 1, 1), width)
     into = width
     for number, count in enumerate(blocks):
         out = width << number
         for block in range(count):
             stride = 2 if block == 0 else 1
             short = graph.conv(x, into, out, 1, stride) if block == 0 else x
-            y = slope(graph.conv(normalised(x, into), into, out, 3, 1, 1), out)
+            y = slope(graph.conv(_normalised(graph, x, into), into, out, 3, 1, 1), out)
             x = graph.node("Add", [graph.conv(y, out, out, 3, stride, 1, 0.3), short])
             into = out
-    flat = graph.node("Flatten", [normalised(x, into)], axis=1)
-    weights = [graph.normal((512, into * 49), 1 / np.sqrt(into * 49)), graph.normal((512,), 0.05)]
-    x = graph.node("Gemm", [flat, *weights], transB=1)
-    graph.leave(normalised(x, 512), "683")
-    graph.save(path, {"input.1": ["None", 3, 112, 112]}, {"683": ["None", 512]})
-    return path
+    return _normalised(graph, x, into), into
 
 
 def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:

@@ -1,0 +1,209 @@
+"""What a swap holds in memory, at true size, in every way it can be set: `python -m tests.bench.memory [--repeats N]`.
+
+Every row is a fresh process against an S3 on this machine; arms alternate, peaks are the worst of the runs and the rest
+medians. `default/cold` is the deployed stack itself, on the local cloud, asked for a face never seen before by a cold
+sandbox. Writes out/bench/memory.json and out/bench/memory.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from layers.models.publish import publish
+from local.cloud import ROOT, Cloud
+from tests.bench import MODELS, OUTPUTS, UPLOADS, standin
+from tests.bench.bench import server
+from tests.bench.memory_arm import WARM_RUNS, Arm, resident_mb
+from tests.bench.memory_plot import plot
+from tests.bench.prepare import SIDE, SIZE, Folder, picture_with_one_face
+from tests.integration.asking import sandboxes
+
+FOLDER = ROOT / "build/memory"
+OUT = ROOT / "out/bench"
+LICENCES = dict.fromkeys(("detector", "embedder", "swapper"), "none")
+MEASURED = ("peak_mb", "resident_mb", "cold_s", "warm_s")
+LARGER = 640
+# What the hobby project's document estimates, in MB.
+GUESSES = {"buffalo_l": 500, "inswapper": 700, "total": 1200}
+
+ARMS = {
+    # Parts, alone in a process with its imports.
+    "naive/buffalo_l five models": Arm("naive", swapper="none", analysis="five"),
+    "naive/the two needed": Arm("naive", swapper="none"),
+    "naive/inswapper fp32": Arm("naive", swapper="fp32", analysis="none"),
+    "naive/inswapper fp16": Arm("naive", swapper="fp16", analysis="none"),
+    # Whole servers.
+    "naive/five + fp32, 640": Arm("naive", LARGER, swapper="fp32", analysis="five"),
+    "naive/five + fp16": Arm("naive", analysis="five"),
+    "naive/fp32": Arm("naive", swapper="fp32"),
+    "naive/fp16": Arm("naive"),
+    "naive/fp16, 640": Arm("naive", LARGER),
+    "naive/fp16, request": Arm("naive", keeps=False),
+    "naive/fp16, latent known": Arm("naive", latent_known=True),
+    "ours/new face": Arm("ours"),
+    "ours/new face, 640": Arm("ours", LARGER),
+    "ours/new face, request": Arm("ours", keeps=False),
+    "ours/new face, 512 MB sandbox": Arm("ours", memory_mb=512),
+    "ours/latent known": Arm("ours", latent_known=True),
+    "ours/latent known, request": Arm("ours", latent_known=True, keeps=False),
+}
+DEFAULT = "default/cold"
+
+
+def prepare(folder: Path) -> None:
+    """Full-size stand-ins, pictures and a pack, unless they are there and made by the same code."""
+    makers = [ROOT / "tests/bench/standin.py", *sorted((ROOT / "layers/models").glob("*.py"))]
+    version = hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()
+    done = folder / "done"
+    if done.exists() and done.read_text() == version:
+        return
+    done.unlink(missing_ok=True)
+    naive = folder / "objects" / MODELS / "naive"
+    five = naive / "buffalo_l"
+    five.mkdir(parents=True, exist_ok=True)
+    objects = Folder(folder / "objects")
+    picture = picture_with_one_face(five / "det_10g.onnx")
+    for size in (SIZE, LARGER):
+        objects.put_object(UPLOADS, f"picture_{size}.jpg", framed(picture, SIDE * size // SIZE))
+    standin.w600k_r50(five / "w600k_r50.onnx")
+    standin.face_numbers(five / "1k3d68.onnx", 192, 3309, 64)
+    standin.face_numbers(five / "2d106det.onnx", 192, 212, 16, (2, 2, 8, 2))
+    standin.face_numbers(five / "genderage.onnx", 96, 3, 10, (1, 2, 4, 2))
+    for precision in ("fp32", "fp16"):
+        standin.inswapper(naive / f"swapper_{precision}.onnx", precision)
+    with tempfile.TemporaryDirectory() as lowering:
+        links = {"detector": five / "det_10g.onnx", "embedder": five / "w600k_r50.onnx"}
+        for model, path in {**links, "swapper": naive / "swapper_fp16.onnx"}.items():
+            (Path(lowering) / f"{model}.onnx").symlink_to(path)
+        publish(Path(lowering), MODELS, objects, "standin", LICENCES)
+    done.write_text(version)
+
+
+def framed(picture: bytes, side: int) -> bytes:
+    """The picture (JPEG) on a larger grey square, so that a detector of as much more sees it as before."""
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    square = np.full((side, side, 3), 128, np.uint8)
+    square[:SIDE, :SIDE] = pixels
+    return cv2.imencode(".jpg", square, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def run(arm: Arm, url: str) -> dict[str, float]:
+    """One fresh process: what it cost."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MODELS_BUCKET": MODELS,
+        "UPLOADS_BUCKET": UPLOADS,
+        "OUTPUTS_BUCKET": OUTPUTS,
+        "DEFAULT_FACE": f"s3://{UPLOADS}/{arm.picture}" if arm.latent_known else "",
+        "MODEL_RETENTION": "container" if arm.keeps else "request",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(arm.memory_mb),
+        "POWERTOOLS_SERVICE_NAME": "swap",
+        "POWERTOOLS_METRICS_NAMESPACE": "Coldswap",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        told, cost = Path(folder) / "arm.json", Path(folder) / "cost.json"
+        told.write_text(json.dumps(asdict(arm)))
+        environment["BENCH_STARTED"] = str(time.time())
+        command = [sys.executable, "-m", "tests.bench.memory_arm", str(told), str(cost)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+        if done.returncode:
+            raise RuntimeError(f"{arm} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        found: dict[str, float] = json.loads(cost.read_text())
+        return found
+
+
+def deployed(repeats: int) -> list[dict[str, float]]:
+    """The stack with the template's defaults and a new face: a cold request, and warm ones after it."""
+    costs = []
+    with Cloud() as cloud:
+        cloud.deploy()
+        s3, bucket = cloud.client("s3"), cloud.bucket("models")
+        objects = FOLDER / "objects"
+        for path in sorted((objects / MODELS).rglob("*")):
+            if path.is_file() and "naive" not in path.parts:
+                s3.upload_file(str(path), bucket, str(path.relative_to(objects / MODELS)))
+        key = f"requests/picture_{SIZE}.jpg"
+        s3.upload_file(str(objects / UPLOADS / f"picture_{SIZE}.jpg"), cloud.bucket("uploads"), key)
+        uri = f"s3://{cloud.bucket('uploads')}/{key}"
+        for _ in range(repeats):
+            cloud.chill()
+            spent, peaks = [], []
+            for number in range(1 + WARM_RUNS):
+                begun = time.perf_counter()
+                answer = cloud.request("POST", "/swap", {"meme": uri, "face": uri, "format": "png"})
+                spent.append(time.perf_counter() - begun)
+                result = answer.json()
+                if answer.status_code != 200 or result["cold_start"] != (number == 0):
+                    raise RuntimeError(f"the deployed stack answered {answer.status_code}: {answer.text[:500]}")
+                peaks.append(result["peak_memory_mb"])
+            resident = max(resident_mb(process) for process in sandboxes(cloud))
+            costs.append(
+                {
+                    "peak_mb": max(peaks),
+                    "resident_mb": resident,
+                    "cold_s": spent[0],
+                    "warm_s": statistics.median(spent[1:]),
+                }
+            )
+    return costs
+
+
+def measure(repeats: int, arms: Mapping[str, Arm], with_stack: bool = True) -> dict[str, Any]:
+    """Every row."""
+    prepare(FOLDER)
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
+    with server(0.0, FOLDER) as url:
+        for size in {arm.size for arm in arms.values() if arm.latent_known}:
+            run(Arm("ours", size, latent_known=True), url)  # leaves the default face's latent in the bucket
+        for _ in range(repeats):
+            for name, arm in arms.items():
+                runs[name].append(run(arm, url))
+                print(name, {key: round(value, 2) for key, value in runs[name][-1].items()}, flush=True)
+    if with_stack:
+        runs[DEFAULT] = deployed(repeats)
+        print(DEFAULT, runs[DEFAULT], flush=True)
+    rows = [
+        {"name": name, "fullsize": True}
+        | {
+            key: round((max if key == "peak_mb" else statistics.median)(cost[key] for cost in costs), 3)
+            for key in MEASURED
+        }
+        for name, costs in runs.items()
+    ]
+    return {"cpus": len(os.sched_getaffinity(0)), "repeats": repeats, "guesses_mb": GUESSES, "rows": rows}
+
+
+def main() -> None:
+    """Measure, print, draw and write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.memory", description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    report = measure(parser.parse_args().repeats, ARMS)
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "memory.json").write_text(json.dumps(report, indent=2) + "\n")
+    plot(report["rows"], OUT / "memory.png")
+    for row in report["rows"]:
+        print(f"{row['name']:30} " + "  ".join(f"{key} {row[key]:8.2f}" for key in MEASURED))
+
+
+if __name__ == "__main__":
+    main()
