@@ -156,17 +156,22 @@ def _verify(given: argparse.Namespace, catalogue: Catalogue) -> Said:
 
 
 def _list(given: argparse.Namespace, catalogue: Catalogue) -> Said:
+    from layers.core.errors import ColdswapError
     from layers.models import history
 
     bucket, s3 = _bucket(given), _client("s3")
     said, lines = [], []
     for each in history.history(bucket, s3):
-        pack = history.manifest(each.pointer, bucket, s3)
-        described = _described(pack, each.pointer.digest)
-        said.append({"current": each.current, "published": each.at.isoformat(), **described})
+        about: dict[str, Any] = {"current": each.current, "published": each.at.isoformat(), **asdict(each.pointer)}
         mark = "*" if each.current else " "
-        lines.append(f"{mark} {each.at:%Y-%m-%d %H:%M:%S}  {pack.pack}  {each.pointer.digest}")
-        lines += _model_lines(described["models"])
+        lines.append(f"{mark} {each.at:%Y-%m-%d %H:%M:%S}  {each.pointer.pack}  {each.pointer.digest}")
+        try:
+            about |= _described(history.manifest(each.pointer, bucket, s3), each.pointer.digest)
+            lines += _model_lines(about["models"])
+        except ColdswapError as error:
+            about["fault"] = error.detail
+            lines.append(f"    {error.detail}")
+        said.append(about)
     return {"bucket": bucket, "packs": said}, lines or [f"No pack is published in {bucket}."], True
 
 

@@ -17,6 +17,7 @@ from layers.engine.stages import Array
 from layers.models.manifest import Contract, Tensor
 
 MAX_FILE_BYTES = 1 << 30
+FIRST_WITHOUT_INPUTS = 4  # ONNX IR version from which weights need not be inputs too
 
 
 class Unfit(ValueError):
@@ -96,10 +97,14 @@ def in_float(model: Any, stored_dtype: Callable[[Array], str]) -> bytes:
 
     `stored_dtype` gives the type a weight is rounded to. Raises Unfit.
     """
+    stored = {tensor.name for tensor in model.graph.initializer}
+    for value in [value for value in model.graph.input if value.name in stored]:  # by their old types
+        model.graph.input.remove(value)
+    model.ir_version = max(model.ir_version, FIRST_WITHOUT_INPUTS)
     for tensor in model.graph.initializer:
-        value = numpy_helper.to_array(tensor)
-        if value.dtype.kind == "f":
-            rounded = value.astype(stored_dtype(value)).astype(np.float32)
+        if tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16):
+            weight = numpy_helper.to_array(tensor)
+            rounded = weight.astype(stored_dtype(weight)).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(rounded, tensor.name))
     for node in model.graph.node:
         to_float(node)

@@ -132,6 +132,16 @@ def test_damage_in_the_bucket_makes_verify_fail(world: World) -> None:
     assert key.removeprefix("models/") in out
 
 
+def test_a_damaged_manifest_does_not_hide_the_others(world: World) -> None:
+    default, large = install(world, "default"), install(world, "large")
+    key = f"models/packs/large/{large}.json"
+    world.s3.objects[key] = world.s3.objects[key][:-1]
+    packs = {each["digest"]: each for each in world.said("list", *BUCKET)["packs"]}
+    assert "not what its name says" in packs[large]["fault"]
+    assert packs[default]["models"]
+    assert world.said("rollback", default, *BUCKET)["digest"] == default
+
+
 def test_one_s_own_files_need_a_licence_and_become_a_pack(world: World) -> None:
     status, _, err = world.run("build", "--from", toys.files())
     assert status == 0  # the toys are in this catalogue
