@@ -6,21 +6,27 @@ PY := .venv/bin/python
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-full test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
+ENGINE := layers/engine/native/libcoldswap.so
+.PHONY: help engine engine-sanitize demo up test test-full test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
-demo: .venv/ready .venv-cloud/ready ## swapped memes and a short video by the whole stack on this machine; results in out/
+engine: $(ENGINE) ## the native swapper, compiled for this machine
+
+engine-sanitize: .venv/ready ## its tests under address, undefined-behaviour and thread sanitizers
+	$(PY) -m tests.engine.sanitize
+
+demo: .venv/ready .venv-cloud/ready $(ENGINE) ## swapped memes and a short video by the whole stack on this machine; results in out/
 	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)')
 
-up: .venv/ready .venv-cloud/ready ## the stack on this machine until Ctrl-C, with lines to try
+up: .venv/ready .venv-cloud/ready $(ENGINE) ## the stack on this machine until Ctrl-C, with lines to try
 	@$(PY) -m local.up
 
-test: .venv/ready .venv-cloud/ready ## every test but the longest
+test: .venv/ready .venv-cloud/ready $(ENGINE) ## every test but the longest
 	$(PY) -m pytest -m 'not full' --timeout 240
 
-test-full: .venv/ready .venv-cloud/ready ## all tests, the longest too
+test-full: .venv/ready .venv-cloud/ready $(ENGINE) ## all tests, the longest too
 	$(PY) -m pytest --timeout 900
 
 test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## the images under Docker and sam local; FULL=1 measures them
@@ -53,7 +59,7 @@ models: .venv/ready ## real models into the stack's bucket: ACCEPT=1 [PACK=large
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
 	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(STACK),--stack '$(STACK)')
 
-bench: .venv/ready .venv-cloud/ready ## memory, time and bytes, naive against ours; JSON in out/bench/
+bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
 
@@ -65,6 +71,10 @@ demo-pack-report: .venv/ready ## measure the demo pack on identities never train
 
 demo-pack-train: .venv-train/ready ## train the demo pack again (an hour and more on two cores)
 	.venv-train/bin/python -m local.demo_pack.train
+
+# Where there is no compiler, everything works through onnxruntime.
+$(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/engine/native/*.h layers/engine/native/*.inc) | .venv/ready
+	@$(PY) -m layers.engine.build --if-possible
 
 .venv/ready: requirements/dev.txt functions/swap/requirements-insightface.txt
 	$(PYTHON) -m venv .venv
@@ -106,4 +116,5 @@ lock: ## resolve the .in files again
 	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 
 clean: ## everything that the targets above made
+	rm -f $(ENGINE)
 	rm -rf .venv .venv-cloud .venv-lint .venv-checkov .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis

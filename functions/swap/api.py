@@ -18,14 +18,14 @@ from functions.swap.values import PAID_AT_ONCE, SwapRequest
 from layers.core.errors import InvalidRequest
 from layers.core.ids import new_id
 from layers.core.telemetry import server_timing
-from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, plain, render_errors, said
+from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
 
 # The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
 # back for the result, so the work goes on; without one it would be for nobody.
 HTTP_SECONDS = 27.0
 UPLOAD_SECONDS = 900
 
-resolver = APIGatewayHttpResolver(enable_validation=True)
+resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse)
 
 
 class FaceAnswer(BaseModel):
@@ -53,6 +53,7 @@ class SwapAnswer(BaseModel):
     timings_ms: Annotated[dict[str, float], Field(description="by phase")]
     peak_memory_mb: float
     models: Annotated[dict[str, str], Field(description="the pack, and the digest of each model used")]
+    engine: Annotated[str | None, Field(description="what ran the swapper; nothing if no face was swapped")]
     digests: Annotated[dict[str, str], Field(description="SHA-256 of the meme, the face and the result")]
     cold_start: bool
     bytes_fetched: Annotated[int, Field(description="of weights")]

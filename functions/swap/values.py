@@ -74,6 +74,9 @@ class SwapResult:
     timings_ms: dict[str, float]  # by phase
     peak_memory_mb: float
     models: dict[str, str]  # pack, and digest of each model used
+    engine: (
+        str | None
+    )  # what ran the swapper: native and its instruction set, or onnxruntime; None if no face was swapped
     digests: dict[str, str]  # SHA-256, hex, of the meme, the face (where one was used) and the result
     cold_start: bool
     bytes_fetched: int  # of weights

@@ -14,6 +14,8 @@ TARGET, SOURCE, OUTPUT = "target", "source", "output"
 class OnnxSwapper:
     """A Swapper that starts before all its weights have arrived."""
 
+    name = "onnxruntime"
+
     def __init__(self, plan: Plan, weights: Weights, threads: int) -> None:
         self._network = StagedNetwork(plan, weights, threads)
 

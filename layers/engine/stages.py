@@ -29,6 +29,10 @@ class Weights(Protocol):
         """The first `upto` bytes, once they are there."""
         ...
 
+    def memory(self) -> memoryview:
+        """All of it, whether filled or not."""
+        ...
+
     def close(self) -> None:
         """Give the memory back."""
         ...

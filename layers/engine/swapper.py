@@ -13,6 +13,8 @@ Floats = NDArray[np.float32]
 class Swapper(Protocol):
     """Aligned crops and latents in, crops out."""
 
+    name: str  # what runs it, for people
+
     def run(self, crops: Floats, latents: Floats) -> Floats:
         """float32 [N, 3, 128, 128] RGB in [0, 1] and float32 [N, 512] of unit length; the same shape as the crops."""
         ...

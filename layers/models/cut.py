@@ -13,8 +13,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from layers.engine.native_swapper import Description
 from layers.engine.stages import ALIGNMENT, Array, Plan, Stage, Weight
-from layers.models.onnx_file import Unfit, to_float
+from layers.models.family import describe
+from layers.models.onnx_file import FIRST_WITHOUT_INPUTS, Unfit, to_float
 
 STAGE_BYTES = 8 << 20  # a stage ends with the layer that brings its weights to this much
 MAX_ALIVE = 2  # tensors handed from stage to stage: a residual block's input, and what it has made of it
@@ -31,6 +33,7 @@ class Cut:
     weights: bytearray  # the flat file
     last: Array | None  # the last initializer, if no node uses it: inswapper's embedding map
     exact: bool  # whether the original computes in fp32, with weights that the flat file holds unrounded
+    native: Description | None  # for the native engine, if this looks like a network that it knows
 
 
 @dataclass
@@ -74,7 +77,8 @@ def cut(model: Any, input_names: tuple[str, ...], output_name: str) -> Cut:
         number = graphs.setdefault(graph, len(graphs))
         stages.append(Stage(number, weights, inputs, outputs, tuple(sorted(map(names, over)))))
         nodes = []
-    return Cut(Plan(tuple(stages), tuple(graphs)), flat.data, last, not (network.half or flat.rounded))
+    native = describe(network.nodes, network.constants, flat.places)
+    return Cut(Plan(tuple(stages), tuple(graphs)), flat.data, last, not (network.half or flat.rounded), native)
 
 
 def _network(model: Any) -> tuple[_Network, Array | None]:
@@ -112,7 +116,7 @@ def _network(model: Any) -> tuple[_Network, Array | None]:
 def _types(model: Any) -> dict[str, int]:
     """Element type by the tensor's name, as far as ONNX can infer it; looks at no weight."""
     bare = onnx.ModelProto()
-    bare.ir_version = model.ir_version
+    bare.ir_version = max(model.ir_version, FIRST_WITHOUT_INPUTS)
     bare.opset_import.extend(model.opset_import)
     bare.graph.name = "bare"
     bare.graph.node.extend(model.graph.node)
@@ -187,7 +191,7 @@ class _Flat:
     def __init__(self, constants: Mapping[str, Array]) -> None:
         self.data = bytearray()
         self._constants = constants
-        self._at: dict[str, int] = {}
+        self.places: dict[str, tuple[int, str]] = {}  # of constants by name: offset in bytes, dtype
         self.rounded = False  # whether fp16 changed a value
 
     def holds(self, name: str) -> bool:
@@ -206,16 +210,16 @@ class _Flat:
         """Where it is; written there the first time it is asked for."""
         value = self._constants[name]
         dtype = stored_dtype(value)
-        if name not in self._at:
+        if name not in self.places:
             with np.errstate(over="ignore"):
                 stored = np.ascontiguousarray(value, dtype)
             if not np.isfinite(stored).all():
                 raise Unfit(f"{name} has values that fp16 cannot hold")
             self.rounded |= stored.dtype != value.dtype and not np.array_equal(stored, value)
             self.data.extend(bytes(-len(self.data) % ALIGNMENT))
-            self._at[name] = len(self.data)
+            self.places[name] = len(self.data), dtype
             self.data.extend(stored.data.cast("B"))
-        return Weight(input, dtype, value.shape, self._at[name])
+        return Weight(input, dtype, value.shape, self.places[name][0])
 
 
 def stored_dtype(value: Array) -> str:

@@ -81,6 +81,10 @@ class Download:
                 self._state.wait(left)
             return memoryview(self.buffer)[:size]
 
+    def memory(self) -> memoryview:
+        """All of it; only `wait` says how much may be read."""
+        return memoryview(self.buffer)
+
     @property
     def complete(self) -> bool:
         """Whether every byte is here and verified."""

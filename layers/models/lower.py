@@ -7,6 +7,7 @@ file's own results on a golden vector.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -16,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from layers.engine import onnx_embedder, onnx_swapper
+from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
 from layers.engine.session import session
 from layers.engine.stages import Array, Plan, StagedNetwork
 from layers.models.cut import cut, stored_dtype
 from layers.models.manifest import Contract, Kind
 from layers.models.onnx_file import Unfit, contract_of, in_float, load, reference
-from layers.models.pack import EMAP, FILE, PLAN, WEIGHTS
+from layers.models.pack import EMAP, FILE, NATIVE, PLAN, WEIGHTS
 
 # What the pack gives, against plain onnxruntime on the same weights in fp32; and against the file as it is, where that
 # computes in fp16 or its weights are rounded to it: 60 dB is a quarter of a level.
@@ -45,7 +47,7 @@ class Lowered:
     blobs: dict[str, bytes | bytearray]
     golden: bytes  # .npz: inputs and outputs by name, and the tolerance
     source: str  # SHA-256 of the file
-    parity: dict[str, float]  # of the pack's results to the file's: max_difference, cosine, or psnr_db and file_psnr_db
+    parity: dict[str, float]  # of the pack's results to the file's: max_difference, cosine, or psnr_db and its kin
 
 
 def lower_detector(path: Path) -> Lowered:
@@ -125,6 +127,10 @@ def lower_swapper(path: Path) -> Lowered:
     parity["psnr_db"] = _close_enough(path, got, expected, MIN_PSNR_DB)
     emap = made.last.astype("<f4").tobytes()
     blobs: dict[str, bytes | bytearray] = {PLAN: made.plan.dump(), WEIGHTS: made.weights, EMAP: emap}
+    if made.native is not None and (native := _native(made.native, made.weights, inputs)) is not None:
+        parity["native_psnr_db"] = psnr_db(native, expected)
+        if parity["native_psnr_db"] >= MIN_PSNR_DB:
+            blobs[NATIVE] = made.native.dump()
     golden = _golden(inputs, {onnx_swapper.OUTPUT: expected}, min_psnr_db=MIN_PSNR_DB)
     return Lowered("onnx-stages", contract, blobs, golden, _digest(path), parity)
 
@@ -194,8 +200,20 @@ class _Memory:
     def wait(self, upto: int | None = None) -> memoryview:
         return memoryview(self._data)[:upto]
 
+    def memory(self) -> memoryview:
+        return memoryview(self._data)
+
     def close(self) -> None:
         pass
+
+
+def _native(description: Description, weights: bytearray, inputs: Mapping[str, Array]) -> Array | None:
+    """What the native engine makes of the inputs; None where it is not to be had."""
+    try:
+        swapper = NativeSwapper(description, _Memory(weights), len(os.sched_getaffinity(0)))
+    except Unavailable:
+        return None
+    return swapper.run(inputs[onnx_swapper.TARGET], inputs[onnx_swapper.SOURCE])
 
 
 def _run(plan: Plan, weights: bytearray, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import Future
 from typing import Any, Literal
@@ -10,17 +11,18 @@ import numpy as np
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt
+from layers.core.telemetry import logger
 from layers.engine.onnx_embedder import OnnxEmbedder
 from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.session import lean_malloc, session, trim
 from layers.engine.stages import Plan
 from layers.engine.swapper import Floats, Swapper
 from layers.models.download import Download
-from layers.models.manifest import Manifest, ModelName
+from layers.models.manifest import Manifest, Model, ModelName
 from layers.models.store import ModelStore
 
 # Names of the blobs, as lower.py makes them.
-FILE, PLAN, WEIGHTS, EMAP = "model.onnx", "plan", "weights", "emap"
+FILE, PLAN, WEIGHTS, EMAP, NATIVE = "model.onnx", "plan", "weights", "emap", "native"
 
 AMPLE_MEMORY_MB = 1024  # from here on the embedder stays loaded beside the swapper
 LARGEST_LAYER_BYTES = 64 << 20  # room for what the embedder computes, its last layer in fp32 above all
@@ -168,6 +170,22 @@ class LoadedModels:
         return self._store.read(self._manifest_or_look(deadline).models[model].blob(blob), deadline)
 
 
+def _swapper(model: Model, store: ModelStore, deadline: Deadline, weights: Download, threads: int) -> Swapper:
+    """The native engine's where it knows the network and can be used here, otherwise onnxruntime's."""
+    names = {blob.name for blob in model.blobs}
+    why = "the pack has no description for it"
+    if NATIVE in names and os.environ.get("SWAPPER_RUNTIME") != OnnxSwapper.name:
+        from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
+
+        try:
+            description = Description.parse(store.read(model.blob(NATIVE), deadline), weights.blob.size)
+            return NativeSwapper(description, weights, threads)
+        except Unavailable as error:
+            why = str(error)
+    logger().info("the swapper runs on onnxruntime", extra={"no_native_engine": why})
+    return OnnxSwapper(Plan.parse(store.read(model.blob(PLAN), deadline)), weights, threads)
+
+
 class PendingSwapper:
     """A swapper whose weights are on their way, or have been here since an earlier request."""
 
@@ -177,14 +195,13 @@ class PendingSwapper:
         model = models.manifest.models["swapper"]
         self._models = models
         self._weights = store.load(model.blob(WEIGHTS), deadline, held_at)
-        self._made: Future[OnnxSwapper] = Future()
+        self._made: Future[Swapper] = Future()
         self._own_bytes = True  # whether this request fetched them
         self._taken = False
 
         def make() -> None:
             try:
-                plan = Plan.parse(store.read(model.blob(PLAN), deadline))
-                self._made.set_result(OnnxSwapper(plan, self._weights, threads))
+                self._made.set_result(_swapper(model, store, deadline, self._weights, threads))
             except BaseException as error:
                 self._made.set_exception(error)
 

@@ -130,17 +130,19 @@ class FlatSwapper:
     """Gives one colour for every face; remembers what it was given."""
 
     colour = (40, 200, 90)  # BGR
+    name = "one colour"
 
     def __init__(self) -> None:
         self.latents: list[Floats] = []
         self.crops: list[Floats] = []
 
     def run(self, crops: Floats, latents: Floats) -> Floats:
-        assert crops.shape == (1, 3, 128, 128)
+        assert crops.shape[1:] == (3, 128, 128)
+        assert len(crops) == len(latents)
         assert crops.dtype == latents.dtype == np.float32
         assert 0 <= crops.min() <= crops.max() <= 1
-        self.crops.append(crops)
-        self.latents.append(latents)
+        self.crops.extend(crops[:, None])
+        self.latents.extend(latents[:, None])
         rgb = (np.array(self.colour[::-1], np.float32) + 0.5) / 255
         return np.broadcast_to(rgb[None, :, None, None], crops.shape).astype(np.float32)
 

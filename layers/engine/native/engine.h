@@ -1,0 +1,48 @@
+// A swapper of the inswapper family, run while its weights are still arriving. The C interface is at the end.
+#pragma once
+
+#include <cstdint>
+
+extern "C" {
+#pragma GCC visibility push(default)
+
+// Where a layer's weights lie in the flat file, bytes from its start; `half` says fp16, otherwise fp32.
+struct coldswap_weights {
+    int64_t offset;
+    int32_t half;
+    int32_t reserved;
+};
+
+// 20 convolutions (4 of the encoder, 12 of the blocks, 4 of the decoder), then 12 styles, in order of use.
+enum { COLDSWAP_CONVOLUTIONS = 20, COLDSWAP_STYLES = 12 };
+
+// `width`: channels of the first layer, a multiple of 16. `epsilon`: added to a variance before its root. `biases`: of all layers in the same order, float32; copied.
+// `weights` is memory that fills up, and must outlive the engine. `instructions`: "avx2", "avx512", or "" for the best.
+// Returns null if the processor has none of them.
+void* coldswap_create(int width, float epsilon, int threads, const char* instructions, const uint8_t* weights,
+                      const coldswap_weights* layers, const float* biases);
+void coldswap_destroy(void* engine);
+
+// Whether the arithmetic is right here: 0; 1 if the processor lacks the instructions, 2 if a small layer comes out wrong.
+int coldswap_check(const char* instructions);
+
+// The instruction set in use.
+const char* coldswap_instructions(void* engine);
+
+// So many bytes of the weights may be read. Never less than before, but for coldswap_restart.
+void coldswap_advance(void* engine, uint64_t bytes);
+// No more will come: a run that waits for them ends.
+void coldswap_fail(void* engine);
+// The weights are fetched anew: none is there.
+void coldswap_restart(void* engine);
+// Waits until more than `bytes` are no longer needed by the run that goes on, or it has ended; how many are not.
+uint64_t coldswap_released(void* engine, uint64_t bytes);
+
+// Gives back the memory that the next run would use again.
+void coldswap_trim(void* engine);
+
+// crops [count][3][128][128] and latents [count][512] into out, shaped like the crops; all float32.
+// 0; 1 if coldswap_fail was called, or 2 if there was no memory: then `out` is not to be used. One run at a time.
+int coldswap_run(void* engine, int count, const float* crops, const float* latents, float* out);
+#pragma GCC visibility pop
+}

@@ -1,0 +1,251 @@
+"""The native swapper against onnxruntime, and what becomes of it when its weights do not come as they should."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from layers.core.errors import ModelsCorrupt, OutOfTime
+from layers.engine import native_swapper
+from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
+from layers.engine.onnx_swapper import OnnxSwapper
+from layers.engine.stages import Plan
+from layers.engine.swapper import Floats
+from layers.models.lower import Lowered, lower_swapper, psnr_db
+from tests.bench import standin
+from tests.unit.models.test_lower import Memory
+
+try:
+    HERE = native_swapper.library()
+except Unavailable as error:
+    pytestmark = pytest.mark.skip(f"the native engine is not to be had: {error}")
+    SETS: list[str] = []
+else:
+    SETS = [name for name in ("avx2", "avx512") if HERE.coldswap_check(name.encode()) != 1]
+
+DEMO = Path(__file__).resolve().parents[3] / "local/demo_pack/swapper.onnx"
+
+
+@cache
+def lowered(width: int, seed: int = 1) -> Lowered:
+    """A network of the family with that many channels in its first layer; of 16, the demo pack's."""
+    if width == 16 and seed == 1:
+        return lower_swapper(DEMO)
+    with tempfile.TemporaryDirectory() as folder:
+        return lower_swapper(standin.inswapper(Path(folder) / "swapper.onnx", "fp16", width=8 * width, seed=seed))
+
+
+def native(pack: Lowered, weights: Any = None, threads: int = 2, instructions: str = "") -> NativeSwapper:
+    description = Description.parse(bytes(pack.blobs["native"]), len(pack.blobs["weights"]))
+    return NativeSwapper(description, weights or Memory(pack.blobs["weights"]), threads, instructions)
+
+
+def faces(count: int, seed: int = 0) -> tuple[Floats, Floats]:
+    random = np.random.default_rng(seed)
+    latents = random.standard_normal((count, 512)).astype(np.float32)
+    return random.random((count, 3, 128, 128), np.float32), latents / np.linalg.norm(latents, axis=1, keepdims=True)
+
+
+def by_onnxruntime(pack: Lowered, crops: Floats, latents: Floats) -> Floats:
+    plan = Plan.parse(bytes(pack.blobs["plan"]))
+    return OnnxSwapper(plan, Memory(pack.blobs["weights"]), 2).run(crops, latents)
+
+
+@pytest.mark.parametrize("instructions", SETS)
+@pytest.mark.parametrize(("width", "seed"), [(16, 1), (16, 5), (48, 2)])
+def test_it_gives_what_onnxruntime_gives(width: int, seed: int, instructions: str) -> None:
+    pack = lowered(width, seed)
+    crops, latents = faces(2, seed)
+    expected = by_onnxruntime(pack, crops, latents)
+
+    for threads in (1, 3):
+        swapper = native(pack, threads=threads, instructions=instructions)
+        assert swapper.name == f"native {instructions}"
+        assert psnr_db(swapper.run(crops, latents), expected) > 100
+        assert psnr_db(swapper.run(crops[:1], latents[:1]), expected[:1]) > 100
+
+
+@pytest.mark.parametrize("instructions", SETS)
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_a_face_comes_out_the_same_in_any_company_and_on_any_number_of_threads(instructions: str, count: int) -> None:
+    crops, latents = faces(count)
+    alone = [native(lowered(16), threads=1, instructions=instructions).run(crops[i : i + 1], latents[i : i + 1])
+             for i in range(count)]  # fmt: skip
+
+    for threads in (1, 2, 4):
+        together = native(lowered(16), threads=threads, instructions=instructions).run(crops, latents)
+        np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+@pytest.mark.parametrize("instructions", SETS)
+@pytest.mark.parametrize("value", [0.0, 1.0, 1e-40, -1e-40, 1e-20, 255.0, -3.0], ids=lambda value: f"all {value:g}")
+def test_pixels_out_of_the_ordinary(instructions: str, value: float) -> None:
+    crops, latents = faces(1)
+    crops[:] = value
+
+    made = native(lowered(16), instructions=instructions).run(crops, latents)
+
+    assert np.isfinite(made).all()
+    assert psnr_db(made, by_onnxruntime(lowered(16), crops, latents)) > 80
+
+
+def test_a_face_that_comes_again_and_one_that_does_not() -> None:
+    crops, latents = faces(3)
+    swapper = native(lowered(16))
+
+    for face in (0, 0, 1, 2, 2, 0):
+        made = swapper.run(crops[:1], latents[face : face + 1])
+        np.testing.assert_array_equal(made, native(lowered(16)).run(crops[:1], latents[face : face + 1]))
+
+
+class Arriving(Memory):
+    """Weights that come in pieces when told to; whoever reads before finds rubbish there."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._filling = bytearray(b"\x3c" * len(data))
+        super().__init__(self._filling)
+        self._whole = bytes(data)
+        self._here = 0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def arrive(self, upto: int) -> None:
+        with self._changed:
+            self._filling[self._here : upto] = self._whole[self._here : upto]
+            self._here = upto
+            self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    def wait(self, upto: int | None = None) -> memoryview:
+        upto = len(self._whole) if upto is None else upto
+        with self._changed:
+            self._changed.wait_for(lambda: self._here >= upto or self._error)
+            if self._here < upto and self._error:
+                raise self._error
+        return memoryview(self.data)[:upto]
+
+
+def test_it_runs_while_its_weights_are_coming() -> None:
+    pack = lowered(32)
+    crops, latents = faces(2)
+    weights = Arriving(pack.blobs["weights"])
+    swapper = native(pack, weights)
+    made: list[Floats] = []
+    running = threading.Thread(target=lambda: made.append(swapper.run(crops, latents)))
+    running.start()
+
+    size = len(pack.blobs["weights"])
+    for at in range(0, size, 300_001):
+        weights.arrive(min(at + 300_001, size))
+    weights.arrive(size)
+    running.join(60)
+
+    np.testing.assert_array_equal(made[0], native(pack).run(crops, latents))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+@pytest.mark.parametrize("error", [ModelsCorrupt("A chunk is damaged."), OutOfTime("It took too long.")])
+def test_a_download_that_fails_ends_the_run_with_its_error_and_the_next_may_succeed(
+    share: float, error: Exception
+) -> None:
+    pack = lowered(32)
+    weights = Arriving(pack.blobs["weights"])
+    size = len(pack.blobs["weights"])
+    swapper = native(pack, weights)
+
+    def break_off() -> None:
+        weights.arrive(int(share * size))
+        weights.fail(error)
+
+    threading.Thread(target=break_off).start()
+
+    with pytest.raises(type(error), match=str(error)):
+        swapper.run(*faces(1))
+
+    weights.arrive(size)
+    np.testing.assert_array_equal(swapper.run(*faces(1)), native(pack).run(*faces(1)))
+
+
+def test_two_packs_after_each_other() -> None:
+    first = native(lowered(16))
+    made = first.run(*faces(1))
+    first.close()
+    first.close()
+    second = native(lowered(32)).run(*faces(1))
+
+    np.testing.assert_array_equal(native(lowered(16)).run(*faces(1)), made)
+    assert not np.array_equal(made, second)
+    with pytest.raises(RuntimeError, match="closed"):
+        first.run(*faces(1))
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    crops, latents = faces(2)
+    swapper = native(lowered(16))
+
+    with pytest.raises(ValueError, match="2 crops but 1 latents"):
+        swapper.run(crops, latents[:1])
+    with pytest.raises(ValueError, match="shape"):
+        swapper.run(crops[:, :, :64], latents)
+    assert swapper.run(crops[:0], latents[:0]).shape == (0, 3, 128, 128)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda d: b"",
+        lambda d: b"{}",
+        lambda d: d[:-4],
+        lambda d: d.replace(b'"width": 16', b'"width": 17'),
+        lambda d: d.replace(b'"width": 16', b'"width": 0'),
+        lambda d: d.replace(b'"width": 16', b'"width": 1600000'),
+        lambda d: d.replace(b'"epsilon": ', b'"epsilon": -'),
+        lambda d: d.replace(b"[[0, ", b"[[-64, "),
+        lambda d: d.replace(b"[[0, ", b"[[99999999, "),
+        lambda d: d.replace(b"[[0, ", b"[[1, "),
+    ],
+)
+def test_a_description_that_does_not_fit_its_weights_never_reaches_the_engine(harm: Any) -> None:
+    good = bytes(lowered(16).blobs["native"])
+    assert Description.parse(good, len(lowered(16).blobs["weights"])).dump() == good
+
+    with pytest.raises(ModelsCorrupt):
+        Description.parse(harm(good), len(lowered(16).blobs["weights"]))
+
+
+def test_a_newer_description_is_left_to_onnxruntime() -> None:
+    newer = bytes(lowered(16).blobs["native"]).replace(b'"format": 1', b'"format": 2')
+
+    with pytest.raises(Unavailable, match="format 2"):
+        Description.parse(newer, 1 << 30)
+
+
+def test_memory_is_given_back_with_the_swapper() -> None:
+    """In a process of its own: peaks of this one say nothing."""
+    code = """
+import numpy as np
+from tests.unit.engine.test_native import faces, lowered, native
+def held():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+pack, some = lowered(16), faces(4)
+native(pack).run(*some)
+before = held()
+for _ in range(12):
+    swapper = native(pack)
+    swapper.run(*some)
+    swapper.close()
+assert held() - before < 8_000, (before, held())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
