@@ -42,8 +42,9 @@ class Built:
             blobs = tuple(Blob.of(blob, data) for blob, data in lowered.blobs.items())
             contents |= {golden.key: lowered.golden}
             contents |= {blob.key: data for blob, data in zip(blobs, lowered.blobs.values(), strict=True)}
+            parity = {name: float(f"{value:.6g}") for name, value in lowered.parity.items()}
             described[model] = Model(
-                lowered.kind, licences[model], lowered.contract, golden, blobs, lowered.source, lowered.parity
+                lowered.kind, licences[model], lowered.contract, golden, blobs, lowered.source, parity
             )
         manifest = Manifest(name, described, hint)
         Manifest.parse(manifest.dump())
