@@ -19,7 +19,7 @@ from layers.models.manifest import MODEL_NAMES, ModelName
 FILES, PACKS = Path("build/models"), Path("build/packs")
 STACK = "coldswap"
 OUTPUT = "ModelsBucketName"  # of the stack
-DONE, FAILED, USAGE = 0, 1, 2
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 OWN = "own"
 
 
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 def main(arguments: Sequence[str] | None = None, catalogue: Catalogue = CATALOGUE) -> int:
-    """Runs one command; the exit status: 0 done, 1 failed, 2 given wrongly."""
+    """Runs one command; the exit status: 0 done, 1 failed, 2 given wrongly, 130 interrupted."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from layers.core.errors import ColdswapError
@@ -45,6 +45,10 @@ def main(arguments: Sequence[str] | None = None, catalogue: Catalogue = CATALOGU
         return _fail(given, error.code, error.detail, FAILED)
     except (FetchFailed, Unfit, Conflict, OSError, BotoCoreError, ClientError) as error:
         return _fail(given, type(error).__name__, str(error), FAILED)
+    except KeyboardInterrupt:
+        return _fail(
+            given, "interrupted", "Interrupted. What was fetched or uploaded so far need not be again.", INTERRUPTED
+        )
     print(json.dumps(said, indent=2) if given.json else "\n".join(lines))
     return DONE if fine else FAILED
 

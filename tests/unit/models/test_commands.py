@@ -204,3 +204,13 @@ def test_upstream_s_failure_is_an_exit_status_and_a_sentence(world: World) -> No
     assert status == 1
     assert json.loads(out)["error"]["kind"] == "FetchFailed"
     assert "404" in json.loads(out)["error"]["detail"]
+
+
+def test_an_interrupted_command_says_what_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fetching, "fetch", interrupted)
+    status, out, err = world.run("fetch", "--accept-license")
+    assert (status, out) == (130, "")
+    assert "need not be again" in err
