@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from functions.swap.values import SwapRequest
 
@@ -44,16 +44,24 @@ class SwapBody(BaseModel):
         return SwapRequest(**self.model_dump())
 
 
+def _without_steps(key: str | None) -> str | None:
+    """To S3 `..` is a name like any other; to who builds a URL or a path of it, it leads out of the folder."""
+    if key and {".", ".."} & set(key.split("/")):
+        raise ValueError("no part of a key may be . or ..")
+    return key
+
+
 class TaskBody(SwapBody):
     """A workflow task's payload: the same, and where to put the result."""
 
     key: Annotated[
         str | None,
         Field(
-            pattern=r"^swaps/[\w!.*'()/-]+$",
+            pattern=r"^swaps(/[\w!.*'()-]+)+$",
             max_length=512,
             description="of the result in the outputs bucket, beneath swaps/; an extension is added if it has none",
         ),
+        AfterValidator(_without_steps),
     ] = None
     caller: Annotated[
         str | None, Field(max_length=2048, description="of the HTTP API, whose budget pays; nobody's if there is none")

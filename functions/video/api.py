@@ -20,14 +20,14 @@ from functions.video.values import Stage, Status
 from functions.video.view import expired, told
 from functions.video.webhook import key
 from layers.core.errors import Expired, NotFound, NotReady
-from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, plain, render_errors, said
+from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
 
 HTTP_SECONDS = 25.0  # the HTTP API answers 503 by itself after 30 (API Gateway quotas)
 POLL_SECONDS = "2"
 
 File = Literal["video", "poster", "srt", "vtt"]
 
-resolver = APIGatewayHttpResolver(enable_validation=True)
+resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse)
 
 
 class CreditAnswer(BaseModel):

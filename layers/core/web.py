@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -17,6 +18,8 @@ from layers.core.telemetry import logger
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+MOST_TOLD = 20  # mistakes of one request
+_LONGEST_TOLD = 200  # characters of a field's name, which may be the caller's
 RETRY_SECONDS = 2  # where an error that a retry can cure does not say more
 
 
@@ -57,9 +60,22 @@ def plain(event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "body": body, "isBase64Encoded": False, "headers": headers}
 
 
+def parse(text: str) -> Any:
+    """A body's JSON. Raises JSONDecodeError, also for what json.loads fails at otherwise: depth, and endless digits."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError):
+        raise json.JSONDecodeError("too deep, or a number too long", "", 0) from None
+
+
 def invalid(errors: Any) -> InvalidRequest:
-    """One error of ours for pydantic's list of them."""
-    told = [{"field": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])} for each in errors]
+    """One error of ours for pydantic's list of them, the first of very many."""
+    told = [
+        {"field": f"{'.'.join(str(part) for part in each['loc']):.{_LONGEST_TOLD}}", "message": str(each["msg"])}
+        for each in itertools.islice(errors, MOST_TOLD)
+    ]
     return InvalidRequest("; ".join(f"{each['field']}: {each['message']}" for each in told) + ".", errors=told)
 
 

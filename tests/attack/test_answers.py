@@ -125,9 +125,9 @@ DRIPS = [
 
 @pytest.mark.parametrize(("beginning", "piece"), [each[1:] for each in DRIPS], ids=[each[0] for each in DRIPS])
 def test_a_drip_does_not_outlast_the_deadline(beginning: bytes, piece: bytes) -> None:
-    deadline = Deadline.after(0.25)
+    deadline = Deadline.after(0.12)
     with server(dripping(beginning, piece)) as port, pytest.raises(UpstreamFailed):
-        get(port, seconds=0.25)
+        get(port, seconds=0.12)
     assert deadline.left() > -2
 
 
@@ -141,7 +141,7 @@ def test_a_handshake_that_never_ends_does_not_outlast_the_deadline(spoken: bytes
             continue
 
     with server(serve) as port:
-        origin, deadline = f"https://pictures.test:{port}", Deadline.after(0.25)
+        origin, deadline = f"https://pictures.test:{port}", Deadline.after(0.12)
         with pytest.raises(UpstreamFailed):
             fetch(origin, limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}), resolve=here)
     assert deadline.left() > -2
