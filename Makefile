@@ -54,7 +54,7 @@ destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets
 signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with; NAME is the signer's as readers show it
 	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)')
 
-models: .venv/ready ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
+models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
 	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(STACK),--stack '$(STACK)')
@@ -63,7 +63,7 @@ bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive 
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
 
-bench-memory: .venv/ready .venv-cloud/ready ## what a swap holds in memory, in every setting; table and plot in out/bench/
+bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in memory, in every setting; table and plot in out/bench/
 	$(PY) -m tests.bench.memory
 
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -12,13 +14,15 @@ import numpy as np
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, ModelsCorrupt
+from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
+from layers.engine.onnx_swapper import SOURCE, TARGET
 from layers.engine.session import session
 from layers.engine.stages import Array, Plan, StagedNetwork
 from layers.models.built import blobs
 from layers.models.history import manifest
 from layers.models.lower import psnr_db
 from layers.models.manifest import Blob, Model, Pointer
-from layers.models.pack import FILE, PLAN, WEIGHTS
+from layers.models.pack import FILE, NATIVE, PLAN, WEIGHTS
 from layers.models.progress import Show, silent
 from layers.models.store import ModelStore
 
@@ -33,7 +37,7 @@ class Checked:
     digest: str
     part: str  # "manifest", the name of a model, or the key of a blob
     fault: str  # what is wrong with it; "" where nothing is
-    measured: dict[str, float]  # against the golden vector: psnr_db, cosine or max_difference
+    measured: dict[str, float]  # against the golden vector: max_difference, cosine, psnr_db and native_psnr_db
 
 
 def verify(pointers: Iterable[Pointer], bucket: str, client: Any, show: Show = silent) -> list[Checked]:
@@ -99,7 +103,13 @@ class _Check:
                 for side in ("input:", "output:")
             )
             measured = _measured(self._outputs(model, inputs, list(expected)), expected, set(golden.files))
-            return _judged(measured, golden), measured
+            fault = _judged(measured, golden)
+            if any(blob.name == NATIVE for blob in model.blobs):
+                with suppress(Unavailable):
+                    native = _measured(self._native(model, inputs, next(iter(expected))), expected, set(golden.files))
+                    fault = fault or _judged(native, golden)
+                    measured |= {f"native_{name}": value for name, value in native.items()}
+            return fault, measured
         except ColdswapError as error:
             return error.detail, {}
         except Exception as error:  # of whatever kind: what was published does not run
@@ -118,6 +128,16 @@ class _Check:
             return network.run(inputs)
         finally:
             network.close()
+
+    def _native(self, model: Model, inputs: dict[str, Array], name: str) -> dict[str, Array]:
+        """What the native engine makes of a swapper's inputs. Raises Unavailable."""
+        description, weights = model.blob(NATIVE), model.blob(WEIGHTS)
+        described = Description.parse(self._store.read(description, _enough(description)), weights.size)
+        swapper = NativeSwapper(described, self._store.load(weights, _enough(weights)), len(os.sched_getaffinity(0)))
+        try:
+            return {name: swapper.run(inputs[TARGET], inputs[SOURCE])}
+        finally:
+            swapper.close()
 
 
 def _measured(made: dict[str, Array], expected: dict[str, Array], tolerances: set[str]) -> dict[str, float]:

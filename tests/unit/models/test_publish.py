@@ -11,11 +11,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from layers.core.errors import ModelsMissing
-from layers.models.built import Built, blobs
+from layers.engine.build import LIBRARY
+from layers.models.built import Built, blobs, lower_pack
 from layers.models.history import current, history, rollback
 from layers.models.manifest import POINTER_KEY, Manifest, Pointer
+from layers.models.pack import NATIVE
 from layers.models.publish import Conflict, upload
 from layers.models.verify import Checked, verify
+from local.cloud import ROOT
 from tests.faulty_s3 import Fault, FaultyS3
 from tests.unit.models import toys
 
@@ -191,6 +194,16 @@ def test_a_whole_pack_is_found_whole_and_measured(s3: FaultyS3) -> None:
     assert measured["embedder"]["cosine"] > 0.9999
     assert measured["detector"]["max_difference"] < 1e-3
     assert len(found) == 4 + len(blobs(built().manifest))
+
+
+def test_the_native_engine_is_tried_too_where_a_pack_is_made_for_it(s3: FaultyS3) -> None:
+    pack = Built.of(lower_pack(ROOT / "local/demo_pack"), "demo", dict.fromkeys(toys.lowered(), "MIT"))
+    found = check(s3, published(s3, pack))
+    assert not faults(found)
+    measured = next(each.measured for each in found if each.part == "swapper")
+    made_for_it = any(blob.name == NATIVE for blob in pack.manifest.models["swapper"].blobs)
+    assert ("native_psnr_db" in measured) == made_for_it == LIBRARY.exists()
+    assert all(value > 80 for value in measured.values())
 
 
 def test_what_packs_share_is_read_once(s3: FaultyS3) -> None:
