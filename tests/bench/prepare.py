@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ import onnxruntime
 from botocore.exceptions import ClientError
 from numpy.typing import NDArray
 
+from layers.models import lower
 from layers.models.publish import publish
 from tests.bench import FILES, MODELS, PICTURE, UPLOADS, standin
 
@@ -49,11 +51,19 @@ class Folder:
         path.write_bytes(Body)
 
 
+def version() -> str:
+    """SHA-256 of the code that makes stand-ins and packs: with other code, what it made is made anew."""
+    here, models = Path(__file__).parent, Path(lower.__file__).parent
+    makers = [here / "standin.py", *(models / f"{name}.py" for name in ("cut", "family", "lower", "onnx_file"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()
+
+
 def prepare(folder: Path) -> None:
     """Fills the folder, unless it is filled."""
     done = folder / "done"
-    if done.exists():
+    if done.exists() and done.read_text() == version():
         return
+    done.unlink(missing_ok=True)
     objects = Folder(folder / "objects")
     naive = objects.path(MODELS, "naive")
     naive.mkdir(parents=True, exist_ok=True)
@@ -62,7 +72,7 @@ def prepare(folder: Path) -> None:
     standin.w600k_r50(embedder)
     objects.put_object(UPLOADS, PICTURE, picture_with_one_face(detector))
     publish(naive, MODELS, objects, "standin", dict.fromkeys(("detector", "embedder", "swapper"), "none"))
-    done.touch()
+    done.write_text(version())
 
 
 def picture_with_one_face(detector: Path, make: Callable[..., Path] = standin.det_10g) -> bytes:
