@@ -153,6 +153,25 @@ def test_another_file_is_refused_and_not_kept(world: World) -> None:
     assert not world.left()
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_goes_wrong_there_is_the_right_file_or_none(world: World, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    kinds: dict[str, dict[str, int]] = {"broken": {"after": SIZE // 3}, "status": {"status": 503}, "drop": {}}
+    kinds |= {"length": {"promised": SIZE // 2}, "html": {}, "no_range": {}, "elsewhere": {}, "garbage": {}}
+    kinds |= {"republished": {}, "larger": {}, "missing": {}}
+    for kind in random.choice(list(kinds), 6):
+        world.upstream.fault(kind, match="", **kinds[kind])
+    for _ in range(8):
+        try:
+            fetch([world.swapper], world.folder)
+        except FetchFailed:
+            assert SWAPPER not in world.left()
+        else:
+            break
+    assert world.holds(SWAPPER)
+    assert world.left() == {SWAPPER}
+
+
 def test_more_bytes_than_pinned_are_not_taken(world: World) -> None:
     world.upstream.fault("larger")
     with pytest.raises(FetchFailed, match="more than"):
