@@ -48,6 +48,14 @@ class Studio:
         """The task once it is over."""
         return until(lambda: task if (task := self.task(task_id))["status"] in OVER else None)
 
+    def verified(self, task_id: str, name: str) -> dict[str, Any]:
+        """What POST /verify says of a finished video's file."""
+        uri = f"s3://{self.cloud.bucket('outputs')}/videos/{task_id}/{name}"
+        answer = self.cloud.request("POST", "/verify", {"uri": uri})
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
     def file(self, task_id: str, name: str = "video") -> bytes:
         """GET /download/{id}, and what it leads to."""
         answer = self.cloud.request("GET", f"/download/{task_id}?file={name}")

@@ -79,6 +79,10 @@ def test_a_script_becomes_a_video(studio: Studio, made: dict[str, Any], tmp_path
     path = tmp_path / "short.mp4"
     path.write_bytes(video)
     assert read_mp4_label(path) == SOURCE_TYPE
+    told = studio.verified(made["task_id"], "short.mp4")
+    assert (told["ours"], told["made_with_a_model"]) == (True, True)
+    thanked = {part.get("informational_URI") for part in told["manifest"]["ingredients"]} - {None}
+    assert thanked == {credit["footage_url"] for credit in made["credits"]}
     said = subprocess.run([program(), "-i", str(path)], capture_output=True, text=True).stderr
     assert re.search(r"Video: h264 .*yuv420p.* 720x1280 \[SAR 1:1 DAR 9:16\].* 30 fps", said)
     assert re.search(r"Audio: aac .* 48000 Hz, stereo", said)
@@ -94,6 +98,7 @@ def test_a_script_becomes_a_video(studio: Studio, made: dict[str, Any], tmp_path
 def test_poster_and_captions_come_with_it(studio: Studio, made: dict[str, Any]) -> None:
     poster = studio.file(made["task_id"], "poster")
     assert read_label(poster) == SOURCE_TYPE
+    assert studio.verified(made["task_id"], "poster.jpg")["ours"] is True
     srt, vtt = (studio.file(made["task_id"], name).decode() for name in ("srt", "vtt"))
     assert vtt.startswith("WEBVTT")
     assert srt.startswith("1\n00:00:0")

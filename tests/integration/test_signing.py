@@ -1,0 +1,90 @@
+"""Every result of a deployed stack is signed by the stack's own key, and told apart from everybody else's."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layers.media.c2pa_chain import made
+from layers.media.c2pa_label import read
+from local import callers, signing
+from local.callers import data_uri
+from local.cloud import Cloud
+from local.verify import main as verify
+from tests.integration.asking import Stack
+from tests.unit.media import c2pa_reader
+
+
+def verdict(cloud: Cloud, uri: str) -> dict[str, Any]:
+    answer = cloud.request("POST", "/verify", {"uri": uri})
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+@pytest.mark.parametrize("caller", ["http", "upload", "workflow"])
+def test_whoever_asks_the_result_is_signed_from_the_first_on(
+    stack: Stack, drawn: dict[str, Path], caller: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody ever made a key for this stack: the template's secret is enough."""
+    answer = getattr(callers, caller)(stack.cloud, drawn["noor"], drawn["on-mute"])
+    anchors = signing.anchors(stack.cloud.client("secretsmanager"), stack.cloud.outputs["SigningKeyArn"])
+    path, known = tmp_path / "result.jpg", tmp_path / "ours.pem"
+    path.write_bytes(answer.picture)
+    known.write_text(anchors)
+
+    assert read(io.BytesIO(answer.picture), answer.result["content_type"], anchors).state == "trusted"
+    done = c2pa_reader.read(answer.picture).actions[1]
+    assert done["parameters"]["coldswap.pack"] == "demo"
+    assert done["parameters"]["coldswap.models"] == {
+        name: digest for name, digest in answer.result["models"].items() if name != "pack"
+    }
+    assert verify([str(path), "--anchors", str(known)]) == 0
+    assert "This stack made the file" in capsys.readouterr().out
+    told = verdict(stack.cloud, f"s3://{stack.cloud.bucket('outputs')}/{answer.result['key']}")
+    assert (told["ours"], told["made_with_a_model"]) == (True, True)
+
+
+def test_a_new_key_signs_and_the_old_results_stay_ours(stack: Stack, drawn: dict[str, Path]) -> None:
+    cloud, secrets = stack.cloud, stack.cloud.client("secretsmanager")
+    arn = cloud.outputs["SigningKeyArn"]
+    before = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+
+    signing.renew(secrets, arn, made("A new name"))
+    cloud.chill()
+    after = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+
+    outputs = cloud.bucket("outputs")
+    first, second = (verdict(cloud, f"s3://{outputs}/{each.result['key']}") for each in (before, after))
+    assert first["ours"] is second["ours"] is True
+    assert second["manifest"]["signer"].startswith("A new name, ")
+    assert not first["manifest"]["signer"].startswith("A new name, ")
+
+
+def test_what_was_not_made_here_is_not_ours(stack: Stack, drawn: dict[str, Path]) -> None:
+    told = verdict(stack.cloud, data_uri(drawn["on-mute"]))
+
+    assert told["ours"] is told["made_with_a_model"] is False
+    assert told["manifest"]["state"] == "absent"
+
+
+def test_a_secret_that_is_no_key_delivers_nothing(stack: Stack, drawn: dict[str, Path]) -> None:
+    cloud, secrets = stack.cloud, stack.cloud.client("secretsmanager")
+    arn = cloud.outputs["SigningKeyArn"]
+    held = secrets.get_secret_value(SecretId=arn)["SecretString"]
+    s3, bucket = cloud.client("s3"), cloud.bucket("outputs")
+    kept = {each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", [])}
+    secrets.put_secret_value(SecretId=arn, SecretString="{}")
+    cloud.chill()
+    try:
+        with pytest.raises(callers.CallFailed) as raised:
+            callers.http(cloud, drawn["noor"], drawn["on-mute"])
+    finally:
+        secrets.put_secret_value(SecretId=arn, SecretString=held)
+        cloud.chill()
+
+    assert raised.value.code == "label_failed"
+    assert {each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", [])} == kept
