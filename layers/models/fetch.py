@@ -26,6 +26,7 @@ PIECE_BYTES = 1 << 18
 MAX_ARCHIVE_BYTES = 400 << 20  # buffalo_l.zip has 289 MB
 TIMEOUT_SECONDS = 30.0  # without a byte
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts of which none has brought a byte
+STARTS = 5  # from the beginning
 NETWORK = (OSError, HTTPException)
 _SPAN = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _NOTHING_THERE = re.compile(r"bytes \*/(\d+)")
@@ -92,16 +93,15 @@ def _archive(source: Source, folder: Path) -> Path:
 def _download(url: str, path: Path, limit: int, show: Show, file: File | None = None) -> None:
     """What is at the URL, as that path, verified if it is `file`."""
     part = _Part(path)
-    resumed = part.size > 0
     while True:
         _complete(url, part, limit, show)
         if file is None or _digest(part.path) == file.sha256:
             part.finish()
             return
+        together, part.put_together = part.put_together, False
         part.clear()
-        if not resumed:
+        if not together:
             raise FetchFailed(f"what came is not {file.name}: its SHA-256 is another one.")
-        resumed = False  # two versions may have been put together: once more from the beginning
 
 
 class _Part:
@@ -111,6 +111,8 @@ class _Part:
         self._final = path
         self.path = path.with_name(path.name + ".part")
         self._validator = path.with_name(path.name + ".part.etag")
+        self._starts = 0
+        self.put_together = self.size > 0  # from more than one answer, and so perhaps from two versions
 
     @property
     def size(self) -> int:
@@ -121,12 +123,16 @@ class _Part:
         return self._validator.read_text() if self._validator.exists() else ""
 
     def begin(self, validator: str) -> IO[bytes]:
-        """Empty, for what has this validator."""
+        """Empty, for what has this validator. Raises FetchFailed when that has been in vain too often."""
+        self._starts += 1
+        if self._starts > STARTS:
+            raise FetchFailed("the line breaks, and the server does not go on where it broke.")
         self._validator.write_text(validator)
         return self.path.open("wb")
 
     def go_on(self) -> IO[bytes]:
         """Open at its end."""
+        self.put_together = True
         return self.path.open("ab")
 
     def clear(self) -> None:

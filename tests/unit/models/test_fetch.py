@@ -129,6 +129,31 @@ def test_a_server_that_does_not_go_on_where_it_broke_costs_a_fresh_start(world: 
     assert world.left() == {SWAPPER}
 
 
+def test_two_versions_put_together_cost_a_fresh_start(world: World) -> None:
+    other = world.upstream._folder / SWAPPER
+    right = other.read_bytes()
+    other.write_bytes(bytes(SIZE))
+    world.upstream.fault("broken", after=300_000)
+    world.upstream.fault("status", times=None, status=503)
+    with pytest.raises(FetchFailed):
+        fetch([world.swapper], world.folder)
+    other.write_bytes(right)  # of the same size, and so with the same ETag here
+    world.upstream.clear()
+    world.upstream.requests.clear()
+    fetch([world.swapper], world.folder)
+    assert world.holds(SWAPPER)
+    assert [each.range for each in world.upstream.sent(SWAPPER)] == ["bytes=300000-", None]
+
+
+def test_a_server_that_always_begins_anew_and_breaks_is_given_up(world: World) -> None:
+    for _ in range(20):
+        world.upstream.fault("broken", after=300_000)
+        world.upstream.fault("elsewhere")
+    with pytest.raises(FetchFailed, match="does not go on"):
+        fetch([replace(world.swapper, sources=world.swapper.sources[:1])], world.folder)
+    assert len(world.upstream.sent(SWAPPER)) < 15
+
+
 def test_a_part_that_does_not_belong_to_the_file_costs_a_fresh_start(world: World) -> None:
     world.folder.mkdir()
     (world.folder / f"{SWAPPER}.part").write_bytes(bytes(1000))
