@@ -67,6 +67,7 @@ class Services:
             "key": result.key,
             "digests": result.digests,
             "models": result.models,
+            "engine": result.engine,
             "caller": request.caller,
             "consent": request.consent,
             "timings_ms": result.timings_ms,

@@ -86,6 +86,8 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         budget=Budget("", "megapixels", 0, dict),
         models=models,
     )
+    if result.engine is None or not result.engine.startswith("native"):
+        raise RuntimeError(f"the swapper ran on {result.engine}")
     swapped = sum(face.swapped for face in result.faces)
     if swapped != 1 or not storage.result or storage.result == picture:
         raise RuntimeError(f"{swapped} faces were swapped")
