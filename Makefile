@@ -61,6 +61,7 @@ models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [
 
 bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours; JSON in out/bench/
 	$(PY) -m tests.bench.bench
+	$(PY) -m tests.bench.engine
 	$(PY) -m tests.bench.video
 
 bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in memory, in every setting; table and plot in out/bench/

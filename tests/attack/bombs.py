@@ -126,15 +126,15 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "png-palette-missing": lambda: png(64, 64, colour=3),
     "png-bad-bits": lambda: png(64, 64, bits=7),
     "png-bad-interlace": lambda: png(64, 64, interlace=9),
-    "png-pixels-for-gigabytes": lambda: (
+    "png-pixels-too-many": lambda: (
         png(8, 8).partition(b"\0\0\0")[0]
         + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 2, 0, 0, 0))
-        + png_chunk(b"IDAT", flat(0, 200))
+        + png_chunk(b"IDAT", flat(0, 60))
         + png_chunk(b"IEND", b"")
     ),
-    "png-text-of-gigabytes": lambda: png(64, 64, rows=64, extra=png_chunk(b"zTXt", b"a\0\0" + flat(65, 200))),
-    "png-international-text": lambda: png(64, 64, rows=64, extra=png_chunk(b"iTXt", ITXT + flat(65, 200))),
-    "png-profile-of-gigabytes": lambda: png(64, 64, rows=64, extra=png_chunk(b"iCCP", b"a\0\0" + flat(65, 200))),
+    "png-text-of-megabytes": lambda: png(64, 64, rows=64, extra=png_chunk(b"zTXt", b"a\0\0" + flat(65, 60))),
+    "png-international-text": lambda: png(64, 64, rows=64, extra=png_chunk(b"iTXt", ITXT + flat(65, 60))),
+    "png-profile-of-megabytes": lambda: png(64, 64, rows=64, extra=png_chunk(b"iCCP", b"a\0\0" + flat(65, 60))),
     "png-many-chunks": lambda: png(64, 64, rows=64, extra=png_chunk(b"tEXt", b"a\0b") * 100_000),
     "png-many-profiles": lambda: png(64, 64, rows=64, extra=png_chunk(b"iCCP", b"a\0\0" + flat(65, 8)) * 20),
     "png-animated": lambda: png(64, 64, extra=png_chunk(b"acTL", struct.pack(">II", 1 << 30, 0))),

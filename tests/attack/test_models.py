@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -31,7 +32,8 @@ SECRET = "canary-71c2"
 def packed(*members: tuple[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip; the same name may come twice."""
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", compression) as archive:
+    with zipfile.ZipFile(made, "w", compression) as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that come twice
         for name, data in members:
             archive.writestr(name, data)
     return made.getvalue()

@@ -21,8 +21,8 @@ MEGABYTES = 250.0  # a picture of 40 megapixels may cost 120, and its file 20; n
 SECONDS = 5.0  # of a processor
 # What is odd and yet a picture, of 64 by 64 pixels and no more.
 HARMLESS = {
-    *("png-text-of-gigabytes", "png-international-text", "png-profile-of-gigabytes", "png-many-profiles"),
-    *("png-many-chunks", "png-exif-loop", "png-and-html", "png-bad-interlace", "png-pixels-for-gigabytes"),
+    *("png-text-of-megabytes", "png-international-text", "png-profile-of-megabytes", "png-many-profiles"),
+    *("png-many-chunks", "png-exif-loop", "png-and-html", "png-bad-interlace", "png-pixels-too-many"),
     *("jpeg-many-segments", "jpeg-fill", "jpeg-profile-parts", "jpeg-exif-loop", "jpeg-exif-far", "jpeg-many-exif"),
     *("jpeg-restarts", "jpeg-and-zip", "jpeg-twice", "webp-many-chunks", "webp-many-exif", "jpeg-arithmetic"),
     *("webp-two-frames",),

@@ -236,7 +236,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "TRACE", "OPTIONS", "\r\n"])
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "\r\n"])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ascii(path)[1:40])
 def test_no_path_is_a_fault_of_ours(path: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = http(World(), monkeypatch, method, path)
@@ -301,8 +301,11 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("good", [False, True], ids=["refused", "swapped"])
-@pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[1:40])
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [(name, False) for name in NAMES] + [(name, True) for name in NAMES[::5]],
+    ids=lambda value: ascii(value)[1:40],
+)
 def test_an_upload_of_any_name_ends_beside_its_like(name: str, good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     world.storage.put(UPLOADS, f"memes/{name}", SMALL if good else b"GIF89a")

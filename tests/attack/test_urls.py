@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -60,19 +60,25 @@ def test_the_list_is_long_and_has_no_doubles() -> None:
     assert len(set(URLS)) == len(URLS)
 
 
+@pytest.fixture(scope="module")
+def names() -> Iterator[NameServer]:
+    with name_server({**INNER_NAMES, GOOD: lambda _: [OUTSIDE]}) as server:
+        yield server
+
+
 @pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url)[1:60])
-def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[str]) -> None:
+def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[str], names: NameServer) -> None:
     """Those that a parser may read as the good name's are asked of that name alone."""
-    with name_server({**INNER_NAMES, GOOD: lambda _: [OUTSIDE]}) as names:
+    names.asked.clear()
 
-        def resolve(host: str, port: int) -> list[str]:
-            try:  # as getaddrinfo does with a literal
-                return [str(ipaddress.ip_address(host))]
-            except ValueError:
-                return names.resolve(host, port)
+    def resolve(host: str, port: int) -> list[str]:
+        try:  # as getaddrinfo does with a literal
+            return [str(ipaddress.ip_address(host))]
+        except ValueError:
+            return names.resolve(host, port)
 
-        with pytest.raises((RefusedUrl, UpstreamFailed)) as raised:
-            fetch(url, limit=1000, deadline=Deadline.after(5), resolve=resolve)
+    with pytest.raises((RefusedUrl, UpstreamFailed)) as raised:
+        fetch(url, limit=1000, deadline=Deadline.after(5), resolve=resolve)
 
     assert set(nowhere) <= {OUTSIDE}
     assert not nowhere or GOOD in names.asked
