@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -269,6 +270,11 @@ class StepFunctions:
         return self.executions[name]
 
 
+@cache
+def _one_face() -> bytes:
+    return encoded(drawing())
+
+
 @dataclass
 class World:
     """A stack in memory, and its services."""
@@ -281,8 +287,8 @@ class World:
     budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
 
     def __post_init__(self) -> None:
-        self.storage.put(MODELS, "faces/default.png", encoded(drawing()))
-        self.storage.put(UPLOADS, "requests/1/meme", encoded(drawing()))
+        self.storage.put(MODELS, "faces/default.png", _one_face())
+        self.storage.put(UPLOADS, "requests/1/meme", _one_face())
 
     @property
     def services(self) -> Services:
