@@ -98,7 +98,8 @@ def library() -> Any:
         raise Unavailable("it is not compiled (make engine)") from error
     pointer, size = ctypes.c_void_p, ctypes.c_uint64
     found.coldswap_create.restype = pointer
-    found.coldswap_create.argtypes = [ctypes.c_int, ctypes.c_float, ctypes.c_int, ctypes.c_char_p, *[pointer] * 3]
+    number = ctypes.c_int
+    found.coldswap_create.argtypes = [number, ctypes.c_float, number, number, ctypes.c_char_p, *[pointer] * 3]
     for name in ("destroy", "fail", "restart", "trim"):
         getattr(found, f"coldswap_{name}").argtypes = [pointer]
         getattr(found, f"coldswap_{name}").restype = None
@@ -127,8 +128,10 @@ def _check(found: Any, instructions: bytes) -> None:
 class NativeSwapper:
     """A Swapper that starts with the first bytes of its weights."""
 
-    def __init__(self, description: Description, weights: Weights, threads: int, instructions: str = "") -> None:
-        """`instructions`: avx2 or avx512, or "" for the best there is. Raises Unavailable."""
+    def __init__(
+        self, description: Description, weights: Weights, threads: int, instructions: str = "", lean: bool = False
+    ) -> None:
+        """`instructions`: avx2 or avx512, or "" for the best; `lean` for a small sandbox. Raises Unavailable."""
         self._library = library()
         if instructions:
             _check(self._library, instructions.encode())
@@ -139,6 +142,7 @@ class NativeSwapper:
             description.width,
             description.epsilon,
             max(threads, 1),
+            int(lean),
             instructions.encode(),
             self._memory.ctypes.data,
             ctypes.addressof(table),
@@ -195,3 +199,8 @@ class NativeSwapper:
             self._library.coldswap_destroy(self._engine)
             self._weights.close()
         self._weights = None
+
+    def __del__(self) -> None:
+        """What nobody closed is given back all the same; its weights may be another's."""
+        if getattr(self, "_weights", None) is not None:
+            self._library.coldswap_destroy(self._engine)

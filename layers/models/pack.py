@@ -170,7 +170,9 @@ class LoadedModels:
         return self._store.read(self._manifest_or_look(deadline).models[model].blob(blob), deadline)
 
 
-def _swapper(model: Model, store: ModelStore, deadline: Deadline, weights: Download, threads: int) -> Swapper:
+def _swapper(
+    model: Model, store: ModelStore, deadline: Deadline, weights: Download, threads: int, lean: bool
+) -> Swapper:
     """The native engine's where it knows the network and can be used here, otherwise onnxruntime's."""
     names = {blob.name for blob in model.blobs}
     why = "the pack has no description for it"
@@ -179,7 +181,7 @@ def _swapper(model: Model, store: ModelStore, deadline: Deadline, weights: Downl
 
         try:
             description = Description.parse(store.read(model.blob(NATIVE), deadline), weights.blob.size)
-            return NativeSwapper(description, weights, threads)
+            return NativeSwapper(description, weights, threads, lean=lean)
         except Unavailable as error:
             why = str(error)
     logger().info("the swapper runs on onnxruntime", extra={"no_native_engine": why})
@@ -201,7 +203,7 @@ class PendingSwapper:
 
         def make() -> None:
             try:
-                self._made.set_result(_swapper(model, store, deadline, self._weights, threads))
+                self._made.set_result(_swapper(model, store, deadline, self._weights, threads, held_at is not None))
             except BaseException as error:
                 self._made.set_exception(error)
 

@@ -60,10 +60,10 @@ void check(bool right, const char* what) {
     std::exit(1);
 }
 
-void drive(int width, int threads, const char* instructions) {
+void drive(int width, int threads, int lean, const char* instructions) {
     const Network it = network(width);
     std::vector<uint8_t> arriving(it.weights.size(), 0x7f);
-    void* engine = coldswap_create(width, 1e-8f, threads, instructions, arriving.data(), it.layers.data(), it.biases.data());
+    void* engine = coldswap_create(width, 1e-8f, threads, lean, instructions, arriving.data(), it.layers.data(), it.biases.data());
     check(engine, "no engine");
     const size_t size = it.weights.size();
 
@@ -113,7 +113,8 @@ int main() {
         const int verdict = coldswap_check(instructions);
         if (verdict == 1) continue;
         check(verdict == 0, "it miscalculates");
-        drive(16, 3, instructions);
+        drive(16, 3, 0, instructions);
+        drive(16, 2, 1, instructions);
         std::printf("%s\n", instructions);
     }
 }

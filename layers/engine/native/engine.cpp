@@ -119,7 +119,7 @@ struct Run;
 
 class Engine {
    public:
-    Engine(int width, float epsilon, int threads, const Kernels& kernels, const uint8_t* weights, const coldswap_weights* at,
+    Engine(int width, float epsilon, int threads, bool lean, const Kernels& kernels, const uint8_t* weights, const coldswap_weights* at,
            const float* biases);
     const char* instructions() const { return kernels_.name; }
     void advance(uint64_t bytes);
@@ -136,7 +136,7 @@ class Engine {
 
     const int width_;
     const float epsilon_;
-    const int threads_;
+    const int threads_, most_groups_;
     const Kernels& kernels_;
     const uint8_t* const weights_;
     std::vector<float> biases_;
@@ -183,9 +183,9 @@ struct Run {
     float* styles(int number, int image) const;
 };
 
-Engine::Engine(int width, float epsilon, int threads, const Kernels& kernels, const uint8_t* weights, const coldswap_weights* at,
+Engine::Engine(int width, float epsilon, int threads, bool lean, const Kernels& kernels, const uint8_t* weights, const coldswap_weights* at,
                const float* biases)
-    : width_(width), epsilon_(epsilon), threads_(threads), kernels_(kernels), weights_(weights) {
+    : width_(width), epsilon_(epsilon), threads_(threads), most_groups_(lean ? 1 : MOST_GROUPS), kernels_(kernels), weights_(weights) {
     const int w = width;
     Layer* next = convolutions_;
     auto add = [&](int ins, int outs, int side, int kernel, int stride, Edge edge) {
@@ -269,6 +269,7 @@ bool Engine::run(int count, const float* crops, const float* latents, float* out
     run.walk(workspace_.own[0]);
     for (std::thread& other : others) other.join();
     release(UINT64_MAX);
+    if (most_groups_ == 1) trim();
     if (run.broken) {
         known_latents_.clear();
         return false;
@@ -295,7 +296,7 @@ Run::Run(Engine& engine, int count, const float* crops, const float* latents, fl
     b.have(b_each * count);
     // One group of the widest layer, or as many as go together; or a band of the widest direct one.
     const size_t group = size_t(8) * engine.width_ * POINTS * GROUP, band = size_t(4) * engine.width_ * 34 * 2 * 80;
-    input.have(std::max({group, band, std::min(group * MOST_GROUPS, INPUT_BYTES / sizeof(float))}));
+    input.have(std::max({group, band, std::min(group * engine.most_groups_, INPUT_BYTES / sizeof(float))}));
     engine.workspace_.own.resize(engine.threads_);
     for (Own& own : engine.workspace_.own) {
         own.u.have(u_floats());
@@ -362,7 +363,7 @@ void Run::winograd(Own& own, const Layer& layer, bool leaky, From from, To to, D
     const int in_side = layer.edge == Edge::upsample ? layer.side / 2 : layer.side;
     const size_t in_plane = size_t(in_side) * in_side;
     const int all = each * count;
-    const int together = std::max(1, std::min({all, MOST_GROUPS, int(INPUT_BYTES / (group_floats * sizeof(float)))}));
+    const int together = std::max(1, std::min({all, engine.most_groups_, int(INPUT_BYTES / (group_floats * sizeof(float)))}));
     const uint16_t* weights = reinterpret_cast<const uint16_t*>(engine.weights_ + layer.at.offset);
 
     for (int first = 0; first < all; first += together) {
@@ -482,7 +483,7 @@ size_t Run::u_floats() const {
         const size_t outs = std::min(layer.outs, OUTS);
         if (layer.kernel == 7 || layer.stride == 2)
             most = std::max(most, outs * layer.ins * layer.kernel * layer.kernel);
-        else if (count > 1 || layer.side * layer.side > 16 * GROUP)
+        else if (engine.most_groups_ > 1 && (count > 1 || layer.side * layer.side > 16 * GROUP))
             most = std::max(most, size_t(POINTS) * outs * layer.ins);
     }
     return most;
@@ -598,10 +599,10 @@ int coldswap_check(const char* instructions) {
     return !kernels ? 1 : coldswap::correct(*kernels) ? 0 : 2;
 }
 
-void* coldswap_create(int width, float epsilon, int threads, const char* instructions, const uint8_t* weights,
+void* coldswap_create(int width, float epsilon, int threads, int lean, const char* instructions, const uint8_t* weights,
                       const coldswap_weights* layers, const float* biases) {
     const coldswap::Kernels* kernels = coldswap::best(instructions);
-    return kernels ? new (std::nothrow) Engine(width, epsilon, threads, *kernels, weights, layers, biases) : nullptr;
+    return kernels ? new (std::nothrow) Engine(width, epsilon, threads, lean, *kernels, weights, layers, biases) : nullptr;
 }
 
 void coldswap_destroy(void* engine) { delete static_cast<Engine*>(engine); }

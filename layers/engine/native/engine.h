@@ -18,8 +18,8 @@ enum { COLDSWAP_CONVOLUTIONS = 20, COLDSWAP_STYLES = 12 };
 
 // `width`: channels of the first layer, a multiple of 16. `epsilon`: added to a variance before its root. `biases`: of all layers in the same order, float32; copied.
 // `weights` is memory that fills up, and must outlive the engine. `instructions`: "avx2", "avx512", or "" for the best.
-// Returns null if the processor has none of them.
-void* coldswap_create(int width, float epsilon, int threads, const char* instructions, const uint8_t* weights,
+// `lean` works in less memory, a little more slowly, and keeps none of it. Returns null if the processor has none of them.
+void* coldswap_create(int width, float epsilon, int threads, int lean, const char* instructions, const uint8_t* weights,
                       const coldswap_weights* layers, const float* biases);
 void coldswap_destroy(void* engine);
 

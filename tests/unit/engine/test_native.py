@@ -43,9 +43,12 @@ def lowered(width: int, seed: int = 1) -> Lowered:
         return lower_swapper(standin.inswapper(Path(folder) / "swapper.onnx", "fp16", width=8 * width, seed=seed))
 
 
+def described(pack: Lowered) -> Description:
+    return Description.parse(bytes(pack.blobs["native"]), len(pack.blobs["weights"]))
+
+
 def native(pack: Lowered, weights: Any = None, threads: int = 2, instructions: str = "") -> NativeSwapper:
-    description = Description.parse(bytes(pack.blobs["native"]), len(pack.blobs["weights"]))
-    return NativeSwapper(description, weights or Memory(pack.blobs["weights"]), threads, instructions)
+    return NativeSwapper(described(pack), weights or Memory(pack.blobs["weights"]), threads, instructions)
 
 
 def faces(count: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -80,6 +83,8 @@ def test_a_face_comes_out_the_same_in_any_company_and_on_any_number_of_threads(i
     alone = [native(lowered(16), threads=1, instructions=instructions).run(crops[i : i + 1], latents[i : i + 1])
              for i in range(count)]  # fmt: skip
 
+    lean = NativeSwapper(described(lowered(16)), Memory(lowered(16).blobs["weights"]), 2, instructions, lean=True)
+    np.testing.assert_array_equal(lean.run(crops, latents), np.concatenate(alone))
     for threads in (1, 2, 4):
         together = native(lowered(16), threads=threads, instructions=instructions).run(crops, latents)
         np.testing.assert_array_equal(together, np.concatenate(alone))
