@@ -30,10 +30,10 @@ OUT = ROOT / "out"
 # Each caller's swap: face, meme. All the faces of these memes stand upright, so that the judge can grade each.
 GRADED = {
     "http": ("ruby", "works-on-my-machine"),
-    "upload": ("walter", "friday"),
-    "workflow": ("noor", "on-mute"),
+    "upload": ("ivy", "friday"),
+    "workflow": ("walter", "on-mute"),
 }
-MORE = (("ivy", "paged"), ("noor", "the-bill"), ("walter", "one-request"))  # over HTTP, for the sheet alone
+MORE = (("noor", "paged"), ("walter", "the-bill"), ("ruby", "one-request"))  # over HTTP, for the sheet alone
 LABELS = {"http": "POST /swap", "upload": "S3 upload", "workflow": "state machine"}
 
 

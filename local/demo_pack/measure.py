@@ -552,9 +552,9 @@ pixels, each of which gets the next one's face.
 
 ## Limits
 
-Swaps are soft: the swapper saw some seventy-five thousand pictures and was still improving. Blinking and looking up or
-down are partly lost. Keypoints are the detector's weak side, and of little use from 30° of roll on; faces turned by
-more than about 35° are neither detected nor swapped well.
+Swaps are soft: the swapper saw some hundred thousand pictures and was still improving. Looking up or down is partly
+lost. Keypoints are the detector's weak side, and of little use from 30° of roll on; faces turned by more than about 35°
+are neither detected nor swapped well.
 """
 
 

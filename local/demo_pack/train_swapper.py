@@ -278,7 +278,8 @@ def train(
         output = output.float()
         loss = plain = reconstruction(output, truth, centre_weight(size))
         if done > CRISP_FROM:
-            loss = loss + softness(output, truth, centre_weight(size))
+            squares = ((output - truth) ** 2 * centre_weight(size)).mean()
+            loss = loss + 0.5 * softness(output, truth, centre_weight(size)) + 3 * squares
         ramp = min(1.0, done / 0.1)
         maps, found = identity.features(output)
         with torch.no_grad():
