@@ -151,6 +151,8 @@ class NativeSwapper:
         if not self._engine:
             raise Unavailable("there is no memory for it")
         self._weights: Weights | None = weights
+        self._feeding: threading.Thread | None = None  # which alone may speak to the engine beside the run
+        self._lock = threading.Lock()
         self.name = f"native {self._library.coldswap_instructions(self._engine).decode()}"
 
     def run(self, crops: Floats, latents: Floats) -> Floats:
@@ -172,12 +174,17 @@ class NativeSwapper:
         errors: list[BaseException] = []
         self._library.coldswap_restart(self._engine)
         feeding = threading.Thread(target=self._feed, args=(self._weights, errors), name="weights", daemon=True)
+        self._feeding = feeding
         feeding.start()
-        pointers = (each.ctypes.data for each in (crops, latents, swapped))
-        verdict = self._library.coldswap_run(self._engine, len(crops), *pointers)
-        if verdict == NO_MEMORY:
-            raise MemoryError("the swapper's workspace")
-        feeding.join()
+        try:
+            pointers = (each.ctypes.data for each in (crops, latents, swapped))
+            verdict = self._library.coldswap_run(self._engine, len(crops), *pointers)
+            if verdict == NO_MEMORY:
+                raise MemoryError("the swapper's workspace")
+            feeding.join()
+        finally:
+            with self._lock:
+                self._feeding = None
         if verdict == FAILED:
             raise errors[0]
         return swapped
@@ -188,10 +195,19 @@ class NativeSwapper:
             for at in range(0, len(self._memory), STEP_BYTES):
                 upto = min(at + STEP_BYTES, len(self._memory))
                 weights.wait(upto)
-                self._library.coldswap_advance(self._engine, upto)
+                if not self._tell(self._library.coldswap_advance, upto):
+                    return
         except BaseException as error:
             errors.append(error)
-            self._library.coldswap_fail(self._engine)
+            self._tell(self._library.coldswap_fail)
+
+    def _tell(self, call: Any, *values: int) -> bool:
+        """For the feeding thread: it may be waiting for weights long after its run, and after the engine."""
+        with self._lock:
+            mine = self._feeding is threading.current_thread()
+            if mine:
+                call(self._engine, *values)
+            return mine
 
     def close(self) -> None:
         """Give the weights back to the system. A closed swapper is not run again."""

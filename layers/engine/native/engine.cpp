@@ -21,6 +21,8 @@
 #include <cstdlib>
 #include <cmath>
 #include <cstring>
+#include <exception>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -94,7 +96,8 @@ struct Style {
 
 class Barrier {
    public:
-    explicit Barrier(int count) : count_(count) {}
+    // How many will wait at it; nobody may before this is known.
+    void expect(int count) { count_ = count; }
     void wait() {
         std::unique_lock<std::mutex> lock(mutex_);
         const unsigned round = round_;
@@ -110,7 +113,7 @@ class Barrier {
    private:
     std::mutex mutex_;
     std::condition_variable all_;
-    const int count_;
+    int count_ = 0;
     int here_ = 0;
     unsigned round_ = 0;
 };
@@ -265,7 +268,20 @@ uint64_t Engine::released(uint64_t bytes) {
 bool Engine::run(int count, const float* crops, const float* latents, float* out) {
     Run run(*this, count, crops, latents, out);
     std::vector<std::thread> others;
-    for (int i = 1; i < threads_; i++) others.emplace_back([&, i] { run.walk(workspace_.own[i]); });
+    others.reserve(threads_);
+    std::promise<void> counted;
+    const std::shared_future<void> start = counted.get_future().share();
+    try {
+        for (int i = 1; i < threads_; i++)
+            others.emplace_back([&run, start, &own = workspace_.own[i]] {
+                start.wait();
+                run.walk(own);
+            });
+    } catch (const std::exception&) {
+        // The system has no more threads, or no memory for them: those that there are do the work.
+    }
+    run.barrier.expect(int(others.size()) + 1);
+    counted.set_value();
     run.walk(workspace_.own[0]);
     for (std::thread& other : others) other.join();
     release(UINT64_MAX);
@@ -290,8 +306,7 @@ Run::Run(Engine& engine, int count, const float* crops, const float* latents, fl
       input(engine.workspace_.input),
       a_each(size_t(engine.width_) * SIDE * SIDE),
       b_each(2 * a_each),
-      taken(4096 + 512 * size_t(count)),
-      barrier(engine.threads_) {
+      taken(4096 + 512 * size_t(count)) {
     a.have(a_each * count);
     b.have(b_each * count);
     // One group of the widest layer, or as many as go together; or a band of the widest direct one.
@@ -602,7 +617,11 @@ int coldswap_check(const char* instructions) {
 void* coldswap_create(int width, float epsilon, int threads, int lean, const char* instructions, const uint8_t* weights,
                       const coldswap_weights* layers, const float* biases) {
     const coldswap::Kernels* kernels = coldswap::best(instructions);
-    return kernels ? new (std::nothrow) Engine(width, epsilon, threads, lean, *kernels, weights, layers, biases) : nullptr;
+    try {
+        return kernels ? new Engine(width, epsilon, threads, lean, *kernels, weights, layers, biases) : nullptr;
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
 }
 
 void coldswap_destroy(void* engine) { delete static_cast<Engine*>(engine); }

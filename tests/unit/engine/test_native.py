@@ -254,3 +254,52 @@ for _ in range(12):
 assert held() - before < 8_000, (before, held())
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def in_little_memory(code: str) -> None:
+    """In a process of its own, which `limit` leaves so many bytes of address space beyond what it has."""
+    setup = """
+import resource
+import threading
+from tests.unit.engine.test_native import Arriving, faces, lowered, native
+def limit(more):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, resource.RLIM_INFINITY))
+"""
+    subprocess.run([sys.executable, "-c", setup + code], check=True, timeout=120)
+
+
+def test_where_memory_runs_out_nothing_speaks_to_the_engine_after_its_run() -> None:
+    in_little_memory("""
+weights = Arriving(lowered(16).blobs["weights"])
+swapper, many, told = native(lowered(16), weights), faces(64), []
+class Spy:
+    def __init__(self, library):
+        self.library = library
+    def __getattr__(self, name):
+        call = getattr(self.library, name)
+        return lambda *values: (told.append(name), call(*values))[1]
+swapper._library = Spy(swapper._library)
+limit(64 << 20)
+try:
+    swapper.run(*many)
+except MemoryError:
+    pass
+waiting = [thread for thread in threading.enumerate() if thread.name == "weights"]
+assert waiting and told == ["coldswap_restart", "coldswap_run"], told
+swapper.close()
+weights.fail(RuntimeError("closed"))
+for thread in waiting:
+    thread.join(10)
+assert told[2:] == ["coldswap_destroy"], told
+""")
+
+
+def test_threads_that_cannot_be_had_leave_the_work_to_the_others() -> None:
+    in_little_memory("""
+swapper, one = native(lowered(16), threads=8), faces(1)
+expected = swapper.run(*one)
+threading.stack_size(64 << 10)  # the one that announces the weights is to find room
+limit(12 << 20)
+assert (swapper.run(*one) == expected).all()
+""")
