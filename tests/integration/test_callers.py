@@ -118,7 +118,7 @@ def test_the_api_describes_itself(stack: Stack) -> None:
     docs = stack.cloud.request("GET", "/docs")
 
     assert document["openapi"].startswith("3.")
-    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/results/{name}", "/uploads"}
+    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/results/{name}", "/uploads", "/verify"}
     assert docs.headers["Content-Type"].startswith("text/html")
     assert "swagger" in docs.text.lower()
 
