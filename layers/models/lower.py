@@ -191,30 +191,32 @@ def _golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **toleran
     return file.getvalue()
 
 
-class _Memory:
+class Held:
     """Weights that are all here."""
 
     def __init__(self, data: bytearray) -> None:
         self._data = data
 
     def wait(self, upto: int | None = None) -> memoryview:
+        """The first `upto` bytes, at once."""
         return memoryview(self._data)[:upto]
 
     def memory(self) -> memoryview:
+        """All of it."""
         return memoryview(self._data)
 
     def close(self) -> None:
-        pass
+        """Nothing to give back: they are the caller's."""
 
 
 def _native(description: Description, weights: bytearray, inputs: Mapping[str, Array]) -> Array | None:
     """What the native engine makes of the inputs; None where it is not to be had."""
     try:
-        swapper = NativeSwapper(description, _Memory(weights), len(os.sched_getaffinity(0)))
+        swapper = NativeSwapper(description, Held(weights), len(os.sched_getaffinity(0)))
     except Unavailable:
         return None
     return swapper.run(inputs[onnx_swapper.TARGET], inputs[onnx_swapper.SOURCE])
 
 
 def _run(plan: Plan, weights: bytearray, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    return StagedNetwork(plan, _Memory(weights), 0).run(inputs)
+    return StagedNetwork(plan, Held(weights), 0).run(inputs)

@@ -24,7 +24,7 @@ from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.session import session_options
 from layers.engine.stages import Plan
 from layers.engine.swapper import Floats
-from layers.models.lower import lower_swapper, psnr_db
+from layers.models.lower import Held, lower_swapper, psnr_db
 from tests.bench import FILES, MODELS
 from tests.bench.bench import FOLDER
 
@@ -32,30 +32,12 @@ OUT = Path("out/bench/engine.json")
 FACES = 8
 
 
-class Here:
-    """Weights that are all here."""
-
-    def __init__(self, data: bytes | bytearray) -> None:
-        self._data = data
-
-    def wait(self, upto: int | None = None) -> memoryview:
-        """At once."""
-        return memoryview(self._data)[:upto]
-
-    def memory(self) -> memoryview:
-        """All of it."""
-        return memoryview(self._data)
-
-    def close(self) -> None:
-        """Nothing to do."""
-
-
 def measure(repeats: int) -> dict[str, Any]:
     """Seconds and CPU seconds a face by arm, their ratios to the naive arm, and parity to fp32 in dB."""
     subprocess.run([sys.executable, "-m", "tests.bench.prepare", str(FOLDER)], check=True)
     file = FOLDER / "objects" / MODELS / "naive" / FILES[2]
     lowered = lower_swapper(file)
-    weights = Here(lowered.blobs["weights"])
+    weights = Held(lowered.blobs["weights"])
     description = Description.parse(bytes(lowered.blobs["native"]), len(lowered.blobs["weights"]))
     naive = onnxruntime.InferenceSession(str(file), _quiet(), providers=["CPUExecutionProvider"])
     staged = OnnxSwapper(Plan.parse(bytes(lowered.blobs["plan"])), weights, 2)
