@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,12 +163,14 @@ def test_a_rollback_to_nothing_is_refused(s3: FaultyS3) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda data: None, lambda data: data[:-1]])
-def test_a_rollback_to_a_pack_that_is_no_longer_whole_is_refused(s3: FaultyS3, spoil: object) -> None:
+def test_a_rollback_to_a_pack_that_is_no_longer_whole_is_refused(
+    s3: FaultyS3, spoil: Callable[[bytes], bytes | None]
+) -> None:
     pack = built()
     published(s3, pack)
     second = published(s3, built("other", other=True))
     blob = pack.manifest.models["detector"].blob("model.onnx")
-    left = spoil(s3.objects.pop(f"{BUCKET}/{blob.key}"))  # type: ignore[operator]
+    left = spoil(s3.objects.pop(f"{BUCKET}/{blob.key}"))
     if left is not None:
         s3.objects[f"{BUCKET}/{blob.key}"] = left
     with pytest.raises(ModelsMissing, match=blob.sha256):
