@@ -170,7 +170,7 @@ def test_a_rollback_to_a_pack_that_is_no_longer_whole_is_refused(
     published(s3, pack)
     second = published(s3, built("other", other=True))
     blob = pack.manifest.models["detector"].blob("model.onnx")
-    left = spoil(s3.objects.pop(f"{BUCKET}/{blob.key}"))
+    left = spoil(bytes(s3.objects.pop(f"{BUCKET}/{blob.key}")))
     if left is not None:
         s3.objects[f"{BUCKET}/{blob.key}"] = left
     with pytest.raises(ModelsMissing, match=blob.sha256):
