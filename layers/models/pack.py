@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from concurrent.futures import Future
 from typing import Any, Literal
@@ -176,7 +175,7 @@ def _swapper(
     """The native engine's where it knows the network and can be used here, otherwise onnxruntime's."""
     names = {blob.name for blob in model.blobs}
     why = "the pack has no description for it"
-    if NATIVE in names and os.environ.get("SWAPPER_RUNTIME") != OnnxSwapper.name:
+    if NATIVE in names:
         from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
 
         try:

@@ -48,10 +48,9 @@ def server(rate: float, folder: Path = FOLDER) -> Iterator[str]:
             process.stdin.close()
 
 
-def run(arm: str, url: str) -> tuple[dict[str, Any], Any]:
-    """One fresh process: what it cost, and the picture it made (uint8 BGR)."""
-    which, default_face = ARMS[arm]
-    environment = {
+def environment(url: str, default_face: str) -> dict[str, str]:
+    """Of a function's process whose AWS is at the URL."""
+    return {
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "bench",
@@ -64,11 +63,17 @@ def run(arm: str, url: str) -> tuple[dict[str, Any], Any]:
         "POWERTOOLS_SERVICE_NAME": "swap",
         "POWERTOOLS_METRICS_NAMESPACE": "Coldswap",
     }
+
+
+def run(arm: str, url: str) -> tuple[dict[str, Any], Any]:
+    """One fresh process: what it cost, and the picture it made (uint8 BGR)."""
+    which, default_face = ARMS[arm]
+    known = environment(url, default_face)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "cost.json"
-        environment["BENCH_STARTED"] = str(time.time())
+        known["BENCH_STARTED"] = str(time.time())
         command = [sys.executable, "-m", "tests.bench.arm", which, str(out)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, env=known, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"the {arm} arm failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         cost = json.loads(out.read_text())

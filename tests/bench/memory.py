@@ -25,8 +25,8 @@ import numpy as np
 
 from layers.models.publish import publish
 from local.cloud import ROOT, Cloud
-from tests.bench import MODELS, OUTPUTS, UPLOADS, standin
-from tests.bench.bench import server
+from tests.bench import MODELS, UPLOADS, standin
+from tests.bench.bench import environment, server
 from tests.bench.memory_arm import WARM_RUNS, Arm, resident_mb
 from tests.bench.memory_plot import plot
 from tests.bench.prepare import SIDE, SIZE, Folder, picture_with_one_face, version
@@ -102,27 +102,17 @@ def framed(picture: bytes, side: int) -> bytes:
 
 def run(arm: Arm, url: str) -> dict[str, float]:
     """One fresh process: what it cost."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "bench",
-        "AWS_SECRET_ACCESS_KEY": "bench",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "MODELS_BUCKET": MODELS,
-        "UPLOADS_BUCKET": UPLOADS,
-        "OUTPUTS_BUCKET": OUTPUTS,
-        "DEFAULT_FACE": f"s3://{UPLOADS}/{arm.picture}" if arm.latent_known else "",
+    known = {
+        **environment(url, f"s3://{UPLOADS}/{arm.picture}" if arm.latent_known else ""),
         "MODEL_RETENTION": "container" if arm.keeps else "request",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(arm.memory_mb),
-        "POWERTOOLS_SERVICE_NAME": "swap",
-        "POWERTOOLS_METRICS_NAMESPACE": "Coldswap",
     }
     with tempfile.TemporaryDirectory() as folder:
         told, cost = Path(folder) / "arm.json", Path(folder) / "cost.json"
         told.write_text(json.dumps(asdict(arm)))
-        environment["BENCH_STARTED"] = str(time.time())
+        known["BENCH_STARTED"] = str(time.time())
         command = [sys.executable, "-m", "tests.bench.memory_arm", str(told), str(cost)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run(command, env=known, capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
             raise RuntimeError(f"{arm} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         found: dict[str, float] = json.loads(cost.read_text())
