@@ -26,6 +26,8 @@ SMALLEST_FACE = 9.0
 """Side of the smallest labelled face that is learned, in pixels; smaller ones count as background."""
 PHOTOGRAPHS = 0.2
 """How often a picture is a photograph, in which nothing is to be found."""
+ROLLED, MOST_ROLL = 0.35, math.radians(52)
+"""How often a whole picture is turned, and by how much at most; the scenes themselves are mostly upright."""
 FIRST_LEVEL = 48.0
 """Faces up to this side go to the first anchor of stride 8, up to twice of it to the second, then stride 16, and so
 on."""
@@ -81,7 +83,7 @@ def targets(labels: list[Floats], size: int) -> list[Target]:
 
 
 def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) -> tuple[Bytes, Floats]:
-    """Resize to `size`; mirror, zoom in or out, shift; black bands as letterboxing leaves them; at times grey.
+    """Resize to `size`; mirror, zoom in or out, shift, turn; black bands as letterboxing leaves them; at times grey.
 
     labels [faces, 14] follow; faces that leave the picture or become too small are dropped.
     """
@@ -90,6 +92,11 @@ def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) 
     shift = rng.uniform(min(0.0, slack), max(0.0, slack), 2)
     flip = rng.random() < 0.5
     matrix = np.float32([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
+    roll = rng.uniform(-MOST_ROLL, MOST_ROLL) if rng.random() < ROLLED else 0.0
+    if roll:
+        cos, sin, middle = math.cos(roll), math.sin(roll), (size - 1) / 2
+        turn = np.float32([[cos, -sin, middle * (1 - cos + sin)], [sin, cos, middle * (1 - cos - sin)]])
+        matrix = turn @ np.vstack([matrix, np.float32([0, 0, 1])])
     if flip:
         matrix = np.float32([[-1, 0, size - 1], [0, 1, 0]]) @ np.vstack([matrix, np.float32([0, 0, 1])])
     border = rng.uniform(0, 255, 3).tolist() if rng.random() < 0.5 else [0.0, 0.0, 0.0]
@@ -101,6 +108,8 @@ def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) 
     if flip:
         points = points[:, [0, 1, 3, 2, 4, 6, 5]]
     corners = np.stack([points[:, :2].min(1), points[:, :2].max(1)], 1)
+    if roll:
+        corners = _turned(labels[:, :4] * zoom, corners.mean(1), roll)
     inside = np.clip(corners, 0, size)
     area, visible = np.prod(corners[:, 1] - corners[:, 0], 1), np.prod(inside[:, 1] - inside[:, 0], 1)
     middles = points[:, 2:].mean(1)
@@ -117,6 +126,15 @@ def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) 
         picture = np.repeat(picture.mean(2, keepdims=True), 3, 2).astype(np.uint8)
     result = np.concatenate([inside.reshape(-1, 4), points[:, 2:].reshape(-1, 10)], 1)[keep]
     return picture, result.astype(np.float32)
+
+
+def _turned(boxes: Floats, middles: Floats, roll: float) -> Floats:
+    """Corners [n, 2, 2] around the ellipses that fill `boxes` [n, 4], turned by `roll` radians about `middles`
+    [n, 2]: a head is an oval, and the box of its box's corners would be far too large."""
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2
+    mixed = np.array([[math.cos(roll) ** 2, math.sin(roll) ** 2], [math.sin(roll) ** 2, math.cos(roll) ** 2]])
+    reach = np.sqrt(half**2 @ mixed)
+    return np.stack([middles - reach, middles + reach], 1).astype(np.float32)
 
 
 def _shelves(picture: Bytes, boxes: Floats, rng: np.random.Generator) -> None:
@@ -167,7 +185,7 @@ def loss_of(outputs: tuple[Tensor, ...], goals: list[Target]) -> tuple[Tensor, l
             off = (outputs[6 + level].float()[positive] - points[positive]).abs()
             point_loss = point_loss + (off / (size + 0.3)).mean(1).sum()
     parts = [part.item() / count for part in (score_loss, box_loss, point_loss)]
-    return (8 * score_loss + box_loss + 30 * point_loss) / count, parts
+    return (8 * score_loss + box_loss + 60 * point_loss) / count, parts
 
 
 def train(folder: Path, steps: int, threads: int, processes: int) -> None:
