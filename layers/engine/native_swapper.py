@@ -46,6 +46,23 @@ class Description:
         head = {"format": FORMAT, "width": self.width, "epsilon": self.epsilon, "weights": weights}
         return json.dumps(head).encode() + b"\n" + self.biases.astype("<f4").tobytes()
 
+    @property
+    def widest(self) -> int:
+        """Bytes of weights that must be there at one time: from the first that a layer or a later one uses to the
+        layer's last."""
+        sizes = [
+            int(np.prod(shape)) * (2 if half else 4)
+            for shape, (_, half) in zip(layer_shapes(self.width), self.weights, strict=True)
+        ]
+        styled = [each for i in range(STYLES) for each in (CONVOLUTIONS + i, 4 + i)]
+        order = [*range(4), *styled, *range(4 + STYLES, CONVOLUTIONS)]
+        first, widest = sum(sizes) + self.weights[0][0], 0
+        for layer in reversed(order):
+            at = self.weights[layer][0]
+            first = min(first, at)
+            widest = max(widest, at + sizes[layer] - first)
+        return widest
+
     @staticmethod
     def parse(data: bytes, size: int) -> Description:
         """`size`: bytes of the flat file. The blob is verified by now, so a fault is the publisher's.
@@ -136,6 +153,7 @@ class NativeSwapper:
         if instructions:
             _check(self._library, instructions.encode())
         self._memory = np.frombuffer(weights.memory(), np.uint8)
+        self.window = description.widest + STEP_BYTES
         table = (_Weights * len(description.weights))(*[_Weights(at, half, 0) for at, half in description.weights])
         biases = np.ascontiguousarray(description.biases, np.float32)
         self._engine = self._library.coldswap_create(
@@ -159,7 +177,8 @@ class NativeSwapper:
         """float32 [N, 3, 128, 128] RGB in [0, 1] and float32 [N, 512] of unit length; the same shape as the crops.
 
         All faces go through together: each weight is read once. Waits for weights that are still on their way, and
-        raises what that raises.
+        raises what that raises. Weights in a window are released as soon as their layer is done; ValueError if the
+        window is too small for a layer.
         """
         if self._weights is None:
             raise RuntimeError("this swapper is closed")
@@ -171,11 +190,17 @@ class NativeSwapper:
         swapped = np.empty_like(crops)
         if not len(crops):
             return swapped
+        in_window = self._weights.window is not None
+        if self._weights.window is not None and self._weights.window < self.window:
+            raise ValueError(f"a layer needs {self.window} bytes at one time, the window has {self._weights.window}")
         errors: list[BaseException] = []
         self._library.coldswap_restart(self._engine)
         feeding = threading.Thread(target=self._feed, args=(self._weights, errors), name="weights", daemon=True)
+        releasing = threading.Thread(target=self._release, args=(self._weights,), name="window", daemon=True)
         self._feeding = feeding
         feeding.start()
+        if in_window:
+            releasing.start()
         try:
             pointers = (each.ctypes.data for each in (crops, latents, swapped))
             verdict = self._library.coldswap_run(self._engine, len(crops), *pointers)
@@ -185,6 +210,9 @@ class NativeSwapper:
         finally:
             with self._lock:
                 self._feeding = None
+            if in_window:
+                self._library.coldswap_fail(self._engine)  # whatever became of the run, nothing more is released by it
+                releasing.join()
         if verdict == FAILED:
             raise errors[0]
         return swapped
@@ -200,6 +228,13 @@ class NativeSwapper:
         except BaseException as error:
             errors.append(error)
             self._tell(self._library.coldswap_fail)
+
+    def _release(self, weights: Weights) -> None:
+        """Passes on which weights the run is done with, until it has ended."""
+        done = 0
+        while (now := self._library.coldswap_released(self._engine, done)) > done:
+            weights.release(now)
+            done = now
 
     def _tell(self, call: Any, *values: int) -> bool:
         """For the feeding thread: it may be waiting for weights long after its run, and after the engine."""

@@ -25,12 +25,17 @@ Array = NDArray[Any]
 class Weights(Protocol):
     """Memory that is being filled."""
 
+    window: int | None  # bytes that may be wanted at one time; None: all
     def wait(self, upto: int | None = None) -> memoryview:
         """The first `upto` bytes, once they are there."""
         ...
 
     def memory(self) -> memoryview:
         """All of it, whether filled or not."""
+        ...
+
+    def release(self, upto: int) -> None:
+        """The first `upto` bytes are not wanted again; in a window, they make room for others."""
         ...
 
     def close(self) -> None:

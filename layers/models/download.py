@@ -61,6 +61,9 @@ class Download:
         self._stopped = threading.Event()
         self._error: ColdswapError | None = None
         self._closed = False
+        self.window: int | None = None
+        self._ahead = 0  # in a window: bytes from the first that is still wanted to the last that may be fetched
+        self._released = 0  # bytes from the start that have gone back to the system
         self._connections = connections
         self._start()
 
@@ -70,6 +73,8 @@ class Download:
         Raises ModelsMissing, ModelsCorrupt, StorageFailed, or OutOfTime at the download's deadline.
         """
         size = self.blob.size if upto is None else upto
+        if size <= self._released:
+            raise RuntimeError(f"{self.blob.name} has gone through its window")
         chunks = -(-size // self.blob.chunk_bytes)
         with self._state:
             while self._prefix < chunks:
@@ -88,7 +93,7 @@ class Download:
     @property
     def complete(self) -> bool:
         """Whether every byte is here and verified."""
-        return self._prefix == len(self.blob.chunks)
+        return self._prefix == len(self.blob.chunks) and not self._released
 
     @property
     def usable(self) -> bool:
@@ -110,10 +115,29 @@ class Download:
             self.buffer.madvise(mmap.MADV_DONTNEED, begin, self.blob.size - begin)
             self._start()
 
-    def let_go(self) -> None:
-        """Fetch the rest too."""
+    def let_go(self, window: int | None = None) -> None:
+        """Fetch the rest too: all, or in a window, so that up to `window` bytes may be wanted at one time.
+
+        In a window each byte is there once: what has been released is not fetched again.
+        """
         with self._state:
-            self._limit = self.blob.size
+            self.window = None if window is None or self.complete else window
+            # The last byte that is wanted comes with the whole of its chunk; two more are on their way meanwhile.
+            self._ahead = self.blob.size if self.window is None else self.window + 3 * self.blob.chunk_bytes
+            self._limit = min(self.blob.size, self._ahead)
+            self._state.notify_all()
+
+    def release(self, upto: int) -> None:
+        """The first `upto` bytes are not wanted again. In a window their pages go back to the system."""
+        with self._state:
+            upto = min(upto, self.blob.size)
+            if self.window is None or upto <= self._released or self._closed:
+                return
+            begin, end = (at // mmap.PAGESIZE * mmap.PAGESIZE for at in (self._released, upto))
+            if end > begin:
+                self.buffer.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+            self._released = upto
+            self._limit = min(self.blob.size, upto + self._ahead)
             self._state.notify_all()
 
     def cancel(self) -> None:

@@ -194,6 +194,8 @@ def _golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **toleran
 class Held:
     """Weights that are all here."""
 
+    window = None
+
     def __init__(self, data: bytes | bytearray) -> None:
         self._data = data
 
@@ -204,6 +206,9 @@ class Held:
     def memory(self) -> memoryview:
         """All of it."""
         return memoryview(self._data)
+
+    def release(self, upto: int) -> None:
+        """They stay all the same."""
 
     def close(self) -> None:
         """Nothing to give back: they are the caller's."""

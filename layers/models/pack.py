@@ -24,6 +24,7 @@ from layers.models.store import ModelStore
 FILE, PLAN, WEIGHTS, EMAP, NATIVE = "model.onnx", "plan", "weights", "emap", "native"
 
 AMPLE_MEMORY_MB = 1024  # from here on the embedder stays loaded beside the swapper
+START_BYTES = 48 << 20  # of the swapper's weights, where they will go through a window
 LARGEST_LAYER_BYTES = 64 << 20  # room for what the embedder computes, its last layer in fp32 above all
 
 
@@ -42,6 +43,7 @@ class LoadedModels:
         self._store = store
         self._threads = threads
         self._keeps_embedder = retention == "container" and memory_mb >= AMPLE_MEMORY_MB
+        self._in_window = retention == "request"  # weights that nobody will use again need not all be here at one time
         self._lock = threading.RLock()
         self._manifest: Manifest | None = None
         self._pending: PendingSwapper | None = None
@@ -89,7 +91,9 @@ class LoadedModels:
                 self._pending.close()
             # Room for the embedder, should the face be new. It seldom delays: by then all faces are found.
             held_at = None if self._keeps_embedder else self._beside_embedder()
-            self._pending = PendingSwapper(self, self._store, self._threads, deadline, held_at)
+            if self._in_window:
+                held_at = START_BYTES
+            self._pending = PendingSwapper(self, self._store, self._threads, deadline, held_at, self._in_window)
             return self._pending
 
     def detector_session(self, deadline: Deadline) -> Any:
@@ -191,12 +195,19 @@ class PendingSwapper:
     """A swapper whose weights are on their way, or have been here since an earlier request."""
 
     def __init__(
-        self, models: LoadedModels, store: ModelStore, threads: int, deadline: Deadline, held_at: int | None
+        self,
+        models: LoadedModels,
+        store: ModelStore,
+        threads: int,
+        deadline: Deadline,
+        held_at: int | None,
+        in_window: bool,
     ) -> None:
         model = models.manifest.models["swapper"]
         self._models = models
         self._weights = store.load(model.blob(WEIGHTS), deadline, held_at)
         self._made: Future[Swapper] = Future()
+        self._in_window = in_window
         self._own_bytes = True  # whether this request fetched them
         self._taken = False
 
@@ -208,15 +219,16 @@ class PendingSwapper:
 
         threading.Thread(target=make, name="swapper", daemon=True).start()
 
-    def swapper(self) -> Swapper:
+    def swapper(self, once: bool = False) -> Swapper:
         """The swapper; its first run waits for each layer's weights. In a small sandbox the embedder is given back.
 
-        Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime, here or in that run.
+        If it is to run just `once`, and nothing stays after the request, its weights may go through a window. Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime, here or in that run.
         """
         self._taken = True
         self._models.swapper_is_next()
-        self._weights.let_go()
-        return self._made.result()
+        made = self._made.result()
+        self._weights.let_go(made.window if once and self._in_window else None)
+        return made
 
     def drop(self) -> int:
         """No swapper is needed after all: stop fetching. Returns the bytes of weights fetched in vain.

@@ -30,6 +30,8 @@ Floats = NDArray[np.float32]
 class Memory:
     """Weights that are here, and how much of them has been asked for."""
 
+    window: int | None = None
+
     def __init__(self, data: bytes | bytearray) -> None:
         self.data = data
         self.asked: list[int | None] = []
@@ -40,6 +42,9 @@ class Memory:
 
     def memory(self) -> memoryview:
         return memoryview(self.data)
+
+    def release(self, upto: int) -> None:
+        pass
 
     def close(self) -> None:
         self.data = b""

@@ -1,0 +1,130 @@
+"""The native engine on weights that go through a window: the same pictures out of less memory, and never a hang."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from layers.core.deadline import Deadline
+from layers.core.errors import ModelsCorrupt, OutOfTime
+from layers.engine.native_swapper import STEP_BYTES
+from layers.models.download import Download
+from layers.models.lower import Lowered
+from layers.models.manifest import Blob
+from layers.models.store import ModelStore
+from tests.faulty_s3 import Fault, FaultyS3
+from tests.unit.engine.test_native import SETS, described, faces, lowered, native
+
+pytestmark = pytest.mark.skipif(not SETS, reason="the native engine is not to be had")
+BUCKET = "models"
+CHUNK = 64 << 10
+WIDTH = 32
+PAGE = 4096
+
+
+@pytest.fixture
+def s3() -> Iterator[FaultyS3]:
+    with FaultyS3() as server:
+        yield server
+
+
+def fetched(s3: FaultyS3, pack: Lowered, window: int, seconds: float = 30) -> Download:
+    data = bytes(pack.blobs["weights"])
+    chunks = tuple(hashlib.sha256(data[at : at + CHUNK]).hexdigest() for at in range(0, len(data), CHUNK))
+    blob = Blob("weights", hashlib.sha256(data).hexdigest(), len(data), CHUNK, chunks)
+    s3.objects.setdefault(f"{BUCKET}/{blob.key}", data)
+    client = s3.client(max_pool_connections=40)
+    download = ModelStore(BUCKET, client).load(blob, Deadline.after(seconds), held_at=CHUNK)
+    download.let_go(window)
+    return download
+
+
+def wanted(pack: Lowered) -> int:
+    return described(pack).widest + STEP_BYTES
+
+
+class Watched:
+    """A download that notes how much of it is in memory each time that some of it is released."""
+
+    def __init__(self, download: Download) -> None:
+        self.download = download
+        self.most = 0
+        self.wait, self.memory, self.close = download.wait, download.memory, download.close
+        self.window = download.window
+
+    def release(self, upto: int) -> None:
+        there = np.frombuffer(self.download.buffer, np.uint8)[::PAGE]
+        self.most = max(self.most, int(np.count_nonzero(there)) * PAGE)
+        self.download.release(upto)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_gives_the_same_and_fetches_once(s3: FaultyS3, count: int, threads: int) -> None:
+    pack = lowered(WIDTH)
+    crops, latents = faces(count)
+    expected = native(pack).run(crops, latents)
+    swapper = native(pack, threads=threads)
+    weights = Watched(fetched(s3, pack, swapper.window))
+    made = native(pack, weights, threads).run(crops, latents)
+
+    np.testing.assert_array_equal(made, expected)
+    size = len(pack.blobs["weights"])
+    assert weights.download.bytes_fetched == size
+    assert weights.most < swapper.window + 4 * CHUNK < size / 2
+    assert not np.frombuffer(weights.download.buffer, np.uint8)[: size // PAGE * PAGE].any()
+
+
+def test_a_second_run_is_refused_and_gets_no_zeros(s3: FaultyS3) -> None:
+    pack = lowered(WIDTH)
+    swapper = native(pack, weights := fetched(s3, pack, wanted(pack)))
+    swapper.run(*faces(1))
+
+    assert not weights.complete
+    with pytest.raises(RuntimeError, match="window"):
+        swapper.run(*faces(1))
+
+
+def test_a_window_too_small_for_a_layer_is_refused(s3: FaultyS3) -> None:
+    pack = lowered(WIDTH)
+    weights = fetched(s3, pack, wanted(pack) - 1)
+    with pytest.raises(ValueError, match="at one time"):
+        native(pack, weights).run(*faces(1))
+    weights.close()
+
+
+def test_what_is_here_already_needs_no_window(s3: FaultyS3) -> None:
+    pack = lowered(WIDTH)
+    weights = fetched(s3, pack, len(pack.blobs["weights"]))
+    weights.wait()
+    weights.let_go(wanted(pack))
+    swapper = native(pack, weights)
+
+    np.testing.assert_array_equal(swapper.run(*faces(1)), swapper.run(*faces(1)))
+    assert weights.complete
+
+
+@pytest.mark.parametrize("at", [0, 20, 60])
+def test_a_damaged_chunk_ends_the_run_with_its_error(s3: FaultyS3, at: int) -> None:
+    pack = lowered(WIDTH)
+    spoiled = bytearray(pack.blobs["weights"])
+    place = at * CHUNK + 5
+    key = hashlib.sha256(bytes(spoiled)).hexdigest()
+    spoiled[place] ^= 1
+    s3.objects[f"{BUCKET}/blobs/sha256/{key}"] = bytes(spoiled)
+    swapper = native(pack, fetched(s3, pack, wanted(pack)))
+
+    with pytest.raises(ModelsCorrupt):
+        swapper.run(*faces(1))
+
+
+def test_a_bucket_that_stalls_ends_the_run_in_time(s3: FaultyS3) -> None:
+    pack = lowered(WIDTH)
+    s3.fail("blobs/", *[Fault(stall_after=100)] * 2)
+    swapper = native(pack, fetched(s3, pack, wanted(pack), seconds=1.0))
+
+    with pytest.raises(OutOfTime):
+        swapper.run(*faces(1))
