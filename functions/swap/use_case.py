@@ -204,7 +204,7 @@ class _Work:
 
         crops = [align.crop(meme.pixels, face.keypoints, align.SWAPPER_SIZE) for face in faces]
         with self.phases("models"):
-            swapper = pending.swapper()
+            swapper = pending.swapper(once=len(crops) <= FACES_AT_ONCE)
         options = {"color_match": self.request.color_match, "soft_edges": self.request.soft_edges}
         for first in range(0, len(crops), FACES_AT_ONCE):
             some = crops[first : first + FACES_AT_ONCE]
