@@ -310,12 +310,12 @@ Run::Run(Engine& engine, int count, const float* crops, const float* latents, fl
     a.have(a_each * count);
     b.have(b_each * count);
     // One group of the widest layer, or as many as go together; or a band of the widest direct one.
-    const size_t group = size_t(8) * engine.width_ * POINTS * GROUP, band = size_t(4) * engine.width_ * 34 * 2 * 80;
+    const size_t group = size_t(8) * engine.width_ / 16 * POINTS * apart(16 * GROUP), band = size_t(4) * engine.width_ * 34 * 2 * 80;
     input.have(std::max({group, band, std::min(group * engine.most_groups_, INPUT_BYTES / sizeof(float))}));
     engine.workspace_.own.resize(engine.threads_);
     for (Own& own : engine.workspace_.own) {
         own.u.have(u_floats());
-        own.m.have(size_t(POINTS) * OUTS * GROUP);
+        own.m.have(POINTS * apart(OUTS * GROUP));
         own.scratch.have(SCRATCH);
         own.phase = 0;
     }
@@ -373,8 +373,8 @@ void Run::winograd(Own& own, const Layer& layer, bool leaky, From from, To to, D
     const int across = layer.side / 4, rows = GROUP / across, each = layer.side * layer.side / (16 * GROUP);
     const int ins = layer.ins % INS ? 16 : INS, blocks = layer.ins / ins;
     const int outs = layer.outs % OUTS || layer.outs < OUTS * engine.threads_ ? 16 : OUTS;
-    const size_t group_floats = size_t(layer.ins) * POINTS * GROUP, block_floats = size_t(ins) * POINTS * GROUP;
-    const size_t u_floats = size_t(POINTS) * outs * ins;
+    const size_t block_floats = POINTS * apart(size_t(ins) * GROUP), group_floats = blocks * block_floats;
+    const size_t u_floats = POINTS * apart(size_t(outs) * ins);
     const int in_side = layer.edge == Edge::upsample ? layer.side / 2 : layer.side;
     const size_t in_plane = size_t(in_side) * in_side;
     const int all = each * count;
@@ -493,13 +493,13 @@ void Run::direct(Own& own, const Layer& layer, After after, From from, To to) {
 // What a thread needs for the weights of one block of output channels: transformed for all inputs where groups share
 // them, or decoded.
 size_t Run::u_floats() const {
-    size_t most = size_t(POINTS) * OUTS * INS;
+    size_t most = POINTS * apart(OUTS * INS);
     for (const Layer& layer : engine.convolutions_) {
         const size_t outs = std::min(layer.outs, OUTS);
         if (layer.kernel == 7 || layer.stride == 2)
             most = std::max(most, outs * layer.ins * layer.kernel * layer.kernel);
         else if (engine.most_groups_ > 1 && (count > 1 || layer.side * layer.side > 16 * GROUP))
-            most = std::max(most, size_t(POINTS) * outs * layer.ins);
+            most = std::max(most, layer.ins / 16 * POINTS * apart(outs * 16));
     }
     return most;
 }
@@ -578,9 +578,9 @@ bool correct(const Kernels& kernels) {
     for (size_t i = 0; i < pixels.size(); i++) pixels[i] = float(i * 29 % 101) / 101 - 0.4f;
 
     Floats u, v, m, scratch, plane;
-    u.have(size_t(POINTS) * OUT * IN);
-    v.have(size_t(POINTS) * IN * GROUP);
-    m.have(size_t(POINTS) * OUT * GROUP);
+    u.have(POINTS * apart(OUT * IN));
+    v.have(POINTS * apart(IN * GROUP));
+    m.have(POINTS * apart(OUT * GROUP));
     scratch.have(SCRATCH);
     plane.have(SMALL * SMALL);
     kernels.winograd_weights(weights.data(), OUT, IN, IN, u.get());

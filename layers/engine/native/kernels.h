@@ -10,6 +10,10 @@ namespace coldswap {
 constexpr int GROUP = 64;   // tiles, or pixels of a direct convolution, that one block of the matrix product is wide
 constexpr int POINTS = 36;  // of the 6 x 6 transform of a tile
 
+// Floats from one point's matrix of so many floats to the next one's. Their sizes are powers of two, and at such distances
+// all points would meet in one set of the first cache.
+constexpr size_t apart(size_t floats) { return floats + 16; }
+
 // How a convolution sees what is around, or between, the pixels of its input.
 enum class Edge { zero, reflect, upsample };
 
@@ -25,17 +29,17 @@ struct Kernels {
     const char* name;
 
     // The 3 x 3 kernels of `outs` x `ins` channels, halves as [out][in_total][9], into the Winograd domain:
-    // u [36][outs][ins]. `ins` is a multiple of 16.
+    // u [36][outs][ins], apart. `ins` is a multiple of 16.
     void (*winograd_weights)(const uint16_t* weights, int outs, int ins, int in_total, float* u);
 
-    // One channel of a group of tiles into the Winograd domain: rows `ins` apart of v [36][ins][GROUP].
+    // One channel of a group of tiles into the Winograd domain: a row of v [36][ins][GROUP], apart.
     // The group's first tile row is `tile_row`; `scratch` holds at least scratch_floats().
     void (*winograd_input)(Plane plane, Edge edge, int tile_row, int ins, float* v, float* scratch);
 
-    // m [outs][GROUP] (+)= u [outs][ins] x v [ins][GROUP], once for each of the 36 points.
+    // m [outs][GROUP] (+)= u [outs][ins] x v [ins][GROUP], once for each of the 36 points, which are apart.
     void (*winograd_product)(const float* u, const float* v, int outs, int ins, bool first, float* m);
 
-    // One channel of m [36][outs][GROUP], back to pixels of the group's rows, plus the bias; then leaky ReLU if asked.
+    // One channel of m [36][outs][GROUP], apart, back to pixels of the group's rows, plus the bias; then leaky ReLU if asked.
     void (*winograd_output)(const float* m, int outs, int tile_row, int width, float bias, bool leaky, float* plane);
 
     // m [outs][columns] (+)= w [outs][count] x rows, each of which begins at from[offsets[i]]. columns: 32 or GROUP.
