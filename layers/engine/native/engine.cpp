@@ -65,9 +65,11 @@ class Floats {
     size_t count_ = 0;
 };
 
-// What a thread works in: weights of one block of channels, what is multiplied with them, and a channel's rows.
+// What a thread works in: weights of one block of channels, what is multiplied with them, a channel's rows, and where
+// the inputs of a direct convolution lie.
 struct Own {
     Floats u, m, scratch;
+    std::vector<int32_t> offsets;
     int phase = 0;
 };
 
@@ -317,6 +319,7 @@ Run::Run(Engine& engine, int count, const float* crops, const float* latents, fl
         own.u.have(u_floats());
         own.m.have(POINTS * apart(OUTS * GROUP));
         own.scratch.have(SCRATCH);
+        own.offsets.resize(size_t(4) * engine.width_ * 9);
         own.phase = 0;
     }
     const std::vector<float>& known = engine.known_latents_;
@@ -429,7 +432,7 @@ void Run::direct(Own& own, const Layer& layer, After after, From from, To to) {
     const int outs = std::min(layer.outs, layer.outs < OUTS * engine.threads_ ? 16 : OUTS);
     const int columns = std::min(layer.side, GROUP), inner = layer.ins * k * k, some = std::min(inner, INS * 9);
 
-    std::vector<int32_t> offsets(inner);
+    int32_t* const offsets = own.offsets.data();
     for (int i = 0; i < layer.ins; i++)
         for (int y = 0; y < k; y++)
             for (int x = 0; x < k; x++)
@@ -472,7 +475,7 @@ void Run::direct(Own& own, const Layer& layer, After after, From from, To to) {
                 for (int column = 0; column < layer.side; column += columns) {
                     const float* corner = input.get() + size_t(y) * stride * row_floats + column;
                     for (int done = 0; done < inner; done += some)
-                        kernels.direct_product(own.u.get() + done, inner, corner, offsets.data() + done, here,
+                        kernels.direct_product(own.u.get() + done, inner, corner, offsets + done, here,
                                                std::min(some, inner - done), columns, done == 0, own.m.get());
                     for (int i = 0; i < here; i++) {
                         const float bias = layer.bias[out + i];
@@ -566,42 +569,111 @@ const Kernels* best(const char* wanted) {
     return nullptr;
 }
 
-// One layer done both ways, with weights and pixels that are all different; true if they agree.
-bool correct(const Kernels& kernels) {
-    constexpr int IN = INS, OUT = 16, SMALL = SIDE / 4;
-    std::vector<uint16_t> weights(size_t(OUT) * IN * 9);
+// ---- the self-test: each kernel against plain arithmetic in double, on numbers that are all different ----------------
+
+constexpr int TRIED = 32, FEW = 16;  // the side of a plane; output channels
+
+bool near(float made, double expected) { return std::fabs(made - expected) < 1e-3; }
+
+// A pixel of a plane as a convolution sees it, which may lie one outside.
+double pixel(const float* plane, Edge edge, int y, int x) {
+    const auto mirrored = [](int at) { return at < 0 ? -at : at >= TRIED ? 2 * (TRIED - 1) - at : at; };
+    const auto outside = [](int at) { return at < 0 || at >= TRIED; };
+    if (edge == Edge::reflect) return plane[mirrored(y) * TRIED + mirrored(x)];
+    if (outside(y) || outside(x)) return 0;
+    if (edge == Edge::zero) return plane[y * TRIED + x];
+    constexpr int SMALL = TRIED / 2;
+    double sum = 0;
+    for (int i = 0; i < 4; i++) {  // bilinear, between pixel centres
+        const int dy = i / 2, dx = i % 2;
+        const auto place = [](int at, int far) {
+            return std::clamp(far ? at / 2 + (at % 2 ? 1 : -1) : at / 2, 0, SMALL - 1);
+        };
+        sum += (dy ? 0.25 : 0.75) * (dx ? 0.25 : 0.75) * plane[place(y, dy) * SMALL + place(x, dx)];
+    }
+    return sum;
+}
+
+bool winograd_is_right(const Kernels& kernels, const std::vector<float>& pixels, Edge edge) {
+    std::vector<uint16_t> weights(size_t(FEW) * INS * 9);
     // Halves of a few binary digits between 1/8 and 2, of both signs.
     for (size_t i = 0; i < weights.size(); i++)
         weights[i] = uint16_t((i * 7 % 5 + 12) << 10 | (i * 37 % 16) << 6 | (i * 11 % 3 == 0) << 15);
-    std::vector<float> plain(weights.size()), pixels(size_t(IN) * SMALL * SMALL);
+    std::vector<float> plain(weights.size());
     kernels.to_float(weights.data(), weights.size(), plain.data());
-    for (size_t i = 0; i < pixels.size(); i++) pixels[i] = float(i * 29 % 101) / 101 - 0.4f;
 
     Floats u, v, m, scratch, plane;
-    u.have(POINTS * apart(OUT * IN));
-    v.have(POINTS * apart(IN * GROUP));
-    m.have(POINTS * apart(OUT * GROUP));
+    u.have(POINTS * apart(FEW * INS));
+    v.have(POINTS * apart(INS * GROUP));
+    m.have(POINTS * apart(FEW * GROUP));
     scratch.have(SCRATCH);
-    plane.have(SMALL * SMALL);
-    kernels.winograd_weights(weights.data(), OUT, IN, IN, u.get());
-    for (int i = 0; i < IN; i++)
-        kernels.winograd_input({pixels.data() + i * SMALL * SMALL, SMALL, SMALL}, Edge::reflect, 0, IN,
-                               v.get() + i * GROUP, scratch.get());
-    kernels.winograd_product(u.get(), v.get(), OUT, IN, true, m.get());
-    const auto mirrored = [](int at) { return at < 0 ? -at : at >= SMALL ? 2 * (SMALL - 1) - at : at; };
-    for (int out = 0; out < OUT; out++) {
-        kernels.winograd_output(m.get() + out * GROUP, OUT, 0, SMALL, 0.5f, false, plane.get());
-        for (int at = out % 7; at < SMALL * SMALL; at += 7) {  // every seventh pixel: two milliseconds in all
+    plane.have(TRIED * TRIED);
+    const int stored = edge == Edge::upsample ? TRIED / 2 : TRIED;
+    const auto input = [&](int channel) { return pixels.data() + channel * stored * stored; };
+    kernels.winograd_weights(weights.data(), FEW, INS, INS, u.get());
+    for (int i = 0; i < INS; i++)
+        kernels.winograd_input({input(i), stored, stored}, edge, 0, INS, v.get() + i * GROUP, scratch.get());
+    kernels.winograd_product(u.get(), v.get(), FEW, INS, true, m.get());
+    for (int out = 0; out < FEW; out++) {
+        const bool leaky = out % 2;
+        kernels.winograd_output(m.get() + out * GROUP, FEW, 0, TRIED, 0.5f, leaky, plane.get());
+        for (int at = out % 17; at < TRIED * TRIED; at += 17) {  // every 17th pixel, and others of each channel
             double sum = 0.5;
-            for (int i = 0; i < IN; i++)
+            for (int i = 0; i < INS; i++)
                 for (int k = 0; k < 9; k++)
-                    sum += double(plain[(size_t(out) * IN + i) * 9 + k]) *
-                           pixels[(size_t(i) * SMALL + mirrored(at / SMALL + k / 3 - 1)) * SMALL +
-                                  mirrored(at % SMALL + k % 3 - 1)];
-            if (!(std::fabs(plane.get()[at] - sum) < 1e-3)) return false;
+                    sum += plain[(size_t(out) * INS + i) * 9 + k] *
+                           pixel(input(i), edge, at / TRIED + k / 3 - 1, at % TRIED + k % 3 - 1);
+            if (!near(plane.get()[at], leaky && sum < 0 ? 0.2 * sum : sum)) return false;
         }
     }
     return true;
+}
+
+bool direct_is_right(const Kernels& kernels, const std::vector<float>& pixels, int columns) {
+    constexpr int COUNT = 45, OUTS_LEFT_OVER = 11;
+    int32_t offsets[COUNT];
+    for (int i = 0; i < COUNT; i++) offsets[i] = i * 67 % 200;
+    std::vector<float> made(OUTS_LEFT_OVER * GROUP);
+    const float *weights = pixels.data() + 500, *from = pixels.data() + 2000;
+    for (int half = 0; half < 2; half++)  // in two steps, the second of which adds
+        kernels.direct_product(weights + half * 20, COUNT, from, offsets + half * 20, OUTS_LEFT_OVER, half ? COUNT - 20 : 20,
+                               columns, half == 0, made.data());
+    for (int out = 0; out < OUTS_LEFT_OVER; out++)
+        for (int x = 0; x < columns; x++) {
+            double sum = 0;
+            for (int i = 0; i < COUNT; i++) sum += double(weights[out * COUNT + i]) * from[offsets[i] + x];
+            if (!near(made[out * columns + x], sum)) return false;
+        }
+    return true;
+}
+
+bool style_is_right(const Kernels& kernels, const std::vector<float>& pixels) {
+    constexpr int COUNT = 256;
+    double sum = 0, squares = 0, product = 0;
+    for (int i = 0; i < COUNT; i++) {
+        sum += pixels[i];
+        squares += double(pixels[i]) * pixels[i];
+        product += double(pixels[i]) * pixels[i + 1000];
+    }
+    if (!near(kernels.dot(pixels.data(), pixels.data() + 1000, COUNT), product)) return false;
+    const double mean = sum / COUNT, root = std::sqrt(squares / COUNT - mean * mean + 1e-5);
+    std::vector<float> plane(pixels.begin(), pixels.begin() + COUNT), added(COUNT, 2.0f);
+    kernels.adain(plane.data(), COUNT, 1.5f, -0.25f, 1e-5f, added.data());
+    kernels.adain(plane.data(), COUNT, 1.5f, -0.25f, 1e-5f, nullptr);
+    for (int i = 0; i < COUNT; i++) {
+        const double expected = (pixels[i] - mean) / root * 1.5 - 0.25;
+        if (!near(added[i], 2 + expected) || !near(plane[i], std::max(expected, 0.0))) return false;
+    }
+    return true;
+}
+
+bool correct(const Kernels& kernels) {
+    std::vector<float> pixels(size_t(INS) * TRIED * TRIED);
+    for (size_t i = 0; i < pixels.size(); i++) pixels[i] = float(i * 29 % 101) / 101 - 0.4f;
+    for (Edge edge : {Edge::reflect, Edge::zero, Edge::upsample})
+        if (!winograd_is_right(kernels, pixels, edge)) return false;
+    return direct_is_right(kernels, pixels, GROUP) && direct_is_right(kernels, pixels, GROUP / 2) &&
+           style_is_right(kernels, pixels);
 }
 
 }  // namespace
