@@ -87,6 +87,7 @@ struct Layer {
     const float* bias;
     size_t bytes() const { return size_t(outs) * ins * kernel * kernel * (at.half ? 2 : 4); }
     uint64_t end(int out) const { return at.offset + bytes() / outs * out; }  // of the first `out` output channels
+    bool direct() const { return kernel == 7 || stride == 2; }  // others go through Winograd's transform
 };
 
 struct Style {
@@ -319,7 +320,8 @@ Run::Run(Engine& engine, int count, const float* crops, const float* latents, fl
         own.u.have(u_floats());
         own.m.have(POINTS * apart(OUTS * GROUP));
         own.scratch.have(SCRATCH);
-        own.offsets.resize(size_t(4) * engine.width_ * 9);
+        for (const Layer& layer : engine.convolutions_)
+            if (layer.direct()) own.offsets.resize(std::max(own.offsets.size(), size_t(layer.ins) * layer.kernel * layer.kernel));
         own.phase = 0;
     }
     const std::vector<float>& known = engine.known_latents_;
@@ -499,7 +501,7 @@ size_t Run::u_floats() const {
     size_t most = POINTS * apart(OUTS * INS);
     for (const Layer& layer : engine.convolutions_) {
         const size_t outs = std::min(layer.outs, OUTS);
-        if (layer.kernel == 7 || layer.stride == 2)
+        if (layer.direct())
             most = std::max(most, outs * layer.ins * layer.kernel * layer.kernel);
         else if (engine.most_groups_ > 1 && (count > 1 || layer.side * layer.side > 16 * GROUP))
             most = std::max(most, layer.ins / 16 * POINTS * apart(outs * 16));
