@@ -153,7 +153,8 @@ class NativeSwapper:
         if instructions:
             _check(self._library, instructions.encode())
         self._memory = np.frombuffer(weights.memory(), np.uint8)
-        self.window = description.widest + STEP_BYTES
+        self._at_once = description.widest + STEP_BYTES
+        self.window: int | None = self._at_once
         table = (_Weights * len(description.weights))(*[_Weights(at, half, 0) for at, half in description.weights])
         biases = np.ascontiguousarray(description.biases, np.float32)
         self._engine = self._library.coldswap_create(
@@ -190,16 +191,16 @@ class NativeSwapper:
         swapped = np.empty_like(crops)
         if not len(crops):
             return swapped
-        in_window = self._weights.window is not None
-        if self._weights.window is not None and self._weights.window < self.window:
-            raise ValueError(f"a layer needs {self.window} bytes at one time, the window has {self._weights.window}")
+        window = self._weights.window
+        if window is not None and window < self._at_once:
+            raise ValueError(f"a layer needs {self._at_once} bytes at one time, the window has {window}")
         errors: list[BaseException] = []
         self._library.coldswap_restart(self._engine)
         feeding = threading.Thread(target=self._feed, args=(self._weights, errors), name="weights", daemon=True)
         releasing = threading.Thread(target=self._release, args=(self._weights,), name="window", daemon=True)
         self._feeding = feeding
         feeding.start()
-        if in_window:
+        if window is not None:
             releasing.start()
         try:
             pointers = (each.ctypes.data for each in (crops, latents, swapped))
@@ -210,7 +211,7 @@ class NativeSwapper:
         finally:
             with self._lock:
                 self._feeding = None
-            if in_window:
+            if window is not None:
                 self._library.coldswap_fail(self._engine)  # whatever became of the run, nothing more is released by it
                 releasing.join()
         if verdict == FAILED:

@@ -15,7 +15,7 @@ class OnnxSwapper:
     """A Swapper that starts before all its weights have arrived."""
 
     name = "onnxruntime"
-    window = None
+    window: int | None = None
 
     def __init__(self, plan: Plan, weights: Weights, threads: int) -> None:
         self._network = StagedNetwork(plan, weights, threads)

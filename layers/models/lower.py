@@ -194,7 +194,7 @@ def _golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **toleran
 class Held:
     """Weights that are all here."""
 
-    window = None
+    window: int | None = None
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._data = data

@@ -1,9 +1,15 @@
 """Memory and time of a swap at true size, naive against ours: `python -m tests.bench.bench [--repeats N]`.
 
-Every run is a fresh process with a whole function in it (its imports too), against an S3 on this machine in another
-process: at full speed, and at a steady 80 MB/s, which is what Lambda gives after the first 300 MB. Ours runs twice:
-with a face never seen, and with the stack's default face, whose latent is kept. Arms alternate; medians are reported,
-and peaks are the worst. Writes out/bench/swap.json.
+Every run is a fresh process, against an S3 on this machine in another process, on four lines: as fast as it goes, a
+steady 300 and 80 MB/s, and Lambda's own shape (300 MB at full speed, then 80 MB/s). Arms alternate; medians are
+reported, and peaks are the worst.
+
+- The whole function, its imports too, as deployed (1769 MB): with a face never seen, with the stack's default face,
+  whose latent is kept, and unloading everything after each request.
+- The same, held to the processors and the memory that Lambda gives at four sizes, on Lambda's line.
+- The swapper alone: its cold start (cold_arm.py), and warm (engine.py) with what limits it.
+
+Writes out/bench/swap.json and swap.png. `ratios` is the short answer.
 """
 
 from __future__ import annotations
@@ -16,8 +22,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -25,30 +32,53 @@ from urllib.request import urlopen
 import cv2
 import numpy as np
 
-from tests.bench import MODELS, OUTPUTS, PICTURE, RESULT, UPLOADS
+from tests.bench import MODELS, OUTPUTS, PICTURE, RESULT, UPLOADS, limits
 
 FOLDER = Path("build/bench")
 OUT = Path("out/bench/swap.json")
-RATES = {"full_speed": 0.0, "80_MB_per_s": 80.0}
-ARMS = {"naive": ("naive", ""), "ours": ("ours", ""), "ours_default_face": ("ours", f"s3://{UPLOADS}/{PICTURE}")}
+LINES = {"full_speed": (0.0, 0.0), "300_MB_per_s": (300.0, 0.0), "80_MB_per_s": (80.0, 0.0), "lambda": (80.0, 300.0)}
+"""Megabytes a second, and how many come first as fast as they can."""
+ARMS: dict[str, tuple[str, dict[str, str]]] = {
+    "naive": ("naive", {}),
+    "ours": ("ours", {}),
+    "ours_default_face": ("ours", {"DEFAULT_FACE": f"s3://{UPLOADS}/{PICTURE}"}),
+    "ours_windowed": ("ours", {"MODEL_RETENTION": "request"}),
+}
+COLD_ARMS = ("bare", "naive", "staged", "native", "windowed")
+SIZES_MB = (512, 1024, 1769, 3008)
+WHOLE_MB = 1769  # at which Lambda gives one whole processor; the default
 MEASURED = ("cold_s", "warm_s", "cpu_s", "peak_mb", "warm_peak_mb", "model_bytes")
 PEAKS = ("peak_mb", "warm_peak_mb")
 
 
+@dataclass(frozen=True)
+class Line:
+    """An S3 behind a line."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def anew(self) -> None:
+        """The burst is there again, as for a new sandbox."""
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+
 @contextmanager
-def server(rate: float, folder: Path = FOLDER) -> Iterator[str]:
-    """The URL of an S3 with the folder's objects that delivers that many MB a second (0: as fast as it can)."""
-    command = [sys.executable, "-m", "tests.bench.server", str(folder), str(rate)]
+def server(rate: float = 0.0, burst: float = 0.0, folder: Path = FOLDER) -> Iterator[Line]:
+    """An S3 with the folder's objects that delivers that many MB a second (0: as fast as it can), after `burst` MB."""
+    command = [sys.executable, "-m", "tests.bench.server", str(folder), str(rate), "127.0.0.1", str(burst)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
         try:
-            yield process.stdout.readline().strip()
+            yield Line(process.stdout.readline().strip(), process)
         finally:
             process.stdin.close()
 
 
-def environment(url: str, default_face: str) -> dict[str, str]:
+def environment(url: str, memory_mb: int = WHOLE_MB) -> dict[str, str]:
     """Of a function's process whose AWS is at the URL."""
     return {
         "PATH": os.environ["PATH"],
@@ -56,48 +86,56 @@ def environment(url: str, default_face: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "bench",
         "AWS_SECRET_ACCESS_KEY": "bench",
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
         "MODELS_BUCKET": MODELS,
         "UPLOADS_BUCKET": UPLOADS,
         "OUTPUTS_BUCKET": OUTPUTS,
-        "DEFAULT_FACE": default_face,
+        "DEFAULT_FACE": "",
         "POWERTOOLS_SERVICE_NAME": "swap",
         "POWERTOOLS_METRICS_NAMESPACE": "Coldswap",
     }
 
 
-def run(arm: str, url: str) -> tuple[dict[str, Any], Any]:
-    """One fresh process: what it cost, and the picture it made (uint8 BGR)."""
-    which, default_face = ARMS[arm]
-    known = environment(url, default_face)
+def process(
+    module: str, which: str, known: Mapping[str, str], enter: Callable[[], None] | None = None
+) -> dict[str, Any]:
+    """What one fresh process of an arm says that it cost. `enter` is called in it first."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "cost.json"
-        known["BENCH_STARTED"] = str(time.time())
-        command = [sys.executable, "-m", "tests.bench.arm", which, str(out)]
-        done = subprocess.run(command, env=known, capture_output=True, text=True)
+        environ = {**known, "BENCH_STARTED": str(time.time())}
+        command = [sys.executable, "-m", module, which, str(out)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, preexec_fn=enter)
         if done.returncode:
-            raise RuntimeError(f"the {arm} arm failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-        cost = json.loads(out.read_text())
-    with urlopen(f"{url}/{OUTPUTS}/{RESULT}") as answer:
+            raise RuntimeError(f"the {which} arm failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        cost: dict[str, Any] = json.loads(out.read_text())
+    return cost
+
+
+def run(arm: str, s3: Line, memory_mb: int = WHOLE_MB) -> tuple[dict[str, Any], Any]:
+    """One run of the whole function: what it cost, and the picture it made (uint8 BGR)."""
+    which, settings = ARMS[arm]
+    s3.anew()
+    cost = process("tests.bench.arm", which, environment(s3.url, memory_mb) | settings)
+    with urlopen(f"{s3.url}/{OUTPUTS}/{RESULT}") as answer:
         return cost, cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
 
 
-def measure(repeats: int, rates: dict[str, float]) -> dict[str, Any]:
-    """All arms at all rates, and how far ours is from insightface's classes."""
-    subprocess.run([sys.executable, "-m", "tests.bench.prepare", str(FOLDER)], check=True)
-    report: dict[str, Any] = {"cpus": len(os.sched_getaffinity(0)), "repeats": repeats}
+def measure(repeats: int, lines: Mapping[str, tuple[float, float]], memory_mb: int = WHOLE_MB) -> dict[str, Any]:
+    """The whole function: all arms on all lines, and how far ours is from insightface's classes."""
+    report: dict[str, Any] = {}
     embeddings: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
-    for name, rate in rates.items():
-        with server(rate) as url:
-            run("ours_default_face", url)  # leaves the default face's latent in the bucket
+    for name, line in lines.items():
+        with server(*line) as s3:
+            run("ours_default_face", s3)  # leaves the default face's latent in the bucket
             runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
             for _ in range(repeats):
                 for arm in ARMS:
-                    cost, pictures[arm] = run(arm, url)
+                    cost, pictures[arm] = run(arm, s3, memory_mb)
                     embeddings[arm] = np.array(cost.pop("embedding"))
                     runs[arm].append(cost)
                     print(name, arm, {key: round(value, 2) for key, value in cost.items()}, flush=True)
-        report[name] = _compared(runs)
+        report[name] = compared(runs, MEASURED)
     naive, ours = embeddings["naive"], embeddings["ours"]
     report["parity"] = {
         "embedding_cosine": float(naive @ ours / np.linalg.norm(naive) / np.linalg.norm(ours)),
@@ -107,20 +145,77 @@ def measure(repeats: int, rates: dict[str, float]) -> dict[str, Any]:
     return report
 
 
-def _compared(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+def measure_cold(repeats: int, lines: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """The swapper alone, from the request for its first byte to the first output."""
+    report = {}
+    for name, line in lines.items():
+        runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in COLD_ARMS}
+        with server(*line) as s3:
+            for _ in range(repeats):
+                for arm in COLD_ARMS:
+                    s3.anew()
+                    runs[arm].append(process("tests.bench.cold_arm", arm, environment(s3.url)))
+        report[name] = compared(runs, ("first_output_s", "cpu_s", "peak_mb"))
+        print(name, json.dumps(report[name]), flush=True)
+    return report
+
+
+def measure_sizes() -> dict[str, Any]:
+    """Cold and warm seconds of the whole function by MemorySize, on Lambda's line; why not where it did not end."""
+    if not limits.available():
+        return {"left_out": "this process may make no control groups"}
+    report: dict[str, Any] = {}
+    with server(*LINES["lambda"]) as s3:
+        run("ours_default_face", s3)
+        for size in SIZES_MB:
+            for arm in ("naive", "ours", "ours_default_face"):
+                which, settings = ARMS[arm]
+                here = environment(s3.url, size) | settings
+                s3.anew()
+                with limits.limited(size / WHOLE_MB, size) as enter:
+                    try:
+                        cost = process("tests.bench.arm", which, here, enter)
+                        said = {key: round(cost[key], 2) for key in ("cold_s", "warm_s", "warm_peak_mb")}
+                    except RuntimeError:
+                        said = {"ended": "killed"}  # nothing else ends an arm that ran without the limit
+                report.setdefault(str(size), {})[arm] = said
+                print(size, arm, said, flush=True)
+    return report
+
+
+def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], measured: Sequence[str]) -> dict[str, Any]:
+    """Medians of the runs (of peaks the worst) by arm, and their ratios to the naive arm's."""
     costs = {
         arm: {
             key: round((max if key in PEAKS else statistics.median)(cost[key] for cost in several), 3)
-            for key in MEASURED
+            for key in measured
         }
         for arm, several in runs.items()
     }
     over = {
-        arm: {key: round(cost[key] / costs["naive"][key], 3) for key in MEASURED}
+        arm: {key: round(cost[key] / costs["naive"][key], 3) for key in measured}
         for arm, cost in costs.items()
         if arm != "naive"
     }
     return {**costs, "over_naive": over}
+
+
+def ratios(report: Mapping[str, Any]) -> dict[str, float]:
+    """What it comes to, over the naive arm; `first_output_80MBps` over the bare download of the same bytes."""
+    function, cold, warm = report["function"]["full_speed"], report["cold"], report["engine"]
+    steady = cold["80_MB_per_s"]
+    return {
+        "warm_time": warm["over_naive"]["native, 2 threads"]["time"],
+        "peak_resident": function["over_naive"]["ours"]["peak_mb"],
+        "peak_windowed": function["over_naive"]["ours_windowed"]["peak_mb"],
+        "swapper_peak_resident": cold["full_speed"]["over_naive"]["native"]["peak_mb"],
+        "swapper_peak_windowed": cold["full_speed"]["over_naive"]["windowed"]["peak_mb"],
+        "first_output_80MBps": round(steady["native"]["first_output_s"] / steady["bare"]["first_output_s"], 3),
+        "cold_cpu": function["over_naive"]["ours"]["cpu_s"],
+        "function_cold_time": function["over_naive"]["ours"]["cold_s"],
+        "function_warm_time": function["over_naive"]["ours"]["warm_s"],
+        "parity_db": warm["parity_db"],
+    }
 
 
 def _meme() -> Any:
@@ -131,10 +226,25 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bench", description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    report = measure(parser.parse_args().repeats, RATES)
+    repeats = parser.parse_args().repeats
+    from tests.bench import engine, swap_plot  # they use this module
+
+    prepare()
+    report: dict[str, Any] = {"cpus": len(os.sched_getaffinity(0)), "repeats": repeats}
+    report["engine"] = engine.measure(repeats)
+    report["cold"] = measure_cold(repeats, LINES)
+    report["function"] = measure(repeats, LINES)
+    report["sizes"] = measure_sizes()
+    report["ratios"] = ratios(report)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(report, indent=2) + "\n")
+    swap_plot.plot(report, OUT.with_suffix(".png"))
     print(json.dumps(report, indent=2))
+
+
+def prepare() -> None:
+    """What all of them need, in FOLDER."""
+    subprocess.run([sys.executable, "-m", "tests.bench.prepare", str(FOLDER)], check=True)
 
 
 if __name__ == "__main__":

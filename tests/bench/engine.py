@@ -1,7 +1,8 @@
 """The swapper alone at true size: `python -m tests.bench.engine [--repeats N]`.
 
 In one process, the arms take turns: onnxruntime as everyone uses it, onnxruntime in stages, and the native engine with
-one and two threads, with AVX2 alone, and with eight faces at once. Medians; writes out/bench/engine.json.
+one and two threads, with AVX2 alone, and with eight faces at once. Then Winograd as ONNX operators (race.py), and what
+limits the engine (roofline.py). Medians; writes out/bench/engine.json.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +20,14 @@ import onnxruntime
 
 from layers.engine.native_swapper import Description, NativeSwapper
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.session import session_options
 from layers.engine.stages import Plan
 from layers.engine.swapper import Floats
 from layers.models.lower import Held, lower_swapper, psnr_db
 from tests.bench import FILES, MODELS
-from tests.bench.bench import FOLDER
+from tests.bench.bench import FOLDER, prepare
+from tests.bench.quiet import quiet
+from tests.bench.race import race
+from tests.bench.roofline import report as roofline
 
 OUT = Path("out/bench/engine.json")
 FACES = 8
@@ -34,12 +35,11 @@ FACES = 8
 
 def measure(repeats: int) -> dict[str, Any]:
     """Seconds and CPU seconds a face by arm, their ratios to the naive arm, and parity to fp32 in dB."""
-    subprocess.run([sys.executable, "-m", "tests.bench.prepare", str(FOLDER)], check=True)
     file = FOLDER / "objects" / MODELS / "naive" / FILES[2]
     lowered = lower_swapper(file)
     weights = Held(lowered.blobs["weights"])
     description = Description.parse(bytes(lowered.blobs["native"]), len(lowered.blobs["weights"]))
-    naive = onnxruntime.InferenceSession(str(file), _quiet(), providers=["CPUExecutionProvider"])
+    naive = onnxruntime.InferenceSession(str(file), quiet(), providers=["CPUExecutionProvider"])
     staged = OnnxSwapper(Plan.parse(bytes(lowered.blobs["plan"])), weights, 2)
     random = np.random.default_rng(0)
     crops = random.random((FACES, 3, 128, 128), np.float32)
@@ -49,7 +49,7 @@ def measure(repeats: int) -> dict[str, Any]:
     engines = {
         "native, 2 threads": NativeSwapper(description, weights, 2),
         "native, 1 thread": NativeSwapper(description, weights, 1),
-        "native, AVX2": NativeSwapper(description, weights, 2, "avx2"),
+        "native, AVX2, 1 thread": NativeSwapper(description, weights, 1, "avx2"),
     }
 
     def by(swapper: Any, some: slice) -> Callable[[], Floats]:
@@ -69,6 +69,8 @@ def measure(repeats: int) -> dict[str, Any]:
             if number:  # the first of each warms up
                 taken[name].append(((time.perf_counter() - began) / faces, (time.process_time() - cpu) / faces))
     medians = {name: [statistics.median(each) for each in zip(*times, strict=True)] for name, times in taken.items()}
+    best = engines["native, 2 threads"].name.split()[1]
+    one_thread = {"avx2": medians["native, AVX2, 1 thread"][1], best: medians["native, 1 thread"][1]}
     return {
         "repeats": repeats,
         "a_face": {name: {"seconds": round(s, 3), "cpu_seconds": round(c, 3)} for name, (s, c) in medians.items()},
@@ -77,21 +79,16 @@ def measure(repeats: int) -> dict[str, Any]:
             for name, (s, c) in medians.items()
         },
         "parity_db": round(psnr_db(by(engines["native, 2 threads"], one)(), by(staged, one)()), 1),
+        "winograd_as_operators": race(repeats),
+        "roofline": roofline(description.width, one_thread),
     }
-
-
-def _quiet() -> onnxruntime.SessionOptions:
-    """Onnxruntime's defaults, but for two threads and no warnings."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    options.log_severity_level = session_options(1).log_severity_level
-    return options
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.engine", description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
+    prepare()
     report = measure(parser.parse_args().repeats)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(report, indent=2) + "\n")

@@ -103,7 +103,8 @@ def framed(picture: bytes, side: int) -> bytes:
 def run(arm: Arm, url: str) -> dict[str, float]:
     """One fresh process: what it cost."""
     known = {
-        **environment(url, f"s3://{UPLOADS}/{arm.picture}" if arm.latent_known else ""),
+        **environment(url),
+        "DEFAULT_FACE": f"s3://{UPLOADS}/{arm.picture}" if arm.latent_known else "",
         "MODEL_RETENTION": "container" if arm.keeps else "request",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(arm.memory_mb),
     }
@@ -159,12 +160,12 @@ def measure(repeats: int, arms: Mapping[str, Arm], with_stack: bool = True) -> d
     """Every row."""
     prepare(FOLDER)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
-    with server(0.0, FOLDER) as url:
+    with server(folder=FOLDER) as s3:
         for size in {arm.size for arm in arms.values() if arm.latent_known}:
-            run(Arm("ours", size, latent_known=True), url)  # leaves the default face's latent in the bucket
+            run(Arm("ours", size, latent_known=True), s3.url)  # leaves the default face's latent in the bucket
         for _ in range(repeats):
             for name, arm in arms.items():
-                runs[name].append(run(arm, url))
+                runs[name].append(run(arm, s3.url))
                 print(name, {key: round(value, 2) for key, value in runs[name][-1].items()}, flush=True)
     if with_stack:
         runs[DEFAULT] = deployed(repeats)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.bench import measure
+from tests.bench.bench import measure, prepare
 
 pytestmark = pytest.mark.full
 
 
 def test_whole_function_equals_insightface_below_512_mb() -> None:
-    report = measure(1, {"full_speed": 0.0})
+    prepare()
+    report = measure(1, {"full_speed": (0.0, 0.0)}, memory_mb=512)
     assert report["parity"]["embedding_cosine"] > 0.9999
     assert report["parity"]["swap_levels"] <= 2
     assert report["parity"]["swap_changed_levels"] > 20  # the swap did something to compare
