@@ -7,7 +7,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-full test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -25,6 +25,11 @@ up: .venv/ready .venv-cloud/ready $(ENGINE) ## the stack on this machine until C
 
 test: .venv/ready .venv-cloud/ready $(ENGINE) ## every test but the longest
 	$(PY) -m pytest -m 'not full' --timeout 240
+
+test-onnxruntime: .venv/ready .venv-cloud/ready ## what swaps faces, where the native engine is not to be had
+	rm -f $(ENGINE)
+	$(PY) -m pytest -q tests/unit/engine tests/unit/models tests/unit/swap tests/integration/test_callers.py; status=$$?; \
+	    $(PY) -m layers.engine.build --if-possible; exit $$status
 
 test-full: .venv/ready .venv-cloud/ready $(ENGINE) ## all tests, the longest too
 	$(PY) -m pytest --timeout 900
@@ -61,7 +66,6 @@ models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [
 
 bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours; JSON in out/bench/
 	$(PY) -m tests.bench.bench
-	$(PY) -m tests.bench.engine
 	$(PY) -m tests.bench.video
 
 bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in memory, in every setting; table and plot in out/bench/

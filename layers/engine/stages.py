@@ -26,6 +26,7 @@ class Weights(Protocol):
     """Memory that is being filled."""
 
     window: int | None  # bytes that may be wanted at one time; None: all
+
     def wait(self, upto: int | None = None) -> memoryview:
         """The first `upto` bytes, once they are there."""
         ...

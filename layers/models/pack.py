@@ -222,7 +222,8 @@ class PendingSwapper:
     def swapper(self, once: bool = False) -> Swapper:
         """The swapper; its first run waits for each layer's weights. In a small sandbox the embedder is given back.
 
-        If it is to run just `once`, and nothing stays after the request, its weights may go through a window. Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime, here or in that run.
+        If it is to run just `once`, and nothing stays after the request, its weights may go through a window. Raises
+        ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime, here or in that run.
         """
         self._taken = True
         self._models.swapper_is_next()

@@ -19,4 +19,5 @@ def test_whole_function_equals_insightface_below_512_mb() -> None:
     for arm in ("ours", "ours_default_face"):
         assert costs[arm]["warm_peak_mb"] < 512
         assert costs[arm]["warm_peak_mb"] < 0.5 * costs["naive"]["warm_peak_mb"]
+    assert costs["ours_windowed"]["warm_peak_mb"] < 0.9 * costs["ours_default_face"]["warm_peak_mb"]
     assert costs["ours_default_face"]["model_bytes"] < costs["ours"]["model_bytes"] < costs["naive"]["model_bytes"]

@@ -67,14 +67,15 @@ def test_it_gives_the_same_and_fetches_once(s3: FaultyS3, count: int, threads: i
     pack = lowered(WIDTH)
     crops, latents = faces(count)
     expected = native(pack).run(crops, latents)
-    swapper = native(pack, threads=threads)
-    weights = Watched(fetched(s3, pack, swapper.window))
-    made = native(pack, weights, threads).run(crops, latents)
+    weights = Watched(fetched(s3, pack, wanted(pack)))
+    swapper = native(pack, weights, threads)
+    assert swapper.window == wanted(pack)
+    made = swapper.run(crops, latents)
 
     np.testing.assert_array_equal(made, expected)
     size = len(pack.blobs["weights"])
     assert weights.download.bytes_fetched == size
-    assert weights.most < swapper.window + 4 * CHUNK < size / 2
+    assert weights.most < wanted(pack) + 4 * CHUNK < size / 2
     assert not np.frombuffer(weights.download.buffer, np.uint8)[: size // PAGE * PAGE].any()
 
 

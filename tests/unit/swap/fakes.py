@@ -160,7 +160,7 @@ class Pending:
         self.models = models
         self.dropped = self.taken = False
 
-    def swapper(self) -> FlatSwapper:
+    def swapper(self, once: bool = False) -> FlatSwapper:
         assert not self.dropped
         self.taken = True
         return self.models.made
