@@ -29,7 +29,7 @@ class World:
     folder: Path  # to fetch to
 
     @property
-    def swapper(self, once: bool = False) -> File:
+    def swapper(self) -> File:
         """A file that is published as it is; its second place answers 404 here."""
         return self.catalogue.files("default")["swapper"]
 
