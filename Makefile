@@ -50,8 +50,8 @@ format: .venv/ready ## put the code into the house's form
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-deploy: .venv/ready .venv-lint/ready ## build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1
-	$(PY) -m local.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary)
+deploy: .venv/ready .venv-lint/ready ## build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
+	$(PY) -m local.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
 
 destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets, with all that is in them
 	$(PY) -m local.deploy down --env $(or $(ENV),default)

@@ -27,6 +27,7 @@ from typing import IO, Any
 
 import requests
 
+from layers.core.terms import VERSION
 from local import rewrite
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,6 +152,8 @@ class Cloud:
         s3.create_bucket(Bucket=bucket)
         s3.put_object(Bucket=bucket, Key=key, Body=bootstrap or rewrite.bootstrap(ROOT, Path(sys.executable)))
         injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **CREDENTIALS, **(environment or {})}
+        # Whoever starts a cloud of their own answers to themselves; no AWS account, and nobody else, is in it.
+        accepted = {"AcceptTerms": VERSION, **(parameters or {})}
         template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, CODE, injected, open_api)
         s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())
         change = formation.update_stack if self._deployed() else formation.create_stack
@@ -158,7 +161,7 @@ class Cloud:
             StackName=STACK,
             # As `sam deploy` does: a template in the request itself may have no more than 51,200 characters.
             TemplateURL=f"{self.endpoint}/{bucket}/{TEMPLATE}",
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in (parameters or {}).items()],
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in accepted.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         while (stack := self._deployed() or {}).get("StackStatus", "").endswith("_IN_PROGRESS"):
@@ -166,6 +169,11 @@ class Cloud:
         if stack.get("StackStatus") not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise CloudFailed(f"{stack.get('StackStatus')}: {self._reason()}; log: {self.log}")
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        if reserved := int(accepted.get("ReservedConcurrency", 0)):
+            # The emulator keeps to it, but its CloudFormation does not tell it.
+            self.client("lambda").put_function_concurrency(
+                FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved
+            )
 
     @property
     def api_url(self) -> str:

@@ -14,6 +14,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from layers.core.terms import VERSION
+
 ROOT = Path(__file__).resolve().parent.parent
 SAM = str(ROOT / ".venv-lint/bin/sam")
 BUCKETS = ("ModelsBucketName", "UploadsBucketName", "OutputsBucketName")
@@ -31,13 +33,15 @@ def stack_name(environment: str) -> str:
     return str(_configured(environment, "global")["stack_name"])
 
 
-def overrides(environment: str, release: str) -> list[str]:
+def overrides(environment: str, release: str, accept_terms: bool = False) -> list[str]:
     """The stack's parameters on sam's command line, which hides those of samconfig.toml; so they are repeated.
 
-    CanaryRelease is always among them: what is not named keeps its last value, and no new version would be made.
+    CanaryRelease is always among them: what is not named keeps its last value, and no new version would be made. For
+    the same reason a stack whose terms have been accepted needs no word about them again.
     """
     configured = str(_configured(environment, "deploy").get("parameter_overrides", "")).split()
-    return [*configured, f'CanaryRelease="{release}"']
+    terms = [f"AcceptTerms={VERSION}"] if accept_terms else []
+    return [*configured, *terms, f'CanaryRelease="{release}"']
 
 
 def release() -> str:
@@ -73,12 +77,12 @@ def empty(s3: Any, bucket: str) -> int:
     return gone
 
 
-def up(environment: str, canary: bool) -> None:
+def up(environment: str, canary: bool, accept_terms: bool) -> None:
     """Build, deploy, tell."""
     import boto3
 
     subprocess.run([SAM, "build", "--config-env", environment], check=True, cwd=ROOT)
-    parameters = overrides(environment, release() if canary else "")
+    parameters = overrides(environment, release() if canary else "", accept_terms)
     subprocess.run(
         [SAM, "deploy", "--config-env", environment, "--parameter-overrides", *parameters], check=True, cwd=ROOT
     )
@@ -113,9 +117,10 @@ def main() -> None:
     parser.add_argument("what", choices=("up", "down"))
     parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
     parser.add_argument("--canary", action="store_true", help="with up: a tenth of the traffic first")
+    parser.add_argument("--accept-terms", action="store_true", help="you accept the terms in docs/responsible-use.md")
     given = parser.parse_args()
     if given.what == "up":
-        up(given.env, given.canary)
+        up(given.env, given.canary, given.accept_terms)
     else:
         down(given.env)
 

@@ -2,8 +2,8 @@
 
 All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
 environment; a workflow's definition file is put into the template, as `sam package` would; functions learn where the
-emulated AWS is and which origins of this machine they may fetch from; CodeDeploy, which the emulator has not, is left
-out; and, only where a person wants to look around with a browser, the API asks for no signature.
+emulated AWS is and which origins of this machine they may fetch from; a full function is waited for under the
+emulator's name for that too; CodeDeploy, which the emulator has not, is left out; and, only where a person wants to look around with a browser, the API asks for no signature.
 """
 
 from __future__ import annotations
@@ -87,11 +87,23 @@ def rewrite(
             properties.setdefault("Environment", {}).setdefault("Variables", {}).update(environment)
             resource.pop("Metadata", None)
         elif resource["Type"] == "AWS::Serverless::StateMachine":
-            properties["Definition"] = load(root / properties.pop("DefinitionUri"))
+            properties["Definition"] = _full_house(load(root / properties.pop("DefinitionUri")))
         elif resource["Type"] == "AWS::ApiGatewayV2::Route" and open_api:
             properties["AuthorizationType"] = "NONE"
             properties.pop("AuthorizerId", None)
     return template
+
+
+def _full_house(part: Any) -> Any:
+    """A state machine in which what waits for room alone also does so under the name that the emulator gives that."""
+    if isinstance(part, dict):
+        return {
+            name: [*each, "Lambda.Unknown"]
+            if name == "ErrorEquals" and each == ["Lambda.TooManyRequestsException"]
+            else _full_house(each)
+            for name, each in part.items()
+        }
+    return [_full_house(each) for each in part] if isinstance(part, list) else part
 
 
 def _run_from_sources(properties: dict[str, Any], code: tuple[str, str]) -> None:

@@ -18,6 +18,7 @@ from functions.swap.values import PAID_AT_ONCE, SwapRequest
 from layers.core.errors import InvalidRequest
 from layers.core.ids import new_id
 from layers.core.telemetry import server_timing
+from layers.core.terms import TEXT, VERSION
 from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
 
 # The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
@@ -120,6 +121,22 @@ class UploadAnswer(BaseModel):
     fields: dict[str, str]
 
 
+class TermsAnswer(BaseModel):
+    """The terms of use."""
+
+    version: str
+    text: Annotated[list[str], Field(description="what one agrees to")]
+    accepted: Annotated[bool, Field(description="whether this caller has accepted them, or need not")]
+
+
+class TermsBody(BaseModel):
+    """What is accepted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[str, Field(min_length=1, max_length=20, description="as GET /terms gives it")]
+
+
 class GoneAnswer(BaseModel):
     """A result that is no longer there."""
 
@@ -131,6 +148,7 @@ _PROBLEMS = {
     status: said(text, ProblemAnswer, PROBLEM)
     for status, text in {
         400: "the request is not valid",
+        403: "the terms of use are not accepted yet",
         404: "a picture named in the request, or the swap asked for, does not exist",
         409: "the same request is still running",
         413: "a picture is too large",
@@ -160,7 +178,8 @@ def post_swap(
     prefer: Annotated[str | None, Header(alias="Prefer")] = None,
 ) -> Response[Any]:
     """Replaces faces of `meme` by the one in `face`. The same Idempotency-Key again gives the same result."""
-    request = replace(body.request(), caller=caller(resolver.current_event.raw_event) or None)
+    request = replace(body.request(), caller=_caller())
+    _services().terms.require(request.caller)
     if "respond-async" in (prefer or "").lower().replace(" ", "").split(","):
         return _start(body, request, idempotency_key)
     found, whole = _services(), deadline(resolver.lambda_context)
@@ -231,7 +250,7 @@ def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave"
 def delete_result(name: Annotated[str, Path(description="the id in the result's key: swaps/ID.jpg")]) -> Response[Any]:
     """The picture, the pictures that came inside the request, and the latent of the face, if one was kept."""
     found = _services()
-    results.remove(name, caller(resolver.current_event.raw_event) or None, found.storage, found.settings)
+    results.remove(name, _caller(), found.storage, found.settings)
     return Response(200, content_type=JSON, body=json.dumps({"id": name, "status": "deleted"}))
 
 
@@ -243,6 +262,7 @@ def delete_result(name: Annotated[str, Path(description="the id in the result's 
 def post_uploads() -> Response[Any]:
     """Send the file there as a form, then name it in `meme` or `face` by the `uri` given here."""
     found = _services()
+    found.terms.require(_caller())
     bucket, key = found.settings.uploads_bucket, f"requests/{new_id()}/upload"
     form = found.storage.presign_post(bucket, key, found.settings.max_picture_bytes, UPLOAD_SECONDS)
     answer = {"uri": f"s3://{bucket}/{key}", "url": form["url"], "fields": form["fields"]}
@@ -260,6 +280,32 @@ def post_verify(body: VerifyBody) -> Response[Any]:
     within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
     verdict = verify.verify(body.uri, settings=found.settings, storage=found.storage, deadline=within)
     answer = {"sentence": verdict.sentence, **asdict(verdict)}
+    return Response(200, content_type=JSON, body=json.dumps(answer))
+
+
+@resolver.get(
+    "/terms",
+    summary="The terms of use, and whether you have accepted them",
+    responses={200: said("the terms", TermsAnswer), **_PROBLEMS},
+)
+def get_terms() -> Response[Any]:
+    """Whoever makes something here accepts them once: POST /terms."""
+    return _terms()
+
+
+@resolver.post(
+    "/terms",
+    summary="Accept the terms of use, once for each version",
+    responses={200: said("accepted", TermsAnswer), **_PROBLEMS},
+)
+def post_terms(body: TermsBody) -> Response[Any]:
+    """Recorded with the time, under a pseudonym."""
+    _services().terms.accept(_caller(), body.version)
+    return _terms()
+
+
+def _terms() -> Response[Any]:
+    answer = {"version": VERSION, "text": TEXT, "accepted": _services().terms.accepted(_caller())}
     return Response(200, content_type=JSON, body=json.dumps(answer))
 
 
@@ -288,6 +334,11 @@ render_errors(resolver, "/openapi.json and /docs")
 def _services() -> Services:
     found: Services = resolver.context["services"]
     return found
+
+
+def _caller() -> str | None:
+    """None where the operator left the API open."""
+    return caller(resolver.current_event.raw_event) or None
 
 
 def _once(what: str, key: str | None, body: SwapBody, work: Any) -> dict[str, Any]:

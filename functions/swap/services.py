@@ -14,6 +14,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError
 from layers.core.settings import Settings, settings
 from layers.core.telemetry import emit, logger
+from layers.core.terms import Terms
 
 MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
 
@@ -32,6 +33,7 @@ class Services:
     once: Once
     jobs: Jobs
     budget: Budget
+    terms: Terms
 
     def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapResult:
         """The use case with these services, measured; models are unloaded after it where the settings say so."""
@@ -97,6 +99,7 @@ def services() -> Services:
         once=Once(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "megapixels", known.daily_budget, _dynamodb),
+        terms=Terms(known.state_table, _dynamodb),
     )
 
 

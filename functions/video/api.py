@@ -81,6 +81,7 @@ _PROBLEMS = {
     status: said(text, ProblemAnswer, PROBLEM)
     for status, text in {
         400: "the request is not valid",
+        403: "the terms of use are not accepted yet (POST /terms)",
         404: "there is no such task, or it is another caller's",
         409: "the video is not finished, or never will be",
         410: "the video has expired, or was deleted",
@@ -104,7 +105,7 @@ def _problems(*statuses: int) -> dict[int, Any]:
     responses={
         200: said("what would be made (dry_run)", PlanAnswer),
         202: said("the video is being made; Location says where to look", TaskAnswer),
-        **_problems(400, 413, 422, 429, 502, 503),
+        **_problems(400, 403, 413, 422, 429, 502, 503),
     },
 )
 def post_video(
@@ -114,6 +115,7 @@ def post_video(
     """Speaks the script, finds footage, cuts it to the words, and adds captions. The same Idempotency-Key again is the
     same task, whatever has become of it."""
     found = _services()
+    found.terms.require(_caller() or None)
     request = body.request(found.settings)
     known = keys(found.settings.provider_keys)
     if body.dry_run:

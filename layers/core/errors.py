@@ -136,6 +136,12 @@ class StillRunning(ColdswapError):
     code, status, title, retryable = "still_running", 409, "The same request is still running", True
 
 
+class TermsNotAccepted(ColdswapError):
+    """The caller has not accepted the terms of use, or not their present version."""
+
+    code, status, title = "terms_not_accepted", 403, "The terms of use are not accepted"
+
+
 class BudgetSpent(ColdswapError):
     """The caller has asked for as much as it may in a day. A retry helps tomorrow, so none is made."""
 

@@ -100,6 +100,18 @@ def test_a_workflow_brings_its_definition(template: dict[str, Any], root: Path) 
     }
 
 
+def test_a_full_house_is_waited_for_by_the_emulator_s_name_too(template: dict[str, Any], root: Path) -> None:
+    retry = "Retry: [{ErrorEquals: [Lambda.TooManyRequestsException]}, {ErrorEquals: [Lambda.Unknown]}]"
+    (root / "flow.asl.yaml").write_text(f"StartAt: A\nStates: {{A: {{Type: Task, {retry}}}}}\n")
+
+    flow = rewrite.rewrite(template, root, CODE, {})["Resources"]["Workflow"]["Properties"]["Definition"]
+
+    assert flow["States"]["A"]["Retry"] == [
+        {"ErrorEquals": ["Lambda.TooManyRequestsException", "Lambda.Unknown"]},
+        {"ErrorEquals": ["Lambda.Unknown"]},
+    ]
+
+
 def test_the_rest_and_the_given_template_stay_as_they_are(template: dict[str, Any], root: Path) -> None:
     before = copy.deepcopy(template)
 

@@ -56,7 +56,7 @@ def test_the_settings_are_all_set(function: str, settings: Any) -> None:
 
 
 def test_parameters_are_few_and_described() -> None:
-    assert len(TEMPLATE["Parameters"]) <= 17
+    assert len(TEMPLATE["Parameters"]) <= 18
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
         assert "Default" in parameter
@@ -151,7 +151,7 @@ def test_every_path_of_the_video_api_has_a_route_to_its_function() -> None:
 
 
 def test_the_workflow_retries_exactly_what_a_retry_can_cure_and_catches_all_that_a_task_can_raise() -> None:
-    others = {"ColdswapError", "InternalError", "NotFound", *errors.family(errors.VideoError)}
+    others = {"ColdswapError", "InternalError", "NotFound", "TermsNotAccepted", *errors.family(errors.VideoError)}
     named = set(errors.family()) - others
     task = WORKFLOW["States"]["Swap"]
 

@@ -29,6 +29,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, PictureTooLarge
 from layers.core.settings import Settings
 from layers.core.storage import Head, StoredObject
+from layers.core.terms import Terms
 from layers.media.picture import Pixels
 from tests.unit.swap import networks
 from tests.unit.swap.test_align import placed
@@ -285,6 +286,7 @@ class World:
     table: MemoryTable = field(default_factory=MemoryTable)
     machine: StepFunctions = field(default_factory=StepFunctions)
     budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
+    terms: Terms = field(default_factory=lambda: Terms("", dict))
 
     def __post_init__(self) -> None:
         self.storage.put(MODELS, "faces/default.png", _one_face())
@@ -299,6 +301,7 @@ class World:
             once=Once("", self.table),
             jobs=Jobs(self.settings.state_machine_arn, lambda: self.machine),
             budget=self.budget,
+            terms=self.terms,
         )
 
 

@@ -20,6 +20,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import NoFaceInMeme, VideoError, family
 from layers.core.ids import made_at, new_id
 from layers.core.telemetry import logger
+from layers.core.terms import Terms
 from tests.unit.swap.callers import http, invoke
 from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, Context, World, drawing, encoded, settings
 
@@ -366,6 +367,7 @@ def test_the_api_describes_itself(world: World, monkeypatch: pytest.MonkeyPatch)
         "/results/{name}": {"delete"},
         "/uploads": {"post"},
         "/verify": {"post"},
+        "/terms": {"get", "post"},
     }
     said = set(paths["/swap"]["post"]["responses"])
     of_swaps = set(family().values()) - set(family(VideoError).values())
@@ -514,3 +516,41 @@ def test_one_line_tells_who_made_what_of_what_and_nothing_more(world: World, mon
 def test_consent_is_a_short_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for said in ("", "x" * 201, "two\nlines", "bell\x07"):
         assert http(world, monkeypatch, body={**BODY, "consent": said}).status == 400
+
+
+def test_a_caller_accepts_the_terms_once_before_anything_is_made(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 1).terms = Terms(table, lambda: dynamodb)
+    who: Any = {"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/ann"}}}
+
+    cases: tuple[tuple[str, Any, Any], ...] = (
+        ("/swap", BODY, {}),
+        ("/swap", BODY, {"prefer": "respond-async"}),
+        ("/swap", BODY, {"idempotency_key": "k"}),
+        ("/uploads", None, {}),
+    )
+    for path, body, headers in cases:
+        refused = http(world, monkeypatch, path=path, body=body, **who, **headers)
+        assert (refused.status, refused.body["code"], refused.body["retryable"]) == (403, "terms_not_accepted", False)
+    assert world.models.pending == []
+    shown = http(world, monkeypatch, "GET", "/terms", **who)
+    assert (shown.status, shown.body["accepted"]) == (200, False)
+    assert http(world, monkeypatch, path="/terms", body={"version": "1999-01-01"}, **who).status == 400
+    accepted = http(world, monkeypatch, path="/terms", body={"version": shown.body["version"]}, **who)
+    assert (accepted.status, accepted.body) == (200, {**shown.body, "accepted": True})
+    assert http(world, monkeypatch, "GET", "/terms", **who).body["accepted"] is True
+
+    assert http(world, monkeypatch, body=BODY, **who).status == 200, "what was refused has cost nothing"
+    assert http(world, monkeypatch, path="/uploads", **who).status == 201
+    other: Any = {"authorizer": {"jwt": {"claims": {"sub": "ben"}}}}
+    assert http(world, monkeypatch, body=BODY, **other).status == 403
+
+
+def test_where_nobody_signs_in_nobody_is_asked(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    world.terms = Terms(table, lambda: dynamodb)
+
+    assert http(world, monkeypatch, "GET", "/terms").body["accepted"] is True
+    assert http(world, monkeypatch, body=BODY).status == 200

@@ -183,6 +183,7 @@ def test_every_error_that_a_swap_can_meet_is_here() -> None:
         "IdempotencyConflict",
         "StillRunning",
         "BudgetSpent",
+        "TermsNotAccepted",
     }
     tested = {kind.__name__ for _, kind, _ in CASES} | {OutOfTime.__name__}
     assert tested == set(family()) - set(family(VideoError)) - by_the_http_entry

@@ -12,6 +12,7 @@ from functions.video import api
 from functions.video.lifecycle import cancel
 from functions.video.slots import LEASE_SECONDS
 from layers.core.budget import Budget
+from layers.core.terms import VERSION, Terms
 from local.standins.servers import StandIns
 from tests.unit.video.world import BODY, ME, OTHER, World
 
@@ -334,6 +335,18 @@ def test_a_key_that_was_turned_away_may_come_again(world: World) -> None:
     world.http("DELETE", f"/task/{first}")
 
     assert world.post(Idempotency_Key="k").status == 202
+
+
+def test_a_caller_accepts_the_terms_before_a_video_is_made_or_planned(world: World, dynamodb: Any, table: str) -> None:
+    terms = Terms(table, lambda: dynamodb, world.clock)
+    world = replace(world, services=replace(world.services, terms=terms))
+
+    for body in (BODY, {**BODY, "dry_run": True}):
+        refused = world.http("POST", "/generate-video", body)
+        assert (refused.status, refused.body["code"]) == (403, "terms_not_accepted")
+
+    terms.accept(ME["iam"]["userArn"], VERSION)
+    assert world.post().status == 202
 
 
 def test_a_budget_of_seconds_is_refused_before_a_slot_is_kept(world: World, dynamodb: Any, table: str) -> None:

@@ -19,6 +19,7 @@ from functions.video.values import Credit, Published, VideoRequest
 from functions.video.work import Work
 from layers.core.budget import Budget
 from layers.core.errors import StorageFailed
+from layers.core.terms import Terms
 from local.standins.servers import CALLBACK_SECRET
 from tests.bench.folder import FolderStorage
 
@@ -177,5 +178,6 @@ def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         slots=Slots(table, 2, lambda: dynamodb, clock),
         executions=executions,
         budget=Budget(table, "seconds of video", 0, lambda: dynamodb, clock),
+        terms=Terms("", dict),
     )
     return World(services, executions, clock, monkeypatch)

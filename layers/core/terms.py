@@ -1,0 +1,81 @@
+"""The terms of use, and which callers have accepted them. The stack's operator accepts them by deploying it
+(template.yaml, AcceptTerms)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from layers.core.errors import InvalidRequest, TermsNotAccepted
+from layers.core.ids import pseudonym
+from layers.core.table import mapped
+
+VERSION = "2026-11-23"
+"""With another version everybody is asked again."""
+
+TEXT = (
+    "I use a person's face or name only with that person's consent, or on another ground in law that I can show.",
+    "I make nothing sexual of anybody, nothing that harasses or deceives, and nothing with the face of a child that "
+    "the child's guardians have not agreed to.",
+    "I leave the labels on what is made here, and say that a model made it wherever I publish it.",
+    "I delete what a person who is shown asks me to delete.",
+)
+
+MOST_KNOWN = 10_000  # callers whose acceptance one sandbox remembers
+
+
+class Terms:
+    """Items `terms#CALLER` of a DynamoDB table, one a caller.
+
+    The stack's own principals (uploads, workflows) have no caller: its operator has accepted for them.
+    """
+
+    def __init__(self, table: str, client: Callable[[], Any], now: Callable[[], float] = time.time) -> None:
+        """`client` gives the DynamoDB client when first needed; without a table nobody is asked."""
+        self._table = table
+        self._client = client
+        self._now = now
+        self._known: set[str] = set()
+
+    def require(self, caller: str | None) -> None:
+        """Raises TermsNotAccepted, which says what to do; or StorageFailed."""
+        if not self.accepted(caller):
+            raise TermsNotAccepted(
+                "Read the terms of use (GET /terms) and accept them once: POST /terms with "
+                f'{{"version": "{VERSION}"}}.',
+                version=VERSION,
+            )
+
+    def accepted(self, caller: str | None) -> bool:
+        """Whether this caller has accepted this version, or need not. Raises StorageFailed."""
+        if caller is None or not self._table:
+            return True
+        name = pseudonym(caller)
+        if name not in self._known:
+            with mapped():
+                found = self._client().get_item(TableName=self._table, Key={"id": {"S": f"terms#{name}"}})
+            if found.get("Item", {}).get("version", {}).get("S") != VERSION:
+                return False
+            self._remember(name)
+        return True
+
+    def accept(self, caller: str | None, version: str) -> None:
+        """Records who accepted what and when. Raises InvalidRequest for another version; or StorageFailed."""
+        if version != VERSION:
+            raise InvalidRequest(f"The terms of use are of {VERSION}. Read them (GET /terms), and name that version.")
+        if caller is None or not self._table:
+            return
+        name = pseudonym(caller)
+        item = {
+            "id": {"S": f"terms#{name}"},
+            "version": {"S": version},
+            "accepted": {"N": str(int(self._now()))},
+        }
+        with mapped():
+            self._client().put_item(TableName=self._table, Item=item)
+        self._remember(name)
+
+    def _remember(self, name: str) -> None:
+        if len(self._known) < MOST_KNOWN:
+            self._known.add(name)
