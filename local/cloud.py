@@ -169,7 +169,7 @@ class Cloud:
         if stack.get("StackStatus") not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise CloudFailed(f"{stack.get('StackStatus')}: {self._reason()}; log: {self.log}")
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        if reserved := int(accepted.get("ReservedConcurrency", 0)):
+        if reserved := int((parameters or {}).get("ReservedConcurrency", 0)):
             # The emulator keeps to it, but its CloudFormation does not tell it.
             self.client("lambda").put_function_concurrency(
                 FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved
