@@ -3,8 +3,8 @@
 All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
 environment; a workflow's definition file is put into the template, as `sam package` would; functions learn where the
 emulated AWS is and which origins of this machine they may fetch from; a full function is waited for under the
-emulator's name for that too; CodeDeploy, which the emulator has not, is left out; and, only where a person wants to look
-around with a browser, the API asks for no signature.
+emulator's name for that too; CodeDeploy, which the emulator has not, is left out; and, only where a person wants to
+look around with a browser, the API asks for no signature.
 """
 
 from __future__ import annotations
