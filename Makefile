@@ -7,7 +7,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -31,8 +31,11 @@ test-onnxruntime: .venv/ready .venv-cloud/ready ## what swaps faces, where the n
 	$(PY) -m pytest -q tests/unit/engine tests/unit/models tests/unit/swap tests/integration/test_callers.py; status=$$?; \
 	    $(PY) -m layers.engine.build --if-possible; exit $$status
 
-test-full: .venv/ready .venv-cloud/ready $(ENGINE) ## all tests, the longest too
+test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## all tests, the longest too
 	$(PY) -m pytest --timeout 900
+
+test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## the long attacks alone: load, and requests made from the API's description
+	$(PY) -m pytest --timeout 900 tests/integration/test_load.py tests/integration/test_schema.py
 
 test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## the images under Docker and sam local; FULL=1 measures them
 	$(PY) -m local.sam $(if $(FULL),--full)
@@ -102,6 +105,11 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	.venv-checkov/bin/pip install $(PIP_FLAGS) -r requirements/checkov.txt
 	@touch $@
 
+.venv-schema/ready: requirements/schema.txt
+	$(PYTHON) -m venv .venv-schema
+	.venv-schema/bin/pip install $(PIP_FLAGS) -r requirements/schema.txt
+	@touch $@
+
 # torch is no part of the locked set: which build fits depends on the machine.
 .venv-train/ready: local/demo_pack/requirements-train.txt
 	$(PYTHON) -m venv .venv-train
@@ -119,7 +127,8 @@ lock: ## resolve the .in files again
 	$(LOCK) requirements/cloud.in -o requirements/cloud.txt
 	$(LOCK) requirements/lint.in -o requirements/lint.txt
 	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
+	$(LOCK) requirements/schema.in -o requirements/schema.txt
 
 clean: ## everything that the targets above made
 	rm -f $(ENGINE)
-	rm -rf .venv .venv-cloud .venv-lint .venv-checkov .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-cloud .venv-lint .venv-checkov .venv-schema .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis

@@ -177,7 +177,8 @@ def get_download(
         raise Expired("The video has expired or was deleted. Ask for it anew.")
     name = f"{task.id}.{stored.rpartition('.')[2]}"
     url = found.storage.presign_get(found.settings.outputs_bucket, stored, found.settings.url_seconds, name)
-    return Response(302, content_type=JSON, body="", headers={"Location": url, "Cache-Control": "no-store"})
+    # Not JSON, as an empty body is none.
+    return Response(302, content_type="text/plain", body="", headers={"Location": url, "Cache-Control": "no-store"})
 
 
 @resolver.get("/video/openapi.json", include_in_schema=False)

@@ -225,6 +225,7 @@ def test_a_finished_video_is_linked_to(world: World) -> None:
         if name != "self":
             assert answer.status == 302
             assert answer.headers["Cache-Control"] == "no-store"
+            assert not answer.headers["Content-Type"].startswith("application/json"), "an empty body is no JSON"
             assert answer.headers["Location"].startswith(f"https://outputs.example/videos/{task_id}/")
     assert world.http("GET", f"/download/{task_id}?file=vtt").status == 404, "this one has none"
     assert world.http("GET", f"/download/{task_id}?file=other").status == 400
