@@ -27,7 +27,7 @@ from typing import IO, Any
 
 import requests
 
-from layers.core.terms import VERSION
+from layers.core.terms import VERSION, Terms
 from local import rewrite
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,6 +174,13 @@ class Cloud:
             self.client("lambda").put_function_concurrency(
                 FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved
             )
+        self._accept_terms()
+
+    def _accept_terms(self) -> None:
+        """For whoever `request` signs as, who is the operator too. Others accept for themselves: POST /terms."""
+        found = self.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId="StateTable")
+        terms = Terms(found["StackResourceDetail"]["PhysicalResourceId"], lambda: self.client("dynamodb"))
+        terms.accept(self.client("sts").get_caller_identity()["Arn"], VERSION)
 
     @property
     def api_url(self) -> str:

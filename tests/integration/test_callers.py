@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import requests
 
+from layers.core.ids import pseudonym
 from layers.media.label import SOURCE_TYPE, read_label
 from local.callers import data_uri, download, upload_form, wait_for
+from local.cloud import STACK
 from tests.integration.asking import Stack
 from tests.integration.conftest import Origin
 from tests.integration.meddler import Fault
@@ -113,12 +115,34 @@ def test_who_does_not_sign_is_turned_away(stack: Stack) -> None:
     assert answer.status_code == 403
 
 
+def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: Stack, drawn: dict[str, Path]) -> None:
+    me = stack.cloud.client("sts").get_caller_identity()["Arn"]
+    table = stack.cloud.client("cloudformation").describe_stack_resource(
+        StackName=STACK, LogicalResourceId="StateTable"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    record = {"TableName": table, "Key": {"id": {"S": f"terms#{pseudonym(me)}"}}}
+    assert "Item" in stack.cloud.client("dynamodb").get_item(**record)
+    stack.cloud.client("dynamodb").delete_item(**record)
+    stack.cloud.chill()  # a sandbox remembers who has accepted
+
+    asked = stack.cloud.request("POST", "/swap", {"meme": data_uri(drawn[MEME])})
+    place = stack.cloud.request("POST", "/uploads")
+    terms = stack.cloud.request("GET", "/terms").json()
+    accepted = stack.cloud.request("POST", "/terms", {"version": terms["version"]})
+
+    assert (asked.status_code, asked.json()["code"]) == (403, "terms_not_accepted")
+    assert (place.status_code, place.json()["code"]) == (403, "terms_not_accepted")
+    assert not terms["accepted"]
+    assert accepted.json()["accepted"]
+    assert stack.cloud.request("POST", "/uploads").status_code == 201
+
+
 def test_the_api_describes_itself(stack: Stack) -> None:
     document = stack.cloud.request("GET", "/openapi.json").json()
     docs = stack.cloud.request("GET", "/docs")
 
     assert document["openapi"].startswith("3.")
-    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/results/{name}", "/uploads", "/verify"}
+    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/results/{name}", "/uploads", "/verify", "/terms"}
     assert docs.headers["Content-Type"].startswith("text/html")
     assert "swagger" in docs.text.lower()
 

@@ -77,7 +77,6 @@ def studio() -> Iterator[Studio]:
     with StandIns() as standins, Cloud() as cloud:
         cloud.deploy({"ReservedConcurrency": str(CAPACITY)}, standins.environment)
         publish_demo_pack(cloud)
-        cloud.request("POST", "/terms", {"version": cloud.request("GET", "/terms").json().get("version")})
         yield Studio(cloud, standins)
 
 
