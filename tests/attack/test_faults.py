@@ -94,7 +94,7 @@ SWAP_FAULTS: dict[str, dict[str, Cell]] = {
     "no room": {
         "http": (f"{LOAD}::test_swaps_at_twice_the_capacity",),
         "respond-async": (f"{LOAD}::test_swaps_that_nobody_waits_for_at_twice_the_capacity",),
-        "upload": ("Lambda keeps the event and tries for an hour by itself (template.yaml), then it is a dead letter.",),
+        "upload": ("Lambda keeps the event and tries for an hour by itself; then it is a dead letter.",),
         "workflow": (f"{LOAD}::test_swaps_that_nobody_waits_for_at_twice_the_capacity",),
     },
 }

@@ -15,6 +15,7 @@ import pytest
 from local.cloud import ACCOUNT, REGION, STACK, Cloud
 from local.demo import pictures
 from local.publishing import publish_demo_pack
+from tests.integration import leaks
 from tests.integration.asking import Stack
 from tests.integration.meddler import Meddler
 
@@ -70,6 +71,7 @@ def stack(drawn: dict[str, Path], origin: Origin) -> Iterator[Stack]:
             Bucket=cloud.bucket("models"), Key=DEFAULT_FACE, Body=drawn["ivy"].read_bytes(), ContentType="image/png"
         )
         yield Stack(cloud, meddler)
+        leaks.check(cloud)
 
 
 @pytest.fixture(scope="session")

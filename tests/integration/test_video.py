@@ -26,6 +26,7 @@ from local.callers import wait_for as until
 from local.cloud import Cloud
 from local.standins.footage import identify
 from local.standins.servers import CALLBACK_SECRET, StandIns
+from tests.integration import leaks
 from tests.integration.studio import Studio, alive
 
 SCRIPT = "The sea was here before us. It will be here when we are gone. Listen to it for a while."
@@ -36,6 +37,8 @@ def running() -> Iterator[Studio]:
     with StandIns() as standins, Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
         yield Studio(cloud, standins)
+        secrets = [value for name, value in standins.environment.items() if "KEY" in name or "SECRET" in name]
+        leaks.check(cloud, private=[SCRIPT.partition(".")[0], *secrets])
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+"""That the search through what the functions log in the integration tests (when their clouds end) finds something."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+
+import numpy as np
+import pytest
+
+from tests.integration.leaks import leaks
+
+LINE = {"level": "INFO", "message": "swapped", "key": "swaps/018f.jpg", "digests": {"meme": "ab" * 32}, "ms": 12.5}
+LINK = "https://coldswap-outputs.s3.amazonaws.com/swaps/a.jpg"
+PLANTED = {
+    "a picture": f"data:image/png;base64,{base64.b64encode(os.urandom(60)).decode()}",
+    "a picture without its scheme": base64.b64encode(os.urandom(400)).decode(),
+    "a latent as the models bucket has it": base64.b64encode(np.ones(512, np.float32).tobytes()).decode(),
+    "a latent as JSON": json.dumps(np.linspace(-1, 1, 512).tolist()),
+    "a latent as numpy prints it": str(np.random.default_rng(1).normal(size=512).astype(np.float32)),
+    "a private key": "-----BEGIN EC PRIVATE KEY-----",
+    "a link's signature": f"{LINK}?X-Amz-Signature=abc",
+    "a source with its query": "https://pictures.example/me.png?token=1",
+    "a webhook's secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "a script": "The sea was here before us.",
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_what_is_planted_is_found(what: str) -> None:
+    line = json.dumps({**LINE, "detail": PLANTED[what]})
+
+    assert leaks(f"{json.dumps(LINE)}\n{line}\n", [PLANTED["a script"]]) != []
+
+
+def test_an_ordinary_line_is_no_leak() -> None:
+    assert leaks(json.dumps({**LINE, "detail": f"{LINK} answered 500."}), [PLANTED["a script"]]) == []

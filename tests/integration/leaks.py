@@ -1,0 +1,47 @@
+"""What must not be in any log: pictures, latents, private keys, signatures of links, and URLs with their queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from local.cloud import Cloud
+
+PATTERNS = {
+    "a picture in a data: URI": re.compile(r"data:[\w./+-]{0,60};base64,"),
+    "a picture or a latent in base64": re.compile(r"[A-Za-z0-9+/]{400}"),
+    "a latent in numbers": re.compile(r"(?:-?\d*\.\d+(?:e[+-]?\d+)?[,\s\\n]+){50}"),
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
+    "a webhook's secret": re.compile(r"whsec_\w"),
+    "a signature of a link or a request": re.compile(
+        r"(?i)(?:X-Amz-(?:Signature|Credential|Security-Token)|Signature)="
+    ),
+    "a URL with its query": re.compile(r"https?://[^\s\"'\\]+\?[^\s\"'\\]"),
+}
+
+
+def logged(cloud: Cloud) -> str:
+    """All that the functions of a local cloud have said so far."""
+    logs = cloud.client("logs")
+    groups = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
+    pages = logs.get_paginator("filter_log_events")
+    return "\n".join(
+        event["message"] for name in groups for page in pages.paginate(logGroupName=name) for event in page["events"]
+    )
+
+
+def leaks(text: str, private: Iterable[str] = ()) -> list[str]:
+    """What of it is in the text, each with the place; `private` are strings that may not be there either."""
+    found = []
+    for what, pattern in PATTERNS.items():
+        for match in pattern.finditer(text):
+            found.append(f"{what}: …{text[max(match.start() - 80, 0) : match.end()][:200]}…")
+    return found + [f"something private: {each[:12]}…" for each in private if each in text]
+
+
+def check(cloud: Cloud, private: Iterable[str] = ()) -> None:
+    """Fails if a function of this cloud has logged what it must not."""
+    cloud.request("GET", "/openapi.json")
+    text = logged(cloud)
+    assert "START RequestId" in text, "not even the request just made: the log was not found"
+    assert leaks(text, private) == []
