@@ -44,4 +44,5 @@ def check(cloud: Cloud, private: Iterable[str] = ()) -> None:
     cloud.request("GET", "/openapi.json")
     text = logged(cloud)
     assert "START RequestId" in text, "not even the request just made: the log was not found"
-    assert leaks(text, private) == []
+    found = leaks(text, private)
+    assert not found, "\n".join(found)

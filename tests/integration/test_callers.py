@@ -137,6 +137,15 @@ def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: Stack, drawn:
     assert stack.cloud.request("POST", "/uploads").status_code == 201
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "GET"])
+def test_no_page_of_another_origin_is_let_in(stack: Stack, method: str) -> None:
+    headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+
+    answer = stack.cloud.request(method, "/openapi.json", headers=headers)
+
+    assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
+
+
 def test_the_api_describes_itself(stack: Stack) -> None:
     document = stack.cloud.request("GET", "/openapi.json").json()
     docs = stack.cloud.request("GET", "/docs")
