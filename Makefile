@@ -34,8 +34,8 @@ test-onnxruntime: .venv/ready .venv-cloud/ready ## what swaps faces, where the n
 test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## all tests, the longest too
 	$(PY) -m pytest --timeout 900
 
-test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## the long attacks alone: load, and requests made from the API's description
-	$(PY) -m pytest --timeout 900 tests/integration/test_load.py tests/integration/test_schema.py
+test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## the long attacks alone: load, fuzzing, and requests made from the API's description
+	$(PY) -m pytest -m full --timeout 900 tests/attack tests/integration/test_load.py tests/integration/test_schema.py
 
 test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## the images under Docker and sam local; FULL=1 measures them
 	$(PY) -m local.sam $(if $(FULL),--full)
