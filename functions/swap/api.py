@@ -37,7 +37,8 @@ class FaceAnswer(BaseModel):
     score: Annotated[float, Field(description="the detector's, 0 to 1")]
     swapped: bool
     reason: Annotated[
-        Literal["not_chosen", "too_small", "cut_by_frame", "over_limit"] | None, Field(description="why not")
+        Literal["not_chosen", "too_small", "cut_by_frame", "over_limit", "refused"] | None,
+        Field(description="why not; refused: someone on the do-not-swap list"),
     ] = None
 
 
@@ -55,6 +56,7 @@ class SwapAnswer(BaseModel):
     peak_memory_mb: float
     models: Annotated[dict[str, str], Field(description="the pack, and the digest of each model used")]
     engine: Annotated[str | None, Field(description="what ran the swapper; nothing if no face was swapped")]
+    gate: Annotated[str, Field(description="digest of the classifier that the pictures passed; none if there is none")]
     digests: Annotated[dict[str, str], Field(description="SHA-256 of the meme, the face and the result")]
     cold_start: bool
     bytes_fetched: Annotated[int, Field(description="of weights")]
@@ -148,7 +150,7 @@ _PROBLEMS = {
     status: said(text, ProblemAnswer, PROBLEM)
     for status, text in {
         400: "the request is not valid",
-        403: "the terms of use are not accepted yet",
+        403: "the terms of use are not accepted yet, or a face or picture may not be used here",
         404: "a picture named in the request, or the swap asked for, does not exist",
         409: "the same request is still running",
         413: "a picture is too large",
@@ -157,7 +159,7 @@ _PROBLEMS = {
         429: "today's budget is spent",
         500: "a fault on our side",
         502: "the server of a picture did not deliver it",
-        503: "the models or the storage are not there",
+        503: "the models, the storage or a safeguard are not there",
         504: "there was not enough time",
     }.items()
 }
@@ -277,6 +279,7 @@ def post_uploads() -> Response[Any]:
 def post_verify(body: VerifyBody) -> Response[Any]:
     """Reads the XMP label and the signed one (C2PA). Nothing is kept, and nothing that the file names is fetched."""
     found = _services()
+    found.budget.spend(_caller(), PAID_AT_ONCE)
     within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
     verdict = verify.verify(body.uri, settings=found.settings, storage=found.storage, deadline=within)
     answer = {"sentence": verdict.sentence, **asdict(verdict)}

@@ -29,6 +29,7 @@ class SwapBody(BaseModel):
     quality: Annotated[int, Field(ge=1, le=100, description="of a JPEG or WebP result")] = 90
     color_match: Annotated[bool, Field(description="give the new face the colours of the one it replaces")] = True
     soft_edges: Annotated[bool, Field(description="let the new face fade into the picture")] = True
+    badge: Annotated[bool, Field(description="draw a small AI mark into a corner where no face is")] = False
     consent: Annotated[
         str | None,
         Field(

@@ -7,7 +7,6 @@ says so, and not used once its time is over (the bucket's lifecycle deletes it).
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import time
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from functions.swap.values import Latent
+from functions.swap.values import Floats, Latent
 from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, PictureTooLarge, StorageFailed
 from layers.core.settings import Settings
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from layers.core.storage import Storage
 
 LENGTH = 512
-_LIMIT = 16 << 10  # bytes; one is 3 KB
+_LIMIT = 16 << 10  # bytes; one is 6 KB
 
 
 class Latents:
@@ -47,15 +46,13 @@ class Latents:
             return None
         try:
             document = json.loads(stored.data)
-            values = np.frombuffer(base64.b64decode(document["values"], validate=True), "<f4").astype(np.float32)
+            values, embedding = (read_vector(document[name]) for name in ("values", "embedding"))
             age = time.time() - float(document["made"])
-        except (ValueError, KeyError, TypeError, binascii.Error):
-            return None
-        if values.shape != (LENGTH,) or not abs(float(np.linalg.norm(values)) - 1) < 1e-3:
+        except (ValueError, KeyError, TypeError):
             return None
         if not is_default and not 0 <= age < self._settings.latent_seconds:
             return None
-        return Latent(values, self.embedder)
+        return Latent(values, embedding, self.embedder)
 
     def kept_at(self, picture: str) -> str | None:
         """The key of the latent of a face that is not the default one, where the settings let it be kept."""
@@ -65,13 +62,28 @@ class Latents:
         """Write it where the settings allow; a failure costs only the next request some time."""
         if not (is_default or self._settings.cache_latents):
             return
-        document = {"made": time.time(), "values": base64.b64encode(latent.values.astype("<f4").tobytes()).decode()}
+        document = {"made": time.time(), "values": written(latent.values), "embedding": written(latent.embedding)}
         key = self._key(picture, is_default)
         with suppress(StorageFailed):
             self._storage.write(self._settings.models_bucket, key, json.dumps(document).encode(), "application/json")
 
     def _key(self, picture: str, is_default: bool) -> str:
         return f"latents/{'default' if is_default else 'others'}/{self.embedder}/{picture}.json"
+
+
+def written(vector: Floats) -> str:
+    """A vector as the documents in the bucket have it."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def read_vector(text: object) -> Floats:
+    """float32 [512] of unit length, as `written` wrote it. Raises ValueError for anything else."""
+    if not isinstance(text, str):
+        raise ValueError("a vector is text")
+    values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    if values.shape != (LENGTH,) or not abs(float(np.linalg.norm(values)) - 1) < 1e-3:
+        raise ValueError(f"a vector has {LENGTH} numbers and unit length")
+    return values
 
 
 def embedder_digest(digests: dict[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.swap.jobs import Jobs
 from functions.swap.once import Once
+from functions.swap.refused import Refusals
 from functions.swap.values import SwapRequest, SwapResult
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
@@ -34,6 +35,7 @@ class Services:
     jobs: Jobs
     budget: Budget
     terms: Terms
+    refusals: Refusals
 
     def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapResult:
         """The use case with these services, measured; models are unloaded after it where the settings say so."""
@@ -49,6 +51,7 @@ class Services:
                 storage=self.storage,
                 models=self.models,
                 budget=self.budget,
+                refusals=self.refusals,
             )
         except ColdswapError as error:
             emit({"Failed": 1, "BytesInVain": error.extra.get("bytes_in_vain", 0)}, {}, cold_start=False)
@@ -70,6 +73,7 @@ class Services:
             "digests": result.digests,
             "models": result.models,
             "engine": result.engine,
+            "gate": result.gate,
             "caller": request.caller,
             "consent": request.consent,
             "timings_ms": result.timings_ms,
@@ -91,15 +95,16 @@ def services() -> Services:
     from layers.models.store import ModelStore
 
     known = settings()
-    store = ModelStore(known.models_bucket, client("s3"))
+    store, storage = ModelStore(known.models_bucket, client("s3")), Storage()
     return Services(
         settings=known,
-        storage=Storage(),
+        storage=storage,
         models=LoadedModels(store, known.threads, known.model_retention, known.memory_mb),
         once=Once(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "megapixels", known.daily_budget, _dynamodb),
         terms=Terms(known.state_table, _dynamodb),
+        refusals=Refusals(storage, known.models_bucket),
     )
 
 

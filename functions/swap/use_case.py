@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING
 
 from functions.swap import inputs
 from functions.swap.latents import Latents, embedder_digest
+from functions.swap.refused import Comparison, Refusals
 from functions.swap.results import EXTENSIONS, metadata
 from functions.swap.story import story
-from functions.swap.values import PAID_AT_ONCE, Face, FaceReport, Floats, Latent, Skipped, SwapRequest, SwapResult
+from functions.swap.values import (
+    NO_GATE,
+    PAID_AT_ONCE,
+    Face,
+    FaceReport,
+    Latent,
+    Skipped,
+    SwapRequest,
+    SwapResult,
+)
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme, NoFaceInSource
+from layers.core.errors import ColdswapError, FaceRefused, InvalidRequest, NoFaceInMeme, NoFaceInSource
 from layers.core.settings import MEGAPIXEL, Settings
 from layers.core.telemetry import Phases, peak_memory_mb
 from layers.media.c2pa_key import signing_chain
@@ -45,6 +55,7 @@ def swap(
     storage: Storage,
     models: LoadedModels,
     budget: Budget,
+    refusals: Refusals,
     add_extension: bool = False,
 ) -> SwapResult:
     """Replace faces of the meme, and write the labelled result to `key` of the outputs bucket.
@@ -54,12 +65,12 @@ def swap(
     """
     inputs.check(request, settings)
     work = _Work(
-        *(request, settings, storage, models, budget, deadline, Phases(), next(_swaps) == 0),
+        *(request, settings, storage, models, budget, refusals, deadline, Phases(), next(_swaps) == 0),
         fetched_before=models.bytes_fetched,
     )
     with work.phases("start"):
         pending = models.start_swapper(deadline)
-    pool = ThreadPoolExecutor(4, thread_name_prefix="swap")
+    pool = ThreadPoolExecutor(5, thread_name_prefix="swap")
     try:
         return work.run(pool, pending, key, add_extension)
     except ColdswapError as error:
@@ -82,6 +93,7 @@ class _Work:
     storage: Storage
     models: LoadedModels
     budget: Budget
+    refusals: Refusals
     deadline: Deadline
     phases: Phases
     cold_start: bool
@@ -92,6 +104,7 @@ class _Work:
         meme_bytes = pool.submit(self._read, self.request.meme)
         face_bytes = pool.submit(self._read, self.request.face or self.settings.default_face)
         session = pool.submit(self.models.detector_session, self.deadline)
+        refused = pool.submit(self.refusals.now, self.deadline)
         seal = Seal(partial(signing_chain, self.settings.signing_key))
         pool.submit(seal.ready)  # what is wrong with the key comes up again when it is used
         with self.phases("import"):
@@ -100,6 +113,7 @@ class _Work:
         meme = self._decoded(meme_bytes, "meme")
         del meme_bytes  # up to 20 MB
         self.budget.spend(self.request.caller, megapixels(meme.width, meme.height) - PAID_AT_ONCE)
+        self._pass_gate(meme, "meme")
         with self.phases("models"):
             detector = detect.Detector(session.result(), self.settings.detection_size)
         with self.phases("detect"):
@@ -112,9 +126,20 @@ class _Work:
         in_vain, digests, latent_key, engine = 0, {"meme": meme.digest}, None, None
         if chosen:
             latent, digests["face"], latent_key = self._latent(face_bytes, detector)
+            if (listed := refused.result()).entries:
+                comparison = listed.comparing(self.models.digests["embedder"])
+                for face in self._refused(meme, chosen, latent, comparison):
+                    reasons[face.index] = "refused"
+                chosen = [face for face in chosen if reasons[face.index] is None]
+        if chosen:
             engine = self._replace(meme, chosen, latent, pending)
         else:
             in_vain = pending.drop()
+        if self.request.badge:
+            with self.phases("paste"):
+                from functions.swap.badge import draw
+
+                draw(meme.pixels, meme.alpha, [face.box for face in faces])
 
         format = self.request.format or meme.format
         content = self._encoded(meme)
@@ -142,6 +167,7 @@ class _Work:
             peak_memory_mb=peak_memory_mb(),
             models={"pack": self.models.manifest.pack, **self.models.digests},
             engine=engine,
+            gate=self.models.digests.get("gate", NO_GATE),
             digests={**digests, "result": hashlib.sha256(content).hexdigest()},
             cold_start=self.cold_start,
             bytes_fetched=self.models.bytes_fetched - self.fetched_before,
@@ -169,16 +195,41 @@ class _Work:
         with self.phases("latent"):
             known = latents.find(picture, is_default, self.deadline)
         key = None if is_default else latents.kept_at(picture)
+        if known and (is_default or "gate" not in self.models.digests):
+            return known, picture, key
+        source = self._decoded(data, "face")
+        if not is_default:  # that one the operator chose
+            self._pass_gate(source, "face")
         if known:
             return known, picture, key
-        made = Latent(self._embedded(self._decoded(data, "face"), detector), latents.embedder)
+        made = self._embedded(source, detector, latents.embedder)
         with self.phases("latent"):
             latents.keep(picture, made, is_default)
         return made, picture, key
 
-    def _embedded(self, source: Picture, detector: Detector) -> Floats:
+    def _pass_gate(self, picture: Picture, which: str) -> None:
+        """Where the pack has a classifier. Raises ContentRefused or SafeguardFailed."""
+        if "gate" not in self.models.digests:
+            return
+        with self.phases("gate"), _about(which):
+            from functions.swap.gate import Gate
+
+            Gate(*self.models.gate(self.deadline)).check(picture.pixels)
+
+    def _refused(self, meme: Picture, faces: list[Face], latent: Latent, comparison: Comparison) -> list[Face]:
+        """Those of the faces that are on the do-not-swap list. Raises FaceRefused if the source's is."""
+        from functions.swap import embed
+
+        if comparison.refuses(latent.embedding):
+            raise FaceRefused("The source picture shows someone whose face may not be used here.", picture="face")
+        with self.phases("models"):
+            embedder = self.models.embedder(self.deadline)
+        with self.phases("embed"):
+            return [face for face in faces if comparison.refuses(embed.embedding(meme.pixels, face, embedder))]
+
+    def _embedded(self, source: Picture, detector: Detector, name: str) -> Latent:
         from functions.swap import align, detect, embed
-        from layers.engine.onnx_embedder import latent
+        from layers.engine.onnx_embedder import latent, unit
 
         with self.phases("detect"):
             faces = detector.find(source.pixels, self.deadline)
@@ -193,7 +244,8 @@ class _Work:
             embedder = self.models.embedder(self.deadline)
             emap = self.models.emap(self.deadline)
         with self.phases("embed"):
-            return latent(embed.embedding(source.pixels, face, embedder), emap)
+            embedding = embed.embedding(source.pixels, face, embedder)
+            return Latent(latent(embedding, emap), unit(embedding), name)
 
     def _replace(self, meme: Picture, faces: list[Face], latent: Latent, pending: PendingSwapper) -> str:
         """In the picture's own memory; what ran the swapper. All crops are taken first, so that neighbours do not see

@@ -13,7 +13,8 @@ from layers.media.picture import Format
 Floats = NDArray[np.float32]
 FaceChoice = Literal["all", "largest"] | list[int]
 PAID_AT_ONCE = 1  # megapixel of a caller's budget, before anything is fetched for it
-Skipped = Literal["not_chosen", "too_small", "cut_by_frame", "over_limit"]
+Skipped = Literal["not_chosen", "too_small", "cut_by_frame", "over_limit", "refused"]
+NO_GATE = "none"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Latent:
     """What the swapper takes for a face."""
 
     values: Floats  # float32 [512], unit length
+    embedding: Floats  # float32 [512], unit length: what it was made of
     embedder: str  # digest of the embedder (and its embedding map) that made it
 
 
@@ -45,6 +47,7 @@ class SwapRequest:
     quality: int = 90  # of JPEG and WebP, 1 to 100
     color_match: bool = True
     soft_edges: bool = True
+    badge: bool = False  # a small mark in a free corner
     consent: str | None = None  # on what ground the face may be used; kept in the audit line
     caller: str | None = None  # of the HTTP API, whose budget pays; None: the stack's own principals
 
@@ -77,6 +80,7 @@ class SwapResult:
     engine: (
         str | None
     )  # what ran the swapper: native and its instruction set, or onnxruntime; None if no face was swapped
+    gate: str  # digest of the classifier that the pictures passed, or "none"
     digests: dict[str, str]  # SHA-256, hex, of the meme, the face (where one was used) and the result
     cold_start: bool
     bytes_fetched: int  # of weights

@@ -142,6 +142,24 @@ class TermsNotAccepted(ColdswapError):
     code, status, title = "terms_not_accepted", 403, "The terms of use are not accepted"
 
 
+class FaceRefused(ColdswapError):
+    """The source picture shows someone on the operator's do-not-swap list."""
+
+    code, status, title = "face_refused", 403, "This face may not be used here"
+
+
+class ContentRefused(ColdswapError):
+    """The operator's classifier takes a picture for one that may not be used."""
+
+    code, status, title = "content_refused", 403, "This picture may not be used here"
+
+
+class SafeguardFailed(ColdswapError):
+    """The do-not-swap list or the content gate cannot do its work, so nothing is made. The operator must mend it."""
+
+    code, status, title = "safeguard_failed", 503, "A safeguard could not do its work"
+
+
 class BudgetSpent(ColdswapError):
     """The caller has asked for as much as it may in a day. A retry helps tomorrow, so none is made."""
 

@@ -31,5 +31,9 @@ def latent(embedding: Floats, emap: Floats) -> Floats:
 
     `embedding` float32 [512], `emap` the embedding map, float32 [512, 512]. As InsightFace's INSwapper.get does it.
     """
-    mapped = (embedding / np.linalg.norm(embedding)) @ emap
-    return np.asarray(mapped / np.linalg.norm(mapped), np.float32)
+    return unit(unit(embedding) @ emap)
+
+
+def unit(vector: Floats) -> Floats:
+    """The same direction, float32, of length one."""
+    return np.asarray(vector / np.linalg.norm(vector), np.float32)

@@ -84,6 +84,7 @@ def _fetch(given: argparse.Namespace, catalogue: Catalogue) -> Said:
 
 def _build(given: argparse.Namespace, catalogue: Catalogue) -> Said:
     from layers.models.built import Built, lower_files
+    from layers.models.lower import lower_gate
     from layers.models.onnx_file import Unfit
 
     pinned: dict[ModelName, Path] = {}
@@ -94,10 +95,13 @@ def _build(given: argparse.Namespace, catalogue: Catalogue) -> Said:
     )
     own: dict[ModelName, Path] = {name: getattr(given, name) for name in MODEL_NAMES if getattr(given, name)}
     paths = {**pinned, **folder, **own}
-    absent = [str(path) for path in paths.values() if not path.is_file()]
+    wanted = [*paths.values(), *([given.gate] if given.gate else [])]
+    absent = [str(path) for path in wanted if not path.is_file()]
     if absent:
         raise Refused(f"There is no {' and no '.join(absent)}. Fetch the pack first, or say where the files are.")
     lowered = lower_files({name: paths[name] for name in MODEL_NAMES})
+    if given.gate:
+        paths["gate"], lowered["gate"] = given.gate, lower_gate(given.gate, given.gate_threshold)
     licences: dict[str, str] = {}
     for name, model in lowered.items():
         known = catalogue.by_digest(model.source)
@@ -260,6 +264,8 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     )
     for name in MODEL_NAMES:
         build.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"this {name} instead")
+    build.add_argument("--gate", type=Path, metavar="FILE", help="a classifier that refuses pictures (docs/models.md)")
+    build.add_argument("--gate-threshold", type=float, default=0.5, help="probability from which on (%(default)s)")
     build.add_argument("--licence", "--license", help="of files of one's own")
     build.add_argument("--name", help="of the pack")
     build.add_argument("--hint", help="a sentence for people in whose picture no face is found")

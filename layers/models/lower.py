@@ -23,7 +23,7 @@ from layers.engine.stages import Array, Plan, StagedNetwork
 from layers.models.cut import cut, stored_dtype
 from layers.models.manifest import Contract, Kind
 from layers.models.onnx_file import Unfit, contract_of, in_float, load, reference
-from layers.models.pack import EMAP, FILE, NATIVE, PLAN, WEIGHTS
+from layers.models.pack import EMAP, FILE, NATIVE, PLAN, THRESHOLD, WEIGHTS
 
 # What the pack gives, against plain onnxruntime on the same weights in fp32; and against the file as it is, where that
 # computes in fp16 or its weights are rounded to it: 60 dB is a quarter of a level.
@@ -68,6 +68,35 @@ def lower_detector(path: Path) -> Lowered:
         raise Unfit(f"{path.name}: optimised, its outputs differ by {difference:.1e}")
     golden = _golden(inputs, expected, max_difference=MAX_DIFFERENCE)
     return Lowered("onnx", contract, {FILE: data}, golden, _digest(path), {"max_difference": difference})
+
+
+def lower_gate(path: Path, threshold: float) -> Lowered:
+    """A classifier of whole pictures, with the contract of functions/swap/gate.py. Raises Unfit or OSError."""
+    if not 0 < threshold <= 1:
+        raise Unfit("a gate refuses from a probability above 0 and of at most 1")
+    contract = contract_of(load(path))
+    if len(contract.inputs) != 1 or len(contract.outputs) != 1:
+        raise Unfit(f"{path.name} has not one input and one output")
+    rest = list(contract.inputs[0].shape[1:])
+    side = rest[-1] if rest else 0
+    if rest != [3, side, side] or not isinstance(side, int) or not 16 <= side <= 1024:
+        raise Unfit(f"{path.name} does not take a picture [1, 3, S, S]; S is fixed, from 16 to 1024")
+    data, name = path.read_bytes(), contract.inputs[0].name
+    difference, golden = 0.0, b""
+    noise = np.random.default_rng(0).random((1, 3, side, side), np.float32)
+    for picture in (np.zeros_like(noise), np.ones_like(noise), noise):
+        inputs = {name: picture}
+        expected = reference(path, inputs)
+        (said,) = expected.values()
+        if said.size not in (1, 2) or not (said.min() >= 0 and said.max() <= 1):
+            raise Unfit(f"{path.name} does not give one probability, or two: end it with a sigmoid or a softmax")
+        made = session(data, 0).run(list(expected), inputs)[0]
+        difference = max(difference, float(np.abs(made - said).max()))
+        golden = _golden(inputs, expected, max_difference=MAX_DIFFERENCE)
+    if not difference <= MAX_DIFFERENCE:
+        raise Unfit(f"{path.name}: optimised, its outputs differ by {difference:.1e}")
+    blobs: dict[str, bytes | bytearray] = {FILE: data, THRESHOLD: repr(threshold).encode()}
+    return Lowered("onnx", contract, blobs, golden, _digest(path), {"max_difference": difference})
 
 
 def lower_embedder(path: Path) -> Lowered:

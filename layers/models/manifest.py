@@ -20,9 +20,9 @@ POINTER_KEY = "packs/current.json"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_BLOB_BYTES = 4 << 30
 
-ModelName = Literal["detector", "embedder", "swapper"]
+ModelName = Literal["detector", "embedder", "swapper", "gate"]
 Kind = Literal["onnx", "onnx-stages"]  # one ONNX file; a plan of small graphs beside one flat file of weights
-MODEL_NAMES: tuple[ModelName, ...] = get_args(ModelName)
+MODEL_NAMES: tuple[ModelName, ...] = ("detector", "embedder", "swapper")  # of every pack; a gate is optional
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -112,12 +112,14 @@ class Manifest:
         if _field(tree, "format", int) != FORMAT:
             _refuse(f"it is not of format {FORMAT}")
         models = _field(tree, "models", dict)
-        if set(models) != set(MODEL_NAMES):
-            _refuse("it must hold a detector, an embedder and a swapper")
+        if not set(MODEL_NAMES) <= set(models) <= set(get_args(ModelName)):
+            _refuse("it must hold a detector, an embedder and a swapper, and besides at most a gate")
         hint = tree.get("hint")
         if hint is not None and not isinstance(hint, str):
             _refuse("hint must be text")
-        return Manifest(_name(tree, "pack"), {name: _model(models[name]) for name in MODEL_NAMES}, hint)
+        return Manifest(
+            _name(tree, "pack"), {name: _model(models[name]) for name in get_args(ModelName) if name in models}, hint
+        )
 
     def dump(self) -> bytes:
         """The manifest as JSON, the same bytes for the same pack."""

@@ -22,6 +22,7 @@ from layers.models.store import ModelStore
 
 # Names of the blobs, as lower.py makes them.
 FILE, PLAN, WEIGHTS, EMAP, NATIVE = "model.onnx", "plan", "weights", "emap", "native"
+THRESHOLD = "threshold"  # of a gate: from which probability on it refuses
 
 AMPLE_MEMORY_MB = 1024  # from here on the embedder stays loaded beside the swapper
 START_BYTES = 48 << 20  # of the swapper's weights, where they will go through a window
@@ -51,6 +52,7 @@ class LoadedModels:
         self._embedder: OnnxEmbedder | None = None
         self._embedder_weights: Download | None = None
         self._emap: Floats | None = None
+        self._gate: tuple[Any, float] | None = None
 
     def refresh(self, deadline: Deadline) -> Manifest:
         """Notices a new pack, and gives the old one's models back. Raises as ModelStore.pack does."""
@@ -131,13 +133,29 @@ class LoadedModels:
                 self._emap = flat.reshape(512, 512).astype(np.float32, copy=False)
             return self._emap
 
+    def gate(self, deadline: Deadline) -> tuple[Any, float]:
+        """The content gate's onnxruntime.InferenceSession, and the probability from which on it refuses.
+
+        Raises ModelsCorrupt where the pack has none; and as `start_swapper` does.
+        """
+        with self._lock:
+            if self._gate is None:
+                if "gate" not in self._manifest_or_look(deadline).models:
+                    raise ModelsCorrupt("The pack has no content gate.")
+                try:
+                    threshold = float(self._read("gate", THRESHOLD, deadline))
+                except ValueError:
+                    raise ModelsCorrupt("The content gate's threshold is no number. Publish the pack again.") from None
+                self._gate = session(self._read("gate", FILE, deadline), self._threads), threshold
+            return self._gate
+
     def release(self) -> None:
         """Give every model back."""
         with self._lock:
             if self._pending is not None:
                 self._pending.close()
             self._drop_embedder()
-            self._pending = self._detector = self._emap = None
+            self._pending = self._detector = self._emap = self._gate = None
 
     def swapper_is_next(self) -> None:
         """The moment when the swapper needs the room that the embedder may have."""

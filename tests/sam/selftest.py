@@ -16,11 +16,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from functions.swap import use_case
+from functions.swap.refused import Refusals
 from functions.swap.values import SwapRequest
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.settings import Settings
-from layers.core.storage import Storage
+from layers.core.storage import Head, Storage
 from layers.models.pack import LoadedModels
 from layers.models.publish import publish
 from layers.models.store import ModelStore
@@ -60,6 +61,9 @@ class Outputs(Storage):
     def __init__(self) -> None:
         self.result = b""
 
+    def head(self, bucket: str, key: str) -> Head | None:
+        return None
+
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
@@ -84,6 +88,7 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         settings=settings,
         storage=storage,
         budget=Budget("", "megapixels", 0, dict),
+        refusals=Refusals(storage, "models"),
         models=models,
     )
     if result.engine is None or not result.engine.startswith("native"):

@@ -20,6 +20,7 @@ from local.upstream import LICENCE, Upstream, zipped
 from tests.bench import standin
 from tests.faulty_s3 import FaultyS3
 from tests.unit.models import toys
+from tests.unit.swap import networks
 
 BUCKET = ("--bucket", "models")
 
@@ -214,3 +215,20 @@ def test_an_interrupted_command_says_what_is_kept(world: World, monkeypatch: pyt
     status, out, err = world.run("fetch", "--accept-license")
     assert (status, out) == (130, "")
     assert "need not be again" in err
+
+
+def test_a_content_gate_of_ones_own_is_built_published_and_verified(world: World, tmp_path: Path) -> None:
+    file = networks.classifier(tmp_path / "mine.onnx")
+    world.said("fetch", "--accept-license")
+
+    status, _, err = world.run("build", "--gate", file)
+    assert status == 2
+    assert "--licence" in err
+    assert world.run("build", "--gate", tmp_path / "none.onnx", "--licence", "mine")[0] == 2
+
+    built = world.said("build", "--gate", file, "--gate-threshold", "0.8", "--licence", "mine")
+    assert built["models"]["gate"]["licence"] == "mine"
+    world.said("publish", *BUCKET)
+    assert world.said("verify", *BUCKET)["faults"] == 0
+    (listed,) = world.said("list", *BUCKET)["packs"]
+    assert set(listed["models"]) == {"detector", "embedder", "swapper", "gate"}

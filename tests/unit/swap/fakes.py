@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from botocore.exceptions import ClientError
 
 from functions.swap.jobs import Jobs
 from functions.swap.once import Once
+from functions.swap.refused import Refusals
 from functions.swap.services import Services
 from functions.swap.values import Floats
 from layers.core.budget import Budget
@@ -83,7 +85,7 @@ class MemoryStorage:
         self.forms = 0
 
     def put(self, bucket: str, key: str, data: bytes, **metadata: str) -> None:
-        self.objects[bucket, key] = StoredObject(data, f'"{len(data)}"', "image/png", metadata)
+        self.objects[bucket, key] = StoredObject(data, _etag(data), "image/png", metadata)
 
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
         deadline.check("reading")
@@ -105,7 +107,7 @@ class MemoryStorage:
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
         self._maybe_fail("write", key)
-        self.objects[bucket, key] = StoredObject(data, f'"{len(data)}"', content_type, metadata or {})
+        self.objects[bucket, key] = StoredObject(data, _etag(data), content_type, metadata or {})
 
     def delete(self, bucket: str, key: str) -> None:
         self.objects.pop((bucket, key), None)
@@ -126,6 +128,10 @@ class MemoryStorage:
 
     def json(self, key: str) -> Any:
         return json.loads(self.objects[OUTPUTS, key].data)
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
 
 class FlatSwapper:
@@ -179,6 +185,7 @@ class FakeModels:
         self.digests = {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64}
         self.bytes_fetched = 0
         self.failure: Exception | None = None
+        self.classifier: Any = None  # of the content gate
         self.pending: list[Pending] = []
         self.made = FlatSwapper()
         self.embedded = 0
@@ -206,6 +213,9 @@ class FakeModels:
 
     def emap(self, deadline: Deadline) -> Floats:
         return np.eye(512, dtype=np.float32)
+
+    def gate(self, deadline: Deadline) -> tuple[Any, float]:
+        return self.classifier, 0.5
 
     def release(self) -> None:
         self.released += 1
@@ -287,8 +297,10 @@ class World:
     machine: StepFunctions = field(default_factory=StepFunctions)
     budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
     terms: Terms = field(default_factory=lambda: Terms("", dict))
+    refusals: Refusals = field(init=False)
 
     def __post_init__(self) -> None:
+        self.refusals = Refusals(cast(Any, self.storage), MODELS)
         self.storage.put(MODELS, "faces/default.png", _one_face())
         self.storage.put(UPLOADS, "requests/1/meme", _one_face())
 
@@ -302,6 +314,7 @@ class World:
             jobs=Jobs(self.settings.state_machine_arn, lambda: self.machine),
             budget=self.budget,
             terms=self.terms,
+            refusals=self.refusals,
         )
 
 

@@ -18,7 +18,7 @@ ANCHORS = 2
 MARKS = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0], [0, 255, 255], [255, 0, 255]], np.uint8)
 
 
-def _saved(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Any]) -> Path:
+def saved(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Any]) -> Path:
     stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "toy", inputs, outputs, stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7)
@@ -42,7 +42,7 @@ def swapper(path: Path, seed: int = 0) -> Path:
         helper.make_node("Sigmoid", ["sum"], ["output"]),
     ]
     image = [1, 3, 128, 128]
-    return _saved(
+    return saved(
         path,
         nodes,
         [
@@ -67,11 +67,29 @@ def embedder(path: Path, seed: int = 0) -> Path:
         helper.make_node("Flatten", ["bounded"], ["flat"]),
         helper.make_node("MatMul", ["flat", "dense"], ["683"]),
     ]
-    return _saved(
+    return saved(
         path,
         nodes,
         [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, ["None", 3, 112, 112])],
         [helper.make_tensor_value_info("683", TensorProto.FLOAT, [1, 512])],
+        weights,
+    )
+
+
+def classifier(path: Path, channel: int = 0, outputs: int = 1, side: int = 32, logits: bool = False) -> Path:
+    """A network whose probability is a channel's mean (of RGB, 0 to 1); of two outputs the last."""
+    image, row = [1, 3, side, side], [1, outputs]
+    weights: dict[str, Any] = {"pick": np.zeros((3, outputs), np.float32)}
+    weights["pick"][channel, -1] = 5 if logits else 1
+    nodes = [
+        helper.make_node("ReduceMean", ["picture"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("MatMul", ["means", "pick"], ["probability"]),
+    ]
+    return saved(
+        path,
+        nodes,
+        [helper.make_tensor_value_info("picture", TensorProto.FLOAT, image)],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, row)],
         weights,
     )
 
@@ -132,3 +150,19 @@ def marked(pixels: NDArray[np.uint8], keypoints: NDArray[np.float32], radius: in
     """Draw the marks of a face into a picture (uint8 BGR)."""
     for (x, y), colour in zip(keypoints, MARKS, strict=True):
         cv2.circle(pixels, (round(float(x)), round(float(y))), radius, tuple(map(int, colour)), -1)
+
+
+class Answering:
+    """A content gate's session that answers always the same, or fails always."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def get_inputs(self) -> list[Any]:
+        return [_Value("picture", [1, 3, 32, 32])]
+
+    def run(self, _: Any, given: dict[str, Any]) -> list[Any]:
+        assert given["picture"].shape == (1, 3, 32, 32)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return [np.asarray(self.answer, np.float32)]

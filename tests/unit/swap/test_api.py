@@ -442,6 +442,19 @@ def test_a_repeated_request_costs_nothing(
     assert [answer.status for answer in answers] == [200, 200, 200]
 
 
+def test_looking_at_a_file_costs_one_unit_before_it_is_fetched(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 1)
+    nowhere = {"uri": f"s3://{OUTPUTS}/swaps/nowhere.png"}
+    ask = partial(http, world, monkeypatch, path="/verify", body=nowhere)
+
+    assert [ask(authorizer=ANN).status for _ in range(2)] == [404, 429]
+    assert ask(authorizer=ANN).body["code"] == "budget_spent"
+    assert ask(authorizer=BEN).status == 404
+    assert [ask().status for _ in range(2)] == [404, 404]
+
+
 def test_who_asked_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     http(world, monkeypatch, body=BODY, authorizer={"jwt": {"claims": {"sub": "ann"}}}, prefer="respond-async")
 

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 from functions.swap import use_case
+from functions.swap.align import planes
+from functions.swap.refused import KEY, Entry, RefusedFaces
 from layers.core import fetch, secrets
 from layers.core.errors import (
     ColdswapError,
+    ContentRefused,
+    FaceRefused,
     InputNotFound,
     InternalError,
     InvalidRequest,
@@ -25,6 +29,7 @@ from layers.core.errors import (
     OutOfTime,
     PictureTooLarge,
     RefusedUrl,
+    SafeguardFailed,
     StorageFailed,
     StorageFull,
     UnreadablePicture,
@@ -33,9 +38,11 @@ from layers.core.errors import (
     VideoError,
     family,
 )
+from layers.engine.onnx_embedder import unit
 from layers.media.c2pa_chain import made
 from tests.unit.swap.callers import CALLERS, http
-from tests.unit.swap.fakes import OUTPUTS, UPLOADS, Context, World, drawing, encoded
+from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, Context, World, drawing, encoded
+from tests.unit.swap.networks import Answering
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
 FACE = f"s3://{UPLOADS}/requests/1/face"
@@ -101,6 +108,25 @@ def unreadable_key(world: World, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {"meme": MEME}
 
 
+def listed(world: World, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Whoever this embedder sees; it tells nobody apart."""
+    seen = unit(world.models.run(planes(np.zeros((112, 112, 3), np.uint8)))[0])
+    entry = Entry("p", world.models.digests["embedder"], seen, "2026-11-23")
+    world.storage.put(MODELS, KEY, RefusedFaces((entry,)).dump())
+    return {"meme": MEME}
+
+
+def damaged_list(world: World, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    world.storage.put(MODELS, KEY, b"{}")
+    return {"meme": MEME}
+
+
+def gated(world: World, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    world.models.digests["gate"] = "9" * 64
+    world.models.classifier = Answering(1.0)
+    return {"meme": MEME}
+
+
 def without_default_face(world: World, _: pytest.MonkeyPatch) -> dict[str, Any]:
     world.settings = replace(world.settings, default_face="")
     return {"meme": MEME}
@@ -133,6 +159,9 @@ CASES: list[tuple[str, type[ColdswapError], Arrange]] = [
     ("storage-read", StorageFailed, storage("read", "requests/", StorageFailed("What to do."))),
     ("storage-write", StorageFailed, storage("write", "sw", StorageFailed("What to do."))),
     ("disk", StorageFull, models(StorageFull("What to do."))),
+    ("listed-face", FaceRefused, listed),
+    ("damaged-list", SafeguardFailed, damaged_list),
+    ("gate", ContentRefused, gated),
     ("broken-signing-key", LabelFailed, broken_key),
     ("unreadable-signing-key", StorageFailed, unreadable_key),
 ]

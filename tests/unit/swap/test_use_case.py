@@ -41,6 +41,7 @@ def swap(world: World, request: SwapRequest, seconds: float = 60, **more: Any) -
         storage=services.storage,
         models=services.models,
         budget=services.budget,
+        refusals=services.refusals,
     )
 
 
@@ -312,6 +313,7 @@ def test_nothing_is_written_once_time_is_over(world: World) -> None:
             storage=services.storage,
             models=services.models,
             budget=services.budget,
+            refusals=services.refusals,
         )
 
     assert (OUTPUTS, "swaps/1.png") not in world.storage.objects

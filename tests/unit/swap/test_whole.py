@@ -17,6 +17,7 @@ from insightface.model_zoo.inswapper import INSwapper
 from insightface.model_zoo.scrfd import SCRFD
 
 from functions.swap import use_case
+from functions.swap.refused import Refusals
 from functions.swap.values import SwapRequest, SwapResult
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
@@ -71,6 +72,7 @@ def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tu
         storage=cast(Any, storage),
         models=models,
         budget=Budget("", "megapixels", 0, dict),
+        refusals=Refusals(cast(Any, storage), MODELS),
     )
     return result, decoded(storage.objects[OUTPUTS, "swaps/1.png"].data)
 
