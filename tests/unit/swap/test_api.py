@@ -7,6 +7,7 @@ import io
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
