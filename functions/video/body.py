@@ -48,6 +48,7 @@ class VideoBody(BaseModel):
         Field(description="https URL that gets a signed POST (Standard Webhooks) once the task is over"),
     ] = None
     captions: Annotated[bool, Field(description="burn the spoken words into the picture")] = True
+    badge: Annotated[bool, Field(description="show a small AI mark all the time")] = False
     quality: Annotated[Quality, Field(description="draft is the fastest, high the best")] = "standard"
     dry_run: Annotated[bool, Field(description="answer with the plan, and spend nothing on speech")] = False
 

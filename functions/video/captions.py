@@ -23,6 +23,7 @@ _CENTRE = (WIDTH // 2, round(0.66 * HEIGHT))
 _LINE_WIDTH = (WIDTH - 2 * 64) / _EM  # in ems
 _FILE_LINE_WIDTH = 20.0  # of a caption file: about 37 letters, as broadcasters have it
 _LINES = 2
+_BADGE = (40, 150, 74, 46, 11)  # x, y, width, height and radius in pixels
 _PAUSE = 0.7  # seconds of silence after which a page does not go on
 _LINGER = 0.35  # seconds that the last page before a pause stays
 
@@ -74,9 +75,13 @@ def pages(words: Sequence[Word], line_width: float = _LINE_WIDTH) -> list[Page]:
     return result
 
 
-def ass(words: Sequence[Word], first_frame: int, frames: int) -> str:
-    """The captions of the clip that shows these frames of the video; its first frame is at 0."""
-    return _HEAD + "".join(_events(words, first_frame / FPS, frames / FPS))
+def ass(words: Sequence[Word], first_frame: int, frames: int, badge: bool = False) -> str:
+    """The captions of the clip that shows these frames of the video; its first frame is at 0.
+
+    With `badge` a small plate with the letters AI is there all the time, beneath what the apps lay over the top.
+    """
+    mark = _badge(frames / FPS) if badge else ""
+    return _HEAD + mark + "".join(_events(words, first_frame / FPS, frames / FPS))
 
 
 def srt(words: Sequence[Word]) -> str:
@@ -95,6 +100,23 @@ def vtt(words: Sequence[Word]) -> str:
         for page in pages(words, _FILE_LINE_WIDTH)
     )
     return "\n".join(["WEBVTT\n", *cues])
+
+
+def _badge(seconds: float) -> str:
+    """A dark plate with round corners that the picture shines through, and the letters on it."""
+    x, y, wide, tall, round_ = _BADGE
+    right, bottom = wide - round_, tall - round_
+    plate = (
+        f"m {round_} 0 l {right} 0 b {wide} 0 {wide} 0 {wide} {round_} l {wide} {bottom} "
+        f"b {wide} {tall} {wide} {tall} {right} {tall} l {round_} {tall} b 0 {tall} 0 {tall} 0 {bottom} "
+        f"l 0 {round_} b 0 0 0 0 {round_} 0"
+    )
+    middle = f"{x + wide // 2},{y + tall // 2}"
+    shown = f"Dialogue: 1,{_centiseconds(0)},{_centiseconds(seconds)},Words,,0,0,0,,"
+    return (
+        f"{shown}{{\\an7\\pos({x},{y})\\bord0\\shad0\\1c&H101010&\\1a&H66&\\p1}}{plate}\n"
+        f"{shown}{{\\an5\\pos({middle})\\bord0\\shad0\\fs{round(0.95 * tall)}}}AI\n"
+    )
 
 
 def _passages(words: Sequence[Word]) -> Iterator[list[Word]]:

@@ -35,6 +35,7 @@ def make(
     voice: VoiceOver,
     *,
     captions: bool,
+    badge: bool,
     quality: Quality,
     work: Work,
     folder: Path,
@@ -47,7 +48,7 @@ def make(
     EncodingFailed, StorageFull, StorageFailed or OutOfTime.
     """
     words = [(word.text, word.start, word.end, word.first, word.last) for word in voice.words] if captions else None
-    key = work.key("clip", "json", VERSION, segment, plan, words, quality)
+    key = work.key("clip", "json", VERSION, segment, plan, words, badge, quality)
     if work.exists(key):
         return key
     files = _Files(folder, segment.index)
@@ -56,10 +57,11 @@ def make(
         deadline.check("making a clip")
         try:
             index, fetched = _fetch(footage, segment, plan, files.source, deadline, settings)
-            if captions:
-                said = captioning.ass(voice.words, segment.first_frame, segment.frames)
+            drawn = captions or badge
+            if drawn:
+                said = captioning.ass(voice.words if captions else (), segment.first_frame, segment.frames, badge)
                 files.subtitles.write_text(said, encoding="utf-8")
-            told = arguments(files.source, index, segment, plan, files.subtitles if captions else None, quality)
+            told = arguments(files.source, index, segment, plan, files.subtitles if drawn else None, quality)
             limits = ["-max_pixels", str(settings.max_clip_pixels)]
             run([*limits, *told, str(files.clip)], deadline=deadline, threads=settings.threads)
             check_made(files.clip, segment.frames)

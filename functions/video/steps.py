@@ -145,6 +145,7 @@ def _clip(payload: Payload, step: Step) -> dict[str, Any]:
         plan,
         voice,
         captions=step.task.request.captions,
+        badge=step.task.request.badge,
         quality=step.task.request.quality,
         work=step.services.work,
         folder=step.folder,

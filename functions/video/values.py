@@ -25,6 +25,7 @@ class VideoRequest:
     voice_id: str | None = None  # None: the operator's VOICE_ID
     callback_url: str | None = None
     captions: bool = True
+    badge: bool = False  # a small AI mark all the time
     quality: Quality = "standard"
 
 

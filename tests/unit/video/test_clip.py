@@ -74,6 +74,7 @@ def make(
     index: int = 0,
     *,
     captions: bool = False,
+    badge: bool = False,
     quality: Quality = "draft",
     voice: VoiceOver = VOICE,
     deadline: Deadline | None = None,
@@ -85,6 +86,7 @@ def make(
         plan,
         voice,
         captions=captions,
+        badge=badge,
         quality=quality,
         work=work,
         folder=folder,
@@ -212,6 +214,22 @@ def test_captions_are_where_and_when_they_should_be(server: Files, work: Work, f
     assert second > first + 30
 
 
+@pytest.mark.parametrize("captions", [False, True])
+def test_the_badge_is_there_in_every_frame_and_nothing_else_of_it(
+    server: Files, work: Work, folder: Path, captions: bool
+) -> None:
+    plan = plan_of(shot(server, "small.mp4"), length=25)
+    _, bare = make(plan, server, work, folder, captions=captions)
+    _, marked = make(plan, server, work, folder, captions=captions, badge=True)
+    pictures = frames(marked, 360, 640)
+    changed = np.abs(pictures.astype(np.int16) - frames(bare, 360, 640)).max(axis=3) > 60
+    inside = (slice(None), slice(72, 102), slice(18, 60))
+    assert changed[inside].any(axis=(1, 2)).all()
+    assert (pictures[inside].min(axis=3) > 200).any(axis=(1, 2)).all()  # the letters
+    changed[inside] = False
+    assert not changed.any()
+
+
 def _yellow(picture: Frames) -> float:
     """Where the highlighted word is, in columns."""
     red, green, blue = (picture[320:500, :, channel].astype(int) for channel in range(3))
@@ -236,7 +254,8 @@ def test_a_clip_that_exists_is_not_made_again(server: Files, work: Work, folder:
     assert len(server.asked) == 1
     make(plan, server, work, folder, captions=True)
     make(plan, server, work, folder, quality="standard")
-    assert len(server.asked) == 3
+    make(plan, server, work, folder, badge=True)
+    assert len(server.asked) == 4
 
 
 def test_every_hostile_or_broken_footage_gives_way_to_a_spare(
