@@ -14,6 +14,7 @@ from functions.video.speech import spoken
 from functions.video.tasks import Task, digest
 from functions.video.values import Status, VideoRequest, files
 from layers.core.errors import (
+    AtCapacity,
     Cancelled,
     ColdswapError,
     IdempotencyConflict,
@@ -144,6 +145,8 @@ def failure(name: str, cause: str) -> ColdswapError:
     if kind is None or kind is InternalError:
         if name in _TIMEOUTS:
             return OutOfTime("A step took longer than it may.")
+        if name == "Lambda.TooManyRequestsException":
+            return AtCapacity("The video function was busy for longer than a step waits. Ask again later.")
         return InternalError(f"A step ended with {name[:100] or 'no reason'}. The log has more.")
     try:
         said = json.loads(cause)

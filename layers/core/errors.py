@@ -166,12 +166,10 @@ class BudgetSpent(ColdswapError):
     code, status, title = "budget_spent", 429, "Today's budget is spent"
 
 
-class VideoError(ColdswapError):
-    """What only the making of a video can end with."""
+class AtCapacity(ColdswapError):
+    """As many videos as allowed are being made, or a function was busy for longer than its workflow waits."""
 
 
-class AtCapacity(VideoError):
-    """As many videos as allowed are being made."""
 
     code, status, title, retryable = "at_capacity", 503, "As many videos as allowed are being made", True
 

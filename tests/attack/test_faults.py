@@ -145,7 +145,7 @@ VIDEO_FAULTS: dict[str, dict[str, Cell]] = {
     },
     "a dead sandbox": {
         "http": (f"{VIDEO_API}::test_a_crash_before_the_start_is_mended_by_the_same_request",),
-        "step": (f"{STEPS}::test_what_lambda_says_of_a_dead_sandbox_is_an_error_of_ours",),
+        "step": (f"{STEPS}::test_what_lambda_says_of_a_dead_sandbox_or_a_full_house_is_an_error_of_ours",),
     },
     "a callback that is refused or fails": {
         "http": (f"{TESTS}::test_a_callback_to_a_private_address_is_refused",),

@@ -151,8 +151,8 @@ def test_every_path_of_the_video_api_has_a_route_to_its_function() -> None:
 
 
 def test_the_workflow_retries_exactly_what_a_retry_can_cure_and_catches_all_that_a_task_can_raise() -> None:
-    others = {"ColdswapError", "InternalError", "NotFound", "TermsNotAccepted", *errors.family(errors.VideoError)}
-    named = set(errors.family()) - others
+    others = {"ColdswapError", "InternalError", "NotFound", "TermsNotAccepted", "AtCapacity"}
+    named = set(errors.family()) - others - set(errors.family(errors.VideoError))
     task = WORKFLOW["States"]["Swap"]
 
     assert set(task["Retry"][0]["ErrorEquals"]) == {name for name in named if errors.family()[name].retryable}
@@ -184,6 +184,27 @@ def tasks_of(states: Any) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+FULL_HOUSE = {
+    "ErrorEquals": ["Lambda.TooManyRequestsException"],
+    "IntervalSeconds": 1,
+    "BackoffRate": 2,
+    "MaxAttempts": 25,
+    "MaxDelaySeconds": 60,
+    "JitterStrategy": "FULL",
+}
+
+
+def test_a_full_house_is_waited_for_longer_than_a_fault_and_is_told_as_one() -> None:
+    for name, task in [*tasks_of(WORKFLOW), *tasks_of(VIDEO)]:
+        assert FULL_HOUSE in task["Retry"], name
+        named = [error for retry in task["Retry"] for error in retry["ErrorEquals"]]
+        assert len(named) == len(set(named)), name
+    (patience_ends,) = (
+        each["Next"] for each in WORKFLOW["States"]["Swap"]["Catch"] if each["ErrorEquals"] == FULL_HOUSE["ErrorEquals"]
+    )
+    assert WORKFLOW["States"][patience_ends]["Error"] == errors.AtCapacity.__name__
+
+
 def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else() -> None:
     raised = {"InternalError", "StillRunning", "AtCapacity", "CallbackFailed"}  # never by a step, or by design no more
     curable = {name for name, kind in errors.family().items() if kind.retryable} - raised
@@ -192,7 +213,7 @@ def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else(
     for name, task in tasks_of(VIDEO):
         named = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
         assert {each for each in named if not each.startswith("Lambda.")} == curable | lambdas, name
-        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"])
+        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"] if retry != FULL_HOUSE)
     assert len({json.dumps(task["Retry"]) for _, task in tasks_of(VIDEO)}) == 1
 
 

@@ -322,6 +322,7 @@ def test_a_failed_swap_tells_its_problem(
     ("execution", "code"),
     [
         ({"status": "FAILED", "error": "Runtime.ExitError", "cause": "killed"}, "internal_error"),
+        ({"status": "FAILED", "error": "AtCapacity", "cause": "Busy."}, "at_capacity"),
         ({"status": "ABORTED"}, "internal_error"),
         ({"status": "TIMED_OUT"}, "out_of_time"),
     ],

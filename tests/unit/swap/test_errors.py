@@ -205,7 +205,7 @@ def test_every_caller_is_told_when_time_is_over(caller: str, monkeypatch: pytest
 
 
 def test_every_error_that_a_swap_can_meet_is_here() -> None:
-    by_the_http_entry = {
+    by_the_http_entry_or_the_workflow = {
         "ColdswapError",
         "InternalError",
         "NotFound",
@@ -213,9 +213,10 @@ def test_every_error_that_a_swap_can_meet_is_here() -> None:
         "StillRunning",
         "BudgetSpent",
         "TermsNotAccepted",
+        "AtCapacity",
     }
     tested = {kind.__name__ for _, kind, _ in CASES} | {OutOfTime.__name__}
-    assert tested == set(family()) - set(family(VideoError)) - by_the_http_entry
+    assert tested == set(family()) - set(family(VideoError)) - by_the_http_entry_or_the_workflow
 
 
 def test_what_nobody_foresaw_is_an_internal_error_without_details(monkeypatch: pytest.MonkeyPatch) -> None:

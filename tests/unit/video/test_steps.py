@@ -250,9 +250,13 @@ def test_a_failure_is_recorded_and_frees_the_slot(made: World) -> None:
     assert step(made, "fail", error="NoFootage", cause=cause) == answer, "the answer of the first may have been lost"
 
 
-def test_what_lambda_says_of_a_dead_sandbox_is_an_error_of_ours() -> None:
+def test_what_lambda_says_of_a_dead_sandbox_or_a_full_house_is_an_error_of_ours() -> None:
     assert isinstance(failure("Sandbox.Timedout", "x"), errors.OutOfTime)
     assert isinstance(failure("States.Timeout", ""), errors.OutOfTime)
+    full = failure("Lambda.TooManyRequestsException", json.dumps({"errorMessage": SECRET}))
+    assert type(full) is errors.AtCapacity
+    assert full.retryable
+    assert SECRET not in full.detail
     broken = failure("ValueError", json.dumps({"errorMessage": SECRET}))
     assert type(broken) is errors.InternalError
     assert SECRET not in broken.detail
