@@ -169,9 +169,11 @@ class BudgetSpent(ColdswapError):
 class AtCapacity(ColdswapError):
     """As many videos as allowed are being made, or a function was busy for longer than its workflow waits."""
 
+    code, status, title, retryable = "at_capacity", 503, "There is no room at the moment", True
 
 
-    code, status, title, retryable = "at_capacity", 503, "As many videos as allowed are being made", True
+class VideoError(ColdswapError):
+    """What only the making of a video can end with."""
 
 
 class NotReady(VideoError):
