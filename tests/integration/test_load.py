@@ -153,7 +153,17 @@ def test_swaps_that_nobody_waits_for_at_twice_the_capacity(studio: Studio, body:
     assert flat(tally.resident)
 
 
+def executions(studio: Studio) -> list[dict[str, Any]]:
+    """Of the videos' workflow."""
+    machine = studio.cloud.outputs["VideoStateMachineArn"]
+    found: list[dict[str, Any]] = studio.cloud.client("stepfunctions").list_executions(stateMachineArn=machine)[
+        "executions"
+    ]
+    return found
+
+
 def test_videos_at_twice_the_capacity(studio: Studio) -> None:
+    before = executions(studio)
     tally = Tally()
     hold = studio.standins.fault("elevenlabs.hold", times=None)  # the first stay until the others come
     refused = threading.Semaphore(0)
@@ -183,12 +193,32 @@ def test_videos_at_twice_the_capacity(studio: Studio) -> None:
         made = [each.result() for each in asked]
 
     assert len(set(made)) == CALLERS
-    executions = studio.cloud.client("stepfunctions").list_executions(
-        stateMachineArn=studio.cloud.outputs["VideoStateMachineArn"]
-    )["executions"]
-    assert sorted(each["name"][: len(made[0])] for each in executions) == sorted(made)
-    assert {each["status"] for each in executions} == {"SUCCEEDED"}
+    added = [each for each in executions(studio) if each not in before]
+    assert sorted(each["name"][: len(made[0])] for each in added) == sorted(made)
+    assert {each["status"] for each in added} == {"SUCCEEDED"}
     assert all(f"videos/{each}/short.mp4" in studio.keys(f"videos/{each}/") for each in made)
     assert studio.free_slots() == CAPACITY
     assert tally.statuses[503] > 0
     assert studio.left_behind() == []
+
+
+def test_a_video_waits_for_longer_than_a_fault_while_its_function_is_full(studio: Studio) -> None:
+    functions, function = studio.cloud.client("lambda"), studio.cloud.outputs["VideoFunctionName"]
+    hold = studio.standins.fault("elevenlabs.hold")
+    task_id = studio.begin(f"{SCRIPT} Wait for it.", captions=False, quality="draft")
+    assert hold.reached.wait(60)
+    functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
+    hold.release()
+
+    wait_for(lambda: refusals(studio, task_id) >= 8 or None)  # a fault has seven tries
+    functions.delete_function_concurrency(FunctionName=function)
+
+    assert studio.ended(task_id)["status"] == "succeeded"
+
+
+def refusals(studio: Studio, task_id: str) -> int:
+    """How often Lambda had no room for a step of this task."""
+    (arn,) = (each["executionArn"] for each in executions(studio) if each["name"].startswith(task_id))
+    history = studio.cloud.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+    causes = [each.get("taskFailedEventDetails", {}).get("cause", "") for each in history]
+    return sum("ReservedFunctionConcurrentInvocationLimitExceeded" in cause for cause in causes)
