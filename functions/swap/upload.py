@@ -9,16 +9,20 @@ from urllib.parse import unquote_plus
 
 from functions.swap.services import Services, deadline
 from functions.swap.values import SwapRequest
-from layers.core.errors import ColdswapError, InputNotFound, problem
+from layers.core.errors import ColdswapError, InputNotFound, InvalidRequest, problem
 from layers.core.telemetry import logger
 
 PREFIX = "memes/"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+MOST_NAME_BYTES = 1024 - len("swapped/.json")  # of UTF-8; S3 has no longer keys
 
 
 def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
-    """Every record of the event, once. Raises what a retry can cure, after the other records are done."""
+    """Every record of the event, once. Raises what a retry can cure, after the other records are done.
+
+    Raises InvalidRequest for a name so long that no answer can be written beside its like: it becomes a dead letter.
+    """
     outcomes: list[str] = []
     to_retry: Exception | None = None
     for record in event["Records"]:
@@ -40,6 +44,8 @@ def _once(record: dict[str, Any], context: Any, found: Services) -> str:
     """The key that now holds the result or the problem. A second delivery of the same object does nothing."""
     bucket, thing = record["s3"]["bucket"]["name"], record["s3"]["object"]
     key = unquote_plus(thing["key"])
+    if len(key.removeprefix(PREFIX).encode()) > MOST_NAME_BYTES:
+        raise InvalidRequest(f"A name under {PREFIX} may have at most {MOST_NAME_BYTES} bytes.")
     which = tuple(str(thing.get(part, "")) for part in ("versionId", "sequencer", "eTag"))
     content = json.dumps([bucket, key, *which])
     done = found.once.do(

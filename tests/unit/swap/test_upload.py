@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 
-from layers.core.errors import ModelsMissing, StillRunning, StorageFailed
+from functions.swap.upload import MOST_NAME_BYTES
+from layers.core.errors import InvalidRequest, ModelsMissing, StillRunning, StorageFailed
 from layers.core.storage import StoredObject
 from tests.unit.swap.callers import invoke, upload_event
 from tests.unit.swap.fakes import OUTPUTS, UPLOADS, World, drawing, encoded
@@ -64,6 +66,23 @@ def test_metadata_overrides_the_default_face(world: World, monkeypatch: pytest.M
 
     assert "uploads/requests/1/face" in world.storage.reads
     assert world.models.embedded == 2
+
+
+@pytest.mark.parametrize("letter", ["a", "\u00e9"])
+def test_a_name_that_leaves_no_room_for_an_answer_is_refused_before_any_work(
+    world: World, monkeypatch: pytest.MonkeyPatch, letter: str
+) -> None:
+    longest = letter * (MOST_NAME_BYTES // len(letter.encode()))
+    for name in (longest, longest + letter):
+        world.storage.put(UPLOADS, f"memes/{name}", encoded(drawing()))
+
+    invoke(world, upload_event(quote_plus(f"memes/{longest}", safe="/")), monkeypatch)
+    with pytest.raises(InvalidRequest):
+        invoke(world, upload_event(quote_plus(f"memes/{longest}{letter}", safe="/")), monkeypatch)
+
+    assert outputs(world) == {f"swapped/{longest}", f"swapped/{longest}.json"}
+    assert max(len(key.encode()) for key in outputs(world)) <= 1024 < len(f"swapped/{longest}{letter}.json".encode())
+    assert len(world.models.made.crops) == 1
 
 
 def test_a_second_delivery_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
