@@ -18,11 +18,13 @@ from local.cloud import ROOT
 ERRORS = "tests/integration/test_errors.py"
 FAULTS = "tests/integration/test_faults.py"
 CALLERS = "tests/integration/test_callers.py"
+LISTED = "tests/integration/test_refused.py"
 LOAD = "tests/integration/test_load.py"
 UNIT = "tests/unit/swap/test_errors.py"
 EACH = f"{UNIT}::test_every_caller_sees_the_error_by_its_name"
 REQUEST = f"{ERRORS}::test_errors_of_the_request"
 TOLD = f"{CALLERS}::test_what_fails_behind_the_caller_s_back_is_told_as_a_problem"
+STORAGE = "tests/unit/core/test_storage.py"
 FETCH = "tests/unit/core/test_fetch.py"
 API = "tests/unit/swap/test_api.py"
 OWN = "The stack's own principals have no budget and have accepted the terms by deploying it."
@@ -57,13 +59,21 @@ SWAP_FAULTS: dict[str, dict[str, Cell]] = {
     "no models": alike(f"{ERRORS}::test_no_pack_is_published"),
     "a damaged or truncated chunk": alike(f"{ERRORS}::test_the_weights_are_damaged"),
     "S3 refuses the result": alike(f"{ERRORS}::test_the_outputs_bucket_refuses"),
+    "a face on the do-not-swap list": alike(f"{LISTED}::test_who_is_listed_is_neither_put_in_nor_replaced"),
+    "a damaged do-not-swap list": alike(f"{LISTED}::test_a_damaged_list_stops_every_caller", f"{EACH}[damaged-list]"),
+    "a picture that the gate refuses": alike(f"{EACH}[gate]"),
     "no signing key": alike(f"{EACH}[unreadable-signing-key]", f"{UNIT}::test_what_is_not_labelled_is_not_delivered"),
     "a broken signing key": alike(f"{EACH}[broken-signing-key]", f"{UNIT}::test_what_is_not_labelled_is_not_delivered"),
-    "a full disk": alike(f"{EACH}[disk]"),
+    "a full disk": alike(
+        "tests/unit/core/test_storage.py::test_a_full_disk_is_told_from_other_faults", f"{EACH}[disk]"
+    ),
     "the time is over": alike(f"{ERRORS}::test_the_time_is_over_before_the_work"),
     "the budget is spent": {
         "http": (f"{API}::test_a_caller_s_budget_is_refused_before_any_work",),
-        "respond-async": (f"{API}::test_who_asked_goes_with_a_swap_that_runs_beside",),
+        "respond-async": (
+            f"{API}::test_a_caller_s_budget_is_refused_before_any_work",
+            f"{API}::test_a_large_meme_costs_its_megapixels_also_beside_its_caller",
+        ),
         "upload": (OWN,),
         "workflow": (OWN,),
     },
@@ -104,6 +114,7 @@ TESTS = "tests/integration/test_video.py"
 VIDEO_API = "tests/unit/video/test_api.py"
 STEPS = "tests/unit/video/test_steps.py"
 NO_CALL = "The HTTP entry asks no such service; a step does."
+NO_FILE = "The HTTP entry makes no file; a step does."
 NO_WORK = "It is asked before the workflow starts."
 
 VIDEO_FAULTS: dict[str, dict[str, Cell]] = {
@@ -125,7 +136,10 @@ VIDEO_FAULTS: dict[str, dict[str, Cell]] = {
             f"{TESTS}::test_a_third_video_waits_until_there_is_room",
             f"{LOAD}::test_videos_at_twice_the_capacity",
         ),
-        "step": (NO_WORK,),
+        "step": (
+            f"{LOAD}::test_a_video_waits_for_longer_than_a_fault_while_its_function_is_full",
+            f"{STEPS}::test_what_lambda_says_of_a_dead_sandbox_or_a_full_house_is_an_error_of_ours",
+        ),
     },
     "the budget is spent": {
         "http": (f"{VIDEO_API}::test_a_budget_of_seconds_is_refused_before_a_slot_is_kept",),
@@ -145,7 +159,29 @@ VIDEO_FAULTS: dict[str, dict[str, Cell]] = {
     },
     "a dead sandbox": {
         "http": (f"{VIDEO_API}::test_a_crash_before_the_start_is_mended_by_the_same_request",),
-        "step": (f"{STEPS}::test_what_lambda_says_of_a_dead_sandbox_or_a_full_house_is_an_error_of_ours",),
+        "step": (
+            f"{TESTS}::test_a_worker_that_is_killed_in_mid_encode_is_replaced",
+            f"{STEPS}::test_what_lambda_says_of_a_dead_sandbox_or_a_full_house_is_an_error_of_ours",
+        ),
+    },
+    "storage that does not answer": {
+        "http": (f"{VIDEO_API}::test_what_does_not_start_leaves_nothing",),
+        "step": (f"{STEPS}::test_a_step_whose_storage_fails_says_so_and_can_be_tried_again",),
+    },
+    "a full disk": {
+        "http": (NO_FILE,),
+        "step": ("tests/unit/media/test_ffmpeg.py::test_a_full_disk_and_wrong_arguments_are_told_apart",),
+    },
+    "the time is over": {
+        "http": (NO_FILE,),
+        "step": (
+            "tests/unit/video/test_clip.py::test_the_end_of_time_is_no_reason_to_try_a_spare",
+            "tests/unit/media/test_ffmpeg.py::test_the_end_of_time_ends_ffmpeg",
+        ),
+    },
+    "no signing key, or a broken one": {
+        "http": (NO_FILE,),
+        "step": ("tests/unit/video/test_assemble.py::test_what_cannot_be_signed_is_not_kept",),
     },
     "a callback that is refused or fails": {
         "http": (f"{TESTS}::test_a_callback_to_a_private_address_is_refused",),

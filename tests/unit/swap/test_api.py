@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from functions.swap import api
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import NoFaceInMeme, VideoError, family
+from layers.core.errors import BudgetSpent, NoFaceInMeme, VideoError, family
 from layers.core.ids import made_at, new_id
 from layers.core.telemetry import logger
 from layers.core.terms import Terms
@@ -420,7 +420,7 @@ def test_a_caller_s_budget_is_refused_before_any_work(
     assert http(world, monkeypatch, body=BODY, authorizer=ben).status == 200
 
 
-def test_a_large_meme_costs_its_megapixels(
+def test_a_large_meme_costs_its_megapixels_also_beside_its_caller(
     world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
     metered(world, dynamodb, table, 3)
@@ -428,8 +428,12 @@ def test_a_large_meme_costs_its_megapixels(
     who = {"jwt": {"claims": {"sub": "ann"}}}
 
     assert http(world, monkeypatch, body=BODY, authorizer=who).status == 429
+    assert http(world, monkeypatch, body=BODY, authorizer=who, prefer="respond-async").status == 202
+    (started,) = world.machine.executions.values()
+    with pytest.raises(BudgetSpent):
+        invoke(world, json.loads(started["input"]), monkeypatch)
     assert results(world) == []
-    metered(world, dynamodb, table, 5)
+    metered(world, dynamodb, table, 6)  # each of the two refused ones has cost one
     assert http(world, monkeypatch, body=BODY, authorizer=who).status == 200
 
 

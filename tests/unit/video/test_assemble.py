@@ -16,7 +16,7 @@ from functions.video import assemble, poster
 from functions.video.values import Clip, Footage, Plan, Rendition, Segment, VoiceOver
 from functions.video.work import Work
 from layers.core.deadline import Deadline
-from layers.core.errors import EncodingFailed
+from layers.core.errors import EncodingFailed, LabelFailed, StorageFailed
 from layers.media.ffmpeg import run
 from layers.media.label import SOURCE_TYPE, read_label, read_mp4_label
 from layers.media.mp4 import read_index
@@ -183,6 +183,37 @@ def test_the_video_and_its_poster_say_how_they_were_made(
         # A third in, the second clip shows; its flash is not what stands for the video.
         assert order([np.asarray(opened.convert("RGB"))]) == ["g"]
         assert np.asarray(opened).mean() < 130
+
+
+@pytest.mark.parametrize("error", [StorageFailed, LabelFailed])
+def test_what_cannot_be_signed_is_not_kept(
+    clips: list[Clip],
+    voice: VoiceOver,
+    work: Work,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+) -> None:
+    def fail(_: str) -> None:
+        raise error("The key cannot be had.")
+
+    key, _ = join(clips, voice, work, folder)
+    (tmp_path / "buckets" / SETTINGS.outputs_bucket / key).unlink()
+    there = set(tmp_path.glob("buckets/**/*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(assemble, "signing_chain", fail)
+        with pytest.raises(error):
+            join(clips, voice, work, folder)
+    assert set(tmp_path.glob("buckets/**/*")) == there
+    assert list(folder.iterdir()) == []
+
+    join(clips, voice, work, folder)
+    there = set(tmp_path.glob("buckets/**/*"))
+    monkeypatch.setattr(poster, "signing_chain", fail)
+    with pytest.raises(error):
+        poster.make(key, plan(), work=work, folder=folder, deadline=soon(), settings=SETTINGS)
+    assert set(tmp_path.glob("buckets/**/*")) == there
 
 
 def test_what_exists_is_not_made_again(

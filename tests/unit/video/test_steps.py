@@ -266,6 +266,18 @@ def test_what_lambda_says_of_a_dead_sandbox_or_a_full_house_is_an_error_of_ours(
             assert failure(name, "").detail == kind.title
 
 
+def test_a_step_whose_storage_fails_says_so_and_can_be_tried_again(made: World) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise errors.StorageFailed("Storage answered 500.")
+
+    with made.patch.context() as patch:
+        patch.setattr(made.services.storage, "write", fail)
+        with pytest.raises(errors.StorageFailed):
+            up_to_publish(made)
+
+    assert step(made, "publish", **up_to_publish(made)) == {"notify": False}
+
+
 @pytest.mark.parametrize("payload", [{}, {"step": "else"}, {"step": ["voice"]}])
 def test_an_unknown_step_is_refused(world: World, payload: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidRequest):
