@@ -69,6 +69,11 @@ class StandIns:
             "CALLBACK_SECRET": CALLBACK_SECRET,
         }
 
+    @property
+    def secrets(self) -> list[str]:
+        """Those of the variables that nobody may see."""
+        return [value for name, value in self.environment.items() if "KEY" in name or "SECRET" in name]
+
     def fault(self, kind: str, *, times: int | None = 1, match: str = "", **how: Any) -> Fault:
         """Lets something go wrong: `kind` is "service.what", one of KINDS, for the next `times` requests (None: until
         clear()) whose path, query or body has `match` in it. The oldest fault comes first, one to a request.

@@ -19,6 +19,7 @@ import pytest
 
 from local.callers import wait_for
 from local.cloud import LOOPBACK, Cloud
+from tests.integration import leaks
 from tests.unit.conftest import table
 from tests.unit.video.world import World, world
 
@@ -36,6 +37,7 @@ def cloud() -> Iterator[Cloud]:
     with Cloud() as cloud:
         cloud.deploy(open_api=True)
         yield cloud
+        leaks.check(cloud)
 
 
 @pytest.fixture(scope="module")

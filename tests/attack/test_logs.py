@@ -1,14 +1,17 @@
-"""That the search through what the functions log in the integration tests (when their clouds end) finds something."""
+"""That the search through what is logged, by the functions of local clouds and by every test, finds something."""
 
 from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 
 import numpy as np
 import pytest
 
+from layers.core import telemetry
+from tests.conftest import Watch
 from tests.integration.leaks import leaks
 
 LINE = {"level": "INFO", "message": "swapped", "key": "swaps/018f.jpg", "digests": {"meme": "ab" * 32}, "ms": 12.5}
@@ -32,6 +35,24 @@ def test_what_is_planted_is_found(what: str) -> None:
     line = json.dumps({**LINE, "detail": PLANTED[what]})
 
     assert leaks(f"{json.dumps(LINE)}\n{line}\n", [PLANTED["a script"]]) != []
+
+
+@pytest.mark.parametrize("what", [name for name in PLANTED if name != "a script"])
+def test_what_a_test_makes_our_code_log_is_found(watch: Watch, what: str) -> None:
+    telemetry.logger().info("swapped", extra={"detail": PLANTED[what]})
+
+    assert watch.take() != []
+
+
+def test_what_others_log_is_found_and_a_trace_too(watch: Watch) -> None:
+    logging.getLogger("botocore").warning("Retrying %s", PLANTED["a source with its query"])
+    assert watch.take() != []
+
+    try:
+        raise ValueError(PLANTED["a private key"])
+    except ValueError:
+        telemetry.logger().exception("unforeseen")
+    assert watch.take() != []
 
 
 def test_an_ordinary_line_is_no_leak() -> None:

@@ -9,6 +9,7 @@ import pytest
 from local import callers
 from local.cloud import Cloud
 from local.publishing import publish_demo_pack
+from tests.integration import leaks
 
 pytestmark = pytest.mark.full
 
@@ -25,3 +26,4 @@ def test_callers_that_wait_for_an_answer_are_served_by_the_alias(drawn: dict[str
         for call in (callers.http, callers.workflow, callers.upload):
             answer = call(cloud, drawn["noor"], drawn["on-mute"])
             assert all(face["swapped"] for face in answer.result["faces"])
+        leaks.check(cloud)

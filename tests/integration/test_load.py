@@ -23,6 +23,7 @@ from local.callers import data_uri, wait_for
 from local.cloud import Cloud
 from local.publishing import publish_demo_pack
 from local.standins.servers import StandIns
+from tests.integration import leaks
 from tests.integration.asking import sandboxes
 from tests.integration.studio import Studio
 
@@ -78,6 +79,7 @@ def studio() -> Iterator[Studio]:
         cloud.deploy({"ReservedConcurrency": str(CAPACITY)}, standins.environment)
         publish_demo_pack(cloud)
         yield Studio(cloud, standins)
+        leaks.check(cloud, private=[SCRIPT, *standins.secrets])
 
 
 @pytest.fixture(scope="module")

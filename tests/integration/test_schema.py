@@ -16,6 +16,7 @@ import pytest
 from local.cloud import ROOT, Cloud
 from local.publishing import publish_demo_pack
 from local.standins.servers import StandIns
+from tests.integration import leaks
 
 SECONDS = 45  # for each of the two descriptions
 CHECKS = (
@@ -38,6 +39,7 @@ def open_cloud() -> Iterator[Cloud]:
         cloud.deploy({"MaxConcurrentTasks": "100"}, standins.environment, open_api=True)
         publish_demo_pack(cloud)
         yield cloud
+        leaks.check(cloud, private=standins.secrets)
 
 
 @pytest.mark.parametrize("description", ["/openapi.json", "/video/openapi.json"])

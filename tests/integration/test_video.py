@@ -37,8 +37,7 @@ def running() -> Iterator[Studio]:
     with StandIns() as standins, Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
         yield Studio(cloud, standins)
-        secrets = [value for name, value in standins.environment.items() if "KEY" in name or "SECRET" in name]
-        leaks.check(cloud, private=[SCRIPT.partition(".")[0], *secrets])
+        leaks.check(cloud, private=[SCRIPT.partition(".")[0], *standins.secrets])
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""No test may make the code under it log what must not be in any log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from layers.core.telemetry import logger
+from local.standins import elevenlabs, pexels
+from tests.integration.leaks import leaks
+
+PRIVATE = (elevenlabs.API_KEY, pexels.API_KEY)
+
+
+class Watch(logging.Handler):
+    """Reads every line that this process logs, in the form in which Lambda would keep it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging."""
+        ours = record.name == logger().name
+        self._found += leaks((logger().registered_formatter if ours else logging.Formatter()).format(record), PRIVATE)
+
+    def take(self) -> list[str]:
+        """What was found since the last time."""
+        found, self._found = self._found, []
+        return found
+
+
+@pytest.fixture(scope="session")
+def watch() -> Iterator[Watch]:
+    """On the root, which has what our own logger says, and everybody else's warnings."""
+    logger()  # first: it lets the root's handlers of its beginning, which are Lambda's, have nothing
+    handler = Watch()
+    logging.getLogger().addHandler(handler)
+    yield handler
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def nothing_private_is_logged(watch: Watch) -> Iterator[None]:
+    """Fails the test in which it was."""
+    watch.take()
+    yield
+    assert watch.take() == []
