@@ -2,7 +2,8 @@
 
 `python -m local.signing --env NAME`: NAME is an environment of samconfig.toml. Until this is done a stack signs with a
 chain derived from the random text that its template put into the same secret. What former chains signed stays known as
-the stack's own. With --key, --certificates and --anchors the chain is one that an authority of yours issued.
+the stack's own. With --key, --certificates and --anchors the chain is one that an authority of yours issued; with --kms
+the key is one that lies in KMS and never leaves it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from layers.core.errors import ColdswapError, LabelFailed
-from layers.media.c2pa_chain import MOST_BYTES, ORGANISATION, Chain, made, parse
+from layers.media.c2pa_chain import MOST_BYTES, ORGANISATION, Chain, certified, made, parse
 from layers.media.c2pa_label import Action, Ingredient, Seal, Story, read
 from local.deploy import outputs, stack_name
 
@@ -39,6 +40,25 @@ def renew(secrets: Any, arn: str, chain: Chain) -> Chain:
         raise LabelFailed("With all former authorities the chain is larger than a secret may be.")
     secrets.put_secret_value(SecretId=arn, SecretString=whole.text())
     return whole
+
+
+def in_kms(kms: Any, stack: str, organisation: str = ORGANISATION) -> Chain:
+    """A new chain for the key that has the alias STACK-signing, by which alone the functions may sign.
+
+    `kms` is boto3's client. Raises LabelFailed where there is none, or none of that kind; and botocore's errors.
+    """
+    alias = f"alias/{stack}-signing"
+    try:
+        known = kms.get_public_key(KeyId=alias)
+    except kms.exceptions.NotFoundException:
+        raise LabelFailed(f"There is no key in KMS with {alias}. docs/operations.md says how to make one.") from None
+    except kms.exceptions.UnsupportedOperationException:
+        raise LabelFailed(f"{alias} is no key that signs: it has to be ECC_NIST_P256, SIGN_VERIFY.") from None
+    if (known.get("KeySpec"), known.get("KeyUsage")) != ("ECC_NIST_P256", "SIGN_VERIFY"):
+        raise LabelFailed(
+            f"{alias} is {known.get('KeySpec')}, {known.get('KeyUsage')}; ECC_NIST_P256, SIGN_VERIFY is needed."
+        )
+    return certified(known["PublicKey"], alias, organisation)
 
 
 def anchors(secrets: Any, arn: str) -> str:
@@ -74,16 +94,22 @@ def main() -> int:
     parser.add_argument("--key", type=Path, help="PEM of a P-256 key of your own, not encrypted")
     parser.add_argument("--certificates", type=Path, help="PEM of its certificate and of those between it and the root")
     parser.add_argument("--anchors", type=Path, help="PEM of the root")
+    parser.add_argument("--kms", action="store_true", help="by the key in KMS that has the alias STACK-signing")
     given = parser.parse_args()
     own = [path for path in (given.key, given.certificates, given.anchors) if path]
     if len(own) not in (0, 3):
         parser.error("--key, --certificates and --anchors go together")
+    if own and given.kms:
+        parser.error("a key of your own does not lie in KMS")
     import boto3
 
-    session = boto3.session.Session()
-    arn = outputs(session.client("cloudformation"), stack_name(given.env))["SigningKeyArn"]
-    chain = Chain(*(path.read_text() for path in own)) if own else made(given.name)
+    session, stack = boto3.session.Session(), stack_name(given.env)
+    arn = outputs(session.client("cloudformation"), stack)["SigningKeyArn"]
     try:
+        if given.kms:
+            chain = in_kms(session.client("kms"), stack, given.name)
+        else:
+            chain = Chain(*(path.read_text() for path in own)) if own else made(given.name)
         whole = renew(session.client("secretsmanager"), arn, chain)
     except ColdswapError as error:
         print(error.detail, file=sys.stderr)

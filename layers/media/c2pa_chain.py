@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from layers.core.errors import LabelFailed
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
     from cryptography.x509 import Certificate, Name
 
 ORGANISATION = "Coldswap"
@@ -31,16 +31,19 @@ _DOCUMENT_SIGNING = "1.3.6.1.5.5.7.3.36"  # id-kp-documentSigning
 class Chain:
     """All in PEM: the leaf's key (PKCS 8), the certificates that go into files (the leaf first), the authorities.
 
+    Where the key lies in KMS, `kms_key` is its alias, and `key` is empty.
+
     The authorities' certificates tell which signatures are ours; those of former chains stay among them.
     """
 
     key: str = field(repr=False)
     certificates: str
     anchors: str
+    kms_key: str = ""
 
     def text(self) -> str:
         """As the secret holds it."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
 
 
 def parse(secret: str) -> Chain:
@@ -52,10 +55,13 @@ def parse(secret: str) -> Chain:
         return derived(secret)
     try:
         said = json.loads(secret)
-        chain = Chain(str(said["key"]), str(said["certificates"]), str(said["anchors"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+        chain = Chain(
+            str(said.get("key", "")), str(said["certificates"]), str(said["anchors"]), str(said.get("kms_key", ""))
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise LabelFailed("The signing key is not what `make signing-key` writes. Make a new one.") from None
-    if "PRIVATE KEY-----" not in chain.key or "CERTIFICATE-----" not in chain.certificates:
+    has_key = bool(chain.kms_key) or "PRIVATE KEY-----" in chain.key
+    if not has_key or "CERTIFICATE-----" not in chain.certificates:
         raise LabelFailed("The signing key has no key or no certificate. Make a new one: make signing-key.")
     return chain
 
@@ -81,6 +87,24 @@ def made(organisation: str = ORGANISATION) -> Chain:
     return _chain(ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()), organisation)
 
 
+def certified(public_key: bytes, kms_key: str, organisation: str = ORGANISATION) -> Chain:
+    """A new chain for a key that lies in KMS under that alias; the authority's key is forgotten here and now.
+
+    `public_key` as KMS gives it, a SubjectPublicKeyInfo in DER. Raises LabelFailed where it is not one on P-256.
+    """
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        leaf = load_der_public_key(public_key)
+    except ValueError:
+        leaf = None
+    if not isinstance(leaf, ec.EllipticCurvePublicKey) or not isinstance(leaf.curve, ec.SECP256R1):
+        raise LabelFailed("The key in KMS is not of the kind that signs (ECC_NIST_P256, SIGN_VERIFY).")
+    certificates, anchors = _certificates(ec.generate_private_key(ec.SECP256R1()), leaf, organisation)
+    return Chain("", certificates, anchors, kms_key)
+
+
 def _key(seed: str, use: str) -> EllipticCurvePrivateKey:
     """HKDF (RFC 5869) to 48 bytes, taken modulo the order: without a bias worth the name (FIPS 186-5, A.2.1)."""
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -95,18 +119,25 @@ def _key(seed: str, use: str) -> EllipticCurvePrivateKey:
 def _chain(authority: EllipticCurvePrivateKey, leaf: EllipticCurvePrivateKey, organisation: str) -> Chain:
     from cryptography.hazmat.primitives import serialization
 
-    issuer = _name(organisation, "authority", authority)
-    root = _certificate(issuer, authority, issuer, authority)
-    certificate = _certificate(_name(organisation, "signer", leaf), leaf, issuer, authority)
-    pem = serialization.Encoding.PEM
-    return Chain(
-        key=leaf.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode(),
-        certificates=certificate.public_bytes(pem).decode(),
-        anchors=root.public_bytes(pem).decode(),
-    )
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key = leaf.private_bytes(encoding, form, serialization.NoEncryption()).decode()
+    return Chain(key, *_certificates(authority, leaf.public_key(), organisation))
 
 
-def _name(organisation: str, role: str, key: EllipticCurvePrivateKey) -> Name:
+def _certificates(
+    authority: EllipticCurvePrivateKey, leaf: EllipticCurvePublicKey, organisation: str
+) -> tuple[str, str]:
+    """The leaf's and the authority's, in PEM."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    public = authority.public_key()
+    issuer = _name(organisation, "authority", public)
+    root = _certificate(issuer, public, issuer, authority, root=True)
+    certificate = _certificate(_name(organisation, "signer", leaf), leaf, issuer, authority, root=False)
+    return certificate.public_bytes(Encoding.PEM).decode(), root.public_bytes(Encoding.PEM).decode()
+
+
+def _name(organisation: str, role: str, key: EllipticCurvePublicKey) -> Name:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
@@ -118,24 +149,23 @@ def _name(organisation: str, role: str, key: EllipticCurvePrivateKey) -> Name:
     )
 
 
-def _digest(key: EllipticCurvePrivateKey) -> bytes:
+def _digest(key: EllipticCurvePublicKey) -> bytes:
     from cryptography.hazmat.primitives import serialization
 
     encoding, form = serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
-    return hashlib.sha256(key.public_key().public_bytes(encoding, form)).digest()
+    return hashlib.sha256(key.public_bytes(encoding, form)).digest()
 
 
 def _certificate(
-    subject: Name, key: EllipticCurvePrivateKey, issuer: Name, issuing: EllipticCurvePrivateKey
+    subject: Name, key: EllipticCurvePublicKey, issuer: Name, issuing: EllipticCurvePrivateKey, *, root: bool
 ) -> Certificate:
-    """Of an authority where it issues its own, else of a leaf."""
+    """Of an authority, which issues its own, or of a leaf."""
     from cryptography import x509
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-    root = key is issuing
     builder = (
-        x509.CertificateBuilder(issuer, subject, key.public_key())
+        x509.CertificateBuilder(issuer, subject, key)
         .serial_number(int.from_bytes(_digest(key)[:16], "big") | 1)
         .not_valid_before(FROM)
         .not_valid_after(UNTIL)
@@ -144,7 +174,7 @@ def _certificate(
             x509.KeyUsage(not root, False, False, False, False, root, False, encipher_only=False, decipher_only=False),
             critical=True,
         )
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing.public_key()), critical=False)
     )
     if not root:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from layers.core.errors import LabelFailed, StorageFull
+from layers.core.errors import ColdswapError, LabelFailed, StorageFull
+from layers.media import c2pa_kms
 
 if TYPE_CHECKING:  # numpy comes with it, which the video function does without
     from layers.media.c2pa_chain import Chain
@@ -74,7 +75,7 @@ class Story:
 
 
 class Seal:
-    """Signs finished files. What cannot be signed raises LabelFailed and must not be delivered."""
+    """Signs finished files. What cannot be signed raises LabelFailed or StorageFailed and must not be delivered."""
 
     def __init__(self, chain: Callable[[], Chain]) -> None:
         """`chain` gives the key to sign with, and raises LabelFailed or StorageFailed."""
@@ -82,7 +83,8 @@ class Seal:
 
     def ready(self) -> None:
         """Fetch the key and import the library, while there is other work to wait for."""
-        self._chain()
+        if self._chain().kms_key:
+            c2pa_kms.ready()
         import c2pa  # noqa: F401 - for its cost alone
 
     def picture(self, data: bytes, format: Format, story: Story) -> bytes:
@@ -107,19 +109,38 @@ class Seal:
         import c2pa
 
         chain = self._chain()
+        refused: list[ColdswapError] = []  # by KMS: the library would tell no more than that there was something
         try:
-            known = c2pa.C2paSignerInfo(
-                c2pa.C2paSigningAlg.ES256, chain.certificates.encode(), chain.key.encode(), None
-            )
             with (
                 c2pa.Context.from_dict(_SETTINGS) as context,
-                c2pa.Signer.from_info(known) as signer,
+                _signer(chain, refused) as signer,
                 c2pa.Builder.from_json(json.dumps(manifest(story)), context) as builder,
             ):
                 builder.sign(signer, media, source, target)
         except c2pa.C2paError as error:
+            if refused:
+                raise refused[0] from None
             # Its message may quote the file, never the key.
             raise LabelFailed(f"The result could not be signed ({error!s:.200}), so it is not delivered.") from None
+
+
+def _signer(chain: Chain, refused: list[ColdswapError]) -> Any:
+    """A c2pa.Signer with the chain's own key, or one that asks KMS and keeps what it refuses."""
+    import c2pa
+
+    algorithm = c2pa.C2paSigningAlg.ES256
+    if not chain.kms_key:
+        known = c2pa.C2paSignerInfo(algorithm, chain.certificates.encode(), chain.key.encode(), None)
+        return c2pa.Signer.from_info(known)
+
+    def sign(data: bytes) -> bytes:
+        try:
+            return c2pa_kms.sign(chain.kms_key, data)
+        except ColdswapError as error:
+            refused.append(error)
+            return b""  # to the library, a failure
+
+    return c2pa.Signer.from_callback(sign, algorithm, chain.certificates, None)
 
 
 def manifest(story: Story) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from layers.media.c2pa_chain import made
 from layers.media.c2pa_label import read
 from local import callers, signing
 from local.callers import data_uri
-from local.cloud import Cloud
+from local.cloud import STACK, Cloud
 from local.verify import main as verify
 from tests.integration.asking import Stack
 from tests.unit.media import c2pa_reader
@@ -62,6 +63,30 @@ def test_a_new_key_signs_and_the_old_results_stay_ours(stack: Stack, drawn: dict
     assert first["ours"] is second["ours"] is True
     assert second["manifest"]["signer"].startswith("A new name, ")
     assert not first["manifest"]["signer"].startswith("A new name, ")
+
+
+def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: Stack, drawn: dict[str, Path]) -> None:
+    cloud, secrets, kms = stack.cloud, stack.cloud.client("secretsmanager"), stack.cloud.client("kms")
+    arn, alias = cloud.outputs["SigningKeyArn"], f"alias/{STACK}-signing"
+    key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=alias, TargetKeyId=key)
+    held = secrets.get_secret_value(SecretId=arn)["SecretString"]
+    chain = signing.in_kms(kms, STACK, "A key of its own")
+    known = "".join((chain.anchors, signing.anchors(secrets, arn)))
+    secrets.put_secret_value(SecretId=arn, SecretString=replace(chain, anchors=known).text())
+    cloud.chill()
+    try:
+        answer = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+        told = verdict(cloud, f"s3://{cloud.bucket('outputs')}/{answer.result['key']}")
+        assert told["ours"] is True
+        assert told["manifest"]["signer"].startswith("A key of its own, ")
+
+        kms.delete_alias(AliasName=alias)
+        refusal = cloud.request("POST", "/swap", {"meme": data_uri(drawn["on-mute"])})
+        assert (refusal.status_code, refusal.json()["code"]) == (500, "label_failed")
+    finally:
+        secrets.put_secret_value(SecretId=arn, SecretString=held)
+        cloud.chill()
 
 
 def test_what_was_not_made_here_is_not_ours(stack: Stack, drawn: dict[str, Path]) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from layers.core.errors import LabelFailed
+from layers.core import storage
+from layers.core.errors import LabelFailed, StorageFailed
 from layers.media.c2pa_chain import Chain, derived, made, parse
 from layers.media.c2pa_label import Seal, read
 from local import signing
+from tests.unit.media.test_c2pa_kms import ALIAS, DER, SPKI, Kms, coded
 from tests.unit.media.test_c2pa_label import SWAP, labelled
 
 SEED = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -73,3 +75,69 @@ def test_a_secret_that_was_never_a_key_can_be_replaced() -> None:
     secrets = Secrets("{}")
 
     assert signing.renew(secrets, "arn", made()).anchors.count("BEGIN CERTIFICATE") == 1
+
+
+class Describing(Kms):
+    """KMS as an operator asks it; `known` is what it says of the key."""
+
+    class exceptions:  # noqa: N801 - boto3's name
+        NotFoundException = type("NotFoundException", (Exception,), {})
+        UnsupportedOperationException = type("UnsupportedOperationException", (Exception,), {})
+
+    def __init__(self, **known: str) -> None:
+        super().__init__()
+        self.known = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", **known}
+
+    def get_public_key(self, *, KeyId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        assert KeyId == ALIAS
+        if self.failure:
+            raise self.failure
+        return {**self.known, "PublicKey": self.key.public_key().public_bytes(DER, SPKI)}
+
+
+def test_a_key_in_kms_takes_the_place_of_the_one_in_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    kms, secrets = Describing(), Secrets(SEED)
+    monkeypatch.setattr(storage, "_clients", {"kms": kms})
+
+    whole = signing.renew(secrets, "arn", signing.in_kms(kms, "coldswap", "Someone"))
+
+    assert "PRIVATE" not in secrets.held
+    assert parse(secrets.held).kms_key == ALIAS
+    assert all(is_ours(chain, whole.anchors) for chain in (derived(SEED), whole))
+    back = signing.renew(secrets, "arn", made())
+    assert parse(secrets.held).kms_key == ""
+    assert is_ours(back, whole.anchors) is False
+    assert is_ours(whole, back.anchors)
+
+
+@pytest.mark.parametrize(
+    ("kms", "why"),
+    [
+        (Describing(KeySpec="RSA_2048"), "RSA_2048"),
+        (Describing(KeyUsage="KEY_AGREEMENT"), "KEY_AGREEMENT"),
+        (Describing(KeySpec="ECC_SECG_P256K1"), "P256K1"),
+    ],
+)
+def test_a_key_of_another_kind_is_refused(kms: Describing, why: str) -> None:
+    with pytest.raises(LabelFailed, match=why):
+        signing.in_kms(kms, "coldswap")
+
+
+@pytest.mark.parametrize("kind", ["NotFoundException", "UnsupportedOperationException"])
+def test_a_key_that_is_not_there_or_signs_nothing_is_refused(kind: str) -> None:
+    kms = Describing()
+    kms.failure = getattr(Describing.exceptions, kind)()
+    with pytest.raises(LabelFailed, match="alias/coldswap-signing"):
+        signing.in_kms(kms, "coldswap")
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_a_key_that_does_not_sign_now_changes_nothing(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kms, secrets = Describing(), Secrets(SEED)
+    monkeypatch.setattr(storage, "_clients", {"kms": kms})
+    chain = signing.in_kms(kms, "coldswap")
+    kms.failure = coded(code)
+
+    with pytest.raises((LabelFailed, StorageFailed)):
+        signing.renew(secrets, "arn", chain)
+    assert secrets.held == SEED

@@ -26,7 +26,7 @@ from layers.media.c2pa_chain import Chain, derived, made
 from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, Seal, Story, Told, read
 from layers.media.encode import encode
 from layers.media.ffmpeg import run
-from layers.media.label import SOURCE_TYPE, label, label_mp4, read_label, read_mp4_label
+from layers.media.label import SOURCE_TYPE, label, read_label, read_mp4_label
 from layers.media.picture import Format
 from tests.unit.media import c2pa_reader
 from tests.unit.media.test_encode import FORMATS, picture
@@ -50,17 +50,6 @@ def signed(format: Format, chain: Chain = OURS, told: Story = SWAP) -> bytes:
 
 def judged(data: bytes, format: str, anchors: str = OURS.anchors) -> Told:
     return read(io.BytesIO(data), f"image/{format}", anchors)
-
-
-@pytest.fixture(scope="module")
-def mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A labelled short video, not yet signed."""
-    path = tmp_path_factory.mktemp("video") / "short.mp4"
-    sources = ["-f", "lavfi", "-i", "testsrc2=s=180x320:d=1:r=30", "-f", "lavfi", "-i", "sine=d=1"]
-    encoders = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac", "-movflags", "+faststart"]
-    run([*sources, *encoders, str(path)], deadline=Deadline.after(60))
-    label_mp4(path)
-    return path
 
 
 @pytest.fixture
