@@ -67,7 +67,8 @@ def test_a_new_key_signs_and_the_old_results_stay_ours(stack: Stack, drawn: dict
 
 def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: Stack, drawn: dict[str, Path]) -> None:
     cloud, secrets, kms = stack.cloud, stack.cloud.client("secretsmanager"), stack.cloud.client("kms")
-    arn, alias = cloud.outputs["SigningKeyArn"], f"alias/{STACK}-signing"
+    arn, alias, outputs = cloud.outputs["SigningKeyArn"], f"alias/{STACK}-signing", cloud.bucket("outputs")
+    before = callers.http(cloud, drawn["noor"], drawn["on-mute"])
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=alias, TargetKeyId=key)
     held = secrets.get_secret_value(SecretId=arn)["SecretString"]
@@ -76,16 +77,21 @@ def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: Stack, dr
     secrets.put_secret_value(SecretId=arn, SecretString=replace(chain, anchors=known).text())
     cloud.chill()
     try:
-        answer = callers.http(cloud, drawn["noor"], drawn["on-mute"])
-        told = verdict(cloud, f"s3://{cloud.bucket('outputs')}/{answer.result['key']}")
-        assert told["ours"] is True
-        assert told["manifest"]["signer"].startswith("A key of its own, ")
+        after = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+        first, second = (verdict(cloud, f"s3://{outputs}/{each.result['key']}") for each in (before, after))
+        assert first["ours"] is second["ours"] is True
+        assert second["manifest"]["signer"].startswith("A key of its own, ")
+        assert not first["manifest"]["signer"].startswith("A key of its own, ")
 
-        kms.delete_alias(AliasName=alias)
+        kept = cloud.client("s3").list_objects_v2(Bucket=outputs)["KeyCount"]
+        kms.disable_key(KeyId=key)
         refusal = cloud.request("POST", "/swap", {"meme": data_uri(drawn["on-mute"])})
         assert (refusal.status_code, refusal.json()["code"]) == (500, "label_failed")
+        assert "DisabledException" in refusal.json()["detail"]
+        assert cloud.client("s3").list_objects_v2(Bucket=outputs)["KeyCount"] == kept
     finally:
         secrets.put_secret_value(SecretId=arn, SecretString=held)
+        kms.delete_alias(AliasName=alias)
         cloud.chill()
 
 

@@ -118,6 +118,16 @@ def test_every_permission_is_used(function: str) -> None:
     assert allowed(function) - SILENT <= needed(FUNCTIONS[function])
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_key_in_kms_is_used_but_by_the_alias_of_the_stack(function: str) -> None:
+    policies = rewrite.load(ROOT / "template.yaml")["Resources"][function]["Properties"]["Policies"]
+    statements = [each for policy in policies for each in policy["Statement"] if "kms:" in str(each)]
+
+    assert [each["Condition"] for each in statements] == [
+        {"StringEquals": {"kms:RequestAlias": {"Fn::Sub": "alias/${AWS::StackName}-signing"}}}
+    ]
+
+
 def test_every_kind_of_client_is_known_here() -> None:
     """A service that is not among CALLS would go unnoticed."""
     services = set()
