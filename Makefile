@@ -60,7 +60,7 @@ destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets
 	$(PY) -m local.deploy down --env $(or $(ENV),default)
 
 signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with, KMS=1 for one in KMS; NAME is the signer's as readers show it
-	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms)
+	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)
 
 models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))

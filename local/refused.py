@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from functions.swap.refused import KEY, THRESHOLD, Entry, RefusedFaces
+from functions.swap.refused import KEY, MAX_BYTES, THRESHOLD, Entry, RefusedFaces
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInSource
 from layers.core.settings import MEGAPIXEL, MIB
@@ -53,9 +53,12 @@ class RefusedList:
             within.check("changing the list")
             before, condition = self.read()
             after = how(before)
+            written = after.dump()
+            if len(written) > MAX_BYTES:
+                raise InvalidRequest("The list would be longer than the functions read.")
             try:
                 self._s3.put_object(
-                    Bucket=self._bucket, Key=KEY, Body=after.dump(), ContentType="application/json", **condition
+                    Bucket=self._bucket, Key=KEY, Body=written, ContentType="application/json", **condition
                 )
             except ClientError as error:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in CHANGED:
@@ -81,21 +84,23 @@ class Embedding:
         return self._models.digests["embedder"]
 
     def of(self, path: Path) -> Any:
-        """float32 [512], the unit embedding of the largest face of a picture.
+        """float32 [512], the unit embedding of the one face of a picture.
 
-        Raises OSError, the errors of `decode`, or NoFaceInSource.
+        Raises OSError, the errors of `decode`, NoFaceInSource, or InvalidRequest where there are several.
         """
         from layers.engine.onnx_embedder import unit
         from layers.media.decode import decode
 
         picture = decode(path.read_bytes(), 20 * MIB, 40 * MEGAPIXEL)
-        from functions.swap import detect, embed  # after `decode`, which sets limits for OpenCV
+        from functions.swap import align, detect, embed  # after `decode`, which sets limits for OpenCV
 
         within = Deadline.after(SECONDS)
         faces = detect.Detector(self._models.detector_session(within), 512).find(picture.pixels, within)
-        if not faces:
-            raise NoFaceInSource(f"No face was found in {path}.")
-        return unit(embed.embedding(picture.pixels, detect.largest(faces), self._models.embedder(within)))
+        if len(faces) > 1:
+            raise InvalidRequest(f"{path} shows {len(faces)} faces. Cut out the one that is meant.")
+        if not faces or align.obstacle(faces[0], picture.width, picture.height):
+            raise NoFaceInSource(f"No face was found in {path}, or it is too small or cut by the frame.")
+        return unit(embed.embedding(picture.pixels, faces[0], self._models.embedder(within)))
 
 
 def add(

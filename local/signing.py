@@ -23,14 +23,17 @@ from local.deploy import outputs, stack_name
 _END = "-----END CERTIFICATE-----\n"
 
 
-def renew(secrets: Any, arn: str, chain: Chain) -> Chain:
+def renew(secrets: Any, arn: str, chain: Chain, forget: bool = False) -> Chain:
     """Put the chain into the secret, the authorities of the one that was there among its own; what is there now.
+
+    With `forget` the former ones are left out: whoever has their keys no longer signs as this stack, and nothing that
+    they signed is the stack's own any more.
 
     `secrets` is boto3's client of Secrets Manager. Raises LabelFailed, having changed nothing, where the chain does not
     sign what its own authorities vouch for; and botocore's errors.
     """
     try:
-        former = parse(secrets.get_secret_value(SecretId=arn)["SecretString"]).anchors
+        former = "" if forget else parse(secrets.get_secret_value(SecretId=arn)["SecretString"]).anchors
     except LabelFailed:
         former = ""  # what was there never signed anything
     whole = replace(chain, anchors=_together(chain.anchors, former))
@@ -95,6 +98,7 @@ def main() -> int:
     parser.add_argument("--certificates", type=Path, help="PEM of its certificate and of those between it and the root")
     parser.add_argument("--anchors", type=Path, help="PEM of the root")
     parser.add_argument("--kms", action="store_true", help="by the key in KMS that has the alias STACK-signing")
+    parser.add_argument("--forget-former", action="store_true", help="what former keys signed is no longer ours")
     given = parser.parse_args()
     own = [path for path in (given.key, given.certificates, given.anchors) if path]
     if len(own) not in (0, 3):
@@ -110,7 +114,7 @@ def main() -> int:
             chain = in_kms(session.client("kms"), stack, given.name)
         else:
             chain = Chain(*(path.read_text() for path in own)) if own else made(given.name)
-        whole = renew(session.client("secretsmanager"), arn, chain)
+        whole = renew(session.client("secretsmanager"), arn, chain, given.forget_former)
     except ColdswapError as error:
         print(error.detail, file=sys.stderr)
         return 1

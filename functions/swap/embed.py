@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,14 @@ def embedding(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Floats:
     """float32 [512], not normalised, of a face of a picture (uint8 BGR [H, W, 3])."""
     aligned, _ = crop(pixels, face.keypoints, EMBEDDER_SIZE)
     return np.asarray(embedder.run(network_input(aligned))[0], np.float32)
+
+
+def both_ways_up(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Iterator[Floats]:
+    """Its embedding, and that of the same crop upside down: in a picture turned on its head the detector may give a
+    face's keypoints as if it stood upright."""
+    aligned, _ = crop(pixels, face.keypoints, EMBEDDER_SIZE)
+    for turned in (aligned, aligned[::-1, ::-1]):
+        yield np.asarray(embedder.run(network_input(turned))[0], np.float32)
 
 
 def network_input(aligned: Pixels) -> Floats:

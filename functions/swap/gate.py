@@ -14,6 +14,7 @@ import numpy as np
 
 from functions.swap.align import planes
 from layers.core.errors import ContentRefused, SafeguardFailed
+from layers.media.encode import flatten
 from layers.media.picture import Pixels
 
 
@@ -24,11 +25,20 @@ class Gate:
     session: Any  # onnxruntime.InferenceSession
     threshold: float
 
-    def check(self, pixels: Pixels) -> None:
-        """Look at a picture, uint8 BGR [H, W, 3].
+    def check(self, pixels: Pixels, alpha: Pixels | None = None) -> None:
+        """Look at a picture, uint8 BGR [H, W, 3]; where some of it is transparent (alpha uint8 [H, W]), also at what
+        shows over white and over black.
 
         Raises ContentRefused; or SafeguardFailed where the classifier fails or says what is no probability.
         """
+        self._look(pixels)
+        if alpha is not None and alpha.min() < 255:
+            for ground in (255, 0):
+                shown = pixels.copy()
+                flatten(shown, alpha, ground)
+                self._look(shown)
+
+    def _look(self, pixels: Pixels) -> None:
         wanted = self.session.get_inputs()[0]
         side = int(wanted.shape[-1])
         small = np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

@@ -79,4 +79,7 @@ def _own(uri: str, settings: Settings) -> tuple[str, str]:
     bucket, key = parse_s3_uri(uri)
     if bucket not in (settings.uploads_bucket, settings.outputs_bucket, settings.models_bucket):
         raise RefusedUrl("Only the stack's own buckets are read. Upload the picture first: POST /uploads.")
+    # What else lies beside the models is nobody's to ask after: whether a latent is there tells who was swapped.
+    if bucket == settings.models_bucket and not (key.startswith("faces/") or uri == settings.default_face):
+        raise RefusedUrl("Of the models bucket only pictures under faces/ are read.")
     return bucket, key

@@ -57,6 +57,8 @@ class RefusedFaces:
             if tree["format"] != FORMAT:
                 raise ValueError
             threshold = float(tree["threshold"])
+            if not isinstance(tree["faces"], list):
+                raise TypeError
             entries = tuple(
                 Entry(str(each["person"]), str(each["embedder"]), read_vector(each["values"]), str(each["added"]))
                 for each in tree["faces"]
@@ -110,21 +112,23 @@ class Refusals:
     def __init__(self, storage: Storage, bucket: str) -> None:
         self._storage = storage
         self._bucket = bucket
-        self._etag: str | None = None
-        self._faces = RefusedFaces()
+        # Together, for a thread of a request that ended early may still be here when the next request comes.
+        self._known: tuple[str, RefusedFaces] | None = None
 
     def now(self, deadline: Deadline) -> RefusedFaces:
         """The list; empty where there is none. Raises SafeguardFailed, StorageFailed or OutOfTime."""
         head = self._storage.head(self._bucket, KEY)
         if head is None:
-            self._etag, self._faces = None, RefusedFaces()
-        elif head.etag != self._etag:
-            try:
-                stored = self._storage.read(self._bucket, KEY, MAX_BYTES, deadline)
-            except InputNotFound:
-                return RefusedFaces()  # taken away between the two
-            except PictureTooLarge:
-                raise SafeguardFailed("The do-not-swap list is too long, so nothing is swapped.") from None
-            self._faces = RefusedFaces.parse(stored.data)
-            self._etag = stored.etag
-        return self._faces
+            return RefusedFaces()
+        known = self._known
+        if known and known[0] == head.etag:
+            return known[1]
+        try:
+            stored = self._storage.read(self._bucket, KEY, MAX_BYTES, deadline)
+        except InputNotFound:
+            return RefusedFaces()  # taken away between the two
+        except PictureTooLarge:
+            raise SafeguardFailed("The do-not-swap list is too long, so nothing is swapped.") from None
+        faces = RefusedFaces.parse(stored.data)
+        self._known = stored.etag, faces
+        return faces

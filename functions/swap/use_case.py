@@ -85,6 +85,22 @@ def swap(
 
 
 @dataclass(frozen=True)
+class _Source:
+    """The face that is put in."""
+
+    latent: Latent
+    digest: str  # of its picture
+    is_default: bool
+    latents: Latents
+    new: bool  # not kept from before
+
+    @property
+    def kept_at(self) -> str | None:
+        """Where its latent is kept, if it is and should not outlive the result."""
+        return None if self.is_default else self.latents.kept_at(self.digest)
+
+
+@dataclass(frozen=True)
 class _Work:
     """One request with all that is needed to do it."""
 
@@ -125,14 +141,18 @@ class _Work:
         chosen = [face for face in faces if reasons[face.index] is None]
         in_vain, digests, latent_key, engine = 0, {"meme": meme.digest}, None, None
         if chosen:
-            latent, digests["face"], latent_key = self._latent(face_bytes, detector)
+            source = self._source(face_bytes, detector)
+            digests["face"], latent_key = source.digest, source.kept_at
             if (listed := refused.result()).entries:
                 comparison = listed.comparing(self.models.digests["embedder"])
-                for face in self._refused(meme, chosen, latent, comparison):
+                for face in self._refused(meme, chosen, source.latent, comparison):
                     reasons[face.index] = "refused"
                 chosen = [face for face in chosen if reasons[face.index] is None]
+            if source.new:  # only now that nobody refuses it
+                with self.phases("latent"):
+                    source.latents.keep(source.digest, source.latent, source.is_default)
         if chosen:
-            engine = self._replace(meme, chosen, latent, pending)
+            engine = self._replace(meme, chosen, source.latent, pending)
         else:
             in_vain = pending.drop()
         if self.request.badge:
@@ -185,27 +205,20 @@ class _Work:
             with self.phases("decode"):
                 return decode(content, self.settings.max_picture_bytes, self.settings.max_picture_pixels)
 
-    def _latent(self, data: Future[bytes], detector: Detector) -> tuple[Latent, str, str | None]:
-        """The latent of the largest face of the source picture, kept from before or made now; the picture's digest;
-        and where its latent is kept, if it is and should not outlive the result."""
+    def _source(self, data: Future[bytes], detector: Detector) -> _Source:
+        """The largest face of the source picture, its latent kept from before or made now."""
         with self.phases("fetch"), _about("face"):
             picture = hashlib.sha256(data.result()).hexdigest()
         is_default = self.request.face in (None, self.settings.default_face)
         latents = Latents(self.storage, self.settings, embedder_digest(self.models.digests))
         with self.phases("latent"):
             known = latents.find(picture, is_default, self.deadline)
-        key = None if is_default else latents.kept_at(picture)
-        if known and (is_default or "gate" not in self.models.digests):
-            return known, picture, key
+        if known and "gate" not in self.models.digests:
+            return _Source(known, picture, is_default, latents, new=False)
         source = self._decoded(data, "face")
-        if not is_default:  # that one the operator chose
-            self._pass_gate(source, "face")
-        if known:
-            return known, picture, key
-        made = self._embedded(source, detector, latents.embedder)
-        with self.phases("latent"):
-            latents.keep(picture, made, is_default)
-        return made, picture, key
+        self._pass_gate(source, "face")
+        made = known or self._embedded(source, detector, latents.embedder)
+        return _Source(made, picture, is_default, latents, new=known is None)
 
     def _pass_gate(self, picture: Picture, which: str) -> None:
         """Where the pack has a classifier. Raises ContentRefused or SafeguardFailed."""
@@ -214,7 +227,7 @@ class _Work:
         with self.phases("gate"), _about(which):
             from functions.swap.gate import Gate
 
-            Gate(*self.models.gate(self.deadline)).check(picture.pixels)
+            Gate(*self.models.gate(self.deadline)).check(picture.pixels, picture.alpha)
 
     def _refused(self, meme: Picture, faces: list[Face], latent: Latent, comparison: Comparison) -> list[Face]:
         """Those of the faces that are on the do-not-swap list. Raises FaceRefused if the source's is."""
@@ -225,7 +238,11 @@ class _Work:
         with self.phases("models"):
             embedder = self.models.embedder(self.deadline)
         with self.phases("embed"):
-            return [face for face in faces if comparison.refuses(embed.embedding(meme.pixels, face, embedder))]
+            return [
+                face
+                for face in faces
+                if any(comparison.refuses(seen) for seen in embed.both_ways_up(meme.pixels, face, embedder))
+            ]
 
     def _embedded(self, source: Picture, detector: Detector, name: str) -> Latent:
         from functions.swap import align, detect, embed

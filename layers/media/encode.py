@@ -27,7 +27,7 @@ def encode(picture: Picture, format: Format, quality: int) -> bytes:
     pixels = picture.pixels
     if picture.alpha is not None:
         if format == "jpeg":
-            _flatten(pixels, picture.alpha)
+            flatten(pixels, picture.alpha)
         else:
             pixels = np.dstack((pixels, picture.alpha))
     suffix, options = {
@@ -41,8 +41,8 @@ def encode(picture: Picture, format: Format, quality: int) -> bytes:
     return bytes(encoded)
 
 
-def _flatten(pixels: Pixels, alpha: Pixels) -> None:
-    """Over white, in place."""
+def flatten(pixels: Pixels, alpha: Pixels, ground: int = 255) -> None:
+    """Put uint8 [H, W, 3], of which uint8 [H, W] covers its ground, over white or that level of grey, in place."""
     for top in range(0, len(pixels), _STRIP):
         strip, cover = pixels[top : top + _STRIP], alpha[top : top + _STRIP, :, None].astype(np.uint16)
-        strip[:] = (strip * cover + 255 * (255 - cover) + 127) // 255
+        strip[:] = (strip * cover + ground * (255 - cover) + 127) // 255

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from layers.models.catalogue import CATALOGUE, Catalogue
-from layers.models.manifest import MODEL_NAMES, ModelName
+from layers.models.manifest import MODEL_NAMES, Manifest, ModelName
 
 FILES, PACKS = Path("build/models"), Path("build/packs")
 STACK = "coldswap"
@@ -131,8 +131,9 @@ def _publish(given: argparse.Namespace, catalogue: Catalogue) -> Said:
     from layers.models.publish import upload
 
     built = Built.open(given.built or PACKS / given.pack)
-    bucket = _bucket(given)
-    pointer = upload(built, bucket, _client("s3"), shown(given.json))
+    bucket, s3 = _bucket(given), _client("s3")
+    _keep_gate(given, built.manifest, bucket, s3)
+    pointer = upload(built, bucket, s3, shown(given.json))
     said = {"bucket": bucket, **asdict(pointer)}
     return said, [f"{bucket} has {pointer.pack} in use, digest {pointer.digest}"], True
 
@@ -184,11 +185,31 @@ def _list(given: argparse.Namespace, catalogue: Catalogue) -> Said:
 
 
 def _rollback(given: argparse.Namespace, catalogue: Catalogue) -> Said:
-    from layers.models.history import rollback
+    from layers.models.history import choose, history, manifest, rollback
 
-    bucket = _bucket(given)
-    pointer = rollback(bucket, _client("s3"), given.digest)
+    bucket, s3 = _bucket(given), _client("s3")
+    wanted = choose(history(bucket, s3), given.digest)
+    _keep_gate(given, manifest(wanted, bucket, s3), bucket, s3)
+    pointer = rollback(bucket, s3, wanted.digest)
     return {"bucket": bucket, **asdict(pointer)}, [f"{bucket} has {pointer.pack} in use, digest {pointer.digest}"], True
+
+
+def _keep_gate(given: argparse.Namespace, new: Manifest, bucket: str, s3: Any) -> None:
+    """Nobody takes a content gate away by forgetting it. Raises Refused."""
+    from layers.core.errors import ColdswapError
+    from layers.models.history import current, manifest
+
+    if "gate" in new.models or given.without_gate:
+        return
+    try:
+        now = current(bucket, s3)
+        guarded = now is not None and "gate" in manifest(now, bucket, s3).models
+    except ColdswapError:
+        return  # what is there guards nothing, for it cannot be used
+    if guarded:
+        raise Refused(
+            "The pack in use has a content gate, and this one has none. Build it with --gate, or add --without-gate."
+        )
 
 
 COMMANDS = {
@@ -250,6 +271,8 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     bucket = argparse.ArgumentParser(add_help=False)
     bucket.add_argument("--bucket", help="the models bucket")
     bucket.add_argument("--stack", default=STACK, help="or the stack whose bucket it is (%(default)s)")
+    gate = argparse.ArgumentParser(add_help=False)
+    gate.add_argument("--without-gate", action="store_true", help="though the pack in use has a content gate")
 
     parser = argparse.ArgumentParser(prog="python -m layers.models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -264,14 +287,16 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     )
     for name in MODEL_NAMES:
         build.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"this {name} instead")
-    build.add_argument("--gate", type=Path, metavar="FILE", help="a classifier that refuses pictures (docs/models.md)")
+    build.add_argument(
+        "--gate", type=Path, metavar="FILE", help="a classifier that refuses pictures (docs/responsible-use.md)"
+    )
     build.add_argument("--gate-threshold", type=float, default=0.5, help="probability from which on (%(default)s)")
     build.add_argument("--licence", "--license", help="of files of one's own")
     build.add_argument("--name", help="of the pack")
     build.add_argument("--hint", help="a sentence for people in whose picture no face is found")
     build.add_argument("--out", type=Path, help=f"folder of the pack ({PACKS}/NAME)")
 
-    publish = commands.add_parser("publish", parents=[common, bucket], help="make a built pack the one in use")
+    publish = commands.add_parser("publish", parents=[common, bucket, gate], help="make a built pack the one in use")
     publish.add_argument("--pack", default="default", help="its name (%(default)s)")
     publish.add_argument("--built", type=Path, help=f"or its folder ({PACKS}/NAME)")
 
@@ -279,7 +304,9 @@ def _parser(catalogue: Catalogue) -> argparse.ArgumentParser:
     verify.add_argument("digest", nargs="?", help="of a pack, or its beginning; without it, the one in use")
     verify.add_argument("--all", dest="every", action="store_true", help="every pack that was published")
     commands.add_parser("list", parents=[common, bucket], help="the packs of a bucket, the newest first")
-    rollback = commands.add_parser("rollback", parents=[common, bucket], help="make an earlier pack the one in use")
+    rollback = commands.add_parser(
+        "rollback", parents=[common, bucket, gate], help="make an earlier pack the one in use"
+    )
     rollback.add_argument("digest", nargs="?", help="of the pack, or its beginning; without it, the one before")
     return parser
 

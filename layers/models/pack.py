@@ -145,7 +145,9 @@ class LoadedModels:
                 try:
                     threshold = float(self._read("gate", THRESHOLD, deadline))
                 except ValueError:
-                    raise ModelsCorrupt("The content gate's threshold is no number. Publish the pack again.") from None
+                    threshold = 0.0
+                if not 0 < threshold <= 1:
+                    raise ModelsCorrupt("The content gate's threshold is no probability. Publish the pack again.")
                 self._gate = session(self._read("gate", FILE, deadline), self._threads), threshold
             return self._gate
 

@@ -91,7 +91,7 @@ def test_somebody_is_listed_shown_without_embeddings_and_taken_off(world: World)
     assert world.listed().threshold == 0.4
 
 
-@pytest.mark.parametrize("what", ["no-file", "no-picture", "no-face"])
+@pytest.mark.parametrize("what", ["no-file", "no-picture", "no-face", "two-faces"])
 def test_what_cannot_be_added_changes_nothing(world: World, what: str) -> None:
     world.run("add", "t-17", world.picture(1, 1))
     before = world.s3.objects[f"models/{KEY}"]
@@ -99,6 +99,7 @@ def test_what_cannot_be_added_changes_nothing(world: World, what: str) -> None:
         "no-file": world.folder / "none.png",
         "no-picture": Path(__file__),
         "no-face": world.picture(3, 1, lambda pixels: pixels * 0),
+        "two-faces": world.picture(4, 1, lambda pixels: np.hstack([pixels, pixels])),
     }
     status, said, err = world.run("add", "t-18", world.picture(2, 1), pictures[what])
     assert (status, said) == (1, None)

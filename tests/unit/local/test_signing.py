@@ -50,6 +50,15 @@ def test_the_new_chain_signs_and_all_former_ones_stay_known() -> None:
     assert anchors.count("BEGIN CERTIFICATE") == 3
 
 
+def test_what_a_leaked_key_signed_can_be_disowned() -> None:
+    secrets = Secrets(SEED)
+
+    renewed = signing.renew(secrets, "arn", made(), forget=True)
+
+    assert is_ours(renewed, renewed.anchors)
+    assert not is_ours(derived(SEED), signing.anchors(secrets, "arn"))
+
+
 def test_the_same_authority_is_kept_once() -> None:
     secrets, chain = Secrets(SEED), made()
     for _ in range(3):

@@ -232,3 +232,16 @@ def test_a_content_gate_of_ones_own_is_built_published_and_verified(world: World
     assert world.said("verify", *BUCKET)["faults"] == 0
     (listed,) = world.said("list", *BUCKET)["packs"]
     assert set(listed["models"]) == {"detector", "embedder", "swapper", "gate"}
+
+    digest = world.in_use()
+    world.said("build", "--pack", "default")
+    status, _, err = world.run("publish", *BUCKET)
+    assert (status, "--without-gate" in err) == (2, True)
+    assert world.in_use() == digest
+    world.said("publish", *BUCKET, "--without-gate")
+    bare = world.in_use()
+    world.said("rollback", digest, *BUCKET)
+    assert world.run("rollback", bare, *BUCKET)[0] == 2
+    assert world.in_use() == digest
+    world.said("rollback", bare, *BUCKET, "--without-gate")
+    assert world.in_use() == bare

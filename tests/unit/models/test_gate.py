@@ -74,7 +74,7 @@ def test_a_manifest_may_have_a_gate_and_nothing_else_besides(s3: FaultyS3, tmp_p
         Manifest.parse(json.dumps(tree).encode())
 
 
-@pytest.mark.parametrize("damage", [b"much", b"\xff"])
+@pytest.mark.parametrize("damage", [b"much", b"\xff", b"nan", b"inf", b"2.0", b"0", b"-1"])
 def test_a_threshold_that_is_no_number_stops_it(s3: FaultyS3, tmp_path: Path, damage: bytes) -> None:
     lowered = lower_gate(networks.classifier(tmp_path / "gate.onnx"), 0.5)
     lowered.blobs["threshold"] = damage

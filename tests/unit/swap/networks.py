@@ -76,13 +76,19 @@ def embedder(path: Path, seed: int = 0) -> Path:
     )
 
 
-def classifier(path: Path, channel: int = 0, outputs: int = 1, side: int = 32, logits: bool = False) -> Path:
-    """A network whose probability is a channel's mean (of RGB, 0 to 1); of two outputs the last."""
+def classifier(
+    path: Path, channel: int = 0, outputs: int = 1, side: int = 32, logits: bool = False, dark: bool = False
+) -> Path:
+    """A network whose probability is a channel's mean (of RGB, 0 to 1), or one less it; of two outputs the last."""
     image, row = [1, 3, side, side], [1, outputs]
     weights: dict[str, Any] = {"pick": np.zeros((3, outputs), np.float32)}
     weights["pick"][channel, -1] = 5 if logits else 1
+    weights["one"] = np.ones(1, np.float32)
     nodes = [
-        helper.make_node("ReduceMean", ["picture"], ["means"], axes=[2, 3], keepdims=0),
+        helper.make_node("Sub", ["one", "picture"], ["light"])
+        if dark
+        else helper.make_node("Identity", ["picture"], ["light"]),
+        helper.make_node("ReduceMean", ["light"], ["means"], axes=[2, 3], keepdims=0),
         helper.make_node("MatMul", ["means", "pick"], ["probability"]),
     ]
     return saved(

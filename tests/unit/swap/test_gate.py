@@ -43,6 +43,18 @@ def test_the_picture_is_seen_whole_in_rgb_and_refused_from_the_threshold_on(tmp_
         gate.check(flat(0, 0, 156))
 
 
+@pytest.mark.parametrize(("level", "dark"), [(0, False), (255, True)])
+def test_what_shows_only_through_transparency_is_seen(tmp_path: Path, level: int, dark: bool) -> None:
+    """Harmless pixels that a viewer's white or black ground makes harmful: here, bright or dark."""
+    gate = Gate(session(classifier(tmp_path / "g.onnx", dark=dark).read_bytes(), 1), 0.6)
+    pixels = flat(level, level, level)
+    gate.check(pixels)
+    gate.check(pixels, np.full(pixels.shape[:2], 255, np.uint8))
+    with pytest.raises(ContentRefused):
+        gate.check(pixels, np.full(pixels.shape[:2], 60, np.uint8))
+    assert (pixels == level).all()
+
+
 def test_without_one_the_result_says_so(world: World) -> None:
     assert swap(world, SwapRequest(MEME)).gate == "none"
 

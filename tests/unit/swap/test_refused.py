@@ -12,6 +12,7 @@ import pytest
 
 from functions.swap.refused import KEY, THRESHOLD, Entry, RefusedFaces
 from functions.swap.values import Floats, SwapRequest, SwapResult
+from layers.core.deadline import Deadline
 from layers.core.errors import FaceRefused, SafeguardFailed, StorageFailed
 from tests.unit.swap.callers import CALLERS
 from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, Context, World, drawing, encoded
@@ -21,14 +22,18 @@ ONE, OTHER = np.eye(512, dtype=np.float32)[:2]
 
 
 class Knowing:
-    """An embedder that gives the next of these embeddings for each face that it is asked about."""
+    """An embedder that gives the next of these embeddings for each face that it is asked about, either way up."""
 
     def __init__(self, world: World, *answers: Floats) -> None:
         self.answers = list(answers)
+        self.upright: Floats | None = None
+        self.answer = OTHER
         world.models.embedder = lambda deadline: self  # type: ignore[method-assign,assignment,return-value]
 
     def run(self, crops: Floats) -> Floats:
-        return self.answers.pop(0)[None] * 17
+        if self.upright is None or not np.array_equal(crops, self.upright[:, :, ::-1, ::-1]):
+            self.upright, self.answer = crops, self.answers.pop(0)
+        return np.asarray(self.answer[None] * 17, np.float32)
 
 
 @pytest.fixture
@@ -112,6 +117,55 @@ def test_a_kept_latent_of_somebody_listed_since_is_refused_without_being_made_ag
     assert world.models.embedded == 1
 
 
+def test_a_face_whose_keypoints_are_upside_down_is_known_too(world: World) -> None:
+    class Upright(Knowing):
+        """Knows the face in the turned crop only."""
+
+        def run(self, crops: Floats) -> Floats:
+            given = super().run(crops)
+            return given if crops is self.upright else ONE[None]
+
+    listed(world, ONE)
+    Upright(world, OTHER, OTHER)
+    assert faces_of(swap(world, SwapRequest(MEME))) == [(False, "refused")]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("default", [False, True])
+def test_nothing_is_kept_of_a_face_that_is_refused(world: World, damaged: bool, default: bool) -> None:
+    world.settings = replace(world.settings, cache_latents=True)
+    world.storage.put(UPLOADS, "requests/1/face", encoded(drawing()))
+    listed(world, ONE)
+    if damaged:
+        world.storage.put(MODELS, KEY, b"{}")
+    Knowing(world, ONE)
+    with pytest.raises(SafeguardFailed if damaged else FaceRefused):
+        swap(world, SwapRequest(MEME, face=None if default else f"s3://{UPLOADS}/requests/1/face"))
+    assert not [key for _, key in world.storage.objects if key.startswith("latents/")]
+
+
+def test_a_reading_that_comes_late_does_not_undo_a_later_one(world: World) -> None:
+    """The thread of a request that ended early, from before somebody was listed."""
+    listed(world, ONE)
+    before = world.storage.objects[MODELS, KEY]
+    refusals, soon = world.refusals, Deadline.after(10)
+    refusals.now(soon)
+    read = world.storage.read
+
+    def slowly(bucket: str, key: str, limit: int, deadline: Deadline) -> Any:
+        """While the old list is on its way here, a newer request reads the new one."""
+        world.storage.read = read  # type: ignore[method-assign]
+        listed(world, ONE, OTHER)
+        assert len(refusals.now(deadline).entries) == 2
+        return before
+
+    listed(world, OTHER)
+    world.storage.read = slowly  # type: ignore[method-assign]
+    refusals.now(soon)
+
+    assert len(refusals.now(soon).entries) == 2
+
+
 def test_the_list_is_read_again_when_it_has_changed_and_only_then(world: World) -> None:
     for _ in range(2):
         swap(world, SwapRequest(MEME))
@@ -156,6 +210,8 @@ DAMAGED = [
     b'{"format": 1, "threshold": -1, "faces": []}',
     b'{"format": 1, "threshold": 0.3}',
     b'{"format": 1, "threshold": 0.3, "faces": {"a": 1}}',
+    b'{"format": 1, "threshold": 0.3, "faces": {}}',
+    b'{"format": 1, "threshold": 0.3, "faces": ""}',
     b'{"format": 1, "threshold": 0.3, "faces": [{"person": "p", "embedder": "e", "added": "", "values": "AAAA"}]}',
     b'{"format": 1, "threshold": 0.3, "faces": [{"person": "p", "embedder": "e", "added": "", "values": null}]}',
     json.dumps(
