@@ -18,7 +18,7 @@ from typing import Any
 from functions.swap.refused import KEY, MAX_BYTES, THRESHOLD, Entry, RefusedFaces
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInSource
-from layers.core.settings import MEGAPIXEL, MIB
+from layers.core.settings import Settings
 
 SECONDS = 120.0  # for the models, and for each change
 CHANGED = (409, 412)  # what S3 answers where a condition does not hold
@@ -91,11 +91,12 @@ class Embedding:
         from layers.engine.onnx_embedder import unit
         from layers.media.decode import decode
 
-        picture = decode(path.read_bytes(), 20 * MIB, 40 * MEGAPIXEL)
+        picture = decode(path.read_bytes(), Settings.max_picture_bytes, Settings.max_picture_pixels)
         from functions.swap import align, detect, embed  # after `decode`, which sets limits for OpenCV
 
         within = Deadline.after(SECONDS)
-        faces = detect.Detector(self._models.detector_session(within), 512).find(picture.pixels, within)
+        detector = detect.Detector(self._models.detector_session(within), Settings.detection_size)
+        faces = detector.find(picture.pixels, within)
         if len(faces) > 1:
             raise InvalidRequest(f"{path} shows {len(faces)} faces. Cut out the one that is meant.")
         if not faces or align.obstacle(faces[0], picture.width, picture.height):
@@ -119,7 +120,7 @@ def remove(listed: RefusedList, person: str) -> RefusedFaces:
 
     def without(now: RefusedFaces) -> RefusedFaces:
         left = tuple(entry for entry in now.entries if entry.person != person)
-        if left == now.entries:
+        if len(left) == len(now.entries):
             raise InvalidRequest(f"Nobody on the list is called {person}.")
         return replace(now, entries=left)
 

@@ -16,16 +16,7 @@ from functions.swap.latents import Latents, embedder_digest
 from functions.swap.refused import Comparison, Refusals
 from functions.swap.results import EXTENSIONS, metadata
 from functions.swap.story import story
-from functions.swap.values import (
-    NO_GATE,
-    PAID_AT_ONCE,
-    Face,
-    FaceReport,
-    Latent,
-    Skipped,
-    SwapRequest,
-    SwapResult,
-)
+from functions.swap.values import NO_GATE, PAID_AT_ONCE, Face, FaceReport, Latent, Skipped, SwapRequest, SwapResult
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, FaceRefused, InvalidRequest, NoFaceInMeme, NoFaceInSource

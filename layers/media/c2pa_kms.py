@@ -30,7 +30,7 @@ def sign(key: str, data: bytes) -> bytes:
 
     Raises LabelFailed where the key is not there, not usable or not ours to use; else StorageFailed.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+    from botocore.exceptions import BotoCoreError, ClientError
 
     from layers.core.storage import client
 
@@ -42,6 +42,6 @@ def sign(key: str, data: bytes) -> bytes:
         if code in _LASTING:
             raise LabelFailed(f"The signing key in KMS cannot be used ({code}), so nothing is delivered.") from None
         raise StorageFailed("KMS did not sign. Try again in a moment.") from error
-    except (BotoCoreError, HTTPClientError) as error:
+    except BotoCoreError as error:
         raise StorageFailed("KMS did not answer. Try again in a moment.") from error
     return bytes(answer["Signature"])

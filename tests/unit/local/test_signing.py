@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,16 +90,17 @@ def test_a_secret_that_was_never_a_key_can_be_replaced() -> None:
 class Describing(Kms):
     """KMS as an operator asks it; `known` is what it says of the key."""
 
-    class exceptions:  # noqa: N801 - boto3's name
-        NotFoundException = type("NotFoundException", (Exception,), {})
-        UnsupportedOperationException = type("UnsupportedOperationException", (Exception,), {})
+    exceptions = SimpleNamespace(
+        NotFoundException=type("NotFoundException", (Exception,), {}),
+        UnsupportedOperationException=type("UnsupportedOperationException", (Exception,), {}),
+    )
 
     def __init__(self, **known: str) -> None:
         super().__init__()
         self.known = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", **known}
 
-    def get_public_key(self, *, KeyId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        assert KeyId == ALIAS
+    def get_public_key(self, **asked: str) -> dict[str, Any]:
+        assert asked == {"KeyId": ALIAS}
         if self.failure:
             raise self.failure
         return {**self.known, "PublicKey": self.key.public_key().public_bytes(DER, SPKI)}

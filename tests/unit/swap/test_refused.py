@@ -28,7 +28,7 @@ class Knowing:
         self.answers = list(answers)
         self.upright: Floats | None = None
         self.answer = OTHER
-        world.models.embedder = lambda deadline: self  # type: ignore[method-assign,assignment,return-value]
+        world.models.knowing = self
 
     def run(self, crops: Floats) -> Floats:
         if self.upright is None or not np.array_equal(crops, self.upright[:, :, ::-1, ::-1]):
@@ -144,7 +144,7 @@ def test_nothing_is_kept_of_a_face_that_is_refused(world: World, damaged: bool, 
     assert not [key for _, key in world.storage.objects if key.startswith("latents/")]
 
 
-def test_a_reading_that_comes_late_does_not_undo_a_later_one(world: World) -> None:
+def test_a_reading_that_comes_late_does_not_undo_a_later_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread of a request that ended early, from before somebody was listed."""
     listed(world, ONE)
     before = world.storage.objects[MODELS, KEY]
@@ -154,13 +154,13 @@ def test_a_reading_that_comes_late_does_not_undo_a_later_one(world: World) -> No
 
     def slowly(bucket: str, key: str, limit: int, deadline: Deadline) -> Any:
         """While the old list is on its way here, a newer request reads the new one."""
-        world.storage.read = read  # type: ignore[method-assign]
+        monkeypatch.setattr(world.storage, "read", read)
         listed(world, ONE, OTHER)
         assert len(refusals.now(deadline).entries) == 2
         return before
 
     listed(world, OTHER)
-    world.storage.read = slowly  # type: ignore[method-assign]
+    monkeypatch.setattr(world.storage, "read", slowly)
     refusals.now(soon)
 
     assert len(refusals.now(soon).entries) == 2
