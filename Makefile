@@ -7,7 +7,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-sam deploy destroy lint format signing-key models bench bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -36,6 +36,9 @@ test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## all tes
 
 test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## the long attacks alone: load, fuzzing, and requests made from the API's description
 	$(PY) -m pytest -m full --timeout 900 tests/attack tests/integration/test_load.py tests/integration/test_schema.py
+
+test-exiftool: .venv/ready ## the labels as exiftool reads them (a program of the system: libimage-exiftool-perl)
+	$(PY) -m tests.exiftool.check
 
 test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## the images under Docker and sam local; FULL=1 measures them
 	$(PY) -m local.sam $(if $(FULL),--full)

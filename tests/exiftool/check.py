@@ -1,0 +1,90 @@
+"""What exiftool, which shares no code with us or with c2pa's library, reads in signed files: `make test-exiftool`.
+
+Apart from the other tests, because exiftool is a program of the system (Debian: libimage-exiftool-perl).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from functions.swap.story import story
+from functions.video.story import of_video
+from layers.core.deadline import Deadline
+from layers.media.c2pa_chain import Chain, made
+from layers.media.c2pa_label import Seal
+from layers.media.encode import encode
+from layers.media.ffmpeg import run
+from layers.media.label import SOURCE_TYPE, label, label_mp4
+from layers.media.picture import Format
+from tests.unit.media.test_c2pa_label import CLIPS
+from tests.unit.media.test_encode import picture
+
+PICTURES: tuple[Format, ...] = ("jpeg", "png", "webp")
+MANIFEST_READ = ("jpeg", "png")  # in WebP and MP4, exiftool 12 reads XMP alone
+PRIVATE = ("Thumbnail", "http://", "https://")  # what no manifest of a picture holds but the source type's own name
+
+
+def told(path: Path) -> dict[str, Any]:
+    """Every tag of a file, groups before their names."""
+    answer = subprocess.run(["exiftool", "-j", "-G3:1", "-struct", path], check=True, capture_output=True, timeout=60)
+    (tags,) = json.loads(answer.stdout)
+    return dict(tags)
+
+
+def faults(path: Path, manifest: bool) -> list[str]:
+    """What exiftool misses in a file, or finds and should not."""
+    tags = told(path)
+    found = []
+    if tags.get("XMP-iptcExt:DigitalSourceType") != SOURCE_TYPE:
+        found.append("no digital source type in its XMP")
+    if any("Warning" in name or "Error" in name for name in tags):
+        found.append(f"warnings: {[value for name, value in tags.items() if 'Warning' in name or 'Error' in name]}")
+    if not manifest:
+        return found
+    actions: list[dict[str, Any]] = next((value for name, value in tags.items() if name.endswith("CBOR:Actions")), [])
+    if [each.get("action") for each in actions] != ["c2pa.opened", "c2pa.edited"]:
+        found.append(f"its manifest tells {actions}")
+    elif actions[1].get("digitalSourceType") != SOURCE_TYPE:
+        found.append("the action does not say that a model did it")
+    cbor = json.dumps({name: value for name, value in tags.items() if "CBOR" in name or "JUMBF" in name})
+    if any(word in cbor.replace(SOURCE_TYPE, "") for word in PRIVATE):
+        found.append("its manifest holds a picture or an address")
+    return found
+
+
+def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
+    """A signed file of each kind, and whether exiftool reads its manifest."""
+    seal, said = Seal(lambda: chain), story(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64})
+    made_files = {}
+    for format in PICTURES:
+        path = folder / f"sample.{format}"
+        path.write_bytes(seal.picture(label(encode(picture(120, 160), format, 90), format), format, said))
+        made_files[path] = format in MANIFEST_READ
+    video = folder / "sample.mp4"
+    run(
+        ["-f", "lavfi", "-i", "testsrc2=s=180x320:d=1:r=30", "-c:v", "libx264", str(video)], deadline=Deadline.after(60)
+    )
+    label_mp4(video)
+    seal.video(video, of_video(CLIPS))
+    made_files[video] = False
+    return made_files
+
+
+def main() -> int:
+    """The exit status."""
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for path, manifest in samples(Path(folder), made()).items():
+            found = faults(path, manifest)
+            print(f"{path.name}: {'; '.join(found) or 'labelled' + (' and signed' if manifest else '')}")
+            wrong += len(found)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
