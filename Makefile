@@ -24,7 +24,7 @@ up: .venv/ready .venv-cloud/ready $(ENGINE) ## the stack on this machine until C
 	@$(PY) -m local.up
 
 test: .venv/ready .venv-cloud/ready $(ENGINE) ## every test but the longest
-	$(PY) -m pytest -m 'not full' --timeout 240
+	$(PY) -m pytest -m 'not full' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-onnxruntime: .venv/ready .venv-cloud/ready ## what swaps faces, where the native engine is not to be had
 	rm -f $(ENGINE)

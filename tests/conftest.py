@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from layers.core.telemetry import logger
 from local.standins import elevenlabs, pexels
 from tests.integration.leaks import leaks
 
+TESTS = Path(__file__).parent
+CLOUD = TESTS / "integration"
 PRIVATE = (elevenlabs.API_KEY, pexels.API_KEY)
 
 
@@ -30,6 +33,16 @@ class Watch(logging.Handler):
         """What was found since the last time."""
         found, self._found = self._found, []
         return found
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shared out by file, all of the one local cloud together and first: they take longest, and mostly wait."""
+    if not config.getoption("loadgroup", False):
+        return
+    items.sort(key=lambda item: CLOUD not in item.path.parents)
+    for item in items:
+        group = CLOUD if CLOUD in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(TESTS))))
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ CLIPS = (Clip("work/clip/0.mp4", 0, 30, SEA, 1000), Clip("work/clip/1.mp4", 1, 3
 
 
 @pytest.fixture
-def made(world: World) -> Iterator[World]:
+def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A running task "t" whose steps are done by stubs that put what they would make."""
     services, patch = world.services, world.patch
     world.services.slots.take("t")
@@ -75,9 +75,10 @@ def made(world: World) -> Iterator[World]:
     patch.setattr(assemble, "sound", file("work/sound/a.m4a"))
     patch.setattr(assemble, "join", file("work/video/a.mp4"))
     patch.setattr(poster, "make", file("work/poster/a.jpg"))
-    before = set(Path(tempfile.gettempdir()).glob("video-*"))
+    temporary = tmp_path_factory.mktemp("temporary")
+    patch.setattr(tempfile, "tempdir", str(temporary))
     yield world
-    assert set(Path(tempfile.gettempdir()).glob("video-*")) <= before, "a step left its folder"
+    assert list(temporary.iterdir()) == [], "a step left its folder"
 
 
 def step(world: World, name: str, **payload: Any) -> Any:
