@@ -80,7 +80,7 @@ bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in me
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
 	$(PY) -m local.demo_pack.measure
 
-demo-pack-train: .venv-train/ready ## train the demo pack again (an hour and more on two cores)
+demo-pack-train: .venv-train/ready ## train the demo pack again (a night on two cores)
 	.venv-train/bin/python -m local.demo_pack.train
 
 # Where there is no compiler, everything works through onnxruntime.

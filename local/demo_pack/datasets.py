@@ -130,9 +130,11 @@ def scene_arrays(path: Path, seeds: range, pool: range, size: int, processes: in
 MOST_FACES = 5
 SCENE_SIZE = 320
 EMBEDDER_PEOPLE = range(TRAINING.start, TRAINING.start + 5000)
+MORE_PEOPLE = range(TRAINING.start + 20_000, TRAINING.start + 25_000)
 JUDGE_PEOPLE = range(TRAINING.start + 500_000, TRAINING.start + 503_500)
 TRIAL_PEOPLE = range(DEVELOPMENT.start, DEVELOPMENT.start + 500)
-"""Identities of the embedder and the swapper, of the judge (others), and for the learning curves."""
+"""Identities of the embedder and the swapper, of the embedder alone, of the judge (others), and for the learning
+curves."""
 
 PORTRAITS_EACH = 6
 GROUPS = range(9000)
@@ -143,6 +145,11 @@ TRIAL_GROUPS = range(10_000_000, 10_000_096)
 def embedder_pictures(folder: Path, processes: int = 2) -> Bytes:
     """Portraits that train the embedder."""
     return portrait_array(folder / "portraits.npy", EMBEDDER_PEOPLE, PORTRAITS_EACH, processes)
+
+
+def more_pictures(folder: Path, processes: int = 2) -> Bytes:
+    """Further portraits that train the embedder: what it reads in faces it has not met depends on how many it has."""
+    return portrait_array(folder / "portraits_more.npy", MORE_PEOPLE, PORTRAITS_EACH, processes)
 
 
 def judge_pictures(folder: Path, processes: int = 2) -> Bytes:

@@ -1,6 +1,6 @@
 """The whole recipe: `python -m local.demo_pack.train [BUILD_FOLDER] [PACK_FOLDER]`.
 
-Draws the pictures, trains the four networks, exports and measures them. About two hours on two cores, 8 GB of disk. A
+Draws the pictures, trains the four networks, exports and measures them. A night on two cores, 9 GB of disk. A
 stage that is done is not done again, and one that was cut off goes on from its checkpoint. Seeds are fixed; the order
 of sums is not, so a second run gives the same quality, not the same bits.
 """

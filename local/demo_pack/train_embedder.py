@@ -7,6 +7,7 @@ import argparse
 import math
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from local.demo_pack import datasets
 from local.demo_pack.networks import EMBEDDER_SHAPE, JUDGE_SHAPE, Embedder
 from local.demo_pack.people import CHOICES, RANGES, identity
 
-STEPS = {"embedder": 1200, "judge": 600}
+STEPS = {"embedder": 10_000, "judge": 600}
 VECTOR = len(RANGES) + sum(CHOICES.values())
 
 
-def vectors(seeds: range) -> Tensor:
+def vectors(seeds: Iterable[int]) -> Tensor:
     """Identity vectors float32 [n, VECTOR]."""
     return torch.from_numpy(np.stack([identity(seed).vector() for seed in seeds]))
 
@@ -95,8 +96,12 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
     judge = name == "judge"
     seed = 21 if judge else 7
     torch.manual_seed(seed)
-    people = datasets.JUDGE_PEOPLE if judge else datasets.EMBEDDER_PEOPLE
-    pictures = (datasets.judge_pictures if judge else datasets.embedder_pictures)(folder, processes)
+    if judge:
+        people, arrays = [*datasets.JUDGE_PEOPLE], [datasets.judge_pictures(folder, processes)]
+    else:
+        people = [*datasets.EMBEDDER_PEOPLE, *datasets.MORE_PEOPLE]
+        arrays = [datasets.embedder_pictures(folder, processes), datasets.more_pictures(folder, processes)]
+    pictures = [each for array in arrays for each in array]
     trial = datasets.trial_pictures(folder, processes)
     truth = vectors(people)
     shape = JUDGE_SHAPE if judge else EMBEDDER_SHAPE
