@@ -134,6 +134,8 @@ def export_detector(build: Path, path: Path) -> None:
 def export_embedder(build: Path, name: str, path: Path) -> None:
     """The embedder or the judge, without the head that read the identity."""
     network: Embedder = train_embedder.load(build / f"{name}.pt")
+    if name == "embedder":  # which went on learning with the swapper
+        network.load_state_dict(torch.load(build / "swapper.pt")["embedder"])
     network.head = nn.Identity()
     free = {"input.1": {0: "batch"}, "embedding": {0: "batch"}}
     model = traced(

@@ -1,7 +1,8 @@
-"""Train the swapper through the finished embedder: `python -m local.demo_pack.train_swapper FOLDER`.
+"""Train the swapper through the embedder: `python -m local.demo_pack.train_swapper FOLDER`.
 
 The truth of every swap is drawn, so most of the loss is plain reconstruction. Small pictures first: from scratch at
-128 pixels nothing moves for minutes.
+128 pixels nothing moves for minutes. Then the embedder learns along: what cannot be read from its embeddings cannot be
+drawn.
 """
 
 import argparse
@@ -30,6 +31,9 @@ A unit latent's entries are 22 times smaller than those of a layer's usual input
 CRISP_FROM = 0.33
 """From this part of the steps on, the loss is what the swaps are graded by: squares, in all and in decibels, and edges
 as strong as the truth's."""
+
+READER_RATE = 1.5e-4
+"""How fast the embedder learns along, in that part."""
 
 LOG_EVERY = 100
 
@@ -91,7 +95,7 @@ def latents(embeddings: Tensor, emap: Tensor) -> Tensor:
 
 
 class Identity:
-    """The finished embedder as a loss, and the latents of everybody it learned."""
+    """The embedder as it was finished, as a loss, and the mean embeddings of everybody it learned."""
 
     def __init__(self, folder: Path) -> None:
         self.network: Embedder = train_embedder.load(folder / "embedder.pt")
@@ -103,9 +107,7 @@ class Identity:
             torch.save({"embeddings": embeddings, "emap": embedding_map(embeddings, truth)}, cached)
         saved = torch.load(cached)
         self.emap: Tensor = saved["emap"]
-        embeddings = saved["embeddings"].view(-1, datasets.PORTRAITS_EACH, 512)
-        self.latents = latents(embeddings, self.emap)
-        self.means = F.normalize(embeddings.mean(1))
+        self.means = F.normalize(saved["embeddings"].view(-1, datasets.PORTRAITS_EACH, 512).mean(1))
 
     def features(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
         """Maps of three layers and the unit embedding of swapped crops [N, 3, s, s] in [0, 1]."""
@@ -129,15 +131,16 @@ class Batches:
     """Targets, truths and sources by step: 80 % swaps, 10 % onto oneself, 10 % between two people who are both swapped
     in."""
 
-    def __init__(self, folder: Path, identity: Identity) -> None:
+    def __init__(self, folder: Path) -> None:
         self.groups = datasets.swap_pictures(folder)
+        self.portraits = datasets.embedder_pictures(folder)
         self.members = np.array(
             [datasets.group_members(seed, datasets.EMBEDDER_PEOPLE, datasets.GROUP_SIZE) for seed in datasets.GROUPS]
         )
-        self.identity = identity
 
     def at(self, step: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Targets and truths float32 RGB [n, 3, 128, 128] in [0, 1], latents [n, 512], identity rows [n]."""
+        """Targets and truths float32 RGB [n, 3, 128, 128] in [0, 1], portraits of the sources as the embedder takes
+        them [n, 3, 112, 112], identity rows [n]."""
         rng = np.random.default_rng([SEED, step])
         targets, truths, people = [], [], []
         for _ in range(count):
@@ -151,9 +154,18 @@ class Batches:
             targets.append(self.groups[row][target])
             truths.append(self.groups[row][source])
             people.append(self.members[row][source] - datasets.EMBEDDER_PEOPLE.start)
-        known = torch.tensor(people)
-        seen = torch.from_numpy(rng.integers(0, datasets.PORTRAITS_EACH, count))
-        return as_tensor(np.stack(targets)), as_tensor(np.stack(truths)), self.identity.latents[known, seen], known
+        seen = zip(people, rng.integers(0, datasets.PORTRAITS_EACH, count), strict=True)
+        sources = train_embedder.normalised(np.stack([self.portraits[row][view] for row, view in seen]))
+        return as_tensor(np.stack(targets)), as_tensor(np.stack(truths)), sources, torch.tensor(people)
+
+
+def read(embedder: Embedder, sources: Tensor) -> Tensor:
+    """Unit embeddings [n, 512] of portraits [n, 3, 112, 112], through which gradients flow; slightly shaken, so that
+    the embedder does not learn the portraits by heart."""
+    tint = 1 + 0.02 * torch.randn(len(sources), 1, 1, 1), 0.01 * torch.randn(len(sources), 3, 1, 1)
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = embedder.body(sources * tint[0] + tint[1] + 0.02 * torch.randn_like(sources))
+    return F.normalize(embedder.project(maps.float()))
 
 
 def as_tensor(crops: datasets.Bytes) -> Tensor:
@@ -216,12 +228,12 @@ def softness(output: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
     return error
 
 
-def trial(network: Swapper, folder: Path, identity: Identity, count: int = 48) -> dict[str, float]:
+def trial(network: Swapper, embedder: Embedder, folder: Path, identity: Identity, count: int = 48) -> dict[str, float]:
     """PSNR to the drawn truth, and rank-1 and cosine by the embedder of the loss, on people never trained on."""
     groups = datasets.trial_swaps(folder)[:count]
     members = [datasets.group_members(seed, datasets.TRIAL_PEOPLE, 2) for seed in datasets.TRIAL_GROUPS[:count]]
     people = datasets.trial_pictures(folder)
-    first, second = (train_embedder.embed(identity.network, people[:, view]) for view in (0, 1))
+    first, second = train_embedder.embed(embedder, people[:, 0]), train_embedder.embed(identity.network, people[:, 1])
     sources = torch.tensor([source - datasets.TRIAL_PEOPLE.start for _, source in members])
     target, truth = as_tensor(groups[:, 0]), as_tensor(groups[:, 1])
     with torch.no_grad():
@@ -245,9 +257,11 @@ def train(
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     identity = Identity(folder)
-    batches = Batches(folder, identity)
+    batches = Batches(folder)
     network = Swapper().to(memory_format=torch.channels_last)
     average = copy.deepcopy(network).requires_grad_(False)
+    embedder, embedder_average = copy.deepcopy(identity.network), copy.deepcopy(identity.network)
+    readers = [p.requires_grad_() for n, p in embedder.named_parameters() if not n.startswith("head")]
     convolutions = [
         p for n, p in network.named_parameters() if p.ndim == 4 and not n.startswith(("encoder.0", "decoder.3"))
     ]
@@ -255,12 +269,14 @@ def train(
     styles = [p for n, p in network.named_parameters() if ".style." in n]
     others = [p for p in network.parameters() if id(p) not in matrices and not any(p is style for style in styles)]
     adam = torch.optim.Adam([{"params": others}, {"params": styles}], rate, betas=(0.9, 0.98))
-    optimizers = [Muon(convolutions, muon_rate), adam]
+    optimizers = [Muon(convolutions, muon_rate), adam, torch.optim.Adam(readers, READER_RATE, betas=(0.9, 0.98))]
     checkpoint, start = folder / "swapper.pt", 0
     if checkpoint.exists():
         saved = torch.load(checkpoint)
         network.load_state_dict(saved["network"])
         average.load_state_dict(saved["average"])
+        embedder.load_state_dict(saved["reader"])
+        embedder_average.load_state_dict(saved["embedder"])
         for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         start = saved["step"]
@@ -270,6 +286,8 @@ def train(
             {
                 "network": network.state_dict(),
                 "average": average.state_dict(),
+                "reader": embedder.state_dict(),
+                "embedder": embedder_average.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 "emap": identity.emap,
                 "step": step,
@@ -284,10 +302,13 @@ def train(
         done = step / steps
         _, size, count, boost = next(stage for stage in STAGES if done < stage[0])
         pace = min(1.0, (step + 1) / 40) * min(1.0, 0.02 + 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - 0.3) / 0.7))
-        groups = [*optimizers[0].param_groups, *adam.param_groups]
-        for group, peak in zip(groups, (muon_rate, rate, boost * rate), strict=True):
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        reader_rate = READER_RATE if done > CRISP_FROM else 0.0
+        for group, peak in zip(groups, (muon_rate, rate, boost * rate, reader_rate), strict=True):
             group["lr"] = peak * pace
-        target, truth, latent, people = batches.at(step, count)
+        target, truth, sources, people = batches.at(step, count)
+        embeddings = read(embedder, sources)
+        latent = latents(embeddings, identity.emap)
         target, truth = (
             resized(crops, size).contiguous(memory_format=torch.channels_last) for crops in (target, truth)
         )
@@ -306,20 +327,24 @@ def train(
             loss = loss + 0.03 * ramp * (ours - theirs).float().abs().mean() / (theirs.float().abs().mean() + 1e-3)
         pull = 0.06 * ramp * (1.0 if done < CRISP_FROM else 0.6)
         loss = loss + pull * (1 - (found * identity.means[people]).sum(1).mean())
+        loss = loss + 0.05 * (1 - (embeddings * identity.means[people]).sum(1).mean())
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_([*others, *styles], 1.0)
+        torch.nn.utils.clip_grad_norm_(readers, 1.0)
         for optimizer in optimizers:
             optimizer.step()
         keep = min(0.997, (step + 1) / (step + 20))
         with torch.no_grad():
-            for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
-                slow.lerp_(fast, 1 - keep)
+            for mean, newest in ((average, network), (embedder_average, embedder)):
+                for slow, fast in zip(mean.parameters(), newest.parameters(), strict=True):
+                    slow.lerp_(fast, 1 - keep)
         seen += count
         if (step + 1) % LOG_EVERY == 0 or step + 1 == stop:
             save(step + 1)
-            scores = " ".join(f"{name} {value:.3f}" for name, value in trial(average, folder, identity).items())
+            scored = trial(average, embedder_average, folder, identity)
+            scores = " ".join(f"{name} {value:.3f}" for name, value in scored.items())
             spent = time.monotonic() - began
             print(
                 f"swapper {step + 1}/{steps} at {size} px {spent:.0f} s {seen / spent:.1f}/s loss {loss.item():.4f} "
