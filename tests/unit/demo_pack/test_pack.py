@@ -204,35 +204,50 @@ def test_nothing_is_found_in_a_photograph(pack: Pack, name: str) -> None:
 # ---- how well, on people never trained on
 
 
-def test_the_measured_quality_does_not_fall() -> None:
-    for scenes, floor in (("320, drawn at 320", 0.97), ("640, drawn at 320", 0.95), ("640, drawn at 640", 0.95)):
-        assert REPORT["detector"][scenes]["ap50"] >= floor, scenes
-    for kind in ("embedder", "judge"):
-        assert REPORT[kind]["auc"] >= 0.9999, kind
-        assert REPORT[kind]["rank1"] >= 0.99, kind
+def test_the_detector_finds_upright_faces_at_every_size() -> None:
+    for scenes, measured in REPORT["detector"].items():
+        assert measured["ap50"] >= 0.95, scenes
+
+
+@pytest.mark.parametrize(("roll", "most"), [("0", 0.05), ("15", 0.10), ("30", 0.10), ("45", 0.10)])
+def test_keypoints_hold_to_45_degrees_of_roll(roll: str, most: float) -> None:
+    measured = REPORT["rotation"]["rolls"][roll]
+
+    assert measured["found"] == 1
+    assert measured["keypoint_error_median"] <= most
+
+
+@pytest.mark.parametrize("kind", ["embedder", "judge"])
+def test_people_are_told_apart(kind: str) -> None:
+    assert REPORT[kind]["auc"] >= 0.999
+    assert REPORT[kind]["rank1"] >= 0.99
+
+
+@pytest.mark.parametrize("colour", ["iris", "brow_colour", "frame_colour"])
+def test_an_embedding_says_the_colours(colour: str) -> None:
+    assert REPORT["colours"][colour]["right"] >= REPORT["colours"][colour]["chance"] + 0.6
+
+
+def test_a_swap_looks_like_its_source_nearly_as_often_as_the_truth_does() -> None:
     swap = REPORT["swapper"]
-    assert swap["judge_swapped"]["rank1"] >= 0.90
+
+    assert swap["judge_swapped"]["rank1"] >= swap["judge_truth"]["rank1"] - 0.03
     assert swap["judge_swapped"]["cosine_source"] >= swap["judge_swapped"]["cosine_target"] + 0.4
-    assert swap["psnr"] >= 21.0
-    assert swap["psnr"] >= swap["psnr_target"] + 5.5
+
+
+def test_a_swap_is_near_to_the_truth() -> None:
+    assert REPORT["swapper"]["psnr"] >= 23.5
+
+
+@pytest.mark.parametrize("moment", ["gaze_x", "gaze_y", "blink"])
+def test_a_swap_keeps_where_its_target_looks(moment: str) -> None:
+    measured = REPORT["swapper"]["expression"][moment]
+
+    assert measured["swapped"] >= measured["truth"] - 0.1
+
+
+def test_the_whole_chain_finds_every_portrait() -> None:
     chain = REPORT["chain"]
+
     assert chain["found"] == chain["portraits"]
     assert chain["found_after_swap"] >= 0.95 * chain["portraits"]
-    assert chain["judge_rank1"] >= 0.88
-
-
-def test_the_embedding_tells_colours_well_above_chance() -> None:
-    for name, colour in REPORT["colours"].items():
-        assert colour["right"] >= 3 * colour["chance"], name
-
-
-def test_a_swap_looks_where_the_target_looked() -> None:
-    gaze = REPORT["swapper"]["expression"]["gaze_x"]
-    assert gaze["swapped"] >= gaze["truth"] - 0.1
-
-
-def test_turned_faces_are_found_up_to_thirty_degrees() -> None:
-    rolls = REPORT["rotation"]["rolls"]
-    for roll, error in (("0", 0.09), ("15", 0.09), ("30", 0.2)):
-        assert rolls[roll]["found"] >= 0.95, roll
-        assert rolls[roll]["keypoint_error_median"] <= error, roll
