@@ -24,7 +24,7 @@ from tests.faulty_s3 import Fault, FaultyS3
 from tests.unit.models import toys
 from tests.unit.swap.test_whole import PACK
 
-DEMO_THRESHOLD = 0.5  # as docs/responsible-use.md advises for drawn faces
+DEMO_THRESHOLD = 0.6  # as docs/responsible-use.md advises for drawn faces
 LIKE, UNLIKE = 6, 12  # people listed, and others
 
 
