@@ -206,7 +206,7 @@ def test_nothing_is_found_in_a_photograph(pack: Pack, name: str) -> None:
 
 def test_the_detector_finds_upright_faces_at_every_size() -> None:
     for scenes, measured in REPORT["detector"].items():
-        assert measured["ap50"] >= 0.95, scenes
+        assert measured["ap50"] >= 0.97, scenes
 
 
 @pytest.mark.parametrize(("roll", "most"), [("0", 0.05), ("15", 0.10), ("30", 0.10), ("45", 0.10)])
@@ -219,7 +219,7 @@ def test_keypoints_hold_to_45_degrees_of_roll(roll: str, most: float) -> None:
 
 @pytest.mark.parametrize("kind", ["embedder", "judge"])
 def test_people_are_told_apart(kind: str) -> None:
-    assert REPORT[kind]["auc"] >= 0.999
+    assert REPORT[kind]["auc"] >= 0.9999
     assert REPORT[kind]["rank1"] >= 0.99
 
 
@@ -231,12 +231,12 @@ def test_an_embedding_says_the_colours(colour: str) -> None:
 def test_a_swap_looks_like_its_source_nearly_as_often_as_the_truth_does() -> None:
     swap = REPORT["swapper"]
 
-    assert swap["judge_swapped"]["rank1"] >= swap["judge_truth"]["rank1"] - 0.03
+    assert swap["judge_swapped"]["rank1"] >= max(0.90, swap["judge_truth"]["rank1"] - 0.03)
     assert swap["judge_swapped"]["cosine_source"] >= swap["judge_swapped"]["cosine_target"] + 0.4
 
 
 def test_a_swap_is_near_to_the_truth() -> None:
-    assert REPORT["swapper"]["psnr"] >= 23.5
+    assert REPORT["swapper"]["psnr"] >= max(23.5, REPORT["swapper"]["psnr_target"] + 5.5)
 
 
 @pytest.mark.parametrize("moment", ["gaze_x", "gaze_y", "blink"])
