@@ -27,6 +27,8 @@ from typing import IO, Any
 
 import requests
 
+from layers.core.identity import identity
+from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import VERSION, Terms
 from local import rewrite
 
@@ -178,9 +180,20 @@ class Cloud:
 
     def _accept_terms(self) -> None:
         """For whoever `request` signs as, who is the operator too. Others accept for themselves: POST /terms."""
+        Terms(self.table, lambda: self.client("dynamodb")).accept(self.caller(), VERSION)
+
+    @property
+    def table(self) -> str:
+        """The stack's state table."""
         found = self.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId="StateTable")
-        terms = Terms(found["StackResourceDetail"]["PhysicalResourceId"], lambda: self.client("dynamodb"))
-        terms.accept(self.client("sts").get_caller_identity()["Arn"], VERSION)
+        return str(found["StackResourceDetail"]["PhysicalResourceId"])
+
+    def caller(self) -> str:
+        """The pseudonym of whoever `request` signs as."""
+        signer = self.client("sts").get_caller_identity()
+        principal = {"callerId": signer["UserId"], "userArn": signer["Arn"]}
+        name = identity({"requestContext": {"authorizer": {"iam": principal}}}, "iam")
+        return Pseudonyms(self.table, lambda: self.client("dynamodb")).caller(name)
 
     @property
     def api_url(self) -> str:

@@ -100,7 +100,7 @@ def _full_house(part: Any) -> Any:
     if isinstance(part, dict):
         return {
             name: [*each, "Lambda.Unknown"]
-            if name == "ErrorEquals" and each == ["Lambda.TooManyRequestsException"]
+            if name == "ErrorEquals" and "Lambda.TooManyRequestsException" in each
             else _full_house(each)
             for name, each in part.items()
         }

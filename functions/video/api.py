@@ -20,7 +20,8 @@ from functions.video.values import Stage, Status
 from functions.video.view import expired, told
 from functions.video.webhook import key
 from layers.core.errors import Expired, NotFound, NotReady
-from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
+from layers.core.telemetry import correlate
+from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
 
 HTTP_SECONDS = 25.0  # the HTTP API answers 503 by itself after 30 (API Gateway quotas)
 POLL_SECONDS = "2"
@@ -55,6 +56,12 @@ class TaskAnswer(BaseModel):
     credits: list[CreditAnswer] | None = None
     problem: ProblemAnswer | None = None
     callback: Annotated[Literal["delivered", "failed"] | None, Field(description="what became of it")] = None
+
+
+class LinkAnswer(BaseModel):
+    """Where a file is."""
+
+    url: Annotated[str, Field(description="needs no authorisation, for a quarter of an hour")]
 
 
 class SegmentAnswer(BaseModel):
@@ -115,7 +122,7 @@ def post_video(
     """Speaks the script, finds footage, cuts it to the words, and adds captions. The same Idempotency-Key again is the
     same task, whatever has become of it."""
     found = _services()
-    found.terms.require(_caller() or None)
+    found.terms.require(_caller())
     request = body.request(found.settings)
     known = keys(found.settings.provider_keys)
     if body.dry_run:
@@ -157,13 +164,21 @@ def delete_task(task_id: Annotated[str, Path(description="the id that POST /gene
 @resolver.get(
     "/download/<task_id>",
     summary="Fetch a finished video, its poster or its captions",
-    responses={302: {"description": "where the file is, for a quarter of an hour"}, **_problems(400, 404, 409, 410)},
+    responses={
+        200: said("where the file is", LinkAnswer),
+        302: {"description": "the same as a redirect (redirect=true)"},
+        **_problems(400, 404, 409, 410),
+    },
 )
 def get_download(
     task_id: Annotated[str, Path(description="the id that POST /generate-video gave")],
     file: Annotated[File, Query(description="which of its files")] = "video",
+    redirect: Annotated[
+        bool,
+        Query(description="answer with a redirect; S3 refuses one that is followed with a signed request's headers"),
+    ] = False,
 ) -> Response[Any]:
-    """Redirects to a link that needs no authorisation; ask again for a fresh one."""
+    """A link that needs no authorisation; ask again for a fresh one."""
     found, task = _services(), _task(task_id)
     if task.status != "succeeded":
         extra = {"problem": dict(task.problem)} if task.problem else {}
@@ -177,8 +192,10 @@ def get_download(
         raise Expired("The video has expired or was deleted. Ask for it anew.")
     name = f"{task.id}.{stored.rpartition('.')[2]}"
     url = found.storage.presign_get(found.settings.outputs_bucket, stored, found.settings.url_seconds, name)
-    # Not JSON, as an empty body is none.
-    return Response(302, content_type="text/plain", body="", headers={"Location": url, "Cache-Control": "no-store"})
+    fresh = {"Cache-Control": "no-store"}
+    if redirect:
+        return Response(302, content_type="text/plain", body="", headers={"Location": url, **fresh})
+    return Response(200, content_type=JSON, body=json.dumps({"url": url}), headers=fresh)
 
 
 @resolver.get("/video/openapi.json", include_in_schema=False)
@@ -207,7 +224,9 @@ def _services() -> Services:
 
 
 def _caller() -> str:
-    return caller(resolver.current_event.raw_event)
+    """The pseudonym of who asks. Raises Unidentified or StorageFailed."""
+    asking: Caller = resolver.context["caller"]
+    return asking.pseudonym
 
 
 def _task(task_id: str) -> Task:
@@ -231,5 +250,9 @@ def _answer(task: Task, status: int, headers: dict[str, str] | None = None) -> R
 
 def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
     """An event of an HTTP API (payload format 2.0) in, its answer out; never raises."""
-    resolver.context["services"] = found
-    return resolver.resolve(plain(event), context)
+    correlate(event["requestContext"].get("requestId") or context.aws_request_id, context.aws_request_id)
+    asking = Caller(event, found.settings.auth_mode, found.pseudonyms)
+    resolver.context["services"], resolver.context["caller"] = found, asking
+    answer = resolver.resolve(plain(event), context)
+    record(event, answer, asking)
+    return answer

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,14 +32,14 @@ def submit(request: VideoRequest, caller: str, idempotency_key: str | None, serv
     The slot comes first, then the item, then the execution. A crash in between leaves a lease that expires, or a queued
     task that a repeated request starts. Raises IdempotencyConflict, BudgetSpent, AtCapacity or StorageFailed.
     """
-    task_id = new_id() if idempotency_key is None else _named(caller, idempotency_key)
+    task_id = new_id() if idempotency_key is None else services.pseudonyms.id("video", caller, idempotency_key)
     known = services.tasks.find(task_id) if idempotency_key is not None else None
     if known is None or known.status == "queued":
         _same(known, request)
-        services.slots.take(task_id)
+        services.slots.take(task_id, caller)
         if known is None:
             try:
-                services.budget.spend(caller or None, math.ceil(spoken(request.script_text)))
+                services.budget.spend(caller, math.ceil(spoken(request.script_text)))
             except ColdswapError:
                 services.slots.free(task_id)
                 raise
@@ -78,14 +76,6 @@ def _begun(task_id: str, request: VideoRequest, caller: str, services: Services)
 def _same(known: Task | None, request: VideoRequest) -> None:
     if known is not None and known.digest != digest(request):
         raise IdempotencyConflict("This Idempotency-Key was used before with another request. Use a new one.")
-
-
-def _named(caller: str, idempotency_key: str) -> str:
-    """A version 8 UUID (RFC 9562) of the two."""
-    said = hashlib.sha256(json.dumps(["video", caller, idempotency_key]).encode()).digest()
-    value = int.from_bytes(said[:16], "big")
-    value = value & ~(0xF << 76) | 0x8 << 76
-    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
 
 
 def cancel(task: Task, services: Services) -> Task:

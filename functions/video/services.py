@@ -12,6 +12,7 @@ from functions.video.slots import Slots
 from functions.video.tasks import Tasks
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
+from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import Terms
 
 MARGIN_SECONDS = 3.0  # to remove work files, and to say what went wrong
@@ -33,6 +34,7 @@ class Services:
     executions: Executions
     budget: Budget
     terms: Terms
+    pseudonyms: Pseudonyms
 
 
 def deadline(context: Any) -> Deadline:
@@ -56,7 +58,8 @@ def services() -> Services:
         slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
         executions=Executions(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "seconds of video", known.daily_budget, _dynamodb),
-        terms=Terms(known.state_table, _dynamodb),
+        terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
+        pseudonyms=Pseudonyms(known.state_table, _dynamodb),
     )
 
 

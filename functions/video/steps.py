@@ -17,7 +17,7 @@ from functions.video.tasks import Task
 from functions.video.values import Clip, Found, Plan, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, ColdswapError, InvalidRequest
-from layers.core.telemetry import emit, logger, peak_memory_mb
+from layers.core.telemetry import correlate, emit, logger, peak_memory_mb
 
 Payload = Mapping[str, Any]
 
@@ -42,6 +42,7 @@ def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
     The workflow knows an error by its class name alone, and never sees a script, a URL or a key.
     """
     name, task_id = str(payload.get("step")), str(payload.get("task_id"))
+    correlate(task_id, context.aws_request_id)
     began, cpu = time.perf_counter(), _cpu_seconds()
     result: dict[str, Any] = {}
     failed = ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from functions.video.values import Credit, Published, Stage, Status, VideoRequest
 from layers.core.errors import Cancelled
-from layers.core.ids import made_at
+from layers.core.ids import by_time, made_at
 from layers.core.table import mapped
 
 # An item outlives its video, so that who asks for a deleted video hears that it has expired.
@@ -42,7 +42,7 @@ class Task:
 
     id: str
     request: VideoRequest
-    caller: str  # who asked, as the API's authoriser says
+    caller: str  # who asked, a pseudonym
     created_at: int
     updated_at: int
     expiration: int  # when the item may go
@@ -115,6 +115,8 @@ class Tasks:
             "id": {"S": f"task#{task.id}"},
             "request": {"S": json.dumps(asdict(task.request))},
             "caller": {"S": task.caller},
+            "kind": {"S": "video"},
+            "listed": {"S": by_time(task.created_at, task.id)},
             "state": {"S": task.status},
             "created_at": {"N": str(task.created_at)},
             "updated_at": {"N": str(task.updated_at)},

@@ -136,6 +136,12 @@ class StillRunning(ColdswapError):
     code, status, title, retryable = "still_running", 409, "The same request is still running", True
 
 
+class Unidentified(ColdswapError):
+    """The request is authorised, but by credentials that name nobody."""
+
+    code, status, title = "unidentified", 403, "These credentials do not say who is calling"
+
+
 class TermsNotAccepted(ColdswapError):
     """The caller has not accepted the terms of use, or not their present version."""
 

@@ -59,8 +59,8 @@ class Studio:
     def file(self, task_id: str, name: str = "video") -> bytes:
         """GET /download/{id}, and what it leads to."""
         answer = self.cloud.request("GET", f"/download/{task_id}?file={name}")
-        assert answer.status_code == 302, answer.text
-        return download(answer.headers["Location"])
+        assert answer.status_code == 200, answer.text
+        return download(answer.json()["url"])
 
     def status(self, method: str, path: str) -> tuple[int, str]:
         """Status and problem code of an answer."""

@@ -45,8 +45,12 @@ def test_whoever_asks_the_result_is_signed_from_the_first_on(
     }
     assert verify([str(path), "--anchors", str(known)]) == 0
     assert "This stack made the file" in capsys.readouterr().out
-    told = verdict(stack.cloud, f"s3://{stack.cloud.bucket('outputs')}/{answer.result['key']}")
+    told = verdict(stack.cloud, data_uri(path))
     assert (told["ours"], told["made_with_a_model"]) == (True, True)
+    place = f"s3://{stack.cloud.bucket('outputs')}/{answer.result['key']}"
+    asked = stack.cloud.request("POST", "/verify", {"uri": place})
+    # What an upload or a workflow made is the stack's own; who calls the API has no part in it.
+    assert asked.status_code == {"http": 200, "upload": 422, "workflow": 404}[caller]
 
 
 def test_a_new_key_signs_and_the_old_results_stay_ours(stack: Stack, drawn: dict[str, Path]) -> None:

@@ -42,6 +42,7 @@ CALLS = {
     "start_execution": {"states:StartExecution"},
     "describe_execution": {"states:DescribeExecution"},
     "stop_execution": {"states:StopExecution"},
+    "get_account_settings": {"lambda:GetAccountSettings"},
     "sign": {"kms:Sign"},
     # powertools' parameters utility and idempotency layer
     "SecretsProvider": {"secretsmanager:GetSecretValue"},
@@ -137,4 +138,4 @@ def test_every_kind_of_client_is_known_here() -> None:
                 if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "client":
                     services |= {each.value for each in node.args if isinstance(each, ast.Constant)}
 
-    assert services <= {"s3", "dynamodb", "stepfunctions", "secretsmanager", "ssm", "kms"}
+    assert services <= {"s3", "dynamodb", "stepfunctions", "secretsmanager", "ssm", "kms", "lambda"}

@@ -49,8 +49,9 @@ def test_the_settings_are_all_set(function: str, settings: Any) -> None:
             return super().get(key, default)
 
     defaults = {name: value if isinstance(value, str) else name for name, value in variables.items()}
-    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7", "DAILY_BUDGET": "5000"}
-    settings.read(Recorder({**defaults, "MODEL_RETENTION": "container", **numbers}))
+    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7", "DAILY_BUDGET": "5000", "RESERVED_CONCURRENCY": "0"}
+    choices = {"MODEL_RETENTION": "container", "AUTH_MODE": "iam"}
+    settings.read(Recorder({**defaults, **choices, **numbers}))
 
     assert {name for name in read if not name.startswith("AWS_LAMBDA_")} <= variables.keys()
 
@@ -100,9 +101,13 @@ def statements(function: str) -> list[dict[str, Any]]:
 def test_no_policy_of_a_function_is_wider_than_the_stack(function: str) -> None:
     for statement in statements(function):
         said = json.dumps(statement)
-        assert '"*"' not in said
         assert ':*"' not in json.dumps(statement["Action"])
-        assert "AWS::StackName" in said or "Fn::GetAtt" in said or statement["Resource"] == {"Ref": "ProviderKeys"}
+        if statement["Action"] == WITHOUT_A_RESOURCE:
+            assert statement["Resource"] == "*"
+            continue
+        assert '"*"' not in said
+        own = ("AWS::StackName", "Fn::GetAtt", "${StateTable.Arn}", '"Ref": "ProviderKeys"')
+        assert any(each in said for each in own)
 
 
 def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
@@ -151,7 +156,7 @@ def test_every_path_of_the_video_api_has_a_route_to_its_function() -> None:
 
 
 def test_the_workflow_retries_exactly_what_a_retry_can_cure_and_catches_all_that_a_task_can_raise() -> None:
-    others = {"ColdswapError", "InternalError", "NotFound", "TermsNotAccepted", "AtCapacity"}
+    others = {"ColdswapError", "InternalError", "Unidentified", "TermsNotAccepted", "AtCapacity"}
     named = set(errors.family()) - others - set(errors.family(errors.VideoError))
     task = WORKFLOW["States"]["Swap"]
 
@@ -162,9 +167,25 @@ def test_the_workflow_retries_exactly_what_a_retry_can_cure_and_catches_all_that
 
 def test_every_state_that_the_workflow_names_is_there() -> None:
     states = WORKFLOW["States"]
-    named = {WORKFLOW["StartAt"], *(catch["Next"] for state in states.values() for catch in state.get("Catch", []))}
+    ways = [way for state in states.values() for name in ("Catch", "Choices") for way in state.get(name, [])]
+    named = {each["Next"] for each in (*ways, *states.values()) if "Next" in each}
+    defaults = {state["Default"] for state in states.values() if "Default" in state}
 
-    assert named == states.keys()
+    assert named | defaults | {WORKFLOW["StartAt"]} == states.keys()
+
+
+def test_the_workflow_records_what_failed_where_the_api_looks_and_may_do_no_more() -> None:
+    from functions.swap.ledger import KINDS
+
+    record = WORKFLOW["States"]["Record"]
+    machine = of_type("AWS::Serverless::StateMachine")["SwapStateMachine"]
+    (statement,) = machine["Policies"][1]["Statement"]
+
+    assert f"'{KINDS['swap']}' &" in record["Arguments"]["Key"]["id"]["S"]
+    assert record["Arguments"]["ConditionExpression"] == "attribute_exists(id)", "what was deleted is not brought back"
+    assert statement["Action"] == "dynamodb:UpdateItem"
+    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{KINDS['swap']}*"]}}
+    assert machine["DefinitionSubstitutions"]["StateTable"] == {"Ref": "StateTable"}
 
 
 def test_the_task_outlasts_the_function_and_the_workflow_the_task() -> None:
@@ -184,6 +205,9 @@ def tasks_of(states: Any) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+WITHOUT_A_RESOURCE = "lambda:GetAccountSettings"  # Service Authorization Reference: no resource types
+
+
 FULL_HOUSE = {
     "ErrorEquals": ["Lambda.TooManyRequestsException"],
     "IntervalSeconds": 1,
@@ -194,15 +218,19 @@ FULL_HOUSE = {
 }
 
 
+SHARED = {**FULL_HOUSE, "ErrorEquals": ["Lambda.TooManyRequestsException", "AtCapacity"]}  # or it is others' turn
+
+
 def test_a_full_house_is_waited_for_longer_than_a_fault_and_is_told_as_one() -> None:
-    for name, task in [*tasks_of(WORKFLOW), *tasks_of(VIDEO)]:
-        assert FULL_HOUSE in task["Retry"], name
+    calls = [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]
+    for name, task in calls:
+        assert (SHARED if name == "Swap" else FULL_HOUSE) in task["Retry"], name
         named = [error for retry in task["Retry"] for error in retry["ErrorEquals"]]
         assert len(named) == len(set(named)), name
     (patience_ends,) = (
-        each["Next"] for each in WORKFLOW["States"]["Swap"]["Catch"] if each["ErrorEquals"] == FULL_HOUSE["ErrorEquals"]
+        each["Next"] for each in WORKFLOW["States"]["Swap"]["Catch"] if each["ErrorEquals"] == SHARED["ErrorEquals"]
     )
-    assert WORKFLOW["States"][patience_ends]["Error"] == errors.AtCapacity.__name__
+    assert WORKFLOW["States"][patience_ends]["Output"]["error"] == errors.AtCapacity.__name__
 
 
 def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else() -> None:
@@ -320,7 +348,7 @@ def test_with_a_canary_all_who_wait_for_an_answer_call_the_alias_and_without_one
         machine = TEMPLATE["Resources"][f"{name}StateMachine"]["Properties"]["DefinitionSubstitutions"]
         permissions = [each["FunctionName"] for each in of_type("AWS::Lambda::Permission").values()]
         assert called in integrations
-        assert list(machine.values()) == [called]
+        assert machine[f"{name}FunctionArn"] == called
         assert {"Fn::If": ["Canary", {"Ref": f"{name}Live"}, {"Ref": f"{name}Function"}]} in permissions
 
         update = TEMPLATE["Resources"][f"{name}Live"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]

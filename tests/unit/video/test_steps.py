@@ -48,7 +48,7 @@ CLIPS = (Clip("work/clip/0.mp4", 0, 30, SEA, 1000), Clip("work/clip/1.mp4", 1, 3
 def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A running task "t" whose steps are done by stubs that put what they would make."""
     services, patch = world.services, world.patch
-    world.services.slots.take("t")
+    world.services.slots.take("t", "ann")
     services.tasks.add(services.tasks.new("t", REQUEST, "me", 1000))
 
     def put(key: str, value: Any) -> Callable[..., str]:
@@ -114,7 +114,7 @@ def test_the_steps_hand_each_other_what_they_need(made: World) -> None:
 
 def test_publishing_frees_the_slot(made: World) -> None:
     given = up_to_publish(made)
-    made.services.slots.take("other")
+    made.services.slots.take("other", "ann")
     assert made.post().status == 503
 
     step(made, "publish", **given)

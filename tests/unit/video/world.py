@@ -19,6 +19,7 @@ from functions.video.values import Credit, Published, VideoRequest
 from functions.video.work import Work
 from layers.core.budget import Budget
 from layers.core.errors import StorageFailed
+from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import Terms
 from local.standins.servers import CALLBACK_SECRET
 from tests.bench.folder import FolderStorage
@@ -30,8 +31,10 @@ KEYS = {
     "ELEVENLABS_API_KEY": "elevenlabs-key",
     "CALLBACK_SECRET": CALLBACK_SECRET,
 }
-ME = {"iam": {"userArn": "arn:aws:iam::123456789012:user/me"}}
-OTHER = {"iam": {"userArn": "arn:aws:iam::123456789012:user/other"}}
+ME, OTHER = (
+    {"iam": {"callerId": f"AIDA{name.upper()}", "userArn": f"arn:aws:iam::123456789012:user/{name}"}}
+    for name in ("me", "other")
+)
 
 
 class Clock:
@@ -179,5 +182,6 @@ def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         executions=executions,
         budget=Budget(table, "seconds of video", 0, lambda: dynamodb, clock),
         terms=Terms("", dict),
+        pseudonyms=Pseudonyms(table, lambda: dynamodb),
     )
     return World(services, executions, clock, monkeypatch)
