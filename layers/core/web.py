@@ -13,6 +13,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from layers.core.api_keys import identity
 from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
 from layers.core.telemetry import logger
 
@@ -45,6 +46,8 @@ def said(description: str, model: type[BaseModel], media: str = JSON) -> OpenAPI
 def caller(event: Mapping[str, Any]) -> str:
     """Who is asking, as the API's authoriser says; "" where the operator left the API open."""
     authorizer = event.get("requestContext", {}).get("authorizer") or {}
+    if key := (authorizer.get("lambda") or {}).get("key"):
+        return identity(key)
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
     return str((authorizer.get("iam") or {}).get("userArn") or claims.get("sub") or "")
 

@@ -461,11 +461,18 @@ def test_looking_at_a_file_costs_one_unit_before_it_is_fetched(
     assert [ask().status for _ in range(2)] == [404, 404]
 
 
-def test_who_asked_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    http(world, monkeypatch, body=BODY, authorizer={"jwt": {"claims": {"sub": "ann"}}}, prefer="respond-async")
+@pytest.mark.parametrize(
+    ("authorizer", "caller"),
+    [({"jwt": {"claims": {"sub": "ann"}}}, "ann"), ({"lambda": {"key": "ann"}}, "key:ann")],
+    ids=["jwt", "key"],
+)
+def test_who_asked_goes_with_a_swap_that_runs_beside(
+    world: World, monkeypatch: pytest.MonkeyPatch, authorizer: Any, caller: str
+) -> None:
+    http(world, monkeypatch, body=BODY, authorizer=authorizer, prefer="respond-async")
 
     (started,) = world.machine.executions.values()
-    assert json.loads(started["input"])["caller"] == "ann"
+    assert json.loads(started["input"])["caller"] == caller
 
 
 ANN, BEN = ({"iam": {"userArn": f"arn:aws:iam::1:user/{name}"}} for name in ("ann", "ben"))
