@@ -121,6 +121,7 @@ def test_an_open_api_asks_for_no_signature() -> None:
         cloud.deploy(open_api=True)
         with urllib.request.urlopen(f"{cloud.api_url}/openapi.json", timeout=60) as answer:
             assert json.load(answer)["openapi"]
+        assert "spend your money" in cloud.outputs["ApiIsOpen"]
 
 
 def test_with_jwt_nobody_enters_without_a_token() -> None:
