@@ -130,10 +130,12 @@ def test_the_authoriser_is_there_with_keys_alone_and_answers_before_the_api_give
     assert len(named) == 6
     assert {each["Condition"] for each in named.values()} == {"KeyAuth"}
     assert function["Properties"]["Timeout"] < 10  # seconds, of an HTTP API's quotas
-    video = TEMPLATE["Resources"]["VideoFunction"]["Metadata"]
-    assert {name: function["Metadata"][name] for name in ("Dockerfile", "DockerContext", "DockerTag")} == {
-        name: video[name] for name in ("Dockerfile", "DockerContext", "DockerTag")
-    }
+
+
+def test_the_authoriser_s_image_is_the_video_function_s_and_built_once() -> None:
+    resources = TEMPLATE["Resources"]
+
+    assert resources["KeyAuthorizerFunction"]["Metadata"] == resources["VideoFunction"]["Metadata"]
 
 
 def test_one_failure_of_the_authoriser_rings() -> None:
