@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from layers.core.api_keys import key_id
+from layers.core.api_keys import key_id, name_id
 from local import rewrite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -127,6 +127,16 @@ def test_the_authoriser_reads_the_digests_of_keys_and_no_other_item_of_the_table
     assert statement["Action"] == "dynamodb:GetItem"
     assert statement["Resource"] == {"Fn::GetAtt": ["StateTable", "Arn"]}
     assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [key_id("*")]}}
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_no_function_can_make_itself_an_api_key(function: str) -> None:
+    policies = rewrite.load(ROOT / "template.yaml")["Resources"][function]["Properties"]["Policies"]
+    statements = [each for policy in policies for each in policy["Statement"] if "dynamodb:" in str(each)]
+
+    assert [each["Condition"] for each in statements] == [
+        {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [key_id("*"), name_id("*")]}}
+    ]
 
 
 @pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
