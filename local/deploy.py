@@ -82,13 +82,13 @@ def hello(found: dict[str, str], region: str, auth_mode: str = "iam") -> str:
     return f"curl {headers.get(auth_mode, '')}{url}"
 
 
-def warning(found: dict[str, str], auth_mode: str) -> str:
+def warning(stack_outputs: dict[str, str], auth_mode: str) -> str:
     """What an operator must hear who left the API open; else nothing."""
     if auth_mode != "open":
         return ""
     rule = "!" * 100
     return (
-        f"{rule}\nAuthMode is open: anyone who knows {found['ApiUrl']}\n"
+        f"{rule}\nAuthMode is open: anyone who knows {stack_outputs['ApiUrl']}\n"
         f"can use this stack and spend your money. To close it, deploy with AuthMode=key, iam or jwt.\n{rule}"
     )
 

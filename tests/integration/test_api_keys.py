@@ -56,11 +56,11 @@ def keyed() -> Iterator[KeyedCloud]:
         cloud.deploy({"AuthMode": "key", "DailyBudget": str(BUDGET)}, standins.environment)
         keyed = KeyedCloud(cloud)
         yield keyed
-        said = cloud.log.read_text(errors="replace") + leaks.logged(cloud)
-        assert "an unknown key" in said, "the authoriser's log was not found"
+        logs = cloud.log.read_text(errors="replace") + leaks.logged(cloud)
+        assert "an unknown key" in logs, "the authoriser's log was not found"
         for key in (*keyed.shown, NOBODYS):
-            assert key not in said
-            assert digest(key) not in said
+            assert key not in logs
+            assert digest(key) not in logs
 
 
 @pytest.mark.parametrize("path", ["/terms", "/task/none", "/openapi.json", "/video/openapi.json"])

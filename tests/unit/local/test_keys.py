@@ -37,31 +37,31 @@ def test_the_table_has_a_key_s_digest_and_not_the_key(dynamodb: Any, table: str)
 
 
 def test_a_name_has_one_key_until_it_is_revoked(dynamodb: Any, table: str) -> None:
-    known = Keys(dynamodb, table)
-    known.make("alice", NOW)
+    api_keys = Keys(dynamodb, table)
+    api_keys.make("alice", NOW)
     before = stored(dynamodb, table)
 
     with pytest.raises(InvalidRequest, match="make key REVOKE=alice"):
-        known.make("alice", NOW)
+        api_keys.make("alice", NOW)
     assert stored(dynamodb, table) == before
 
-    known.revoke("alice")
+    api_keys.revoke("alice")
     assert stored(dynamodb, table) == {}
-    known.make("alice", NOW)
+    api_keys.make("alice", NOW)
 
 
 def test_a_name_that_has_no_key_cannot_be_revoked(dynamodb: Any, table: str) -> None:
-    known = Keys(dynamodb, table)
-    known.make("alice", NOW)
+    api_keys = Keys(dynamodb, table)
+    api_keys.make("alice", NOW)
 
     with pytest.raises(InvalidRequest, match="bob has no key"):
-        known.revoke("bob")
-    assert known.list() == [Listed("alice", CREATED)]
+        api_keys.revoke("bob")
+    assert api_keys.list() == [Listed("alice", CREATED)]
 
 
 def test_a_key_made_anew_while_its_former_one_is_being_revoked_stays_revocable(dynamodb: Any, table: str) -> None:
-    known = Keys(dynamodb, table)
-    known.make("alice", NOW)
+    api_keys = Keys(dynamodb, table)
+    api_keys.make("alice", NOW)
 
     class Interrupted:
         """Somebody else rotates the key between the reading and the writing."""
@@ -70,8 +70,8 @@ def test_a_key_made_anew_while_its_former_one_is_being_revoked_stays_revocable(d
 
         def get_item(self, **request: Any) -> Any:
             answer = dynamodb.get_item(**request)
-            known.revoke("alice")
-            known.make("alice", NOW)
+            api_keys.revoke("alice")
+            api_keys.make("alice", NOW)
             return answer
 
         def transact_write_items(self, **request: Any) -> Any:
@@ -80,7 +80,7 @@ def test_a_key_made_anew_while_its_former_one_is_being_revoked_stays_revocable(d
     with pytest.raises(InvalidRequest, match="try again"):
         Keys(Interrupted(), table).revoke("alice")
 
-    known.revoke("alice")
+    api_keys.revoke("alice")
     assert stored(dynamodb, table) == {}
 
 
@@ -92,14 +92,14 @@ def test_a_name_is_short_and_plain(dynamodb: Any, table: str, name: str) -> None
 
 
 def test_names_are_listed_with_their_dates_and_nothing_of_their_keys(dynamodb: Any, table: str) -> None:
-    known = Keys(dynamodb, table)
-    made = [known.make(name, NOW) for name in ("bob", "alice.smith-2_x", "Z" * 64)]
+    api_keys = Keys(dynamodb, table)
+    new_keys = [api_keys.make(name, NOW) for name in ("bob", "alice.smith-2_x", "Z" * 64)]
     dynamodb.put_item(TableName=table, Item={"id": {"S": "terms#alice"}})
 
-    listed = known.list()
+    listed = api_keys.list()
 
     assert listed == [Listed(name, CREATED) for name in ("Z" * 64, "alice.smith-2_x", "bob")]
-    assert not any(key in str(listed) or digest(key) in str(listed) for key in made)
+    assert not any(key in str(listed) or digest(key) in str(listed) for key in new_keys)
 
 
 class Formation:

@@ -179,10 +179,10 @@ def test_who_comes_in_leaves_no_line(key: str, log: io.StringIO) -> None:
 
 
 def test_a_key_has_256_random_bits(keys: Keys) -> None:
-    made = {keys.make(name, NOW) for name in ("alice", "bob", "carol")}
+    new_keys = {keys.make(name, NOW) for name in ("alice", "bob", "carol")}
 
-    assert len(made) == 3
-    assert all(KEY_PATTERN.fullmatch(each) for each in made)
+    assert len(new_keys) == 3
+    assert all(KEY_PATTERN.fullmatch(each) for each in new_keys)
 
 
 CODE = """
