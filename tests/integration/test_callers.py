@@ -114,7 +114,7 @@ def test_who_does_not_sign_is_turned_away(stack: Stack) -> None:
 
 
 def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: Stack, drawn: dict[str, Path]) -> None:
-    record = {"TableName": stack.cloud.table, "Key": {"id": {"S": f"terms#{stack.cloud.caller()}"}}}
+    record = {"TableName": stack.cloud.state_table, "Key": {"id": {"S": f"terms#{stack.cloud.caller()}"}}}
     assert "Item" in stack.cloud.client("dynamodb").get_item(**record)
     stack.cloud.client("dynamodb").delete_item(**record)
     stack.cloud.chill()  # a sandbox remembers who has accepted

@@ -26,9 +26,11 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("function", of_type("AWS::Serverless::Function").values())
-def test_nothing_beside_the_public_internet_is_trusted(function: dict[str, Any]) -> None:
-    assert function["Environment"]["Variables"]["TRUSTED_ORIGINS"] == ""
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_nothing_beside_the_public_internet_is_trusted(function: str) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+
+    assert variables["TRUSTED_ORIGINS"] == ""
 
 
 @pytest.mark.parametrize("function", of_type("AWS::Serverless::Function").values())
@@ -63,14 +65,94 @@ def test_parameters_are_few_and_described() -> None:
         assert "Default" in parameter
 
 
-def test_the_api_asks_for_iam_unless_a_parameter_says_jwt() -> None:
-    assert TEMPLATE["Parameters"]["AuthMode"] == {
-        **TEMPLATE["Parameters"]["AuthMode"],
-        "Default": "iam",
-        "AllowedValues": ["iam", "jwt"],
-    }
+def resolved(value: Any, auth_mode: str) -> Any:
+    """A value of the template as it is in a stack with this AuthMode."""
+    if not isinstance(value, dict) or "Fn::If" not in value:
+        return value
+    condition, then, otherwise = value["Fn::If"]
+    parameter, wanted = TEMPLATE["Conditions"][condition]["Fn::Equals"]
+    assert parameter == {"Ref": "AuthMode"}
+    return resolved(then if wanted == auth_mode else otherwise, auth_mode)
+
+
+@pytest.mark.parametrize(
+    ("auth_mode", "authorization", "authorizer"),
+    [
+        ("iam", "AWS_IAM", {"Ref": "AWS::NoValue"}),
+        ("jwt", "JWT", {"Ref": "JwtAuthorizer"}),
+        ("key", "CUSTOM", {"Ref": "KeyAuthorizer"}),
+        ("open", "NONE", {"Ref": "AWS::NoValue"}),
+    ],
+)
+def test_every_route_asks_for_what_the_parameter_says(auth_mode: str, authorization: str, authorizer: Any) -> None:
+    parameter = TEMPLATE["Parameters"]["AuthMode"]
+
+    assert parameter["Default"] == "iam"
+    assert parameter["AllowedValues"] == ["iam", "jwt", "key", "open"]
     for route in of_type("AWS::ApiGatewayV2::Route").values():
-        assert route["AuthorizationType"] == {"Fn::If": ["JwtAuth", "JWT", "AWS_IAM"]}
+        assert resolved(route["AuthorizationType"], auth_mode) == authorization
+        assert resolved(route["AuthorizerId"], auth_mode) == authorizer
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_a_function_is_told_who_may_call_by_a_setting(function: str) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+
+    assert variables["AUTH_MODE"] == {"Ref": "AuthMode"}
+
+
+def test_the_authoriser_is_asked_before_every_request_whatever_its_headers_and_its_answer_is_not_kept() -> None:
+    assert of_type("AWS::ApiGatewayV2::Authorizer")["KeyAuthorizer"] == {
+        "ApiId": {"Ref": "Api"},
+        "Name": "key",
+        "AuthorizerType": "REQUEST",
+        "AuthorizerPayloadFormatVersion": "2.0",
+        "EnableSimpleResponses": True,
+        "IdentitySource": [],
+        "AuthorizerResultTtlInSeconds": 0,
+        "AuthorizerUri": {
+            "Fn::Sub": "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
+            "${KeyAuthorizerFunction.Arn}/invocations"
+        },
+    }
+
+
+def test_only_this_api_s_authoriser_may_call_the_function_behind_it() -> None:
+    permission = of_type("AWS::Lambda::Permission")["KeyAuthorizerPermission"]
+
+    assert permission["FunctionName"] == {"Ref": "KeyAuthorizerFunction"}
+    assert permission["SourceArn"]["Fn::Sub"].endswith(":${Api}/authorizers/${KeyAuthorizer}")
+
+
+def test_the_authoriser_is_there_with_keys_alone_and_answers_before_the_api_gives_up() -> None:
+    named = {name: each for name, each in TEMPLATE["Resources"].items() if name.startswith("KeyAuthorizer")}
+    function = named["KeyAuthorizerFunction"]
+
+    assert len(named) == 6
+    assert {each["Condition"] for each in named.values()} == {"KeyAuth"}
+    assert function["Properties"]["Timeout"] < 10  # seconds, of an HTTP API's quotas
+
+
+def test_the_authoriser_s_image_is_the_video_function_s_and_built_once() -> None:
+    resources = TEMPLATE["Resources"]
+
+    assert resources["KeyAuthorizerFunction"]["Metadata"] == resources["VideoFunction"]["Metadata"]
+
+
+def test_one_failure_of_the_authoriser_rings() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+
+    for metric in ("Errors", "Throttles"):
+        alarm = alarms[f"KeyAuthorizer{metric}"]
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("AWS/Lambda", metric, 1)
+        assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "KeyAuthorizerFunction"}}]
+
+
+def test_a_stack_that_is_open_says_so_in_its_outputs() -> None:
+    output = TEMPLATE["Outputs"]["ApiIsOpen"]
+
+    assert output["Condition"] == "OpenApi"
+    assert "spend your money" in output["Value"]["Fn::Sub"]
 
 
 @pytest.mark.parametrize("bucket", of_type("AWS::S3::Bucket").items(), ids=lambda item: item[0])
@@ -127,7 +209,7 @@ def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
     assert TEMPLATE["Parameters"]["ProviderKeys"]["Default"] == "", "no key is ever in a template"
 
 
-@pytest.mark.parametrize("function", of_type("AWS::Serverless::Function"))
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
 def test_a_function_may_use_the_table_and_start_its_own_workflow(function: str) -> None:
     variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
     allowed = [each["Resource"] for each in statements(function) if "states:StartExecution" in json.dumps(each)]
@@ -314,7 +396,7 @@ def test_alarms_near_the_time_out_know_the_time_out() -> None:
     functions = of_type("AWS::Serverless::Function")
     alarms = of_type("AWS::CloudWatch::Alarm")
 
-    for name in functions:
+    for name in ("SwapFunction", "VideoFunction"):
         near = alarms[name.removesuffix("Function") + "NearTimeout"]
         assert near["Threshold"] == functions[name]["Timeout"] * 900
 
