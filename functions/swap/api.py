@@ -21,7 +21,7 @@ from functions.swap.services import Services, deadline
 from functions.swap.values import PAID_AT_ONCE, SwapRequest
 from layers.core.errors import StorageFailed
 from layers.core.ids import new_id
-from layers.core.telemetry import correlate, server_timing
+from layers.core.telemetry import correlate, logger, server_timing
 from layers.core.terms import TEXT, VERSION
 from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
 
@@ -331,8 +331,10 @@ def post_uploads() -> Response[Any]:
     found = _services()
     found.terms.require(_caller())
     found.budget.spend(_caller(), PAID_AT_ONCE)
-    bucket, key = found.settings.uploads_bucket, f"{results.upload_prefix(_caller())}{new_id()}/upload"
+    name = new_id()
+    bucket, key = found.settings.uploads_bucket, f"{results.upload_prefix(_caller())}{name}/upload"
     form = found.storage.presign_post(bucket, key, found.settings.max_picture_bytes, UPLOAD_SECONDS)
+    logger().info("upload form", extra={"upload": name})
     answer = {"uri": f"s3://{bucket}/{key}", "url": form["url"], "fields": form["fields"]}
     return Response(201, content_type=JSON, body=json.dumps(answer))
 

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from layers.core.identity import ANONYMOUS
 from layers.core.table import mapped
 
 ITEM = "secret#pseudonyms"
@@ -34,6 +35,8 @@ class Pseudonyms:
 
     def caller(self, identity: str) -> str:
         """What a caller is called in tables, keys and logs."""
+        if identity == ANONYMOUS:
+            return ANONYMOUS  # nobody's name
         return self._digest("caller", identity).hex()[:_DIGITS]
 
     def id(self, *parts: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from layers.core.errors import StorageFailed
+from layers.core.identity import ANONYMOUS
 from layers.core.pseudonyms import Pseudonyms
 
 
@@ -36,6 +37,13 @@ def test_another_stack_gives_other_names_and_no_plain_digest_gives_them(dynamodb
 
     assert name not in hashlib.sha256(b"iam:AIDAANN").hexdigest()
     assert name != Pseudonyms("", dict).caller("iam:AIDAANN")
+
+
+def test_who_is_nobody_in_particular_needs_no_secret() -> None:
+    def none() -> Any:
+        raise AssertionError("the table was asked")
+
+    assert Pseudonyms("t", none).caller(ANONYMOUS) == ANONYMOUS
 
 
 def test_parts_are_kept_apart_and_ids_are_uuids_of_version_8() -> None:

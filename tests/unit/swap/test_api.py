@@ -17,10 +17,19 @@ from botocore.exceptions import ClientError
 
 from functions.swap import api, verify
 from functions.swap.jobs import LONGEST_SECONDS
-from functions.swap.ledger import Entry
+from functions.swap.ledger import Entry, Listed
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import BudgetSpent, InputNotFound, NoFaceInMeme, NotFound, StorageFailed, VideoError, family
+from layers.core.errors import (
+    AtCapacity,
+    BudgetSpent,
+    InputNotFound,
+    NoFaceInMeme,
+    NotFound,
+    StorageFailed,
+    VideoError,
+    family,
+)
 from layers.core.ids import made_at, new_id
 from layers.core.telemetry import logger
 from layers.core.terms import Terms
@@ -698,6 +707,136 @@ def test_one_line_tells_who_made_what_of_what_and_nothing_more(world: World, mon
     assert line["models"] == answer.body["models"]
     assert inside[40:80] not in log.getvalue()
     assert answer.body["url"] not in log.getvalue()
+
+
+def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is logged from here on."""
+    log = io.StringIO()
+    monkeypatch.setattr(logger().handlers[0], "stream", log)
+    return log
+
+
+def lines(log: io.StringIO, name: str) -> list[dict[str, Any]]:
+    """Those in which that id stands."""
+    return [json.loads(line) for line in log.getvalue().splitlines() if name in line and "_aws" not in line]
+
+
+@pytest.mark.parametrize("body", [COMMON, {"meme": 3}, {"meme": "file:///etc/passwd"}], ids=["200", "400", "422"])
+def test_the_id_that_api_gateway_tells_a_caller_is_in_every_line_beside_lambda_s(
+    world: World, monkeypatch: pytest.MonkeyPatch, body: Any
+) -> None:
+    log, context = logged(monkeypatch), Context()
+
+    answer = http(world, monkeypatch, body=body, authorizer=ANN, context=context)
+
+    assert answer.status == 200 or answer.body["instance"] == "urn:coldswap:request:req-1"
+    of_request = lines(log, "req-1")
+    assert len(of_request) == len([line for line in log.getvalue().splitlines() if "_aws" not in line]) > 0
+    assert {line["lambda_request_id"] for line in of_request} == {context.aws_request_id}
+    assert of_request[-1]["status"] == answer.status
+
+
+def test_a_fault_that_nobody_foresaw_is_found_by_the_id_in_its_problem(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.models.failure = RuntimeError("unforeseen")
+    log = logged(monkeypatch)
+
+    answer = http(world, monkeypatch, body=COMMON, authorizer=ANN)
+
+    assert answer.status == 500
+    assert "unforeseen" in str(lines(log, answer.body["instance"].rpartition(":")[2]))
+
+
+def test_the_id_of_a_swap_is_in_the_lines_of_who_took_it_and_of_who_did_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logged(monkeypatch)
+    name = http(world, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
+    taken = lines(log, name)
+
+    invoke(world, started(world, name), monkeypatch)
+
+    assert [line["leads_to"] for line in taken] == [f"/swap/{name}"]
+    done = lines(log, name)[len(taken) :]
+    assert [line["message"] for line in done] == ["swapped"]
+    assert done[0]["correlation_id"] == name
+
+
+def test_the_ids_of_a_form_and_of_a_result_are_in_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logged(monkeypatch)
+    form = http(world, monkeypatch, path="/uploads", authorizer=ANN).body["uri"].split("/")[-2]
+    result = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"][6:-4]
+
+    assert lines(log, form)
+    assert lines(log, result)
+
+
+def test_while_another_caller_asks_one_who_has_half_of_the_room_is_told_when_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(caller: str | None, name: str) -> None:
+        raise AtCapacity(retry_after=2)
+
+    monkeypatch.setattr(world.sandboxes, "enter", full)
+
+    answer = http(world, monkeypatch, body=COMMON, authorizer=ANN)
+
+    assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "at_capacity", "2")
+    assert world.models.pending == []
+
+
+def test_the_sandbox_is_given_back_whatever_becomes_of_the_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[str] = []
+    monkeypatch.setattr(world.sandboxes, "enter", lambda caller, name: running.append(name))
+    monkeypatch.setattr(world.sandboxes, "leave", lambda caller, name: running.remove(name))
+    world.models.failure = NoFaceInMeme()
+
+    http(world, monkeypatch, body=COMMON, authorizer=ANN)
+
+    assert running == []
+
+
+def test_results_are_listed_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ([Listed("1", "swap", "succeeded", "2026-11-28T00:00:00Z"), Listed("2", "video", "running", "…")], "more")
+    asked: list[Any] = []
+
+    def one(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return page
+
+    monkeypatch.setattr(world.ledger, "page", one)
+
+    answer = http(world, monkeypatch, "GET", "/results?cursor=here&limit=2", authorizer=ANN)
+
+    assert asked == [(FixedPseudonyms().caller("iam:AIDAANN"), "here", 2)]
+    assert answer.body["next"] == "more"
+    assert [item["links"] for item in answer.body["items"]] == [
+        {"self": "/swap/1", "delete": "/results/1"},
+        {"self": "/task/2", "delete": "/task/2"},
+    ]
+    api.ResultsAnswer.model_validate({**answer.body, "items": answer.body["items"][:1]})
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "x"])
+def test_a_page_has_a_length(world: World, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    assert http(world, monkeypatch, "GET", f"/results?limit={limit}", authorizer=ANN).status == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/swap"), ("GET", "/swap/1"), ("GET", "/results"), ("DELETE", "/results/1"), ("POST", "/uploads"),
+     ("POST", "/verify"), ("GET", "/terms"), ("POST", "/terms")],
+)  # fmt: skip
+def test_credentials_that_name_nobody_are_refused_on_every_route(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    bodies = {"/swap": COMMON, "/verify": {"uri": COMMON["meme"]}, "/terms": {"version": "1"}}
+    nobody = {"jwt": {"claims": {"iss": "https://issuer.example"}}}
+
+    answer = http(world, monkeypatch, method, path, bodies.get(path) if method == "POST" else None, authorizer=nobody)
+
+    assert (answer.status, answer.body["code"]) == (403, "unidentified")
 
 
 def test_consent_is_a_short_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
