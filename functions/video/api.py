@@ -18,7 +18,7 @@ from functions.video.services import Services, deadline
 from functions.video.tasks import Task
 from functions.video.values import Stage, Status
 from functions.video.view import expired, told
-from functions.video.webhook import key
+from functions.video.webhook import key, own
 from layers.core.errors import Expired, NotFound, NotReady
 from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
 
@@ -75,6 +75,12 @@ class PlanAnswer(BaseModel):
     voice_requests: int
     query: Annotated[str, Field(description="that found the footage, maybe a more general one")]
     segments: list[SegmentAnswer]
+
+
+class SecretAnswer(BaseModel):
+    """What the caller's callbacks are signed with."""
+
+    secret: Annotated[str, Field(description="whsec_ and base64, as the libraries of Standard Webhooks take it")]
 
 
 _PROBLEMS = {
@@ -179,6 +185,18 @@ def get_download(
     url = found.storage.presign_get(found.settings.outputs_bucket, stored, found.settings.url_seconds, name)
     # Not JSON, as an empty body is none.
     return Response(302, content_type="text/plain", body="", headers={"Location": url, "Cache-Control": "no-store"})
+
+
+@resolver.get(
+    "/video/callback-secret",
+    summary="Fetch the secret that verifies your callbacks",
+    responses={200: said("the caller's own", SecretAnswer), **_problems(503)},
+)
+def get_callback_secret() -> Response[Any]:
+    """Every caller has another one. It stays the same until the operator changes CALLBACK_SECRET."""
+    secret = own(keys(_services().settings.provider_keys).need("CALLBACK_SECRET"), _caller())
+    body = json.dumps({"secret": secret})
+    return Response(200, content_type=JSON, body=body, headers={"Cache-Control": "no-store"})
 
 
 @resolver.get("/video/openapi.json", include_in_schema=False)

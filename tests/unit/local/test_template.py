@@ -147,7 +147,8 @@ def test_every_path_of_the_video_api_has_a_route_to_its_function() -> None:
         if route["Target"] == {"Fn::Sub": "integrations/${VideoIntegration}"}
     }
 
-    assert routed == paths | {"GET /video/{proxy+}"}
+    beneath = {each for each in paths if each.startswith("GET /video/")}
+    assert routed == paths - beneath | {"GET /video/{proxy+}"}
 
 
 def test_the_workflow_retries_exactly_what_a_retry_can_cure_and_catches_all_that_a_task_can_raise() -> None:
