@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from functions.video.executions import Executions
+from functions.video.ledger import Ledger
 from functions.video.settings import VideoSettings, settings
 from functions.video.slots import Slots
 from functions.video.tasks import Tasks
@@ -32,6 +33,7 @@ class Services:
     slots: Slots
     executions: Executions
     budget: Budget
+    ledger: Ledger
     terms: Terms
 
 
@@ -56,6 +58,7 @@ def services() -> Services:
         slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
         executions=Executions(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "seconds of video", known.daily_budget, _dynamodb),
+        ledger=Ledger(known.state_table, _dynamodb),
         terms=Terms(known.state_table, _dynamodb),
     )
 

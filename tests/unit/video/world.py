@@ -11,6 +11,7 @@ import pytest
 
 from functions.video import app
 from functions.video.executions import Executions
+from functions.video.ledger import Ledger
 from functions.video.services import Services
 from functions.video.settings import VideoSettings
 from functions.video.slots import Slots
@@ -63,10 +64,7 @@ class FakeExecutions(Executions):
 
 
 class Files(FolderStorage):
-    """Objects that can be deleted and linked to."""
-
-    def delete(self, bucket: str, key: str) -> None:
-        self._to(bucket, key).unlink(missing_ok=True)
+    """Objects that can be linked to."""
 
     def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
         return f"https://{bucket}.example/{key}?for={seconds}&as={filename}"
@@ -178,6 +176,7 @@ def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         slots=Slots(table, 2, lambda: dynamodb, clock),
         executions=executions,
         budget=Budget(table, "seconds of video", 0, lambda: dynamodb, clock),
+        ledger=Ledger(table, lambda: dynamodb, clock),
         terms=Terms("", dict),
     )
     return World(services, executions, clock, monkeypatch)
