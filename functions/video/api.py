@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -130,7 +130,14 @@ def post_video(
 
         service = Pexels(found.settings.pexels_url, known.need("PEXELS_API_KEY"))
         within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
-        plan = estimate(request, service=service, settings=found.settings, deadline=within)
+        plan = estimate(
+            request,
+            service=service,
+            work=found.work,
+            settings=found.settings,
+            deadline=within,
+            spend=partial(found.budget.spend, _caller() or None),
+        )
         return Response(200, content_type=JSON, body=json.dumps(plan))
     for name in ("ELEVENLABS_API_KEY", "PEXELS_API_KEY"):
         known.need(name)
@@ -156,8 +163,9 @@ def get_task(task_id: Annotated[str, Path(description="the id that POST /generat
     responses={200: said("the task as it is now", TaskAnswer), **_problems(404)},
 )
 def delete_task(task_id: Annotated[str, Path(description="the id that POST /generate-video gave")]) -> Response[Any]:
-    """What is being made ends with the step that is at work; what is made is deleted. Again, it changes nothing."""
-    return _answer(lifecycle.cancel(_task(task_id), _services()), 200)
+    """What is being made ends with the step that is at work. Files, work files, script, query and callback URL are
+    deleted, whatever became of the task. Again, it changes nothing."""
+    return _answer(lifecycle.delete(_task(task_id), _services()), 200)
 
 
 @resolver.get(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from functions.video import app, assemble, clip, elevenlabs, footage, lifecycle, plan, poster, steps, voice
+from functions.video import app, assemble, clip, elevenlabs, footage, lifecycle, plan, poster, steps, values, voice
 from functions.video.lifecycle import failure
+from functions.video.tasks import Task, digest
 from functions.video.values import Clip, Footage, Found, Plan, Rendition, Segment, VideoRequest, VoiceOver, Word
+from functions.video.work import Work
 from layers.core import errors
 from local.standins.servers import StandIns
 from tests.unit.video.world import BODY, REQUEST, World
@@ -52,8 +55,8 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     services.tasks.add(services.tasks.new("t", REQUEST, "me", 1000))
 
     def put(key: str, value: Any) -> Callable[..., str]:
-        def make(*_: Any, **__: Any) -> str:
-            services.work.put(key, value)
+        def make(*_: Any, work: Work, **__: Any) -> str:
+            work.put(key, value)
             return key
 
         return make
@@ -62,12 +65,14 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     patch.setattr(footage, "find", put("work/footage/a.json", Found("sea", (SEA, SKY, DUNE))))
     patch.setattr(plan, "lay_out", lambda voice, found: PLAN)
     patch.setattr(
-        clip, "make", lambda segment, *_, **__: put(f"work/clip/{segment.index}.json", CLIPS[segment.index])()
+        clip,
+        "make",
+        lambda segment, *_, work, **__: put(f"work/clip/{segment.index}.json", CLIPS[segment.index])(work=work),
     )
 
     def file(key: str) -> Callable[..., str]:
-        def make(*_: Any, **__: Any) -> str:
-            services.storage.write("outputs", key, key.encode(), "x/y")
+        def make(*_: Any, work: Work, **__: Any) -> str:
+            work.put_bytes(key, key.encode(), "x/y")
             return key
 
         return make
@@ -175,6 +180,147 @@ def test_a_video_cancelled_while_it_is_published_leaves_nothing(made: World) -> 
 
     assert made.services.storage.head("outputs", "videos/t/short.mp4") is None
     assert made.services.storage.head("outputs", "videos/t/poster.jpg") is None
+
+
+WORK = (
+    "work/voice/a.json",
+    "work/footage/a.json",
+    "work/clip/0.json",
+    "work/clip/1.json",
+    "work/sound/a.m4a",
+    "work/video/a.mp4",
+)
+
+
+def there(world: World, *keys: str) -> list[str]:
+    return [key for key in keys if world.services.storage.head("outputs", key)]
+
+
+def task_of(world: World) -> Task:
+    task = world.services.tasks.find("t")
+    assert task
+    return task
+
+
+def test_a_task_knows_the_work_of_its_steps(made: World) -> None:
+    given = up_to_publish(made)
+    assert task_of(made).work == {*WORK, given["plan"]}
+
+    step(made, "publish", **given)
+
+    assert task_of(made).work == {*WORK, given["plan"], "work/poster/a.jpg"}
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "running"])
+def test_deleting_a_task_deletes_files_work_and_what_was_asked_for(made: World, end: str) -> None:
+    made.services.tasks.remove("t")
+    private = VideoRequest(SECRET, "sea of secrets", callback_url="https://c.example/?token=42")
+    made.services.tasks.add(made.services.tasks.new("t", private, "me", 1000))
+    given = up_to_publish(made)
+    if end == "succeeded":
+        step(made, "publish", **given)
+    elif end == "failed":
+        step(made, "fail", error="EncodingFailed", cause="None.")
+        assert there(made, *WORK) == list(WORK), "a new task goes on from there"
+    keys = [*task_of(made).work, *values.places("t").values()]
+    made.services.storage.delete("outputs", "work/clip/1.json")  # by somebody else, or it expired
+
+    for _ in range(2):
+        lifecycle.delete(task_of(made), made.services)
+
+    assert there(made, *keys) == []
+    after = task_of(made)
+    assert after.status == ("cancelled" if end == "running" else end)
+    assert after.digest == digest(private)
+    assert not after.work
+    item = made.services.tasks._client().get_item(
+        TableName=made.services.settings.state_table, Key={"id": {"S": "task#t"}}
+    )
+    for text in (SECRET, "sea of secrets", "c.example", "token=42"):
+        assert text not in json.dumps(item["Item"])
+    assert step(made, "notify", attempt=1) == {"notify": False}, "nobody waits for word of it"
+
+
+def test_what_is_left_by_a_deletion_that_broke_off_is_deleted_by_the_next(made: World) -> None:
+    given = up_to_publish(made)
+    step(made, "publish", **given)
+
+    def fail(*_: Any) -> None:
+        raise errors.StorageFailed("S3 did not answer.")
+
+    with made.patch.context() as patch:
+        patch.setattr(made.services.storage, "delete", fail)
+        with pytest.raises(errors.StorageFailed):
+            lifecycle.delete(task_of(made), made.services)
+    assert made.http("GET", "/download/t").status in (404, 410)
+
+    lifecycle.delete(task_of(made), made.services)
+
+    assert there(made, *WORK, *values.places("t").values()) == []
+
+
+def ends_meanwhile(made: World, how: Callable[[], object]) -> None:
+    """Let the first clip be made while something becomes of its task."""
+    make = clip.make
+
+    def meanwhile(*arguments: Any, **named: Any) -> str:
+        key = make(*arguments, **named)
+        how()
+        return key
+
+    made.patch.setattr(clip, "make", meanwhile)
+    spoken, found = step(made, "voice"), step(made, "footage")
+    planned = step(made, "plan", voice=spoken["voice"], found=found["found"])
+    with pytest.raises(errors.Cancelled):
+        step(made, "clip", index=0, voice=planned["voice"], plan=planned["plan"])
+
+
+def test_a_step_that_ends_after_its_task_was_deleted_deletes_what_it_made(made: World) -> None:
+    ends_meanwhile(made, lambda: lifecycle.delete(task_of(made), made.services))
+
+    assert there(made, *WORK) == []
+    assert task_of(made).work == frozenset()
+
+
+def test_a_step_that_ends_after_its_task_failed_keeps_what_it_made(made: World) -> None:
+    ends_meanwhile(made, lambda: step(made, "fail", error="EncodingFailed", cause="None."))
+
+    assert there(made, "work/clip/0.json")
+    assert "work/clip/0.json" in task_of(made).work, "so that it can be deleted"
+
+
+def test_what_a_failed_step_made_is_its_tasks_too(made: World) -> None:
+    def speaks_a_part(*_: Any, work: Work, **__: Any) -> str:
+        work.put_bytes("work/speech/a.mp3", b"part", "audio/mpeg")
+        raise errors.ProviderFailed("ElevenLabs answered with status 500.")
+
+    made.patch.setattr(voice, "voice_over", speaks_a_part)
+    with pytest.raises(errors.ProviderFailed):
+        step(made, "voice")
+
+    assert task_of(made).work == {"work/speech/a.mp3"}
+
+
+@pytest.mark.parametrize("gone", ["voice", "plan", "clips", "video"])
+def test_a_step_that_relies_on_what_is_gone_says_so_for_the_steps_before_it(made: World, gone: str) -> None:
+    given = up_to_publish(made)
+    key = given[gone][0] if gone == "clips" else given[gone]
+    made.services.storage.delete("outputs", key)
+
+    with pytest.raises(errors.WorkGone):
+        step(made, "publish", **given)
+
+
+def test_a_fault_that_nobody_foresaw_tells_the_workflow_nothing(made: World) -> None:
+    def breaks(*_: Any, **__: Any) -> str:
+        raise ValueError(SECRET)
+
+    made.patch.setattr(voice, "voice_over", breaks)
+    with pytest.raises(errors.InternalError, match="ValueError") as raised:
+        step(made, "voice")
+
+    told = "".join(traceback.format_exception(raised.value))
+    assert SECRET not in told
 
 
 def test_a_step_renews_the_lease_of_its_task(made: World) -> None:
