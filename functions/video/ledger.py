@@ -19,7 +19,10 @@ MEMORY_SECONDS = 24 * 3600  # after the last request that may have been paid
 
 
 class Ledger:
-    """Items `speech#PART` of a DynamoDB table. Every method raises StorageFailed when the table does not answer."""
+    """Items `speech#PART` of a DynamoDB table. Every method raises StorageFailed when the table does not answer.
+
+    Every change may come twice (a client that got no answer sends it again) and is the same as once.
+    """
 
     def __init__(self, table: str, client: Callable[[], Any], now: Callable[[], float] = time.time) -> None:
         """`client` gives the DynamoDB client when first needed."""
@@ -34,53 +37,55 @@ class Ledger:
         Errors of the block leave the count as it is, for whoever asks next; without an error the part is there, and
         forgotten here.
         """
-        claim = Claim(self, part, new_id())
-        if not self._lease(claim):
+        claim = self._lease(part, new_id())
+        if claim is None:
             yield None
             return
         try:
             yield claim
         except BaseException:
-            self.change(claim, "SET lease_until = :zero", {":zero": {"N": "0"}})
+            self.change(part, claim.holder, "lease_until = :zero", {":zero": _number(0)})
             raise
         self._forget(claim)
 
-    def change(self, claim: Claim, update: str, values: dict[str, Any], condition: str = "holder = :me") -> bool:
-        """Change the item of a claim, if the condition holds."""
+    def change(
+        self, part: str, holder: str, update: str, values: dict[str, Any], condition: str = "holder = :me"
+    ) -> dict[str, Any] | None:
+        """The item of a part after the change; None where the condition does not hold."""
         with mapped():
             client = self._client()
             try:
-                client.update_item(
+                answer = client.update_item(
                     TableName=self._table,
-                    Key=_key(claim.part),
-                    UpdateExpression=update,
+                    Key=_key(part),
+                    UpdateExpression=f"SET {update}",
                     ConditionExpression=condition,
-                    ExpressionAttributeValues={":me": {"S": claim.holder}, **values},
+                    ExpressionAttributeValues={":me": {"S": holder}, **values},
+                    ReturnValues="ALL_NEW",
                 )
             except client.exceptions.ConditionalCheckFailedException:
-                return False
-        return True
+                return None
+        item: dict[str, Any] = answer["Attributes"]
+        return item
 
-    def until(self, seconds: int) -> dict[str, str]:
+    def later(self, seconds: int) -> dict[str, str]:
         """The moment that many seconds from now, as DynamoDB has it."""
-        return {"N": str(int(self._now()) + seconds)}
+        return _number(int(self._now()) + seconds)
 
-    def holder(self, part: str) -> str | None:
-        """Whose claim on a part was the last."""
-        with mapped():
-            answer = self._client().get_item(TableName=self._table, Key=_key(part), ConsistentRead=True)
-        return str(answer["Item"]["holder"]["S"]) if "Item" in answer else None
-
-    def _lease(self, claim: Claim) -> bool:
-        lease = {":until": self.until(LEASE_SECONDS), ":now": self.until(0)}
-        anew = {":end": self.until(MEMORY_SECONDS), ":zero": {"N": "0"}}
-        return self.change(
-            claim,
-            "SET holder = :me, lease_until = :until, paid = :zero, expiration = :end",
+    def _lease(self, part: str, holder: str) -> Claim | None:
+        lease = {":until": self.later(LEASE_SECONDS), ":now": self.later(0)}
+        anew = {":end": self.later(MEMORY_SECONDS), ":zero": _number(0)}
+        item = self.change(
+            part,
+            holder,
+            "holder = :me, lease_until = :until, paid = :zero, expiration = :end",
             lease | anew,
             # An item whose time has come may stay for two more days (DynamoDB, Time to Live).
             "attribute_not_exists(id) OR expiration <= :now",
-        ) or self.change(claim, "SET holder = :me, lease_until = :until", lease, "lease_until <= :now")
+        ) or self.change(
+            part, holder, "holder = :me, lease_until = :until", lease, "lease_until <= :now OR holder = :me"
+        )
+        return Claim(self, part, holder, int(item["paid"]["N"])) if item else None
 
     def _forget(self, claim: Claim) -> None:
         with mapped():
@@ -96,13 +101,14 @@ class Ledger:
                 return  # another has asked since the lease ran out, and counts
 
 
-@dataclass(frozen=True)
+@dataclass
 class Claim:
-    """The right to ask for one part of a script's speech."""
+    """The right to ask for one part of a script's speech. While its holder is named in the item nobody else counts."""
 
     ledger: Ledger
     part: str
     holder: str
+    paid: int  # requests that may have been paid so far, by anybody
 
     def spend(self) -> None:
         """Count a request that is about to be sent; the lease begins anew.
@@ -110,25 +116,29 @@ class Claim:
         Raises SpeechNotDelivered where as many as may be paid were sent, and ProviderFailed where the lease ran out and
         somebody else asks.
         """
-        values = {
-            ":one": {"N": "1"},
-            ":most": {"N": str(MOST_PAID)},
-            ":until": self.ledger.until(LEASE_SECONDS),
-            ":end": self.ledger.until(MEMORY_SECONDS),
-        }
-        change = "SET paid = paid + :one, lease_until = :until, expiration = :end"
-        if self.ledger.change(self, change, values, "holder = :me AND paid < :most"):
-            return
-        if self.ledger.holder(self.part) != self.holder:
+        if self.paid >= MOST_PAID:
+            raise SpeechNotDelivered(
+                f"The voice service took {MOST_PAID} requests for a part of this script and delivered no speech. It "
+                "may have charged for both, so it is asked for this part again in a day at the earliest."
+            )
+        times = {":until": self.ledger.later(LEASE_SECONDS), ":end": self.ledger.later(MEMORY_SECONDS)}
+        if not self._count(self.paid + 1, ", lease_until = :until, expiration = :end", times):
             raise ProviderFailed("The voice service took so long that another step asks for this speech by now.")
-        raise SpeechNotDelivered(
-            f"The voice service took {MOST_PAID} requests for a part of this script and delivered no speech. It may "
-            "have charged for both, so it is asked for this part again in a day at the earliest."
-        )
 
     def refund(self) -> None:
         """The last request cost nothing."""
-        self.ledger.change(self, "SET paid = paid - :one", {":one": {"N": "1"}})
+        self._count(self.paid - 1)
+
+    def _count(self, paid: int, more: str = "", values: dict[str, Any] | None = None) -> bool:
+        item = self.ledger.change(
+            self.part, self.holder, f"paid = :paid{more}", {":paid": _number(paid), **(values or {})}
+        )
+        self.paid = paid
+        return item is not None
+
+
+def _number(value: int) -> dict[str, str]:
+    return {"N": str(value)}
 
 
 def _key(part: str) -> dict[str, Any]:

@@ -228,11 +228,8 @@ def test_a_step_that_dies_while_it_asks_counts_and_is_succeeded_when_its_lease_r
     class Killed(BaseException):
         """Of a sandbox: nothing of ours runs after it."""
 
-    def killed() -> None:
-        raise Killed
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speaking.ledger, "change", _until_spent(speaking.ledger, killed))
+        patch.setattr(speaking.ledger, "change", _until_spent(speaking.ledger, Killed))
         with pytest.raises(Killed):
             speaking.once()
     slept: list[float] = []
@@ -247,21 +244,48 @@ def test_a_step_that_dies_while_it_asks_counts_and_is_succeeded_when_its_lease_r
     assert len(standins.asked("elevenlabs")) == 1
 
 
-def _until_spent(ledger: Ledger, then: Callable[[], None]) -> Callable[..., bool]:
+def _until_spent(ledger: Ledger, death: type[BaseException]) -> Callable[..., Any]:
     """The ledger's way to change an item, for a process that dies when it has counted a request."""
-    change = ledger.change
-    dead = threading.Event()
+    change, dead = ledger.change, threading.Event()
 
-    def dying(claim: Any, update: str, *more: Any) -> bool:
+    def dying(part: str, holder: str, update: str, *more: Any) -> Any:
         if dead.is_set():
-            return True
-        changed = change(claim, update, *more)
-        if "paid + " in update:
+            return None
+        item = change(part, holder, update, *more)
+        if "paid = :paid" in update:
             dead.set()
-            then()
-        return changed
+            raise death
+        return item
 
     return dying
+
+
+class Unheard:
+    """A client of DynamoDB to which every first answer is lost, so that it sends every change twice."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.exceptions = client.exceptions
+
+    def update_item(self, **change: Any) -> Any:
+        self._client.update_item(**change)
+        return self._client.update_item(**change)
+
+    def delete_item(self, **change: Any) -> Any:
+        self._client.delete_item(**change)
+        return self._client.delete_item(**change)
+
+
+def test_a_change_that_comes_twice_counts_once(
+    speaking: Speaking, standins: StandIns, dynamodb: Any, table: str, clock: Clock
+) -> None:
+    speaking.ledger = Ledger(table, lambda: Unheard(dynamodb), clock)
+    standins.fault("elevenlabs.error", times=5)
+    fault = standins.fault("elevenlabs.drop", times=1000)
+
+    assert speaking.task() is SpeechNotDelivered
+
+    assert taken(fault) == 2
 
 
 def test_who_lost_the_claim_never_asks(ledger: Ledger, clock: Clock) -> None:

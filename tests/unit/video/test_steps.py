@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import tempfile
@@ -321,6 +322,37 @@ def test_a_fault_that_nobody_foresaw_tells_the_workflow_nothing(made: World) -> 
 
     told = "".join(traceback.format_exception(raised.value))
     assert SECRET not in told
+
+
+PRIVATE = {"query", "text", "script", "script_text", "search_query", "callback_url", "url", "voice_id", "words"}
+
+
+def quoted(node: ast.Raise) -> set[str]:
+    """Names whose values the message of an error holds; how long a value is says little of it."""
+    inner = [each for text in ast.walk(node) if isinstance(text, ast.JoinedStr) for each in ast.walk(text)]
+    lengths = {
+        id(part)
+        for call in inner
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "len"
+        for part in ast.walk(call)
+    }
+    parts = [each for each in inner if id(each) not in lengths]
+    return {getattr(each, "attr", getattr(each, "id", "")) for each in parts}
+
+
+def test_no_error_of_a_video_quotes_what_was_asked_for() -> None:
+    raised = [
+        (path.name, node.lineno, quoted(node) & PRIVATE)
+        for path in Path(steps.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Raise)
+    ]
+
+    assert len(raised) > 50
+    assert [each for each in raised if each[2]] == []
+    (example,) = ast.parse('raise NoFootage(f"Nothing for {request.search_query!r:.80} of {len(text)} letters.")').body
+    assert isinstance(example, ast.Raise)
+    assert quoted(example) & PRIVATE == {"search_query"}
 
 
 def test_a_step_renews_the_lease_of_its_task(made: World) -> None:
