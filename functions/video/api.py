@@ -18,7 +18,7 @@ from functions.video.services import Services, deadline
 from functions.video.tasks import Task
 from functions.video.values import Stage, Status
 from functions.video.view import expired, told
-from functions.video.webhook import key, own
+from functions.video.webhook import derive_secret, key
 from layers.core.errors import Expired, NotFound, NotReady
 from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
 
@@ -133,7 +133,7 @@ def post_video(
         plan = estimate(
             request,
             service=service,
-            work=found.work,
+            work=found.work.track(),
             settings=found.settings,
             deadline=within,
             spend=partial(found.budget.spend, _caller() or None),
@@ -202,7 +202,7 @@ def get_download(
 )
 def get_callback_secret() -> Response[Any]:
     """Every caller has another one. It stays the same until the operator changes CALLBACK_SECRET."""
-    secret = own(keys(_services().settings.provider_keys).need("CALLBACK_SECRET"), _caller())
+    secret = derive_secret(keys(_services().settings.provider_keys).need("CALLBACK_SECRET"), _caller())
     body = json.dumps({"secret": secret})
     return Response(200, content_type=JSON, body=body, headers={"Cache-Control": "no-store"})
 

@@ -16,8 +16,8 @@ from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import InvalidRequest, ScriptTooLong
 
-# Of the caller's budget, in seconds of video, for a plan whose footage is really searched for: a search takes up to
-# twelve of the few hundred requests that the footage service grants all callers in an hour.
+# Of the caller's budget, in seconds of video, for a plan whose footage is really searched for: a search is up to six
+# requests of the 200 that Pexels grants all callers together in an hour.
 DRY_RUN_SECONDS = 5
 
 
@@ -52,13 +52,13 @@ def estimate(
         settings=settings,
         charge=lambda: spend(DRY_RUN_SECONDS),
     )
-    found = work.get(key, Found, deadline)
-    plan = lay_out(VoiceOver("", seconds, said, aligned=False), found)
+    footage = work.get(key, Found, deadline)
+    plan = lay_out(VoiceOver("", seconds, said, aligned=False), footage)
     return {
         "seconds": round(plan.frames / plan.fps, 2),
         "characters": len(script),
         "voice_requests": len(cut(script, LONGEST)),
-        "query": found.query,
+        "query": footage.query,
         "segments": [
             {
                 "start": round(each.first_frame / plan.fps, 2),

@@ -12,7 +12,7 @@ from typing import Any
 from functions.video.services import Services
 from functions.video.speech import spoken
 from functions.video.tasks import Task, digest
-from functions.video.values import Status, VideoRequest, places
+from functions.video.values import Status, VideoRequest, file_keys
 from layers.core.errors import (
     AtCapacity,
     Cancelled,
@@ -104,9 +104,9 @@ def delete(task: Task, services: Services) -> Task:
     if forgotten is None:
         return task
     # All the places that there are: a step that failed while it published has told of none.
-    for key in [*places(task.id).values(), *sorted(forgotten.work)]:
+    for key in [*file_keys(task.id).values(), *sorted(forgotten.work)]:
         services.storage.delete(services.settings.outputs_bucket, key)
-    return services.tasks.deleted(task.id) or forgotten
+    return services.tasks.clear(task.id) or forgotten
 
 
 def ended(task_id: str, status: Status, error: ColdswapError, services: Services) -> Task:

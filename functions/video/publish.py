@@ -9,7 +9,7 @@ from functions.video import captions, poster
 from functions.video.services import Services
 from functions.video.story import credits
 from functions.video.tasks import Task
-from functions.video.values import Clip, Plan, Published, VoiceOver, files, places
+from functions.video.values import Clip, Plan, Published, VoiceOver, file_keys, files
 from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled
@@ -28,7 +28,7 @@ def publish(
     deadline: Deadline,
 ) -> Task:
     """The task, succeeded, its slot free. Raises Cancelled, having left nothing, if the task was over before."""
-    bucket, storage, place = services.settings.outputs_bucket, services.storage, places(task_id)
+    bucket, storage, place = services.settings.outputs_bucket, services.storage, file_keys(task_id)
     size = work.size(video_key)
     poster_key = poster.make(video_key, plan, work=work, folder=folder, deadline=deadline, settings=services.settings)
     published = Published(

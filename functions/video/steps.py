@@ -38,7 +38,7 @@ class Step:
         """What an earlier step made."""
         return self.work.get(str(key), kind, self.deadline)
 
-    def done(self, name: str, clips: int | None = None) -> None:
+    def mark_done(self, name: str, clips: int | None = None) -> None:
         """Mark it done. Raises Cancelled if the task is over."""
         self.services.tasks.step_done(self.task.id, name, self.work.used, clips)
 
@@ -95,19 +95,19 @@ def _make(name: str, payload: Payload, task_id: str, services: Services, until: 
     if not services.slots.renew(task_id):
         # The lease ran out between two tries and somebody else has the slot: what was paid for is made nevertheless.
         logger().warning("lease lost", extra={"task_id": task_id})
-    work = services.work.tracked()
+    work = services.work.track()
     try:
         with tempfile.TemporaryDirectory(prefix="video-") as folder:
             return _MAKING[name](payload, Step(task, services, work, Path(folder), until))
     except Exception:
-        _leave(task_id, work, services)
+        _keep_or_discard(task_id, work, services)
         raise
 
 
-def _leave(task_id: str, work: Work, services: Services) -> None:
+def _keep_or_discard(task_id: str, work: Work, services: Services) -> None:
     """After a step that did not end well: what it made is its task's to delete, or is deleted if the task was."""
     try:
-        if work.used and not services.tasks.keep(task_id, work.used):
+        if work.used and not services.tasks.keep_work(task_id, work.used):
             work.discard()
     except ColdswapError as error:  # the step's own error says more; what is left expires
         logger().warning("work left behind", extra={"task_id": task_id, "detail": error.detail})
@@ -130,7 +130,7 @@ def _voice(payload: Payload, step: Step) -> dict[str, Any]:
         deadline=step.deadline,
         settings=settings,
     )
-    step.done("voice")
+    step.mark_done("voice")
     return {"voice": key}
 
 
@@ -148,7 +148,7 @@ def _footage(payload: Payload, step: Step) -> dict[str, Any]:
         deadline=step.deadline,
         settings=settings,
     )
-    step.done("footage")
+    step.mark_done("footage")
     return {"found": key}
 
 
@@ -160,7 +160,7 @@ def _plan(payload: Payload, step: Step) -> dict[str, Any]:
     plan = lay_out(voice, found)
     key = work.key("plan", "json", plan)
     work.put(key, plan)
-    step.done("plan", clips=len(plan.segments))
+    step.mark_done("plan", clips=len(plan.segments))
     return {"voice": payload["voice"], "plan": key, "segments": [segment.index for segment in plan.segments]}
 
 
@@ -182,7 +182,7 @@ def _clip(payload: Payload, step: Step) -> dict[str, Any]:
         settings=step.services.settings,
     )
     fetched = step.get(key, Clip).bytes_fetched
-    step.done(f"clip#{segment.index}")
+    step.mark_done(f"clip#{segment.index}")
     return {"clip": key, "bytes_fetched": fetched}
 
 
@@ -196,7 +196,7 @@ def _sound(payload: Payload, step: Step) -> dict[str, Any]:
         deadline=step.deadline,
         settings=step.services.settings,
     )
-    step.done("sound")
+    step.mark_done("sound")
     return {"sound": key}
 
 
@@ -212,7 +212,7 @@ def _assemble(payload: Payload, step: Step) -> dict[str, Any]:
         deadline=step.deadline,
         settings=step.services.settings,
     )
-    step.done("assemble")
+    step.mark_done("assemble")
     return {"video": key}
 
 

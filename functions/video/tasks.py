@@ -176,7 +176,7 @@ class Tasks:
             task_id, f"SET #state = :state, published = :published, finished_at = :now {change}", values
         )
 
-    def keep(self, task_id: str, work: Collection[str]) -> bool:
+    def keep_work(self, task_id: str, work: Collection[str]) -> bool:
         """Remember the work keys of a step that did not end well, whatever became of the task.
 
         False if the task is deleted, or was never there: nobody will ever delete this work.
@@ -202,7 +202,7 @@ class Tasks:
         values = {":blank": {"S": json.dumps(asdict(BLANK))}, ":digest": {"S": task.digest}}
         return self._update(task.id, "SET #request = :blank, forgotten = :digest", values, "attribute_exists(id)")
 
-    def deleted(self, task_id: str) -> Task | None:
+    def clear(self, task_id: str) -> Task | None:
         """The files and the work of a forgotten task are deleted; the task as it is now."""
         return self._update(task_id, "REMOVE published, #work", {}, "attribute_exists(id)")
 

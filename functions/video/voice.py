@@ -108,7 +108,7 @@ def voice_over(
         raise ProviderRefused("There is nothing to say in this script.")
     asked = [_part(text, first, last, voice_id, service) for first, last in spans]
     for part in asked:
-        work.uses(part.key, part.audio_key)  # also where the whole is there already
+        work.rely_on(part.key, part.audio_key)  # also where the whole is there already
     if work.reuse(key, VoiceOver, deadline, lambda voice: voice.audio_key):
         return key
     found: list[list[Word]] = []
@@ -149,9 +149,9 @@ def voice_over(
 
 
 def _part(text: str, first: int, last: int, voice_id: str, service: VoiceService) -> _Part:
-    said, before, after = text[first:last], text[max(0, first - HINT) : first], text[last : last + HINT]
-    key = Work.key("speech", "json", dict(service.identity), voice_id, said, before, after)
-    return _Part(said, before, after, voice_id, key)
+    spoken, before, after = text[first:last], text[max(0, first - HINT) : first], text[last : last + HINT]
+    key = Work.key("speech", "json", dict(service.identity), voice_id, spoken, before, after)
+    return _Part(spoken, before, after, voice_id, key)
 
 
 def _spoken(
@@ -165,21 +165,21 @@ def _spoken(
 ) -> _Spoken:
     """A part, asked for by one step at a time, however many need it; the others wait for what that one gets."""
     while True:
-        if spoken := _kept(part, work, deadline):
+        if spoken := _load_part(part, work, deadline):
             return spoken
         with ledger.claim(part.name) as payment:
             if payment is not None:
                 # Between the look and the claim it may have come.
-                return _kept(part, work, deadline) or _paid(part, payment, service, work, deadline, sleep)
+                return _load_part(part, work, deadline) or _buy_part(part, payment, service, work, deadline, sleep)
         deadline.check("waiting for speech that another video asked for")
         sleep(min(POLL_SECONDS, max(0.0, deadline.left())))
 
 
-def _kept(part: _Part, work: Work, deadline: Deadline) -> _Spoken | None:
+def _load_part(part: _Part, work: Work, deadline: Deadline) -> _Spoken | None:
     return work.reuse(part.key, _Spoken, deadline, lambda spoken: spoken.audio_key)
 
 
-def _paid(
+def _buy_part(
     part: _Part, payment: Payment, service: VoiceService, work: Work, deadline: Deadline, sleep: Callable[[float], None]
 ) -> _Spoken:
     """A part that is asked for now, and kept."""

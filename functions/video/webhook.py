@@ -26,7 +26,7 @@ def headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[s
     }
 
 
-def own(secret: str, caller: str) -> str:
+def derive_secret(secret: str, caller: str) -> str:
     """The secret that one caller's messages are signed with, made of the operator's.
 
     Who verifies messages can also forge them, so nobody knows another's. Raises KeysMissing like `headers`.

@@ -27,8 +27,8 @@ FRESH_SECONDS = 12 * 3600
 class Work:
     """Objects under work/ of the outputs bucket.
 
-    Errors are Storage's, but for WorkGone where an object that somebody relies on is not there. `used` and `made` are
-    the keys that were relied on and written since `tracked`.
+    Errors are Storage's, but for WorkGone where an object that somebody relies on is not there. `used` are the keys
+    that were relied on since `track`, `written` those among them that were written.
     """
 
     def __init__(self, storage: Storage, bucket: str, now: Callable[[], float] = time.time) -> None:
@@ -36,10 +36,10 @@ class Work:
         self._bucket = bucket
         self._now = now
         self.used: set[str] = set()
-        self.made: set[str] = set()
+        self.written: set[str] = set()
 
-    def tracked(self) -> Work:
-        """The same store, with nothing used or made yet."""
+    def track(self) -> Work:
+        """The same store, with nothing used or written yet."""
         return Work(self._storage, self._bucket, self._now)
 
     @staticmethod
@@ -48,11 +48,11 @@ class Work:
         said = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
         return f"work/{kind}/{hashlib.sha256(said.encode()).hexdigest()}.{suffix}"
 
-    def uses(self, *keys: str) -> None:
+    def rely_on(self, *keys: str) -> None:
         """What somebody relies on without reading it here belongs to what was used too."""
         self.used.update(keys)
 
-    def reusable(self, key: str) -> bool:
+    def reuse_file(self, key: str) -> bool:
         """Whether the object is there; if so it stays for as long as a workflow may need it."""
         head = self._storage.head(self._bucket, key)
         if head is None:
@@ -62,7 +62,7 @@ class Work:
                 self._storage.renew(self._bucket, key, head)
             except InputNotFound:  # it was deleted at this very moment
                 return False
-        self.uses(key)
+        self.rely_on(key)
         return True
 
     def reuse(self, key: str, kind: type[T], deadline: Deadline, media: Callable[[T], str] | None = None) -> T | None:
@@ -74,7 +74,7 @@ class Work:
             value = self.get(key, kind, deadline)
         except WorkGone:
             return None
-        whole = (media is None or self.reusable(media(value))) and self.reusable(key)
+        whole = (media is None or self.reuse_file(media(value))) and self.reuse_file(key)
         return value if whole else None
 
     def put(self, key: str, value: T) -> None:
@@ -90,14 +90,14 @@ class Work:
 
     def put_bytes(self, key: str, data: bytes, content_type: str) -> None:
         """Bytes that are in memory anyway."""
-        self.uses(key)
-        self.made.add(key)
+        self.rely_on(key)
+        self.written.add(key)
         self._storage.write(self._bucket, key, data, content_type)
 
     def put_file(self, key: str, path: Path, content_type: str) -> None:
         """The file's bytes, whole or not at all, streamed."""
-        self.uses(key)
-        self.made.add(key)
+        self.rely_on(key)
+        self.written.add(key)
         self._storage.upload(self._bucket, key, path, content_type)
 
     def get_file(self, key: str, path: Path, limit: int, deadline: Deadline) -> None:
@@ -119,12 +119,12 @@ class Work:
 
     def discard(self) -> None:
         """Delete what was made: nobody wants it any more."""
-        for key in sorted(self.made):
+        for key in sorted(self.written):
             self._storage.delete(self._bucket, key)
 
     @contextmanager
     def _relied_on(self, key: str) -> Iterator[None]:
-        self.uses(key)
+        self.rely_on(key)
         try:
             yield
         except InputNotFound:

@@ -12,7 +12,7 @@ from functions.video import api
 from functions.video.estimate import DRY_RUN_SECONDS
 from functions.video.lifecycle import delete
 from functions.video.slots import LEASE_SECONDS
-from functions.video.webhook import own
+from functions.video.webhook import derive_secret
 from layers.core.budget import Budget
 from layers.core.terms import VERSION, Terms
 from local.standins.servers import CALLBACK_SECRET, StandIns
@@ -352,8 +352,8 @@ def test_a_caller_fetches_the_secret_of_its_own_callbacks(world: World) -> None:
 
     assert mine.status == theirs.status == 200
     assert mine.headers["Cache-Control"] == "no-store"
-    assert mine.body == {"secret": own(CALLBACK_SECRET, ME["iam"]["userArn"])}
-    assert theirs.body == {"secret": own(CALLBACK_SECRET, OTHER["iam"]["userArn"])}
+    assert mine.body == {"secret": derive_secret(CALLBACK_SECRET, ME["iam"]["userArn"])}
+    assert theirs.body == {"secret": derive_secret(CALLBACK_SECRET, OTHER["iam"]["userArn"])}
 
 
 @pytest.mark.parametrize("secret", ["", "not a secret"])

@@ -51,7 +51,7 @@ def test_a_message_is_signed_and_holds_the_task_as_it_is_seen(calling: World, st
     ((headers, body),) = standins.callbacks
     stamp = int(headers["webhook-timestamp"])
     assert stamp == int(calling.clock.at)
-    secret = webhook.own(CALLBACK_SECRET, "me")
+    secret = webhook.derive_secret(CALLBACK_SECRET, "me")
     assert headers["webhook-signature"] == webhook.headers(secret, "msg_t", stamp, body)["webhook-signature"]
     message = json.loads(body)
     assert message["type"] == "video.succeeded"

@@ -204,12 +204,12 @@ def task_of(world: World) -> Task:
 
 
 def test_a_task_knows_the_work_of_its_steps(made: World) -> None:
-    given = up_to_publish(made)
-    assert task_of(made).work == {*WORK, given["plan"]}
+    inputs = up_to_publish(made)
+    assert task_of(made).work == {*WORK, inputs["plan"]}
 
-    step(made, "publish", **given)
+    step(made, "publish", **inputs)
 
-    assert task_of(made).work == {*WORK, given["plan"], "work/poster/a.jpg"}
+    assert task_of(made).work == {*WORK, inputs["plan"], "work/poster/a.jpg"}
 
 
 @pytest.mark.parametrize("end", ["succeeded", "failed", "running"])
@@ -217,19 +217,19 @@ def test_deleting_a_task_deletes_files_work_and_what_was_asked_for(made: World, 
     made.services.tasks.remove("t")
     private = VideoRequest(SECRET, "sea of secrets", callback_url="https://c.example/?token=42")
     made.services.tasks.add(made.services.tasks.new("t", private, "me", 1000))
-    given = up_to_publish(made)
+    inputs = up_to_publish(made)
     if end == "succeeded":
-        step(made, "publish", **given)
+        step(made, "publish", **inputs)
     elif end == "failed":
         step(made, "fail", error="EncodingFailed", cause="None.")
         assert there(made, *WORK) == list(WORK), "a new task goes on from there"
-    keys = [*task_of(made).work, *values.places("t").values()]
+    all_keys = [*task_of(made).work, *values.file_keys("t").values()]
     made.services.storage.delete("outputs", "work/clip/1.json")  # by somebody else, or it expired
 
     for _ in range(2):
         lifecycle.delete(task_of(made), made.services)
 
-    assert there(made, *keys) == []
+    assert there(made, *all_keys) == []
     after = task_of(made)
     assert after.status == ("cancelled" if end == "running" else end)
     assert after.digest == digest(private)
@@ -243,8 +243,8 @@ def test_deleting_a_task_deletes_files_work_and_what_was_asked_for(made: World, 
 
 
 def test_what_is_left_by_a_deletion_that_broke_off_is_deleted_by_the_next(made: World) -> None:
-    given = up_to_publish(made)
-    step(made, "publish", **given)
+    inputs = up_to_publish(made)
+    step(made, "publish", **inputs)
 
     def fail(*_: Any) -> None:
         raise errors.StorageFailed("S3 did not answer.")
@@ -257,7 +257,7 @@ def test_what_is_left_by_a_deletion_that_broke_off_is_deleted_by_the_next(made: 
 
     lifecycle.delete(task_of(made), made.services)
 
-    assert there(made, *WORK, *values.places("t").values()) == []
+    assert there(made, *WORK, *values.file_keys("t").values()) == []
 
 
 def ends_meanwhile(made: World, how: Callable[[], object]) -> None:
@@ -270,8 +270,8 @@ def ends_meanwhile(made: World, how: Callable[[], object]) -> None:
         return key
 
     made.patch.setattr(clip, "make", meanwhile)
-    spoken, found = step(made, "voice"), step(made, "footage")
-    planned = step(made, "plan", voice=spoken["voice"], found=found["found"])
+    keys = {**step(made, "voice"), **step(made, "footage")}
+    planned = step(made, "plan", **keys)
     with pytest.raises(errors.Cancelled):
         step(made, "clip", index=0, voice=planned["voice"], plan=planned["plan"])
 
@@ -304,12 +304,12 @@ def test_what_a_failed_step_made_is_its_tasks_too(made: World) -> None:
 
 @pytest.mark.parametrize("gone", ["voice", "plan", "clips", "video"])
 def test_a_step_that_relies_on_what_is_gone_says_so_for_the_steps_before_it(made: World, gone: str) -> None:
-    given = up_to_publish(made)
-    key = given[gone][0] if gone == "clips" else given[gone]
+    inputs = up_to_publish(made)
+    key = inputs[gone][0] if gone == "clips" else inputs[gone]
     made.services.storage.delete("outputs", key)
 
     with pytest.raises(errors.WorkGone):
-        step(made, "publish", **given)
+        step(made, "publish", **inputs)
 
 
 def test_a_fault_that_nobody_foresaw_tells_the_workflow_nothing(made: World) -> None:
@@ -320,8 +320,7 @@ def test_a_fault_that_nobody_foresaw_tells_the_workflow_nothing(made: World) -> 
     with pytest.raises(errors.InternalError, match="ValueError") as raised:
         step(made, "voice")
 
-    told = "".join(traceback.format_exception(raised.value))
-    assert SECRET not in told
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
 PRIVATE = {"query", "text", "script", "script_text", "search_query", "callback_url", "url", "voice_id", "words"}

@@ -202,7 +202,7 @@ def test_speech_whose_sound_is_gone_is_asked_for_again_and_is_not_taken_for_the_
     studio: Studio, storage: FolderStorage
 ) -> None:
     first = studio.make(Said(Speech(hum(300), None)), "Hum.")
-    (speech,) = [key for key in studio.work.made if key.startswith("work/speech/") and key.endswith(".mp3")]
+    (speech,) = [key for key in studio.work.written if key.startswith("work/speech/") and key.endswith(".mp3")]
     for key in (first.audio_key, speech):
         storage.delete(SETTINGS.outputs_bucket, key)
 
@@ -213,12 +213,12 @@ def test_speech_whose_sound_is_gone_is_asked_for_again_and_is_not_taken_for_the_
 
 def test_a_voice_over_that_is_there_relies_on_its_parts_too(elevenlabs: ElevenLabs, studio: Studio) -> None:
     studio.make(elevenlabs)
-    again = replace(studio, work=studio.work.tracked())
+    again = replace(studio, work=studio.work.track())
 
     again.key(elevenlabs)
 
     assert again.work.used == studio.work.used
-    assert not again.work.made
+    assert not again.work.written
     assert {key.split("/")[1] for key in again.work.used} == {"voice", "speech"}
 
 

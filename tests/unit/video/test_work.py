@@ -58,7 +58,7 @@ def work(shelf: Shelf) -> Work:
     work.put(KEY, Pointer(MEDIA))
     for key in (MEDIA, KEY):
         shelf.age(key, 0)
-    return work.tracked()
+    return work.track()
 
 
 def reuse(work: Work) -> Pointer | None:
@@ -89,9 +89,9 @@ def test_what_is_used_and_old_is_renewed_the_file_first(work: Work, shelf: Shelf
 def test_a_file_alone_is_renewed_too(work: Work, shelf: Shelf) -> None:
     shelf.age(MEDIA, FRESH_SECONDS)
 
-    assert work.reusable(MEDIA)
+    assert work.reuse_file(MEDIA)
     assert shelf.renewed == [MEDIA]
-    assert not work.reusable("work/sound/b.flac")
+    assert not work.reuse_file("work/sound/b.flac")
 
 
 def test_what_is_deleted_while_it_is_renewed_is_not_there(work: Work, shelf: Shelf) -> None:
@@ -120,7 +120,7 @@ def test_what_was_used_and_what_was_made_are_kept_apart(work: Work, shelf: Shelf
     reuse(work)
     work.put_bytes("work/clip/a.mp4", b"clip", "video/mp4")
     assert work.used == {KEY, MEDIA, "work/clip/a.mp4"}
-    assert work.made == {"work/clip/a.mp4"}
+    assert work.written == {"work/clip/a.mp4"}
 
     work.discard()
 
