@@ -257,8 +257,8 @@ def _caller() -> str:
 
 def _task(task_id: str) -> Task:
     """The caller's task; another's is not told from none."""
-    task = _services().tasks.find(task_id)
-    if task is None or task.caller != _caller():
+    caller, task = _caller(), _services().tasks.find(task_id)
+    if task is None or task.caller != caller:
         raise NotFound(f"There is no task {task_id!r:.60}, or it was too long ago.")
     return task
 

@@ -357,8 +357,9 @@ def test_a_caller_fetches_the_secret_of_its_own_callbacks(world: World) -> None:
 
     assert mine.status == theirs.status == 200
     assert mine.headers["Cache-Control"] == "no-store"
-    assert mine.body == {"secret": derive_secret(CALLBACK_SECRET, ME["iam"]["userArn"])}
-    assert theirs.body == {"secret": derive_secret(CALLBACK_SECRET, OTHER["iam"]["userArn"])}
+    me, other = (world.services.pseudonyms.caller(f"iam:AIDA{name}") for name in ("ME", "OTHER"))
+    assert mine.body == {"secret": derive_secret(CALLBACK_SECRET, me)}
+    assert theirs.body == {"secret": derive_secret(CALLBACK_SECRET, other)}
 
 
 @pytest.mark.parametrize("secret", ["", "not a secret"])
@@ -469,12 +470,8 @@ def test_the_id_of_a_task_is_in_the_lines_of_who_took_it_and_of_every_step(
 
 def test_credentials_that_name_nobody_are_refused_on_every_route(world: World) -> None:
     nobody = {"iam": {"userArn": "arn:aws:sts::123456789012:assumed-role/App/session"}}
-    for method, path in (
-        ("POST", "/generate-video"),
-        ("GET", "/task/1"),
-        ("DELETE", "/task/1"),
-        ("GET", "/download/1"),
-    ):
+    routes = (("POST", "/generate-video"), ("GET", "/task/1"), ("DELETE", "/task/1"), ("GET", "/download/1"))
+    for method, path in (*routes, ("GET", "/video/callback-secret")):
         answer = world.http(method, path, BODY if method == "POST" else None, nobody)
         assert (answer.status, answer.body["code"]) == (403, "unidentified"), path
 

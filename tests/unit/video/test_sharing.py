@@ -77,14 +77,18 @@ def test_speech_is_shared_by_its_characters_and_is_the_service_s_own(world: Worl
 
 def test_the_operator_may_tell_what_a_plan_gives(world: World) -> None:
     asked: list[Any] = []
-    services = replace(world.services, quota=lambda *what: asked.append(what))
+
+    def quota(service: str, whole: int, seconds: int) -> Any:
+        asked.append(whole)
+
+    services = replace(world.services, quota=quota)
     keys = Keys({**KEYS, "PEXELS_REQUESTS_AN_HOUR": "500", "ELEVENLABS_CHARACTERS_A_MONTH": "30000"})
 
     for known in (Keys(KEYS), keys):
         footage_service(services, known, "ann")
         voice_service(services, known, "ann")
 
-    assert [whole for _, whole, _ in asked] == [200, 0, 500, 30_000]
+    assert asked == [200, 0, 500, 30_000]
 
 
 def test_a_number_that_is_none_is_told_to_the_operator(world: World) -> None:
