@@ -216,6 +216,7 @@ def post_swap(
     fresh: dict[str, Any] = {}
 
     def work() -> dict[str, Any]:
+        inputs.check(request, found.settings)  # what could never be fetched costs nothing
         found.budget.spend(request.caller, PAID_AT_ONCE)
         within = whole if idempotency_key else whole.sooner(HTTP_SECONDS)
         name = new_id()

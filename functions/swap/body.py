@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from functions.swap.values import SwapRequest
+from layers.core.settings import Settings
 
-Index = Annotated[int, Field(ge=0, strict=True)]
+Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
+Indices = Annotated[list[Index], Field(max_length=Settings.max_faces)]  # naming more would swap no more
 URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
 
 
@@ -20,7 +22,7 @@ class SwapBody(BaseModel):
     meme: Annotated[str, Field(min_length=1, description=f"the picture whose faces are replaced: {URI}")]
     face: Annotated[str | None, Field(min_length=1, description=f"the picture of the face to put in: {URI}")] = None
     faces: Annotated[
-        Literal["all", "largest"] | list[Index],
+        Literal["all", "largest"] | Indices,
         Field(description="which faces of the meme are replaced: all, largest, or their numbers from left to right"),
     ] = "all"
     format: Annotated[
