@@ -76,7 +76,7 @@ class Session:
 
 
 def test_the_account_s_checks_say_the_same(keyed: KeyedCloud) -> None:
-    """As far as the emulator goes: no time to live, no log groups of one's own, no conditions in its simulator of IAM."""
+    """As far as the emulator goes: no time to live, no log groups of ours, no conditions in its simulator of IAM."""
     key = keyed.key(keyed.name())
     account = Account(STACK, Session(keyed.cloud), keyed.cloud.api_url, {"x-api-key": key}, pause=lambda seconds: None)
 
