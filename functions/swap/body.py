@@ -7,9 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from functions.swap.values import SwapRequest
+from layers.core.ids import is_id
 
 Index = Annotated[int, Field(ge=0, strict=True)]
 URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
+
+
+def _lower_scheme(uri: str | None) -> str | None:
+    """Schemes are the same in capitals (RFC 3986); from here on they are compared as they are."""
+    scheme, colon, rest = (uri or "").partition(":")
+    return scheme.lower() + colon + rest if colon else uri
 
 
 class SwapBody(BaseModel):
@@ -17,8 +24,16 @@ class SwapBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    meme: Annotated[str, Field(min_length=1, description=f"the picture whose faces are replaced: {URI}")]
-    face: Annotated[str | None, Field(min_length=1, description=f"the picture of the face to put in: {URI}")] = None
+    meme: Annotated[
+        str,
+        Field(min_length=1, description=f"the picture whose faces are replaced: {URI}"),
+        AfterValidator(_lower_scheme),
+    ]
+    face: Annotated[
+        str | None,
+        Field(min_length=1, description=f"the picture of the face to put in: {URI}"),
+        AfterValidator(_lower_scheme),
+    ] = None
     faces: Annotated[
         Literal["all", "largest"] | list[Index],
         Field(description="which faces of the meme are replaced: all, largest, or their numbers from left to right"),
@@ -70,12 +85,18 @@ class TaskBody(SwapBody):
         return SwapRequest(**self.model_dump(exclude={"key"}))
 
 
+def _id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError("must be the id of a swap")
+    return text
+
+
 class QueuedBody(BaseModel):
     """The payload of a swap that POST /swap queued: what it is to do stands in the ledger."""
 
     model_config = ConfigDict(extra="forbid")
 
-    swap: Annotated[str, Field(min_length=1, max_length=64)]
+    swap: Annotated[str, AfterValidator(_id)]
 
 
 def parse_task(payload: Any) -> TaskBody | QueuedBody:

@@ -73,13 +73,21 @@ def remove(entry: Entry, storage: Storage, ledger: Ledger, settings: Settings) -
 
     The entry goes last, so that what breaks off can be asked for again. Raises StorageFailed.
     """
-    if entry.result:
-        storage.delete(settings.outputs_bucket, str(entry.result["key"]))
+    remove_picture(entry.id, storage, settings)
     if entry.latent:
         storage.delete(settings.models_bucket, entry.latent)
     for key in sorted(entry.inputs):
         storage.delete(settings.uploads_bucket, key)
     ledger.remove(entry.id)
+
+
+def remove_picture(name: str, storage: Storage, settings: Settings) -> None:
+    """Delete a swap's result wherever it may be: what broke off after it was written has told of none.
+
+    Raises StorageFailed.
+    """
+    for extension in EXTENSIONS.values():
+        storage.delete(settings.outputs_bucket, f"swaps/{name}.{extension}")
 
 
 def kept(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def post_video(
         plan = estimate(
             request,
             service=service,
-            work=found.work.track(),
+            work=found.work.track(_caller()),
             settings=found.settings,
             deadline=within,
             spend=partial(found.budget.spend, _caller()),
@@ -150,6 +150,9 @@ def post_video(
         known.need(name)
     if request.callback_url is not None:
         key(known.need("CALLBACK_SECRET"))
+    from functions.video.sharing import check_share
+
+    check_share(found, known, _caller(), len(request.script_text))
     task = lifecycle.submit(request, _caller(), idempotency_key, found)
     return _answer(task, 202, {"Location": f"/task/{task.id}"})
 

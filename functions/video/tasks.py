@@ -11,7 +11,7 @@ from typing import Any
 
 from functions.video.values import Credit, Published, Stage, Status, VideoRequest
 from layers.core.errors import Cancelled
-from layers.core.ids import by_time, made_at
+from layers.core.ids import by_time, is_id, made_at
 from layers.core.table import mapped
 
 # An item outlives its video, so that who asks for a deleted video hears that it has expired.
@@ -143,6 +143,8 @@ class Tasks:
 
     def find(self, task_id: str) -> Task | None:
         """The task as it is now; None where there is none, or none any more."""
+        if not is_id(task_id):
+            return None
         with mapped():
             answer = self._client().get_item(
                 TableName=self._table, Key={"id": {"S": f"task#{task_id}"}}, ConsistentRead=True

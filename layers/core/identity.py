@@ -15,7 +15,7 @@ AuthMode = Literal["iam", "jwt", "key", "open"]
 ANONYMOUS = "anonymous"
 """Everybody who calls an API that its operator opened by setting. They are one caller."""
 
-_SSO_ROLE = ":assumed-role/AWSReservedSSO_"  # IAM lets nobody else make a role of that name
+_SSO_ROLE = ":assumed-role/AWSReservedSSO_"  # of IAM Identity Center, whose users cannot choose the session's name
 _ROLE = ":assumed-role/"
 _FEDERATED_USER = ":federated-user/"
 
@@ -64,7 +64,7 @@ def _iam(context: Mapping[str, Any]) -> str:
     if _ROLE in arn:
         return _named("role", principal)
     if _FEDERATED_USER in arn:
-        return _named("federated", principal)
+        raise Unidentified("The names of federated users are chosen by who makes them. Assume a role instead.")
     return _named("iam", principal)
 
 
