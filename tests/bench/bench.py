@@ -283,6 +283,7 @@ def conditions(repeats: int) -> dict[str, Any]:
         "machine": model[1] if model else platform.machine(),
         "best_instructions": hold.best(),
         "cpus": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[2], 1),  # of the last 15 minutes, the benchmark's own 1 to 2 included
         "repeats": repeats,
     }
 
@@ -295,7 +296,8 @@ def main() -> None:
         if asked.avx2:
             report = json.loads(out.read_text()) if out.exists() else {}
         else:
-            report = {**conditions(asked.repeats), **measure_all(asked)}
+            report = measure_all(asked)
+            report = {**conditions(asked.repeats), **report}
         report |= measure_avx2(asked)
         out.write_text(json.dumps(report, indent=2) + "\n")
         if not asked.avx2:
