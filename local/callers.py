@@ -116,8 +116,8 @@ def data_uri(picture: Path) -> str:
 
 
 def put_input(cloud: Cloud, picture: Path) -> str:
-    """Puts a picture beside the memes of the uploads bucket; its S3 URI."""
-    bucket, key = cloud.bucket("uploads"), f"requests/local/{picture.name}"
+    """Puts a picture among the caller's uploads; its S3 URI."""
+    bucket, key = cloud.bucket("uploads"), f"requests/{cloud.caller()}/local/{picture.name}"
     cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=picture.read_bytes())
     return f"s3://{bucket}/{key}"
 

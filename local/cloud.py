@@ -27,6 +27,8 @@ from typing import IO, Any
 
 import requests
 
+from layers.core.identity import ANONYMOUS, identity
+from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import VERSION, Terms
 from local import rewrite
 
@@ -57,6 +59,7 @@ class Cloud:
         """
         self.folder = keep or Path(tempfile.mkdtemp(prefix="coldswap-"))
         self._keep = keep is not None
+        self._open = False  # whether anyone may call the API
         self.port = port or free_port()
         self._host = host
         self.endpoint = f"http://{host}:{self.port}"
@@ -144,8 +147,8 @@ class Cloud:
         """Deploys template.yaml, or updates the stack that a kept folder holds.
 
         `parameters` are the template's; `environment` is set for every function beside what the cloud itself needs,
-        TRUSTED_ORIGINS for one; with `open_api` requests need no signature. `bootstrap` is the zip that every function
-        runs instead of its handler from the sources.
+        TRUSTED_ORIGINS for one; `open_api` is short for the parameter AuthMode=open. `bootstrap` is the zip that every
+        function runs instead of its handler from the sources.
         """
         s3, formation = self.client("s3"), self.client("cloudformation")
         bucket, key = CODE
@@ -153,8 +156,9 @@ class Cloud:
         s3.put_object(Bucket=bucket, Key=key, Body=bootstrap or rewrite.bootstrap(ROOT, Path(sys.executable)))
         injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **CREDENTIALS, **(environment or {})}
         # Whoever starts a cloud of their own answers to themselves; no AWS account, and nobody else, is in it.
-        accepted = {"AcceptTerms": VERSION, **(parameters or {})}
-        template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, CODE, injected, open_api)
+        self._open = open_api
+        accepted = {"AcceptTerms": VERSION, **({"AuthMode": "open"} if open_api else {}), **(parameters or {})}
+        template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, CODE, injected)
         s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())
         change = formation.update_stack if self._deployed() else formation.create_stack
         change(
@@ -178,9 +182,24 @@ class Cloud:
 
     def _accept_terms(self) -> None:
         """For whoever `request` signs as, who is the operator too. Others accept for themselves: POST /terms."""
-        found = self.client("cloudformation").describe_stack_resource(StackName=STACK, LogicalResourceId="StateTable")
-        terms = Terms(found["StackResourceDetail"]["PhysicalResourceId"], lambda: self.client("dynamodb"))
-        terms.accept(self.client("sts").get_caller_identity()["Arn"], VERSION)
+        Terms(self.state_table, lambda: self.client("dynamodb")).accept(self.caller(), VERSION)
+
+    def caller(self) -> str:
+        """The pseudonym of whoever `request` comes from."""
+        if self._open:
+            return ANONYMOUS
+        signer = self.client("sts").get_caller_identity()
+        principal = {"callerId": signer["UserId"], "userArn": signer["Arn"]}
+        name = identity({"requestContext": {"authorizer": {"iam": principal}}}, "iam")
+        return Pseudonyms(self.state_table, lambda: self.client("dynamodb")).caller(name)
+
+    @property
+    def state_table(self) -> str:
+        """The table of tasks, terms, budgets and keys."""
+        resource = self.client("cloudformation").describe_stack_resource(
+            StackName=STACK, LogicalResourceId="StateTable"
+        )
+        return str(resource["StackResourceDetail"]["PhysicalResourceId"])
 
     @property
     def api_url(self) -> str:
@@ -198,16 +217,21 @@ class Cloud:
         return self.outputs["ApiUrl"].removeprefix("http://").split(".")[0]
 
     def request(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> requests.Response:
-        """The HTTP API's answer to a request signed as AWS_IAM asks for; `body` is sent as JSON unless it is bytes."""
+        """The HTTP API's answer to a request signed as AWS_IAM asks for; with `key`, it has that API key instead, and
+        neither where that is "". `body` is sent as JSON unless it is bytes.
+        """
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.credentials import Credentials
 
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         signed = AWSRequest(method, self.api_url + path, {"Content-Type": "application/json", **(headers or {})}, data)
-        SigV4Auth(Credentials(*CREDENTIALS.values()), "execute-api", REGION).add_auth(signed)
+        if key is None:
+            SigV4Auth(Credentials(*CREDENTIALS.values()), "execute-api", REGION).add_auth(signed)
+        elif key:
+            signed.headers["x-api-key"] = key
         # No proxy that this machine may have: everything stays on the loopback.
         with requests.Session() as session:
             session.trust_env = False

@@ -58,11 +58,38 @@ def outputs(formation: Any, stack: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
 
 
-def hello(found: dict[str, str], region: str) -> str:
-    """A request that a person with credentials can send at once."""
+def parameters(formation: Any, stack: str) -> dict[str, str]:
+    """Of a deployed stack, as it was deployed last. Raises botocore's errors."""
+    (deployed,) = formation.describe_stacks(StackName=stack)["Stacks"]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in deployed["Parameters"]}
+
+
+def state_table(formation: Any, stack: str) -> str:
+    """The name of a deployed stack's table. Raises botocore's errors."""
+    resource = formation.describe_stack_resource(StackName=stack, LogicalResourceId="StateTable")
+    return str(resource["StackResourceDetail"]["PhysicalResourceId"])
+
+
+def hello(found: dict[str, str], region: str, auth_mode: str = "iam") -> str:
+    """A request that a person whom the API lets in can send at once."""
+    url = f"{found['ApiUrl']}/openapi.json"
+    if auth_mode == "iam":
+        return (
+            f"curl --aws-sigv4 aws:amz:{region}:execute-api --user $AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY \\\n"
+            f"  -H x-amz-security-token:$AWS_SESSION_TOKEN {url}"
+        )
+    headers = {"key": '-H "x-api-key: $KEY" ', "jwt": '-H "Authorization: Bearer $TOKEN" '}
+    return f"curl {headers.get(auth_mode, '')}{url}"
+
+
+def warning(stack_outputs: dict[str, str], auth_mode: str) -> str:
+    """What an operator must hear who left the API open; else nothing."""
+    if auth_mode != "open":
+        return ""
+    rule = "!" * 100
     return (
-        f"curl --aws-sigv4 aws:amz:{region}:execute-api --user $AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY \\\n"
-        f"  -H x-amz-security-token:$AWS_SESSION_TOKEN {found['ApiUrl']}/openapi.json"
+        f"{rule}\nAuthMode is open: anyone who knows {stack_outputs['ApiUrl']}\n"
+        f"can use this stack and spend your money. To close it, deploy with AuthMode=key, iam or jwt.\n{rule}"
     )
 
 
@@ -82,15 +109,18 @@ def up(environment: str, canary: bool, accept_terms: bool) -> None:
     import boto3
 
     subprocess.run([SAM, "build", "--config-env", environment], check=True, cwd=ROOT)
-    parameters = overrides(environment, release() if canary else "", accept_terms)
-    subprocess.run(
-        [SAM, "deploy", "--config-env", environment, "--parameter-overrides", *parameters], check=True, cwd=ROOT
-    )
+    chosen = overrides(environment, release() if canary else "", accept_terms)
+    subprocess.run([SAM, "deploy", "--config-env", environment, "--parameter-overrides", *chosen], check=True, cwd=ROOT)
     session = boto3.session.Session()
     found = outputs(session.client("cloudformation"), stack_name(environment))
     print("\n".join(f"{name:22}{value}" for name, value in found.items()))
+    auth_mode = parameters(session.client("cloudformation"), stack_name(environment))["AuthMode"]
     print(f"\nPublish models (make models BUCKET={found['ModelsBucketName']} …), then try:\n")
-    print(hello(found, session.region_name))
+    if auth_mode == "key":
+        print(f"make key NAME=your-name ENV={environment}  # prints a key, once: KEY=…")
+    print(hello(found, session.region_name, auth_mode))
+    if text := warning(found, auth_mode):
+        print(f"\n{text}", file=sys.stderr)
 
 
 def down(environment: str) -> None:

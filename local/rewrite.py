@@ -3,8 +3,7 @@
 All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
 environment; a workflow's definition file is put into the template, as `sam package` would; functions learn where the
 emulated AWS is and which origins of this machine they may fetch from; a full function is waited for under the
-emulator's name for that too; CodeDeploy, which the emulator has not, is left out; and, only where a person wants to
-look around with a browser, the API asks for no signature.
+emulator's name for that too; and CodeDeploy, which the emulator has not, is left out.
 """
 
 from __future__ import annotations
@@ -68,13 +67,11 @@ def bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
     return packed.getvalue()
 
 
-def rewrite(
-    template: Template, root: Path, code: tuple[str, str], environment: dict[str, str], open_api: bool = False
-) -> Template:
+def rewrite(template: Template, root: Path, code: tuple[str, str], environment: dict[str, str]) -> Template:
     """The template for the local cloud; the one given stays as it is.
 
     `root` is the folder that the template's paths are relative to, `code` the bucket and key of `bootstrap`'s zip, and
-    `environment` is set for every function over what the template says. With `open_api` no route asks who calls.
+    `environment` is set for every function over what the template says.
     """
     template = copy.deepcopy(template)
     resources = template["Resources"]
@@ -89,9 +86,6 @@ def rewrite(
             resource.pop("Metadata", None)
         elif resource["Type"] == "AWS::Serverless::StateMachine":
             properties["Definition"] = _full_house(load(root / properties.pop("DefinitionUri")))
-        elif resource["Type"] == "AWS::ApiGatewayV2::Route" and open_api:
-            properties["AuthorizationType"] = "NONE"
-            properties.pop("AuthorizerId", None)
     return template
 
 
@@ -100,7 +94,7 @@ def _full_house(part: Any) -> Any:
     if isinstance(part, dict):
         return {
             name: [*each, "Lambda.Unknown"]
-            if name == "ErrorEquals" and each == ["Lambda.TooManyRequestsException"]
+            if name == "ErrorEquals" and "Lambda.TooManyRequestsException" in each
             else _full_house(each)
             for name, each in part.items()
         }

@@ -45,10 +45,8 @@ def make(cloud: Cloud, request: dict[str, Any], say: Say) -> dict[str, Any]:
 
 def fetch(cloud: Cloud, task: dict[str, Any], file: str, path: Path) -> Path:
     """One file of a finished video (video, poster, srt or vtt), the way its links tell."""
-    answer = cloud.request("GET", f"/download/{task['task_id']}?file={file}")
-    if answer.status_code != 302:
-        _checked(answer, 302)
-    path.write_bytes(download(answer.headers["Location"]))
+    link = _checked(cloud.request("GET", f"/download/{task['task_id']}?file={file}"), 200)
+    path.write_bytes(download(link["url"]))
     return path
 
 

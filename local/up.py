@@ -51,6 +51,7 @@ def main() -> int:
 
 def _say(cloud: Cloud, pack: str) -> str:
     meme = os.path.relpath(KEPT / "pictures/memes" / f"{MEME}.jpg")
+    body = os.path.relpath(KEPT / "swap.json")
     uploads, outputs = cloud.bucket("uploads"), cloud.bucket("outputs")
     return f"""
 API       {cloud.api_url}
@@ -66,15 +67,17 @@ Swap by upload, and look at the result (the face is the default one):
   curl -sf --retry 9 --retry-delay 1 --retry-all-errors -o a.jpg {cloud.endpoint}/{outputs}/swapped/a.jpg
 
 Swap by HTTP:
-  curl -s {cloud.api_url}/swap -d '{{"meme": "s3://{uploads}/memes/a.jpg", "faces": "largest"}}'
+  printf '{{"meme": "data:image/jpeg;base64,%s", "faces": "largest"}}' "$(base64 < {meme} | tr -d '\\n')" > {body}
+  curl -s {cloud.api_url}/swap -d @{body}
 
-Without waiting (the answer's Location says where to look):
-  curl -si {cloud.api_url}/swap -H 'Prefer: respond-async' -d '{{"meme": "s3://{uploads}/memes/a.jpg"}}'
+Without waiting (the answer's Location says where to look), and what there is by now:
+  curl -si {cloud.api_url}/swap -H 'Prefer: respond-async' -d @{body}
+  curl -s {cloud.api_url}/results
 
 A short video (the answer names the task; ask for it until it has succeeded, then download):
   curl -s {cloud.api_url}/generate-video -d '{{"script_text": "Hello there.", "search_query": "nature"}}'
   curl -s {cloud.api_url}/task/ID
-  curl -sL -o short.mp4 {cloud.api_url}/download/ID
+  curl -s {cloud.api_url}/download/ID?redirect=true -L -o short.mp4
 
 Ctrl-C stops it.
 """

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.swap import inputs, results, verify
 from functions.swap.body import SwapBody
+from functions.swap.jobs import job
+from functions.swap.ledger import Listed
 from functions.swap.services import Services, deadline
 from functions.swap.values import PAID_AT_ONCE, SwapRequest
-from layers.core.errors import InvalidRequest
+from layers.core.errors import StorageFailed
 from layers.core.ids import new_id
-from layers.core.telemetry import server_timing
+from layers.core.telemetry import correlate, logger, server_timing
 from layers.core.terms import TEXT, VERSION
-from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
+from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
 
 # The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
 # back for the result, so the work goes on; without one it would be for nobody.
@@ -107,7 +111,7 @@ class VerifyBody(BaseModel):
 
 
 class JobAnswer(BaseModel):
-    """A swap that runs beside its caller."""
+    """A swap, done or under way."""
 
     id: str
     status: Literal["queued", "running", "succeeded", "failed"]
@@ -121,6 +125,30 @@ class UploadAnswer(BaseModel):
     uri: str
     url: str
     fields: dict[str, str]
+
+
+class LinksAnswer(BaseModel):
+    """Paths of this API: GET the first, DELETE the second."""
+
+    self: str
+    delete: str
+
+
+class ListedAnswer(BaseModel):
+    """One thing that the caller made."""
+
+    id: str
+    kind: Literal["swap", "video"]
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    created_at: Annotated[str, Field(description="RFC 3339")]
+    links: LinksAnswer
+
+
+class ResultsAnswer(BaseModel):
+    """What the caller made, the newest first."""
+
+    items: list[ListedAnswer]
+    next: Annotated[str | None, Field(description="the cursor of the next page; none where this is the last")]
 
 
 class TermsAnswer(BaseModel):
@@ -180,21 +208,33 @@ def post_swap(
     prefer: Annotated[str | None, Header(alias="Prefer")] = None,
 ) -> Response[Any]:
     """Replaces faces of `meme` by the one in `face`. The same Idempotency-Key again gives the same result."""
-    request = replace(body.request(), caller=_caller())
-    _services().terms.require(request.caller)
+    found, request = _services(), replace(body.request(), caller=_caller())
+    found.terms.require(request.caller)
     if "respond-async" in (prefer or "").lower().replace(" ", "").split(","):
         return _start(body, request, idempotency_key)
-    found, whole = _services(), deadline(resolver.lambda_context)
+    whole = deadline(resolver.lambda_context)
+    fresh: dict[str, Any] = {}
 
     def work() -> dict[str, Any]:
         found.budget.spend(request.caller, PAID_AT_ONCE)
         within = whole if idempotency_key else whole.sooner(HTTP_SECONDS)
-        return asdict(found.swap(request, key=f"swaps/{new_id()}", add_extension=True, deadline=within))
+        name = new_id()
+        swapped = found.swap(request, key=f"swaps/{name}", add_extension=True, deadline=within)
+        fresh.update(results.kept(asdict(swapped.result)))
+        found.ledger.add(name, _caller(), results.inputs_of(request, found.settings), fresh, swapped.latent)
+        return {"id": name}
 
-    result = _once("swap", idempotency_key, body, work)
-    result["url"] = found.storage.presign_get(found.settings.outputs_bucket, result["key"], found.settings.url_seconds)
+    name = _once("swap", idempotency_key, body, work)["id"]
+    result = fresh or dict(results.own(name, _caller(), found.ledger).result or {})
     timing = server_timing(result["timings_ms"])
-    return Response(200, content_type=JSON, body=json.dumps(result), headers={"Server-Timing": timing})
+    return Response(200, content_type=JSON, body=json.dumps(_linked(result)), headers={"Server-Timing": timing})
+
+
+def _linked(result: dict[str, Any]) -> dict[str, Any]:
+    """A result with a fresh link to it."""
+    found = _services()
+    url = found.storage.presign_get(found.settings.outputs_bucket, result["key"], found.settings.url_seconds)
+    return {**result, "url": url}
 
 
 def _start(body: SwapBody, request: SwapRequest, idempotency_key: str | None) -> Response[Any]:
@@ -209,39 +249,63 @@ def _start(body: SwapBody, request: SwapRequest, idempotency_key: str | None) ->
 
 
 def _submit(found: Services, request: SwapRequest) -> str:
-    """Start the state machine; pictures inside the request go to the uploads bucket first, as its input is small."""
-    if not found.jobs.available:
-        raise InvalidRequest("This stack has no state machine, so Prefer: respond-async is not possible.")
-    name = new_id()
+    """Put the swap into the ledger, pictures inside the request into the uploads bucket, and start the workflow."""
+    found.jobs.require()
+    name, caller = new_id(), _caller()
     inputs.check(request, found.settings)
-    found.budget.spend(request.caller, PAID_AT_ONCE)
+    found.budget.spend(caller, PAID_AT_ONCE)
     for field in ("meme", "face"):
         uri = getattr(request, field)
         if uri and inputs.is_data(uri):
             data, content_type = inputs.from_data(uri, found.settings.max_picture_bytes)
-            key = f"requests/{name}/{field}"
+            key = f"{results.upload_prefix(caller)}{name}/{field}"
             found.storage.write(found.settings.uploads_bucket, key, data, content_type)
             staged = f"s3://{found.settings.uploads_bucket}/{key}"
             request = replace(request, meme=staged) if field == "meme" else replace(request, face=staged)
-    found.jobs.start(name, {**asdict(request), "key": f"swaps/{name}"})
+    asked = {field: value for field, value in asdict(request).items() if field not in ("caller", "queued")}
+    found.ledger.queue(name, caller, asked, results.inputs_of(request, found.settings))
+    try:
+        found.jobs.start(name)
+    except StorageFailed:
+        found.ledger.remove(name)
+        raise
     return name
 
 
 @resolver.get(
     "/swap/<name>",
-    summary="How far a swap is that was asked for with Prefer: respond-async",
+    summary="How far a swap is",
     responses={200: said("queued, running, succeeded or failed", JobAnswer), **_PROBLEMS},
 )
 def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave")]) -> Response[Any]:
-    """The result has a fresh URL each time it is asked for."""
-    found = _services()
-    job = found.jobs.look(name)
-    headers = {} if job.status in ("succeeded", "failed") else {"Retry-After": "1"}
-    if job.result:
-        bucket, seconds = found.settings.outputs_bucket, found.settings.url_seconds
-        job.result["url"] = found.storage.presign_get(bucket, job.result["key"], seconds)
-    answer = {name: value for name, value in asdict(job).items() if value is not None}
+    """For who asked for it. The result has a fresh URL each time."""
+    state = job(results.own(name, _caller(), _services().ledger), time.time())
+    headers = {} if state.status in ("succeeded", "failed") else {"Retry-After": "1"}
+    answer = {name: value for name, value in asdict(state).items() if value is not None}
+    if state.result:
+        answer["result"] = _linked(state.result)
     return Response(200, content_type=JSON, body=json.dumps(answer), headers=dict(headers))
+
+
+@resolver.get(
+    "/results",
+    summary="What you made, the newest first",
+    responses={200: said("a page of swaps and videos", ResultsAnswer), **_PROBLEMS},
+)
+def get_results(
+    cursor: Annotated[str | None, Query(max_length=400, description="`next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=100, description="lines of a page")] = 20,
+) -> Response[Any]:
+    """Lines appear within a second or so, and go when the result is deleted or expires."""
+    lines, following = _services().ledger.page(_caller(), cursor, limit)
+    items = [{**asdict(line), "links": _links(line)} for line in lines]
+    return Response(200, content_type=JSON, body=json.dumps({"items": items, "next": following}))
+
+
+def _links(line: Listed) -> dict[str, str]:
+    if line.kind == "video":
+        return {"self": f"/task/{line.id}", "delete": f"/task/{line.id}"}
+    return {"self": f"/swap/{line.id}", "delete": f"/results/{line.id}"}
 
 
 @resolver.delete(
@@ -250,9 +314,10 @@ def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave"
     responses={200: said("it is gone", GoneAnswer), **_PROBLEMS},
 )
 def delete_result(name: Annotated[str, Path(description="the id in the result's key: swaps/ID.jpg")]) -> Response[Any]:
-    """The picture, the pictures that came inside the request, and the latent of the face, if one was kept."""
+    """The picture, the uploads that it was made of, and the latent of the face, if one was kept. A swap that is still
+    under way leaves nothing."""
     found = _services()
-    results.remove(name, _caller(), found.storage, found.settings)
+    results.remove(results.own(name, _caller(), found.ledger), found.storage, found.ledger, found.settings)
     return Response(200, content_type=JSON, body=json.dumps({"id": name, "status": "deleted"}))
 
 
@@ -265,8 +330,11 @@ def post_uploads() -> Response[Any]:
     """Send the file there as a form, then name it in `meme` or `face` by the `uri` given here."""
     found = _services()
     found.terms.require(_caller())
-    bucket, key = found.settings.uploads_bucket, f"requests/{new_id()}/upload"
+    found.budget.spend(_caller(), PAID_AT_ONCE)
+    name = new_id()
+    bucket, key = found.settings.uploads_bucket, f"{results.upload_prefix(_caller())}{name}/upload"
     form = found.storage.presign_post(bucket, key, found.settings.max_picture_bytes, UPLOAD_SECONDS)
+    logger().info("upload form", extra={"upload": name})
     answer = {"uri": f"s3://{bucket}/{key}", "url": form["url"], "fields": form["fields"]}
     return Response(201, content_type=JSON, body=json.dumps(answer))
 
@@ -281,7 +349,15 @@ def post_verify(body: VerifyBody) -> Response[Any]:
     found = _services()
     found.budget.spend(_caller(), PAID_AT_ONCE)
     within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
-    verdict = verify.verify(body.uri, settings=found.settings, storage=found.storage, deadline=within)
+    verdict = verify.verify(
+        body.uri,
+        _caller(),
+        settings=found.settings,
+        storage=found.storage,
+        ledger=found.ledger,
+        budget=found.budget,
+        deadline=within,
+    )
     answer = {"sentence": verdict.sentence, **asdict(verdict)}
     return Response(200, content_type=JSON, body=json.dumps(answer))
 
@@ -339,22 +415,24 @@ def _services() -> Services:
     return found
 
 
-def _caller() -> str | None:
-    """None where the operator left the API open."""
-    return caller(resolver.current_event.raw_event) or None
+def _caller() -> str:
+    """The pseudonym of who asks. Raises Unidentified or StorageFailed."""
+    asking: Caller = resolver.context["caller"]
+    return asking.pseudonym
 
 
-def _once(what: str, key: str | None, body: SwapBody, work: Any) -> dict[str, Any]:
+def _once(what: str, key: str | None, body: SwapBody, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Once per caller and key; without a key, every time."""
     if key is None:
-        result: dict[str, Any] = work()
-        return result
-    return _services().once.do(
-        (what, caller(resolver.current_event.raw_event), key), body.model_dump_json(), work, resolver.lambda_context
-    )
+        return work()
+    return _services().once.do((what, _caller(), key), body.model_dump_json(), work, resolver.lambda_context)
 
 
 def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
     """An event of an HTTP API (payload format 2.0) in, its answer out; never raises."""
-    resolver.context["services"] = found
-    return resolver.resolve(plain(event), context)
+    correlate(event["requestContext"].get("requestId") or context.aws_request_id, context.aws_request_id)
+    asking = Caller(event, found.settings.auth_mode, found.pseudonyms)
+    resolver.context["services"], resolver.context["caller"] = found, asking
+    answer = resolver.resolve(plain(event), context)
+    record(event, answer, asking)
+    return answer

@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from functions.swap.services import Services, deadline, services
-from layers.core.errors import ColdswapError
+from layers.core.deadline import Deadline
+from layers.core.errors import ColdswapError, NotFound
 from layers.core.ids import new_id
-from layers.core.telemetry import logger
+from layers.core.telemetry import correlate, logger
 
 
 def handler(event: Any, context: Any) -> dict[str, Any] | None:
@@ -19,7 +20,7 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     HTTP is always answered. An upload raises what a retry can cure. A task raises every error, so that its class name
     is the error's name in the state machine.
     """
-    logger().set_correlation_id(context.aws_request_id)
+    correlate(context.aws_request_id, context.aws_request_id)
     found = services()
     if not isinstance(event, dict):
         return task(event, context, found)
@@ -37,17 +38,38 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 
 
 def task(payload: Any, context: Any, found: Services) -> dict[str, Any]:
-    """A request's JSON in, the result's out."""
-    from functions.swap.body import parse_task
+    """A request's JSON in, the result's out; of a swap that POST /swap queued, its id in and out."""
+    from functions.swap.body import QueuedBody, parse_task
 
     try:
         body = parse_task(payload)
+        if isinstance(body, QueuedBody):
+            correlate(body.swap, context.aws_request_id)
+            return queued(body.swap, found, deadline(context))
         key = body.key or f"swaps/{new_id()}"
         unnamed = not PurePosixPath(key).suffix
-        return asdict(found.swap(body.request(), key=key, add_extension=unnamed, deadline=deadline(context)))
+        return asdict(found.swap(body.request(), key=key, add_extension=unnamed, deadline=deadline(context)).result)
     except ColdswapError as error:
         logger().warning("task failed", extra={"code": error.code, "detail": error.detail})
         raise
+
+
+def queued(name: str, found: Services, within: Deadline) -> dict[str, Any]:
+    """Do what the ledger has under that id, unless it is done. Raises NotFound where it was deleted meanwhile."""
+    from functions.swap.results import kept
+    from functions.swap.values import SwapRequest
+
+    entry = found.ledger.begin(name)
+    if entry is not None and entry.status == "succeeded":
+        return {"swap": name}
+    if entry is None or entry.request is None:
+        raise NotFound("This swap is deleted, or was never asked for.")
+    request = SwapRequest(**{**entry.request, "caller": entry.caller, "queued": name})
+    swapped = found.swap(request, key=f"swaps/{name}", add_extension=True, deadline=within)
+    if not found.ledger.finish(name, kept(asdict(swapped.result)), swapped.latent):
+        found.storage.delete(found.settings.outputs_bucket, swapped.result.key)
+        raise NotFound("This swap was deleted while it was made.")
+    return {"swap": name}
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:

@@ -64,19 +64,25 @@ class TaskBody(SwapBody):
         ),
         AfterValidator(_without_steps),
     ] = None
-    caller: Annotated[
-        str | None, Field(max_length=2048, description="of the HTTP API, whose budget pays; nobody's if there is none")
-    ] = None
 
     def request(self) -> SwapRequest:
         """The same as the use case takes it."""
         return SwapRequest(**self.model_dump(exclude={"key"}))
 
 
-def parse_task(payload: Any) -> TaskBody:
+class QueuedBody(BaseModel):
+    """The payload of a swap that POST /swap queued: what it is to do stands in the ledger."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    swap: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+def parse_task(payload: Any) -> TaskBody | QueuedBody:
     """A task's payload, checked. Raises InvalidRequest naming each field that is wrong."""
     try:
-        return TaskBody.model_validate(payload)
+        queued = isinstance(payload, dict) and "swap" in payload
+        return (QueuedBody if queued else TaskBody).model_validate(payload)
     except ValidationError as error:
         from layers.core.web import invalid  # late: a task needs nothing else of HTTP
 

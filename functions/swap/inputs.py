@@ -8,6 +8,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from functions.swap.ledger import Ledger
+from functions.swap.results import check_owner, check_place
 from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, InvalidRequest, PictureTooLarge, RefusedUrl
@@ -26,7 +28,7 @@ def check(request: SwapRequest, settings: Settings) -> None:
     for uri in (request.meme, request.face or settings.default_face):
         scheme = uri.partition(":")[0].lower()
         if scheme == "s3":
-            _own(uri, settings)
+            _place(uri, request.caller, settings)
         elif scheme == "data":
             if not _DATA.match(uri):
                 raise InvalidRequest("A data: URI must start with data:image/…;base64, and hold a picture.")
@@ -34,8 +36,10 @@ def check(request: SwapRequest, settings: Settings) -> None:
             raise RefusedUrl("Pictures are named by https:, s3: or data: URIs, nothing else.")
 
 
-def read(uri: str, settings: Settings, storage: Storage, deadline: Deadline) -> bytes:
-    """The bytes that a URI names, `max_picture_bytes` at most.
+def read(
+    uri: str, caller: str | None, *, settings: Settings, storage: Storage, ledger: Ledger, deadline: Deadline
+) -> bytes:
+    """The bytes that a URI names, `max_picture_bytes` at most; of the stack's buckets only what this caller owns.
 
     Raises InvalidRequest, RefusedUrl, InputNotFound, PictureTooLarge, UpstreamFailed, StorageFailed or OutOfTime.
     """
@@ -44,7 +48,8 @@ def read(uri: str, settings: Settings, storage: Storage, deadline: Deadline) -> 
         return from_data(uri, limit)[0]
     within = deadline.sooner(settings.fetch_seconds)
     if uri[:5].lower() == "s3://":
-        bucket, key = _own(uri, settings)
+        bucket, key = _place(uri, caller, settings)
+        check_owner(bucket, key, caller, settings, ledger)
         stored = storage.read(bucket, key, limit, within)
         age = time.time() - stored.written if stored.written is not None else 0.0
         if bucket == settings.uploads_bucket and age > settings.input_seconds:
@@ -73,13 +78,9 @@ def from_data(uri: str, limit: int) -> tuple[bytes, str]:
         raise InvalidRequest("The picture inside a data: URI is not valid base64.") from None
 
 
-def _own(uri: str, settings: Settings) -> tuple[str, str]:
+def _place(uri: str, caller: str | None, settings: Settings) -> tuple[str, str]:
     from layers.core.storage import parse_s3_uri
 
     bucket, key = parse_s3_uri(uri)
-    if bucket not in (settings.uploads_bucket, settings.outputs_bucket, settings.models_bucket):
-        raise RefusedUrl("Only the stack's own buckets are read. Upload the picture first: POST /uploads.")
-    # What else lies beside the models is nobody's to ask after: whether a latent is there tells who was swapped.
-    if bucket == settings.models_bucket and not (key.startswith("faces/") or uri == settings.default_face):
-        raise RefusedUrl("Of the models bucket only pictures under faces/ are read.")
+    check_place(bucket, key, caller, settings)
     return bucket, key

@@ -1,39 +1,87 @@
-"""What is kept of a swap beside its picture, so that all of it can be removed for whoever asked for it."""
+"""A swap that a caller asked for: what may be read for it, how it is kept, and how all of it is removed."""
 
 from __future__ import annotations
 
-from layers.core.errors import NotFound
-from layers.core.ids import made_at, pseudonym
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from functions.swap.ledger import Entry, Ledger
+from functions.swap.values import SwapRequest
+from layers.core.errors import InputNotFound, NotFound, RefusedUrl
 from layers.core.settings import Settings
-from layers.core.storage import Storage
+
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-_CALLER, _LATENT = "caller", "latent"  # metadata of the result
+_SWAP = re.compile(rf"swaps/([0-9a-f-]{{36}})\.(?:{'|'.join(EXTENSIONS.values())})")
+_VIDEO = re.compile(r"videos/([0-9a-f-]{36})/[\w.-]+")
 
 
-def metadata(caller: str | None, latent_key: str | None) -> dict[str, str]:
-    """Of a result: who asked, not by name, and where the source face's latent is kept, if it is."""
-    known = {_CALLER: pseudonym(caller) if caller else None, _LATENT: latent_key}
-    return {name: value for name, value in known.items() if value}
+def upload_prefix(caller: str) -> str:
+    """Of the keys in the uploads bucket under which one caller's pictures lie."""
+    return f"requests/{caller}/"
 
 
-def remove(name: str, caller: str | None, storage: Storage, settings: Settings) -> None:
-    """Delete the result with that id, the inputs that were sent inside its request, and the latent kept of its face.
+def check_place(bucket: str, key: str, caller: str | None, settings: Settings) -> None:
+    """Raises RefusedUrl for an object that this caller can never own; the stack's own principals have no caller."""
+    if bucket not in (settings.uploads_bucket, settings.outputs_bucket, settings.models_bucket):
+        raise RefusedUrl("Only the stack's own buckets are read. Upload the picture first: POST /uploads.")
+    if f"s3://{bucket}/{key}" == settings.default_face:
+        return
+    if bucket == settings.models_bucket:
+        # What else lies beside the models is nobody's to ask after: whether a latent is there tells who was swapped.
+        if caller is not None or not key.startswith("faces/"):
+            raise RefusedUrl("Of the models bucket only the stack's default face is read.")
+    elif caller is None:
+        return
+    elif bucket == settings.uploads_bucket:
+        if not key.startswith(upload_prefix(caller)):
+            raise RefusedUrl("Of the uploads bucket only what you uploaded is read: name the uri of POST /uploads.")
+    elif not (_SWAP.fullmatch(key) or _VIDEO.fullmatch(key)):
+        raise RefusedUrl("Of the outputs bucket only your own results are read.")
 
-    Raises NotFound where the caller has no such result; another's is not told from none.
+
+def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, ledger: Ledger) -> None:
+    """Raises InputNotFound for another caller's result, exactly as for one that is not there; and StorageFailed."""
+    if caller is None or bucket != settings.outputs_bucket or f"s3://{bucket}/{key}" == settings.default_face:
+        return
+    for kind, pattern in (("swap", _SWAP), ("video", _VIDEO)):
+        match = pattern.fullmatch(key)
+        if match and ledger.owner(kind, match[1]) == caller:
+            return
+    raise InputNotFound(f"There is nothing of yours at s3://{bucket}/{key}.")
+
+
+def inputs_of(request: SwapRequest, settings: Settings) -> frozenset[str]:
+    """Keys of the pictures in the uploads bucket that the request names."""
+    start = f"s3://{settings.uploads_bucket}/"
+    return frozenset(uri.removeprefix(start) for uri in (request.meme, request.face or "") if uri.startswith(start))
+
+
+def own(name: str, caller: str, ledger: Ledger) -> Entry:
+    """The caller's swap of that id. Raises NotFound; another's looks as if it were not there."""
+    entry = ledger.find(name)
+    if entry is None or entry.caller != caller:
+        raise NotFound(f"There is no swap {name!r:.60}, or it is deleted.")
+    return entry
+
+
+def remove(entry: Entry, storage: Storage, ledger: Ledger, settings: Settings) -> None:
+    """Delete the result, the uploads that it was made of, the latent kept of its face, and what is known of it.
+
+    The entry goes last, so that what breaks off can be asked for again. Raises StorageFailed.
     """
-    removed = False
-    if made_at(name) is not None:
-        for extension in EXTENSIONS.values():
-            key = f"swaps/{name}.{extension}"
-            head = storage.head(settings.outputs_bucket, key)
-            if head is None or head.metadata.get(_CALLER, "") != (pseudonym(caller) if caller else ""):
-                continue
-            if _LATENT in head.metadata:
-                storage.delete(settings.models_bucket, head.metadata[_LATENT])
-            for field in ("meme", "face"):
-                storage.delete(settings.uploads_bucket, f"requests/{name}/{field}")
-            storage.delete(settings.outputs_bucket, key)
-            removed = True
-    if not removed:
-        raise NotFound(f"There is no result named {name!r:.60}, or it is deleted.")
+    if entry.result:
+        storage.delete(settings.outputs_bucket, str(entry.result["key"]))
+    if entry.latent:
+        storage.delete(settings.models_bucket, entry.latent)
+    for key in sorted(entry.inputs):
+        storage.delete(settings.uploads_bucket, key)
+    ledger.remove(entry.id)
+
+
+def kept(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as the ledger keeps it: without the link, which would be stale before anyone reads it."""
+    return {name: value for name, value in result.items() if name != "url"}

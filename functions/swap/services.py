@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from functions.swap.jobs import Jobs
+from functions.swap.ledger import Ledger
 from functions.swap.once import Once
 from functions.swap.refused import Refusals
-from functions.swap.values import SwapRequest, SwapResult
+from functions.swap.values import Swapped, SwapRequest
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError
+from layers.core.errors import ColdswapError, StorageFailed
+from layers.core.ids import new_id
+from layers.core.pseudonyms import Pseudonyms
 from layers.core.settings import Settings, settings
+from layers.core.shares import Sandboxes
 from layers.core.telemetry import emit, logger
 from layers.core.terms import Terms
 
+SMALLEST_ACCOUNT = 10  # executions at one time, on a new one
+LIMIT_SECONDS = 3600.0  # for which an account's limit is taken to be the same
+LONGEST_SECONDS = 120.0  # that a request may be at work: the function's time-out
 MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
 
 if TYPE_CHECKING:
@@ -36,13 +46,21 @@ class Services:
     budget: Budget
     terms: Terms
     refusals: Refusals
+    ledger: Ledger
+    pseudonyms: Pseudonyms
+    sandboxes: Sandboxes
 
-    def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapResult:
-        """The use case with these services, measured; models are unloaded after it where the settings say so."""
+    def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> Swapped:
+        """The use case with these services, measured; models are unloaded after it where the settings say so.
+
+        Raises AtCapacity where others wait and this caller has its share, and the errors of the use case.
+        """
         from functions.swap import use_case
 
+        lease = new_id()
+        self.sandboxes.enter(request.caller, lease)
         try:
-            result = use_case.swap(
+            swapped = use_case.swap(
                 request,
                 key=key,
                 add_extension=add_extension,
@@ -52,13 +70,17 @@ class Services:
                 models=self.models,
                 budget=self.budget,
                 refusals=self.refusals,
+                ledger=self.ledger,
             )
         except ColdswapError as error:
             emit({"Failed": 1, "BytesInVain": error.extra.get("bytes_in_vain", 0)}, {}, cold_start=False)
             raise
         finally:
+            with suppress(StorageFailed):  # what is not taken back ends by itself
+                self.sandboxes.leave(request.caller, lease)
             if self.settings.model_retention == "request":
                 self.models.release()
+        result = swapped.result
         counts = {
             "Swapped": sum(face.swapped for face in result.faces),
             "BytesFetched": result.bytes_fetched,
@@ -66,8 +88,8 @@ class Services:
             "PeakMemory": result.peak_memory_mb,
         }
         emit(counts, result.timings_ms, result.cold_start)
-        # The audit line: who did what with which pictures and models, and on what ground; no picture, no URL, no name
-        # of a caller in AWS but its ARN or subject.
+        # The audit line: who did what with which pictures and models, and on what ground; no picture, no URL, and of
+        # the caller the pseudonym, whose identity stands in the line of the HTTP request.
         audit = {
             "key": result.key,
             "digests": result.digests,
@@ -79,7 +101,7 @@ class Services:
             "timings_ms": result.timings_ms,
         }
         logger().info("swapped", extra={**audit, **counts})
-        return result
+        return swapped
 
 
 def deadline(context: Any) -> Deadline:
@@ -103,9 +125,43 @@ def services() -> Services:
         once=Once(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "megapixels", known.daily_budget, _dynamodb),
-        terms=Terms(known.state_table, _dynamodb),
+        terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
         refusals=Refusals(storage, known.models_bucket),
+        ledger=Ledger(known.state_table, _dynamodb, known.result_seconds),
+        pseudonyms=Pseudonyms(known.state_table, _dynamodb),
+        sandboxes=Sandboxes(known.state_table, LONGEST_SECONDS, room(known.reserved_concurrency, _lambda), _dynamodb),
     )
+
+
+def room(reserved: int, client: Callable[[], Any], now: Callable[[], float] = time.monotonic) -> Callable[[], int]:
+    """How many sandboxes this function may have: what is reserved for it, or what the account leaves unreserved.
+
+    `client` gives the Lambda client when first needed. Where AWS does not say, it is taken for a new account.
+    """
+    latest: list[tuple[float, int]] = []
+
+    def ask() -> int:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if reserved:
+            return reserved
+        if latest and now() - latest[0][0] < LIMIT_SECONDS:
+            return latest[0][1]
+        try:
+            limit = int(client().get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"])
+        except (BotoCoreError, ClientError):
+            logger().exception("the account's limit is unknown")
+            limit = SMALLEST_ACCOUNT
+        latest[:] = [(now(), limit)]
+        return limit
+
+    return ask
+
+
+def _lambda() -> Any:
+    from layers.core.storage import client
+
+    return client("lambda")
 
 
 def _dynamodb() -> Any:

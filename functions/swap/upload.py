@@ -61,11 +61,11 @@ def _swap(bucket: str, key: str, context: Any, found: Services) -> str:
         if head is None:
             raise InputNotFound(f"{key} is no longer there.")
         request = SwapRequest(meme=f"s3://{bucket}/{key}", face=head.metadata.get("face") or None)
-        result = asdict(found.swap(request, key=f"swapped/{name}", deadline=deadline(context)))
+        result = asdict(found.swap(request, key=f"swapped/{name}", deadline=deadline(context)).result)
     except ColdswapError as error:
         if error.retryable:
             raise
-        document = problem(error, instance=f"s3://{bucket}/{key}")
+        document = problem(error, instance=f"urn:coldswap:request:{context.aws_request_id}")  # as the log has it
         logger().warning("upload failed", extra={"code": error.code, "detail": error.detail})
         found.storage.write(outputs, f"failed/{name}.json", json.dumps(document).encode(), PROBLEM)
         return f"failed/{name}.json"

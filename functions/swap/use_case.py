@@ -13,10 +13,22 @@ from typing import TYPE_CHECKING
 
 from functions.swap import inputs
 from functions.swap.latents import Latents, embedder_digest
+from functions.swap.ledger import Ledger
 from functions.swap.refused import Comparison, Refusals
-from functions.swap.results import EXTENSIONS, metadata
+from functions.swap.results import EXTENSIONS
 from functions.swap.story import story
-from functions.swap.values import NO_GATE, PAID_AT_ONCE, Face, FaceReport, Latent, Skipped, SwapRequest, SwapResult
+from functions.swap.values import (
+    FACES_A_UNIT,
+    NO_GATE,
+    PAID_AT_ONCE,
+    Face,
+    FaceReport,
+    Latent,
+    Skipped,
+    Swapped,
+    SwapRequest,
+    SwapResult,
+)
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, FaceRefused, InvalidRequest, NoFaceInMeme, NoFaceInSource
@@ -47,8 +59,9 @@ def swap(
     models: LoadedModels,
     budget: Budget,
     refusals: Refusals,
+    ledger: Ledger,
     add_extension: bool = False,
-) -> SwapResult:
+) -> Swapped:
     """Replace faces of the meme, and write the labelled result to `key` of the outputs bucket.
 
     With `add_extension` the format's own is added to the key. The swapper's weights are on their way from the first
@@ -56,7 +69,7 @@ def swap(
     """
     inputs.check(request, settings)
     work = _Work(
-        *(request, settings, storage, models, budget, refusals, deadline, Phases(), next(_swaps) == 0),
+        *(request, settings, storage, models, budget, refusals, ledger, deadline, Phases(), next(_swaps) == 0),
         fetched_before=models.bytes_fetched,
     )
     with work.phases("start"):
@@ -101,12 +114,13 @@ class _Work:
     models: LoadedModels
     budget: Budget
     refusals: Refusals
+    ledger: Ledger
     deadline: Deadline
     phases: Phases
     cold_start: bool
     fetched_before: int  # bytes of models, by earlier requests
 
-    def run(self, pool: ThreadPoolExecutor, pending: PendingSwapper, key: str, add_extension: bool) -> SwapResult:
+    def run(self, pool: ThreadPoolExecutor, pending: PendingSwapper, key: str, add_extension: bool) -> Swapped:
         """The whole swap. Whoever calls drops the pending swapper if this fails."""
         meme_bytes = pool.submit(self._read, self.request.meme)
         face_bytes = pool.submit(self._read, self.request.face or self.settings.default_face)
@@ -119,7 +133,7 @@ class _Work:
 
         meme = self._decoded(meme_bytes, "meme")
         del meme_bytes  # up to 20 MB
-        self.budget.spend(self.request.caller, megapixels(meme.width, meme.height) - PAID_AT_ONCE)
+        self._spend("megapixels", megapixels(meme.width, meme.height) - PAID_AT_ONCE)
         self._pass_gate(meme, "meme")
         with self.phases("models"):
             detector = detect.Detector(session.result(), self.settings.detection_size)
@@ -130,6 +144,7 @@ class _Work:
         obstacles = {face.index: align.obstacle(face, meme.width, meme.height) for face in faces}
         reasons = skipped(faces, obstacles, self.request, self.settings.max_faces)
         chosen = [face for face in faces if reasons[face.index] is None]
+        self._spend("faces", (len(chosen) - 1) // FACES_A_UNIT)
         in_vain, digests, latent_key, engine = 0, {"meme": meme.digest}, None, None
         if chosen:
             source = self._source(face_bytes, detector)
@@ -160,13 +175,12 @@ class _Work:
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
         with self.phases("write"):
             self.deadline.check("writing the result")
-            kept = metadata(self.request.caller, latent_key)
-            self.storage.write(self.settings.outputs_bucket, key, content, f"image/{format}", kept)
+            self.storage.write(self.settings.outputs_bucket, key, content, f"image/{format}")
             url = self.storage.presign_get(self.settings.outputs_bucket, key, self.settings.url_seconds)
         notes = [] if chosen else ["No face was replaced; the reason stands with each."]
         if meme.alpha is not None and format == "jpeg":
             notes.append("JPEG knows no transparency: what was transparent is white now.")
-        return SwapResult(
+        result = SwapResult(
             key=key,
             url=url,
             content_type=f"image/{format}",
@@ -185,9 +199,22 @@ class _Work:
             bytes_in_vain=in_vain,
             notes=notes,
         )
+        return Swapped(result, latent_key)
+
+    def _spend(self, what: str, amount: int) -> None:
+        """Beside what was paid at once; a swap that is tried again has paid."""
+        once = f"{self.request.queued}#{what}" if self.request.queued else None
+        self.budget.spend(self.request.caller, amount, once)
 
     def _read(self, uri: str) -> bytes:
-        return inputs.read(uri, self.settings, self.storage, self.deadline)
+        return inputs.read(
+            uri,
+            self.request.caller,
+            settings=self.settings,
+            storage=self.storage,
+            ledger=self.ledger,
+            deadline=self.deadline,
+        )
 
     def _decoded(self, data: Future[bytes], which: str) -> Picture:
         with _about(which):

@@ -13,6 +13,8 @@ from layers.media.picture import Format
 Floats = NDArray[np.float32]
 FaceChoice = Literal["all", "largest"] | list[int]
 PAID_AT_ONCE = 1  # megapixel of a caller's budget, before anything is fetched for it
+# Each further so many cost another, for they take as long as a megapixel with few faces does (docs/operations.md).
+FACES_A_UNIT = 4
 Skipped = Literal["not_chosen", "too_small", "cut_by_frame", "over_limit", "refused"]
 NO_GATE = "none"
 
@@ -49,7 +51,8 @@ class SwapRequest:
     soft_edges: bool = True
     badge: bool = False  # a small mark in a free corner
     consent: str | None = None  # on what ground the face may be used; kept in the audit line
-    caller: str | None = None  # of the HTTP API, whose budget pays; None: the stack's own principals
+    caller: str | None = None  # pseudonym of who pays and owns the result; None: the stack's own principals
+    queued: str | None = None  # id of a swap that may be tried again, and pays once
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,11 @@ class SwapResult:
     bytes_fetched: int  # of weights
     bytes_in_vain: int  # of weights that were not needed after all
     notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """A finished swap, and where the latent of its face is kept if it should not outlive the result."""
+
+    result: SwapResult
+    latent: str | None

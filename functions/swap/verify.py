@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from functions.swap import inputs
+from functions.swap.ledger import Ledger
+from functions.swap.results import check_owner, check_place
+from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, PictureTooLarge, RefusedUrl, UnsupportedPicture
 from layers.core.settings import MIB, Settings
@@ -25,6 +28,7 @@ Media = Literal["image/jpeg", "image/png", "image/webp", "video/mp4"]
 
 _STILLS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"hevc", b"hevx", b"mif1", b"msf1")  # brands that are no video
 _MOST_PICTURE = 40 * MIB
+UNIT_BYTES = 20 * MIB  # of a file that is looked at for one unit of the budget
 
 
 @dataclass(frozen=True)
@@ -52,16 +56,28 @@ class Verdict:
         }[self.manifest.state]
 
 
-def verify(uri: str, *, settings: Settings, storage: Storage, deadline: Deadline) -> Verdict:
-    """Of a file on https, in the outputs or uploads bucket, or (a picture) inside a data: URI.
+def verify(
+    uri: str,
+    caller: str | None,
+    *,
+    settings: Settings,
+    storage: Storage,
+    ledger: Ledger,
+    budget: Budget,
+    deadline: Deadline,
+) -> Verdict:
+    """Of a file on https, of the caller's own in the outputs or uploads bucket, or (a picture) inside a data: URI.
 
-    Raises the errors of fetching, UnsupportedPicture for another kind of file, StorageFailed or LabelFailed where the
-    stack's own key cannot be read.
+    A unit of the budget has been paid for it before; what is larger than UNIT_BYTES costs more.
+
+    Raises BudgetSpent, the errors of fetching, UnsupportedPicture for another kind of file, StorageFailed or
+    LabelFailed where the stack's own key cannot be read.
     """
     anchors = signing_chain(settings.signing_key).anchors
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         path = Path(folder) / "file"
-        _fetch(path, uri, settings, storage, deadline)
+        _fetch(path, uri, caller, settings, storage, ledger, deadline)
+        budget.spend(caller, path.stat().st_size // UNIT_BYTES)
         return judge(path, anchors)
 
 
@@ -91,18 +107,28 @@ def judge(path: Path, anchors: str) -> Verdict:
     )
 
 
-def _fetch(path: Path, uri: str, settings: Settings, storage: Storage, deadline: Deadline) -> None:
-    from layers.core.storage import written
+def _fetch(
+    path: Path,
+    uri: str,
+    caller: str | None,
+    settings: Settings,
+    storage: Storage,
+    ledger: Ledger,
+    deadline: Deadline,
+) -> None:
+    from layers.core.storage import parse_s3_uri, written
 
-    outputs, uploads = (f"s3://{bucket}/" for bucket in (settings.outputs_bucket, settings.uploads_bucket))
     scheme = uri.partition(":")[0].lower()
-    if uri.startswith(outputs):
-        storage.download(
-            settings.outputs_bucket, uri.removeprefix(outputs), path, settings.max_verified_bytes, deadline
-        )
-    elif uri.startswith(uploads) or scheme == "data":
-        path.write_bytes(inputs.read(uri, settings, storage, deadline))
-    elif scheme == "https" or scheme == "http":
+    if scheme == "s3" and parse_s3_uri(uri)[0] == settings.outputs_bucket:
+        bucket, key = parse_s3_uri(uri)
+        check_place(bucket, key, caller, settings)
+        check_owner(bucket, key, caller, settings, ledger)
+        storage.download(bucket, key, path, settings.max_verified_bytes, deadline)
+    elif scheme == "s3" and parse_s3_uri(uri)[0] != settings.uploads_bucket:
+        raise RefusedUrl("Only the stack's own buckets of uploads and of results are read.")
+    elif scheme in ("s3", "data"):
+        path.write_bytes(inputs.read(uri, caller, settings=settings, storage=storage, ledger=ledger, deadline=deadline))
+    elif scheme in ("https", "http"):
         from layers.core.fetch import fetch_into
 
         with written(path) as file:
@@ -114,8 +140,6 @@ def _fetch(path: Path, uri: str, settings: Settings, storage: Storage, deadline:
                 accept="image/*, video/*",
                 trusted_origins=settings.trusted_origins,
             )
-    elif scheme == "s3":
-        raise RefusedUrl("Only the stack's own buckets of uploads and of results are read.")
     else:
         raise RefusedUrl("Files are named by https:, s3: or data: URIs, nothing else.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -18,9 +18,10 @@ from functions.video.services import Services, deadline
 from functions.video.tasks import Task
 from functions.video.values import Stage, Status
 from functions.video.view import expired, told
-from functions.video.webhook import key
+from functions.video.webhook import derive_secret, key
 from layers.core.errors import Expired, NotFound, NotReady
-from layers.core.web import JSON, PROBLEM, ProblemAnswer, caller, parse, plain, render_errors, said
+from layers.core.telemetry import correlate
+from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
 
 HTTP_SECONDS = 25.0  # the HTTP API answers 503 by itself after 30 (API Gateway quotas)
 POLL_SECONDS = "2"
@@ -57,6 +58,12 @@ class TaskAnswer(BaseModel):
     callback: Annotated[Literal["delivered", "failed"] | None, Field(description="what became of it")] = None
 
 
+class LinkAnswer(BaseModel):
+    """Where a file is."""
+
+    url: Annotated[str, Field(description="needs no authorisation, for a quarter of an hour")]
+
+
 class SegmentAnswer(BaseModel):
     """One clip of a plan; times in seconds."""
 
@@ -75,6 +82,12 @@ class PlanAnswer(BaseModel):
     voice_requests: int
     query: Annotated[str, Field(description="that found the footage, maybe a more general one")]
     segments: list[SegmentAnswer]
+
+
+class SecretAnswer(BaseModel):
+    """What the caller's callbacks are signed with."""
+
+    secret: Annotated[str, Field(description="whsec_ and base64, as the libraries of Standard Webhooks take it")]
 
 
 _PROBLEMS = {
@@ -115,16 +128,23 @@ def post_video(
     """Speaks the script, finds footage, cuts it to the words, and adds captions. The same Idempotency-Key again is the
     same task, whatever has become of it."""
     found = _services()
-    found.terms.require(_caller() or None)
+    found.terms.require(_caller())
     request = body.request(found.settings)
     known = keys(found.settings.provider_keys)
     if body.dry_run:
         from functions.video.estimate import estimate
-        from functions.video.pexels import Pexels
+        from functions.video.sharing import footage_service
 
-        service = Pexels(found.settings.pexels_url, known.need("PEXELS_API_KEY"))
+        service = footage_service(found, known, _caller())
         within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
-        plan = estimate(request, service=service, settings=found.settings, deadline=within)
+        plan = estimate(
+            request,
+            service=service,
+            work=found.work.track(),
+            settings=found.settings,
+            deadline=within,
+            spend=partial(found.budget.spend, _caller()),
+        )
         return Response(200, content_type=JSON, body=json.dumps(plan))
     for name in ("ELEVENLABS_API_KEY", "PEXELS_API_KEY"):
         known.need(name)
@@ -150,20 +170,29 @@ def get_task(task_id: Annotated[str, Path(description="the id that POST /generat
     responses={200: said("the task as it is now", TaskAnswer), **_problems(404)},
 )
 def delete_task(task_id: Annotated[str, Path(description="the id that POST /generate-video gave")]) -> Response[Any]:
-    """What is being made ends with the step that is at work; what is made is deleted. Again, it changes nothing."""
-    return _answer(lifecycle.cancel(_task(task_id), _services()), 200)
+    """What is being made ends with the step that is at work. Files, work files, script, query and callback URL are
+    deleted, whatever became of the task. Again, it changes nothing."""
+    return _answer(lifecycle.delete(_task(task_id), _services()), 200)
 
 
 @resolver.get(
     "/download/<task_id>",
     summary="Fetch a finished video, its poster or its captions",
-    responses={302: {"description": "where the file is, for a quarter of an hour"}, **_problems(400, 404, 409, 410)},
+    responses={
+        200: said("where the file is", LinkAnswer),
+        302: {"description": "the same as a redirect (redirect=true)"},
+        **_problems(400, 404, 409, 410),
+    },
 )
 def get_download(
     task_id: Annotated[str, Path(description="the id that POST /generate-video gave")],
     file: Annotated[File, Query(description="which of its files")] = "video",
+    redirect: Annotated[
+        bool,
+        Query(description="answer with a redirect; S3 refuses one that is followed with a signed request's headers"),
+    ] = False,
 ) -> Response[Any]:
-    """Redirects to a link that needs no authorisation; ask again for a fresh one."""
+    """A link that needs no authorisation; ask again for a fresh one."""
     found, task = _services(), _task(task_id)
     if task.status != "succeeded":
         extra = {"problem": dict(task.problem)} if task.problem else {}
@@ -177,8 +206,22 @@ def get_download(
         raise Expired("The video has expired or was deleted. Ask for it anew.")
     name = f"{task.id}.{stored.rpartition('.')[2]}"
     url = found.storage.presign_get(found.settings.outputs_bucket, stored, found.settings.url_seconds, name)
-    # Not JSON, as an empty body is none.
-    return Response(302, content_type="text/plain", body="", headers={"Location": url, "Cache-Control": "no-store"})
+    fresh = {"Cache-Control": "no-store"}
+    if redirect:
+        return Response(302, content_type="text/plain", body="", headers={"Location": url, **fresh})
+    return Response(200, content_type=JSON, body=json.dumps({"url": url}), headers=fresh)
+
+
+@resolver.get(
+    "/video/callback-secret",
+    summary="Fetch the secret that verifies your callbacks",
+    responses={200: said("the caller's own", SecretAnswer), **_problems(503)},
+)
+def get_callback_secret() -> Response[Any]:
+    """Every caller has another one. It stays the same until the operator changes CALLBACK_SECRET."""
+    secret = derive_secret(keys(_services().settings.provider_keys).need("CALLBACK_SECRET"), _caller())
+    body = json.dumps({"secret": secret})
+    return Response(200, content_type=JSON, body=body, headers={"Cache-Control": "no-store"})
 
 
 @resolver.get("/video/openapi.json", include_in_schema=False)
@@ -207,13 +250,15 @@ def _services() -> Services:
 
 
 def _caller() -> str:
-    return caller(resolver.current_event.raw_event)
+    """The pseudonym of who asks. Raises Unidentified or StorageFailed."""
+    asking: Caller = resolver.context["caller"]
+    return asking.pseudonym
 
 
 def _task(task_id: str) -> Task:
     """The caller's task; another's is not told from none."""
-    task = _services().tasks.find(task_id)
-    if task is None or task.caller != _caller():
+    caller, task = _caller(), _services().tasks.find(task_id)
+    if task is None or task.caller != caller:
         raise NotFound(f"There is no task {task_id!r:.60}, or it was too long ago.")
     return task
 
@@ -231,5 +276,9 @@ def _answer(task: Task, status: int, headers: dict[str, str] | None = None) -> R
 
 def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
     """An event of an HTTP API (payload format 2.0) in, its answer out; never raises."""
-    resolver.context["services"] = found
-    return resolver.resolve(plain(event), context)
+    correlate(event["requestContext"].get("requestId") or context.aws_request_id, context.aws_request_id)
+    asking = Caller(event, found.settings.auth_mode, found.pseudonyms)
+    resolver.context["services"], resolver.context["caller"] = found, asking
+    answer = resolver.resolve(plain(event), context)
+    record(event, answer, asking)
+    return answer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from functions.video.services import Services, deadline, services
-from layers.core.telemetry import logger
+from layers.core.telemetry import correlate
 
 ENDED = "Step Functions Execution Status Change"
 
@@ -16,7 +17,7 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     HTTP is always answered. A step raises its errors, whose class names the workflow knows. An event that cannot be
     dealt with raises, so that Lambda tries again and keeps it in the end.
     """
-    logger().set_correlation_id(context.aws_request_id)
+    correlate(context.aws_request_id, context.aws_request_id)
     found = services()
     if "http" in event.get("requestContext", {}):
         from functions.video import api
@@ -35,6 +36,7 @@ def ended(event: dict[str, Any], context: Any, found: Services) -> None:
     from functions.video.lifecycle import settle
     from functions.video.notify import WAITS, attempt, wanted
 
+    correlate(str(json.loads(event["detail"]["input"])["task_id"]), context.aws_request_id)
     task = settle(event, found)
     if task is not None and wanted(task):
         # The last try of all: nobody waits here for another.

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from functions.video.services import Services
 from functions.video.speech import spoken
 from functions.video.tasks import Task, digest
-from functions.video.values import Status, VideoRequest, files
+from functions.video.values import Status, VideoRequest, file_keys
 from layers.core.errors import (
     AtCapacity,
     Cancelled,
@@ -34,14 +32,14 @@ def submit(request: VideoRequest, caller: str, idempotency_key: str | None, serv
     The slot comes first, then the item, then the execution. A crash in between leaves a lease that expires, or a queued
     task that a repeated request starts. Raises IdempotencyConflict, BudgetSpent, AtCapacity or StorageFailed.
     """
-    task_id = new_id() if idempotency_key is None else _named(caller, idempotency_key)
+    task_id = new_id() if idempotency_key is None else services.pseudonyms.id("video", caller, idempotency_key)
     known = services.tasks.find(task_id) if idempotency_key is not None else None
     if known is None or known.status == "queued":
         _same(known, request)
-        services.slots.take(task_id)
+        services.slots.take(task_id, caller)
         if known is None:
             try:
-                services.budget.spend(caller or None, math.ceil(spoken(request.script_text)))
+                services.budget.spend(caller, math.ceil(spoken(request.script_text)))
             except ColdswapError:
                 services.slots.free(task_id)
                 raise
@@ -80,29 +78,25 @@ def _same(known: Task | None, request: VideoRequest) -> None:
         raise IdempotencyConflict("This Idempotency-Key was used before with another request. Use a new one.")
 
 
-def _named(caller: str, idempotency_key: str) -> str:
-    """A version 8 UUID (RFC 9562) of the two."""
-    said = hashlib.sha256(json.dumps(["video", caller, idempotency_key]).encode()).digest()
-    value = int.from_bytes(said[:16], "big")
-    value = value & ~(0xF << 76) | 0x8 << 76
-    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+def delete(task: Task, services: Services) -> Task:
+    """The task, cancelled if it was not over; what was asked for, made and used for it is deleted.
 
-
-def cancel(task: Task, services: Services) -> Task:
-    """The task, cancelled; of a finished one the video is deleted."""
+    Again, it deletes what was left the first time. A step that is still at work deletes what it makes by itself.
+    """
     if not task.over:
         try:
-            cancelled = ended(task.id, "cancelled", Cancelled("The task was cancelled."), services)
+            ended(task.id, "cancelled", Cancelled("The task was cancelled."), services)
         except Cancelled:
-            task = services.tasks.find(task.id) or task  # it ended of itself at this very moment
+            logger().info("ended of itself", extra={"task_id": task.id})  # at this very moment
         else:
             services.executions.stop(task.execution)
-            return cancelled
-    if task.published is not None:
-        for key in files(task.published):
-            services.storage.delete(services.settings.outputs_bucket, key)
-        services.tasks.forget_video(task.id)
-    return services.tasks.find(task.id) or task
+    forgotten = services.tasks.forget(task)
+    if forgotten is None:
+        return task
+    # All the places that there are: a step that failed while it published has told of none.
+    for key in [*file_keys(task.id).values(), *sorted(forgotten.work)]:
+        services.storage.delete(services.settings.outputs_bucket, key)
+    return services.tasks.clear(task.id) or forgotten
 
 
 def ended(task_id: str, status: Status, error: ColdswapError, services: Services) -> Task:

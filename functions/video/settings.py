@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from layers.core.identity import AuthMode, auth_mode
 from layers.core.settings import MEGAPIXEL, MIB
 
 
@@ -24,6 +25,7 @@ class VideoSettings:
     trusted_origins: frozenset[str]  # "scheme://host:port", beside the public internet; empty in AWS
     result_seconds: int  # how long a finished video is kept
     threads: int  # of ffmpeg
+    auth_mode: AuthMode = "iam"  # how the HTTP API learns who calls
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
     daily_budget: int = 0  # seconds of video that one caller may have in a day; 0 for no end
     max_script_characters: int = 5_000
@@ -49,6 +51,7 @@ class VideoSettings:
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             result_seconds=_positive(env, "RESULT_DAYS", 7) * 24 * 3600,
             threads=_threads(env),
+            auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             signing_key=env.get("SIGNING_KEY", ""),
             daily_budget=int(env.get("DAILY_BUDGET") or 0),
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from layers.core.errors import AtCapacity, StorageFailed
+from layers.core.shares import Asking, half
 from layers.core.table import mapped
 
 # A step renews the lease, runs for 300 s at most (the function's time-out), and is tried again within 60.
@@ -14,10 +16,20 @@ LEASE_SECONDS = 400
 LONGEST_RETRY = 60  # seconds a caller is asked to stay away; a video rarely takes longer
 
 
+@dataclass(frozen=True)
+class _Lease:
+    """Who holds a slot, and until when (epoch, seconds)."""
+
+    task_id: str
+    caller: str
+    until: float
+
+
 class Slots:
     """Items `slot#N` of a DynamoDB table, each held by one task until it is freed or `expires_at` (epoch, seconds).
 
-    Every method raises StorageFailed when the table does not answer.
+    While several callers ask, each gets half of them at most; alone, one may have all. Every method raises
+    StorageFailed when the table does not answer.
     """
 
     def __init__(self, table: str, count: int, client: Callable[[], Any], now: Callable[[], float] = time.time) -> None:
@@ -26,16 +38,25 @@ class Slots:
         self._names = [f"slot#{number}" for number in range(count)]
         self._client = client
         self._now = now
+        self._asking = Asking(table, "slots", client, now)
 
-    def take(self, task_id: str) -> None:
-        """Hold a slot for the task; the one it has already, if it has one. Raises AtCapacity with `retry_after`."""
+    def take(self, task_id: str, caller: str) -> None:
+        """Hold a slot for the caller's task; the one it has already, if it has one. Raises AtCapacity with
+        `retry_after`."""
+        contested = self._asking.contested(caller)
         held = self._held()
-        free = [name for name in self._names if name not in held or held[name][1] <= self._now()]
-        mine = [name for name in self._names if name in held and held[name][0] == task_id]
+        free = [name for name in self._names if name not in held or held[name].until <= self._now()]
+        mine = [name for name in self._names if name in held and held[name].task_id == task_id]
+        same = [name for name in self._names if name in held and name not in free and held[name].caller == caller]
+        if contested and not mine and len(same) >= half(len(self._names)):
+            raise AtCapacity(
+                "While others ask too, one caller gets half of the room, and you have that. Ask again later.",
+                retry_after=LONGEST_RETRY,
+            )
         for name in mine + free:
-            if self._lease(name, task_id, "attribute_not_exists(id) OR expires_at <= :now OR task_id = :me"):
+            if self._lease(name, task_id, caller, "attribute_not_exists(id) OR expires_at <= :now OR task_id = :me"):
                 return
-        soonest = min((until for _, until in held.values()), default=0.0) - self._now()
+        soonest = min((lease.until for lease in held.values()), default=0.0) - self._now()
         raise AtCapacity(
             f"{len(self._names)} videos are being made, which is as many as allowed. Ask again later.",
             retry_after=int(min(max(soonest, 1), LONGEST_RETRY)),
@@ -43,13 +64,13 @@ class Slots:
 
     def renew(self, task_id: str) -> bool:
         """Lengthen the task's lease; False if another task has the slot by now."""
-        mine = [name for name, (holder, _) in self._held().items() if holder == task_id]
-        return any(self._lease(name, task_id, "task_id = :me") for name in mine)
+        mine = {name: lease for name, lease in self._held().items() if lease.task_id == task_id}
+        return any(self._lease(name, task_id, lease.caller, "task_id = :me") for name, lease in mine.items())
 
     def free(self, task_id: str) -> None:
         """Let go of whatever the task holds."""
-        for name, (holder, _) in self._held().items():
-            if holder == task_id:
+        for name, lease in self._held().items():
+            if lease.task_id == task_id:
                 with mapped():
                     client = self._client()
                     try:
@@ -62,17 +83,22 @@ class Slots:
                     except client.exceptions.ConditionalCheckFailedException:
                         continue  # another task has it by now
 
-    def _held(self) -> dict[str, tuple[str, float]]:
-        """Task and end of the lease of every slot that has an item."""
+    def _held(self) -> dict[str, _Lease]:
+        """The lease of every slot that has an item."""
         keys = [{"id": {"S": name}} for name in self._names]
         with mapped():
             answer = self._client().batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
         if answer.get("UnprocessedKeys"):
             raise StorageFailed("The table of slots did not answer in whole. Try again.")
         items = answer["Responses"].get(self._table, [])
-        return {each["id"]["S"]: (each["task_id"]["S"], float(each["expires_at"]["N"])) for each in items}
+        return {
+            each["id"]["S"]: _Lease(
+                each["task_id"]["S"], each.get("caller", {}).get("S", ""), float(each["expires_at"]["N"])
+            )
+            for each in items
+        }
 
-    def _lease(self, name: str, task_id: str, condition: str) -> bool:
+    def _lease(self, name: str, task_id: str, caller: str, condition: str) -> bool:
         now = int(self._now())
         values = {":me": {"S": task_id}, ":now": {"N": str(now)}}
         with mapped():
@@ -83,6 +109,7 @@ class Slots:
                     Item={
                         "id": {"S": name},
                         "task_id": {"S": task_id},
+                        **({"caller": {"S": caller}} if caller else {}),
                         "expires_at": {"N": str(now + LEASE_SECONDS)},
                     },
                     ConditionExpression=condition,

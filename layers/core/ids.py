@@ -1,11 +1,11 @@
-"""Names: of swaps and videos, version 7 UUIDs (RFC 9562) whose first 48 bits are a time; and of callers."""
+"""Names of swaps and videos: version 7 UUIDs (RFC 9562), whose first 48 bits are a time."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 import uuid
+from datetime import UTC, datetime
 
 
 def new_id() -> str:
@@ -26,6 +26,7 @@ def made_at(name: str) -> float | None:
     return (value.int >> 80) / 1000 if value.version == 7 and str(value) == name else None
 
 
-def pseudonym(caller: str) -> str:
-    """The same for the same caller, and no name: SHA-256, hex."""
-    return hashlib.sha256(caller.encode()).hexdigest()
+def by_time(moment: float, name: str) -> str:
+    """What the state table's index of results sorts by: the second of the epoch to the millisecond, then the id, since
+    two may be of one moment."""
+    return f"{datetime.fromtimestamp(moment, UTC).isoformat(timespec='milliseconds')}#{name}"

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from layers.core.identity import AuthMode, auth_mode
+
 MIB = 1 << 20
 MEGAPIXEL = 1_000_000
 
@@ -26,6 +28,9 @@ class Settings:
     state_table: str  # DynamoDB table of powertools' idempotency; "" turns idempotency off
     state_machine_arn: str  # runs swaps asked for with Prefer: respond-async; "" turns that off
     threads: int  # of every inference session
+    auth_mode: AuthMode = "iam"  # how the HTTP API learns who calls
+    result_seconds: int = 7 * 24 * 3600  # how long a result is kept
+    reserved_concurrency: int = 0  # sandboxes that this function may have; 0 for what the account has left
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
     daily_budget: int = 0  # megapixels of memes that one caller of the HTTP API may have in a day; 0 for no end
     memory_mb: int = 512  # of the sandbox; Lambda sets it itself
@@ -59,6 +64,9 @@ class Settings:
             state_table=env.get("STATE_TABLE", ""),
             state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
             threads=len(os.sched_getaffinity(0)),
+            auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
+            result_seconds=int(env.get("RESULT_DAYS") or 7) * 24 * 3600,
+            reserved_concurrency=int(env.get("RESERVED_CONCURRENCY") or 0),
             signing_key=env.get("SIGNING_KEY", ""),
             daily_budget=int(env.get("DAILY_BUDGET", "0")),
             memory_mb=int(env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")),

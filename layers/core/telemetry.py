@@ -21,6 +21,12 @@ def logger() -> Any:
     return Logger()
 
 
+def correlate(name: str, lambda_request_id: str) -> None:
+    """Let every line from here on carry the id that the caller is told, whoever chose it, beside Lambda's own."""
+    logger().set_correlation_id(name)
+    logger().append_keys(lambda_request_id=lambda_request_id)
+
+
 def emit(counts: Mapping[str, float], timings_ms: Mapping[str, float], cold_start: bool) -> None:
     """One CloudWatch record in embedded metric format: bytes and counts, milliseconds by phase, a cold start.
 

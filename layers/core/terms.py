@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from layers.core.errors import InvalidRequest, TermsNotAccepted
-from layers.core.ids import pseudonym
 from layers.core.table import mapped
 
 VERSION = "2026-11-23"
@@ -26,7 +25,7 @@ MOST_KNOWN = 10_000  # callers whose acceptance one sandbox remembers
 
 
 class Terms:
-    """Items `terms#CALLER` of a DynamoDB table, one a caller.
+    """Items `terms#CALLER` of a DynamoDB table, one a caller, who is a pseudonym.
 
     The stack's own principals (uploads, workflows) have no caller: its operator has accepted for them.
     """
@@ -51,13 +50,12 @@ class Terms:
         """Whether this caller has accepted this version, or need not. Raises StorageFailed."""
         if caller is None or not self._table:
             return True
-        name = pseudonym(caller)
-        if name not in self._known:
+        if caller not in self._known:
             with mapped():
-                found = self._client().get_item(TableName=self._table, Key={"id": {"S": f"terms#{name}"}})
-            if found.get("Item", {}).get("version", {}).get("S") != VERSION:
+                answer = self._client().get_item(TableName=self._table, Key={"id": {"S": f"terms#{caller}"}})
+            if answer.get("Item", {}).get("version", {}).get("S") != VERSION:
                 return False
-            self._remember(name)
+            self._remember(caller)
         return True
 
     def accept(self, caller: str | None, version: str) -> None:
@@ -66,16 +64,15 @@ class Terms:
             raise InvalidRequest(f"The terms of use are of {VERSION}. Read them (GET /terms), and name that version.")
         if caller is None or not self._table:
             return
-        name = pseudonym(caller)
         item = {
-            "id": {"S": f"terms#{name}"},
+            "id": {"S": f"terms#{caller}"},
             "version": {"S": version},
             "accepted": {"N": str(int(self._now()))},
         }
         with mapped():
             self._client().put_item(TableName=self._table, Item=item)
-        self._remember(name)
+        self._remember(caller)
 
-    def _remember(self, name: str) -> None:
+    def _remember(self, caller: str) -> None:
         if len(self._known) < MOST_KNOWN:
-            self._known.add(name)
+            self._known.add(caller)

@@ -14,6 +14,8 @@ from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
+from layers.core.identity import AuthMode, identity
+from layers.core.pseudonyms import Pseudonyms
 from layers.core.telemetry import logger
 
 JSON = "application/json"
@@ -42,11 +44,20 @@ def said(description: str, model: type[BaseModel], media: str = JSON) -> OpenAPI
     return {"description": description, "content": {media: {"model": model}}}
 
 
-def caller(event: Mapping[str, Any]) -> str:
-    """Who is asking, as the API's authoriser says; "" where the operator left the API open."""
-    authorizer = event.get("requestContext", {}).get("authorizer") or {}
-    claims = (authorizer.get("jwt") or {}).get("claims") or {}
-    return str((authorizer.get("iam") or {}).get("userArn") or claims.get("sub") or "")
+class Caller:
+    """Who asks, looked up when first needed."""
+
+    def __init__(self, event: Mapping[str, Any], mode: AuthMode, pseudonyms: Pseudonyms) -> None:
+        self._event, self._mode, self._pseudonyms = event, mode, pseudonyms
+        self.log: dict[str, str] = {}  # what the log tells of the caller
+
+    @property
+    def pseudonym(self) -> str:
+        """What the caller is called wherever something is kept. Raises Unidentified or StorageFailed."""
+        if not self.log:
+            name = identity(self._event, self._mode)
+            self.log = {"caller": self._pseudonyms.caller(name), "identity": name}
+        return self.log["caller"]
 
 
 def plain(event: dict[str, Any]) -> dict[str, Any]:
@@ -79,12 +90,30 @@ def invalid(errors: Any) -> InvalidRequest:
     return InvalidRequest("; ".join(f"{each['field']}: {each['message']}" for each in told) + ".", errors=told)
 
 
+def request_urn(request_id: str) -> str:
+    """The instance of a problem, by which the log has the request."""
+    return f"urn:coldswap:request:{request_id}"
+
+
+def record(event: Mapping[str, Any], answer: Mapping[str, Any], caller: Caller) -> None:
+    """One line of the log for each request: who asked, what was answered, and the id told in `Location`; no path of a
+    request, no address."""
+    http = event.get("requestContext", {}).get("http", {})
+    headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
+    location = str(headers.get("location", ""))
+    ids = {"leads_to": location} if location.startswith("/") else {}
+    if headers.get("content-type") == PROBLEM:
+        ids["code"] = json.loads(answer["body"])["code"]
+    facts = {"method": http.get("method"), "status": answer.get("statusCode"), **caller.log, **ids}
+    logger().info("answered", extra=facts)
+
+
 def render_errors(resolver: APIGatewayHttpResolver, documentation: str) -> None:
     """Let the resolver answer every error with a problem document; `documentation` says where the API is described."""
 
     def render(error: ColdswapError) -> Response[Any]:
         request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
-        document = problem(error, instance=f"urn:coldswap:request:{request_id}" if request_id else None)
+        document = problem(error, instance=request_urn(request_id) if request_id else None)
         patience = error.extra.get("retry_after") or (RETRY_SECONDS if error.retryable else None)
         headers: dict[str, str | list[str]] = {"Retry-After": str(patience)} if patience else {}
         return Response(error.status, content_type=PROBLEM, body=json.dumps(document), headers=headers)

@@ -23,9 +23,8 @@ class BuildFailed(Exception):
 
 
 def functions(template: rewrite.Template) -> dict[str, Any]:
-    """The template's functions by their logical ids."""
-    resources = template["Resources"]
-    return {name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
+    """The template's functions by their logical ids, without what only a parameter brings into a stack."""
+    return {name: each for name, each in _images(template).items() if "Condition" not in each}
 
 
 def image(function: Mapping[str, Any], name: str) -> str:
@@ -36,7 +35,7 @@ def image(function: Mapping[str, Any], name: str) -> str:
 def buildable(template: rewrite.Template, base: str) -> rewrite.Template:
     """A copy to build from: with the base image as the Dockerfiles' argument, and paths that hold from anywhere."""
     template = copy.deepcopy(template)
-    for function in functions(template).values():
+    for function in _images(template).values():
         function["Metadata"].update(DockerContext=str(ROOT), DockerBuildArgs={"BASE_IMAGE": base})
     for resource in template["Resources"].values():
         if definition := resource.get("Properties", {}).get("DefinitionUri"):
@@ -81,6 +80,11 @@ def sizes(engine: Engine, template: rewrite.Template) -> dict[str, int]:
         said = engine.docker("image", "inspect", image(function, name), "--format", "{{.Size}}")
         found[folder] = int(said)
     return found
+
+
+def _images(template: rewrite.Template) -> dict[str, Any]:
+    resources = template["Resources"]
+    return {name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
 
 
 def layers(engine: Engine, name: str) -> list[tuple[int, str]]:

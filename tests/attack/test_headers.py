@@ -184,7 +184,7 @@ def test_a_download_is_saved_under_the_name_of_its_task_whatever_the_key_was(wor
         task_id = free.post(idempotency_key=key).body["task_id"]
         world.finished(task_id)
 
-        place = world.http("GET", f"/download/{task_id}").headers["Location"]
+        place = world.http("GET", f"/download/{task_id}").body["url"]
 
         assert re.fullmatch(r"https://[\w./-]+\?for=\d+&as=[0-9a-f-]{36}\.mp4", place)
 
@@ -210,7 +210,7 @@ def test_uploads_by_crooked_names_are_answered_beside_their_like_and_nowhere_els
         told[name] = wait_for(came)
 
     for name, face in sent:
-        assert told[name]["instance"] == f"s3://{uploads}/memes/{name}"
+        assert told[name]["instance"].startswith("urn:coldswap:request:"), "no name of a file, which may be a person's"
         assert told[name]["code"] in (("refused_url", "invalid_request") if face else ("invalid_request",))
     there = [each["Key"] for each in s3.list_objects_v2(Bucket=outputs)["Contents"]]
     assert sorted(there) == sorted(f"failed/{name}.json" for name, _ in sent)

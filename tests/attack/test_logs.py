@@ -26,6 +26,7 @@ PLANTED = {
     "a link's signature": f"{LINK}?X-Amz-Signature=abc",
     "a source with its query": "https://pictures.example/me.png?token=1",
     "a webhook's secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "an API key": "ck_" + "A-_9" * 10 + "abc",
     "a script": "The sea was here before us.",
 }
 

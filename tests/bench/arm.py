@@ -37,7 +37,7 @@ class Ours:
         uri = f"s3://{UPLOADS}/{PICTURE}"
         face = None if os.environ["DEFAULT_FACE"] else uri
         request = SwapRequest(uri, face, format="png", color_match=False, soft_edges=False)
-        result = services().swap(request, key=RESULT, deadline=Deadline.after(SECONDS))
+        result = services().swap(request, key=RESULT, deadline=Deadline.after(SECONDS)).result
         assert [report.swapped for report in result.faces] == [True]
         assert (result.engine or "").endswith(instructions.wanted())
 

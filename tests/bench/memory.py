@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 
 from layers.models.publish import publish
+from local.callers import put_input
 from local.cloud import ROOT, Cloud
 from tests.bench import MODELS, UPLOADS, form, hold, standin
 from tests.bench.bench import NOTHING, environment, server
@@ -150,9 +151,7 @@ def deployed(repeats: int, inputs: Path) -> list[dict[str, float]]:
         for path in sorted((objects / MODELS).rglob("*")):
             if path.is_file() and "naive" not in path.parts:
                 s3.upload_file(str(path), bucket, str(path.relative_to(objects / MODELS)))
-        key = f"requests/picture_{SIZE}.jpg"
-        s3.upload_file(str(objects / UPLOADS / f"picture_{SIZE}.jpg"), cloud.bucket("uploads"), key)
-        uri = f"s3://{cloud.bucket('uploads')}/{key}"
+        uri = put_input(cloud, objects / UPLOADS / f"picture_{SIZE}.jpg")
         for _ in range(repeats):
             cloud.chill()
             spent, peaks = [], []

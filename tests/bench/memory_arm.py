@@ -66,7 +66,7 @@ class Ours:
 
         uri = f"s3://{UPLOADS}/{self._arm.picture}"
         asked = SwapRequest(uri, None if self._arm.latent_known else uri, format="png")
-        result = self._services.swap(asked, key=RESULT, deadline=Deadline.after(SECONDS))
+        result = self._services.swap(asked, key=RESULT, deadline=Deadline.after(SECONDS)).result
         assert [report.swapped for report in result.faces] == [True]
 
 

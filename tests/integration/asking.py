@@ -34,8 +34,8 @@ class Stack:
     _dead: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def put(self, data: bytes, name: str = "picture") -> str:
-        """Stores a picture as an input; its S3 URI."""
-        bucket, key = self.cloud.bucket("uploads"), f"requests/{uuid.uuid4()}/{name}"
+        """Stores a picture as an upload of whoever signs; its S3 URI."""
+        bucket, key = self.cloud.bucket("uploads"), f"requests/{self.cloud.caller()}/{uuid.uuid4()}/{name}"
         self.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=data)
         return f"s3://{bucket}/{key}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from layers.core.api_keys import KEY_PATTERN
 from local.cloud import Cloud
 
 PATTERNS = {
@@ -13,6 +14,7 @@ PATTERNS = {
     "a latent in numbers": re.compile(r"(?:-?\d*\.\d+(?:e[+-]?\d+)?[,\s\\n]+){50}"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "a webhook's secret": re.compile(r"whsec_\w"),
+    "an API key": KEY_PATTERN,
     "a signature of a link or a request": re.compile(
         r"(?i)(?:X-Amz-(?:Signature|Credential|Security-Token)|Signature)="
     ),

@@ -59,8 +59,8 @@ class Studio:
     def file(self, task_id: str, name: str = "video") -> bytes:
         """GET /download/{id}, and what it leads to."""
         answer = self.cloud.request("GET", f"/download/{task_id}?file={name}")
-        assert answer.status_code == 302, answer.text
-        return download(answer.headers["Location"])
+        assert answer.status_code == 200, answer.text
+        return download(answer.json()["url"])
 
     def status(self, method: str, path: str) -> tuple[int, str]:
         """Status and problem code of an answer."""
@@ -86,6 +86,16 @@ class Studio:
         table = self.cloud.client("dynamodb")
         found: dict[str, Any] | None = table.get_item(TableName=self.table, Key={"id": {"S": name}}).get("Item")
         return found
+
+    def work(self, task_id: str) -> set[str]:
+        """The keys of the work store that a task knows of."""
+        return set((self.item(f"task#{task_id}") or {}).get("work", {}).get("SS", []))
+
+    def callback_secret(self) -> str:
+        """What this caller's callbacks are signed with."""
+        answer = self.cloud.request("GET", "/video/callback-secret")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["secret"])
 
     @property
     def table(self) -> str:

@@ -15,10 +15,8 @@ import numpy as np
 import pytest
 import requests
 
-from layers.core.ids import pseudonym
 from layers.media.label import SOURCE_TYPE, read_label
 from local.callers import data_uri, download, upload_form, wait_for
-from local.cloud import STACK
 from tests.integration.asking import Stack
 from tests.integration.conftest import Origin
 from tests.integration.meddler import Fault
@@ -116,11 +114,7 @@ def test_who_does_not_sign_is_turned_away(stack: Stack) -> None:
 
 
 def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: Stack, drawn: dict[str, Path]) -> None:
-    me = stack.cloud.client("sts").get_caller_identity()["Arn"]
-    table = stack.cloud.client("cloudformation").describe_stack_resource(
-        StackName=STACK, LogicalResourceId="StateTable"
-    )["StackResourceDetail"]["PhysicalResourceId"]
-    record = {"TableName": table, "Key": {"id": {"S": f"terms#{pseudonym(me)}"}}}
+    record = {"TableName": stack.cloud.state_table, "Key": {"id": {"S": f"terms#{stack.cloud.caller()}"}}}
     assert "Item" in stack.cloud.client("dynamodb").get_item(**record)
     stack.cloud.client("dynamodb").delete_item(**record)
     stack.cloud.chill()  # a sandbox remembers who has accepted
@@ -151,7 +145,8 @@ def test_the_api_describes_itself(stack: Stack) -> None:
     docs = stack.cloud.request("GET", "/docs")
 
     assert document["openapi"].startswith("3.")
-    assert document["paths"].keys() == {"/swap", "/swap/{name}", "/results/{name}", "/uploads", "/verify", "/terms"}
+    swaps, others = {"/swap", "/swap/{name}"}, {"/results", "/results/{name}", "/uploads", "/verify", "/terms"}
+    assert document["paths"].keys() == swaps | others
     assert docs.headers["Content-Type"].startswith("text/html")
     assert "swagger" in docs.text.lower()
 
@@ -210,6 +205,10 @@ def test_who_does_not_wait_is_told_where_to_look(stack: Stack, drawn: dict[str, 
     done = wait_for(lambda: _ended(stack, place))
     assert done["status"] == "succeeded"
     assert download(done["result"]["url"]) == stack.output(done["result"]["key"])
+    listed = stack.cloud.request("GET", "/results?limit=1").json()
+    (line,) = listed["items"]
+    assert (line["id"], line["kind"], line["status"]) == (started.json()["id"], "swap", "succeeded")
+    assert line["links"] == {"self": place, "delete": f"/results/{line['id']}"}
 
 
 def test_what_fails_behind_the_caller_s_back_is_told_as_a_problem(stack: Stack) -> None:

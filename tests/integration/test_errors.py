@@ -78,7 +78,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "a bucket of somebody else": ("refused_url", lambda world: (world.meme, "s3://somebody-else/face.png")),
     "a key that is not there": (
         "input_not_found",
-        lambda world: (world.meme, f"s3://{world.stack.cloud.bucket('uploads')}/requests/none"),
+        lambda world: (world.meme, world.stack.put(b"").rpartition("/")[0] + "/none"),
     ),
     "a server that fails": ("upstream_failed", lambda world: (world.meme, f"{world.origin.url}/broken")),
     "a data: URI that is none": ("invalid_request", lambda world: (world.meme, "data:text/html;base64,AA==")),

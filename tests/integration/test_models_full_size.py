@@ -68,7 +68,7 @@ def test_from_upstream_to_a_swap_and_back(
         default = commands("publish")["digest"]
         assert commands("verify")["faults"] == 0
 
-        uploads, key = cloud.bucket("uploads"), f"requests/{MEME}"
+        uploads, key = cloud.bucket("uploads"), f"requests/{cloud.caller()}/{MEME}"
         cloud.client("s3").upload_file(str(published[MEME]), uploads, key)
         request = {"meme": f"s3://{uploads}/{key}", "face": f"s3://{uploads}/{key}"}
         first = ask(cloud, request)

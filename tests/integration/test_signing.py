@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -45,8 +45,27 @@ def test_whoever_asks_the_result_is_signed_from_the_first_on(
     }
     assert verify([str(path), "--anchors", str(known)]) == 0
     assert "This stack made the file" in capsys.readouterr().out
-    told = verdict(stack.cloud, f"s3://{stack.cloud.bucket('outputs')}/{answer.result['key']}")
+    told = verdict(stack.cloud, data_uri(path))
     assert (told["ours"], told["made_with_a_model"]) == (True, True)
+    place = f"s3://{stack.cloud.bucket('outputs')}/{answer.result['key']}"
+    asked = stack.cloud.request("POST", "/verify", {"uri": place})
+    # What an upload or a workflow made is the stack's own; who calls the API has no part in it.
+    assert asked.status_code == {"http": 200, "upload": 422, "workflow": 404}[caller]
+
+
+def test_a_new_key_leaves_callers_and_their_keys_as_they_are(stack: Stack, drawn: dict[str, Path]) -> None:
+    cloud, again = stack.cloud, {"Idempotency-Key": "before and after"}
+    request = {"meme": data_uri(drawn["on-mute"])}
+    before = cloud.request("POST", "/swap", request, again).json()
+
+    signing.renew(cloud.client("secretsmanager"), cloud.outputs["SigningKeyArn"], made("Yet another name"))
+    cloud.chill()
+
+    assert cloud.request("POST", "/swap", request, again).json()["key"] == before["key"]
+    name = PurePosixPath(before["key"]).stem
+    assert cloud.request("GET", f"/swap/{name}").json()["status"] == "succeeded"
+    assert cloud.request("GET", "/terms").json()["accepted"] is True
+    assert cloud.request("DELETE", f"/results/{name}").status_code == 200
 
 
 def test_a_new_key_signs_and_the_old_results_stay_ours(stack: Stack, drawn: dict[str, Path]) -> None:

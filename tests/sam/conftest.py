@@ -60,6 +60,7 @@ def world(engine: Engine, standins: StandIns, tmp_path_factory: pytest.TempPathF
     relay = tmp_path_factory.mktemp("relay") / "handlers.json"
     with Cloud(host=engine.bridge) as cloud:
         cloud.deploy(
+            open_api=True,  # sam local's events name no caller
             environment={**standins.environment, "RELAY": str(relay)},
             bootstrap=rewrite.bootstrap(ROOT, Path(sys.executable), "local.sam.relay"),
         )

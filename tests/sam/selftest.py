@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from functions.swap import use_case
+from functions.swap.ledger import Ledger
 from functions.swap.refused import Refusals
 from functions.swap.values import SwapRequest
 from layers.core.budget import Budget
@@ -89,8 +90,9 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         storage=storage,
         budget=Budget("", "megapixels", 0, dict),
         refusals=Refusals(storage, "models"),
+        ledger=Ledger("", dict, 0),
         models=models,
-    )
+    ).result
     if result.engine is None or not result.engine.startswith("native"):
         raise RuntimeError(f"the swapper ran on {result.engine}")
     swapped = sum(face.swapped for face in result.faces)

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from local.cloud import Cloud
+from local import rewrite
+from local.cloud import ROOT, Cloud
+
+TABLE = rewrite.load(ROOT / "template.yaml")["Resources"]["StateTable"]["Properties"]
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +28,6 @@ def table(dynamodb: Any) -> str:
     dynamodb.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        **{name: TABLE[name] for name in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")},
     )
     return name

@@ -59,12 +59,32 @@ def test_callers_days_and_units_are_apart(dynamodb: Any, table: str, budget: Bud
     budget.spend("ann", 10)
 
 
-def test_the_table_names_nobody_and_forgets(dynamodb: Any, table: str, budget: Budget) -> None:
-    budget.spend("arn:aws:iam::1:user/ann", 1)
+def test_the_table_forgets(dynamodb: Any, table: str, budget: Budget) -> None:
+    budget.spend("ann", 1)
 
     (item,) = dynamodb.scan(TableName=table)["Items"]
-    assert "ann" not in str(item)
     assert NOON + DAY < int(item["expiration"]["N"]) <= NOON + 2 * DAY
+
+
+def test_what_is_paid_under_a_name_is_paid_once(budget: Budget) -> None:
+    for _ in range(3):
+        budget.spend("ann", 6, once="swap 1")
+
+    budget.spend("ann", 4, once="swap 2")
+    with pytest.raises(BudgetSpent):
+        budget.spend("ann", 1, once="swap 3")
+
+
+def test_a_name_that_was_refused_has_not_paid(budget: Budget, clock: Clock) -> None:
+    budget.spend("ann", 9)
+    with pytest.raises(BudgetSpent):
+        budget.spend("ann", 2, once="swap 1")
+    clock.at += DAY
+
+    budget.spend("ann", 10, once="swap 1")
+
+    with pytest.raises(BudgetSpent):
+        budget.spend("ann", 1)
 
 
 def test_at_the_same_moment_no_more_than_the_limit_is_given(budget: Budget) -> None:

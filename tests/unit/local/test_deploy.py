@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
-from local import rewrite
-from local.deploy import BUCKETS, empty, hello, outputs, overrides, release, stack_name
+from local import deploy, rewrite
+from local.deploy import BUCKETS, empty, hello, outputs, overrides, release, stack_name, warning
 from local.redrive import redrive
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = rewrite.load(ROOT / "template.yaml")
+API = {"ApiUrl": "https://api"}
 
 
 @pytest.mark.parametrize("environment", ["default", "staging"])
@@ -44,7 +48,43 @@ def test_outputs_that_the_scripts_read_are_the_template_s() -> None:
     found = outputs(Formation(), "coldswap")
 
     assert found.keys() >= set(BUCKETS)
-    assert "https://ApiUrl/openapi.json" in hello(found, "eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("auth_mode", "credentials"),
+    [("iam", "--aws-sigv4"), ("jwt", "Authorization: Bearer $TOKEN"), ("key", "x-api-key: $KEY"), ("open", "curl h")],
+)
+def test_the_first_request_has_what_the_api_asks_for(auth_mode: str, credentials: str) -> None:
+    request = hello(API, "eu-west-1", auth_mode)
+
+    assert request.endswith("https://api/openapi.json")
+    assert credentials in request
+
+
+def test_a_stack_that_is_open_says_so_when_it_is_deployed() -> None:
+    assert "anyone who knows https://api\ncan use this stack and spend your money" in warning(API, "open")
+    assert [warning(API, mode) for mode in ("iam", "jwt", "key")] == ["", "", ""]
+
+
+@pytest.mark.parametrize("auth_mode", TEMPLATE["Parameters"]["AuthMode"]["AllowedValues"])
+def test_the_warning_goes_by_what_is_deployed_and_not_by_what_was_asked_for(
+    auth_mode: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack = {
+        "Outputs": [{"OutputKey": name, "OutputValue": name} for name in TEMPLATE["Outputs"]],
+        "Parameters": [{"ParameterKey": "AuthMode", "ParameterValue": auth_mode}],
+    }
+    session = SimpleNamespace(
+        client=lambda service: SimpleNamespace(describe_stacks=lambda **_: {"Stacks": [stack]}), region_name="eu-west-1"
+    )
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: None)
+    monkeypatch.setattr(boto3.session, "Session", lambda: session)
+
+    deploy.up("default", canary=False, accept_terms=False)
+
+    printed = capsys.readouterr()
+    assert ("spend your money" in printed.err) == (auth_mode == "open")
+    assert ("make key NAME=" in printed.out) == (auth_mode == "key")
 
 
 def test_every_retained_bucket_is_emptied() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from layers.core.api_keys import key_id, name_id
 from local import rewrite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,6 +21,7 @@ FUNCTIONS = {
         "layers/models/download.py",
     ),
     "VideoFunction": ("functions/video", "layers/core", "layers/media"),
+    "KeyAuthorizerFunction": ("functions/video/authorizer.py", "layers/core/api_keys.py"),
 }
 STORAGE = ROOT / "layers/core/storage.py"
 
@@ -42,6 +44,7 @@ CALLS = {
     "start_execution": {"states:StartExecution"},
     "describe_execution": {"states:DescribeExecution"},
     "stop_execution": {"states:StopExecution"},
+    "get_account_settings": {"lambda:GetAccountSettings"},
     "sign": {"kms:Sign"},
     # powertools' parameters utility and idempotency layer
     "SecretsProvider": {"secretsmanager:GetSecretValue"},
@@ -118,7 +121,26 @@ def test_every_permission_is_used(function: str) -> None:
     assert allowed(function) - SILENT <= needed(FUNCTIONS[function])
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_authoriser_reads_the_digests_of_keys_and_no_other_item_of_the_table() -> None:
+    properties = rewrite.load(ROOT / "template.yaml")["Resources"]["KeyAuthorizerFunction"]["Properties"]
+    (statement,) = properties["Policies"][0]["Statement"]
+
+    assert statement["Action"] == "dynamodb:GetItem"
+    assert statement["Resource"] == {"Fn::GetAtt": ["StateTable", "Arn"]}
+    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [key_id("*")]}}
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_no_function_can_make_itself_an_api_key(function: str) -> None:
+    policies = rewrite.load(ROOT / "template.yaml")["Resources"][function]["Properties"]["Policies"]
+    statements = [each for policy in policies for each in policy["Statement"] if "dynamodb:PutItem" in str(each)]
+
+    assert [each["Condition"] for each in statements] == [
+        {"ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": [key_id("*"), name_id("*")]}}
+    ]
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
 def test_no_key_in_kms_is_used_but_by_the_alias_of_the_stack(function: str) -> None:
     policies = rewrite.load(ROOT / "template.yaml")["Resources"][function]["Properties"]["Policies"]
     statements = [each for policy in policies for each in policy["Statement"] if "kms:" in str(each)]
@@ -137,4 +159,4 @@ def test_every_kind_of_client_is_known_here() -> None:
                 if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "client":
                     services |= {each.value for each in node.args if isinstance(each, ast.Constant)}
 
-    assert services <= {"s3", "dynamodb", "stepfunctions", "secretsmanager", "ssm", "kms"}
+    assert services <= {"s3", "dynamodb", "stepfunctions", "secretsmanager", "ssm", "kms", "lambda"}

@@ -122,12 +122,6 @@ def test_the_rest_and_the_given_template_stay_as_they_are(template: dict[str, An
         assert rewritten["Resources"][name] == before["Resources"][name]
 
 
-def test_the_api_is_opened_only_when_asked(template: dict[str, Any], root: Path) -> None:
-    route = rewrite.rewrite(template, root, CODE, {}, open_api=True)["Resources"]["Route"]
-
-    assert route["Properties"] == {"RouteKey": "$default", "AuthorizationType": "NONE"}
-
-
 def test_a_function_that_is_no_image_is_refused(template: dict[str, Any], root: Path) -> None:
     template["Resources"]["Swap"]["Properties"]["PackageType"] = "Zip"
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
 from functions.swap import app
 from functions.swap.body import SwapBody
 from layers.core.errors import ColdswapError, family
-from tests.unit.swap.fakes import OUTPUTS, UPLOADS, Context, World
+from tests.unit.swap.fakes import OUTPUTS, UPLOADS, Context, World, mode
 
 RequestJson = dict[str, Any]
 
@@ -41,12 +42,15 @@ def http(
     authorizer: Any = None,
     **headers: str,
 ) -> Answer:
-    """A request through an HTTP API, payload format 2.0."""
+    """A request through an HTTP API, payload format 2.0, that is open unless there is an authoriser's word."""
+    path, _, query = path.partition("?")
+    world.settings = replace(world.settings, auth_mode=mode(authorizer))
     event = {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
-        "rawQueryString": "",
+        "rawQueryString": query,
+        "queryStringParameters": dict(parse_qsl(query)),
         "headers": {name.replace("_", "-"): value for name, value in headers.items()},
         "requestContext": {
             "http": {"method": method, "path": path, "sourceIp": "192.0.2.1"},
@@ -120,7 +124,7 @@ def refused_by_upload(world: World, request: RequestJson, patch: pytest.MonkeyPa
         return Refusal(raised.code, str(raised), True)
     assert outcome == {"outcomes": ["failed/a.png.json"]}
     problem = world.storage.json("failed/a.png.json")
-    assert problem["instance"] == f"s3://{UPLOADS}/memes/a.png"
+    assert problem["instance"] == f"urn:coldswap:request:{context.aws_request_id}"
     assert not problem["retryable"]
     return Refusal(problem["code"], problem["detail"], False)
 

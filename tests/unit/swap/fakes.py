@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,14 +22,19 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import D
 from botocore.exceptions import ClientError
 
 from functions.swap.jobs import Jobs
+from functions.swap.ledger import Entry, Ledger
 from functions.swap.once import Once
 from functions.swap.refused import Refusals
+from functions.swap.results import upload_prefix
 from functions.swap.services import Services
 from functions.swap.values import Floats
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, PictureTooLarge
+from layers.core.identity import ANONYMOUS, AuthMode, identity
+from layers.core.pseudonyms import Pseudonyms
 from layers.core.settings import Settings
+from layers.core.shares import Sandboxes
 from layers.core.storage import Head, StoredObject
 from layers.core.terms import Terms
 from layers.media.picture import Pixels
@@ -71,6 +76,7 @@ def settings(**changed: Any) -> Settings:
         "state_table": "",
         "state_machine_arn": ARN,
         "threads": 1,
+        "auth_mode": "open",
     }
     return Settings(**{**usual, **changed})
 
@@ -132,6 +138,76 @@ class MemoryStorage:
 
 def _etag(data: bytes) -> str:
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+class MemoryLedger(Ledger):
+    """Swaps in a dictionary, and owners of videos; the table itself is tried in tests/unit/core/test_ledger.py."""
+
+    def __init__(self) -> None:
+        super().__init__("", dict, 7 * 24 * 3600)
+        self.entries: dict[str, Entry] = {}
+        self.videos: dict[str, str] = {}
+        self.failure: Exception | None = None
+
+    def queue(self, name: str, caller: str, request: Mapping[str, Any], inputs: frozenset[str]) -> None:
+        self._keep(Entry(name, caller, "queued", self._now(), json.loads(json.dumps(request)), inputs))
+
+    def add(
+        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent: str | None
+    ) -> None:
+        self._keep(Entry(name, caller, "succeeded", self._now(), None, inputs, json.loads(json.dumps(result)), latent))
+
+    def begin(self, name: str) -> Entry | None:
+        entry = self.find(name)
+        if entry and entry.status in ("queued", "running"):
+            self._keep(replace(entry, status="running"))
+        return self.find(name)
+
+    def finish(self, name: str, result: Mapping[str, Any], latent: str | None) -> bool:
+        entry = self.find(name)
+        if entry:
+            self._keep(replace(entry, status="succeeded", request=None, result=dict(result), latent=latent))
+        return entry is not None
+
+    def find(self, name: str) -> Entry | None:
+        if self.failure:
+            raise self.failure
+        return self.entries.get(name)
+
+    def owner(self, kind: str, name: str) -> str | None:
+        entry = self.find(name)
+        return (entry.caller if entry else None) if kind == "swap" else self.videos.get(name)
+
+    def remove(self, name: str) -> None:
+        self.entries.pop(name, None)
+
+    def _keep(self, entry: Entry) -> None:
+        if self.failure:
+            raise self.failure
+        self.entries[entry.id] = entry
+
+
+class FixedPseudonyms(Pseudonyms):
+    """With a secret that tests know, and a short name for everybody where the API is open."""
+
+    def __init__(self) -> None:
+        super().__init__("", dict)
+        self._secret = b"tests"
+
+    def caller(self, identity: str) -> str:
+        return "1" if identity == ANONYMOUS else super().caller(identity)
+
+
+def folder(authorizer: Any = None) -> str:
+    """Where the uploads of whom the authoriser names lie; without one, of everybody where the API is open."""
+    event = {"requestContext": {"authorizer": authorizer}}
+    return upload_prefix(FixedPseudonyms().caller(identity(event, mode(authorizer))))
+
+
+def mode(authorizer: Any) -> AuthMode:
+    """In which the API has such an authoriser."""
+    kinds: dict[str, AuthMode] = {"iam": "iam", "jwt": "jwt", "lambda": "key"}
+    return kinds[next(iter(authorizer))] if authorizer else "open"
 
 
 class FlatSwapper:
@@ -256,9 +332,7 @@ def _gone(name: str) -> type[ClientError]:
 class StepFunctions:
     """Just enough of the client."""
 
-    exceptions = SimpleNamespace(
-        ExecutionAlreadyExists=_gone("ExecutionAlreadyExists"), ExecutionDoesNotExist=_gone("ExecutionDoesNotExist")
-    )
+    exceptions = SimpleNamespace(ExecutionAlreadyExists=_gone("ExecutionAlreadyExists"))
 
     def __init__(self) -> None:
         self.executions: dict[str, dict[str, Any]] = {}
@@ -271,15 +345,6 @@ class StepFunctions:
         if name in self.executions:
             raise self.exceptions.ExecutionAlreadyExists({}, "StartExecution")
         self.executions[name] = {"status": "RUNNING", "input": input}
-
-    def describe_execution(self, *, executionArn: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        if self.failure:
-            raise self.failure
-        machine, _, name = executionArn.rpartition(":")
-        assert machine == ARN.replace("stateMachine", "execution")
-        if name not in self.executions:
-            raise self.exceptions.ExecutionDoesNotExist({}, "DescribeExecution")
-        return self.executions[name]
 
 
 @cache
@@ -299,6 +364,8 @@ class World:
     budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
     terms: Terms = field(default_factory=lambda: Terms("", dict))
     refusals: Refusals = field(init=False)
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+    sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 120, int, dict))
 
     def __post_init__(self) -> None:
         self.refusals = Refusals(cast(Any, self.storage), MODELS)
@@ -316,6 +383,9 @@ class World:
             budget=self.budget,
             terms=self.terms,
             refusals=self.refusals,
+            ledger=self.ledger,
+            pseudonyms=FixedPseudonyms(),
+            sandboxes=self.sandboxes,
         )
 
 

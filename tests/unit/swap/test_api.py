@@ -15,18 +15,43 @@ import pytest
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 from botocore.exceptions import ClientError
 
-from functions.swap import api
+from functions.swap import api, verify
+from functions.swap.jobs import LONGEST_SECONDS
+from functions.swap.ledger import Entry, Listed
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import BudgetSpent, NoFaceInMeme, VideoError, family
+from layers.core.errors import (
+    AtCapacity,
+    BudgetSpent,
+    InputNotFound,
+    NoFaceInMeme,
+    NotFound,
+    StorageFailed,
+    VideoError,
+    family,
+)
 from layers.core.ids import made_at, new_id
 from layers.core.telemetry import logger
 from layers.core.terms import Terms
 from tests.unit.swap.callers import http, invoke
-from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, Context, World, drawing, encoded, settings
+from tests.unit.swap.fakes import (
+    MODELS,
+    OUTPUTS,
+    UPLOADS,
+    Context,
+    FixedPseudonyms,
+    World,
+    drawing,
+    encoded,
+    folder,
+    settings,
+)
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
 BODY = {"meme": MEME}
+COMMON = {"meme": f"s3://{MODELS}/faces/default.png"}  # what every caller may name
+ANN, BEN = ({"iam": {"callerId": f"AIDA{name}", "userArn": f"arn:aws:iam::1:user/{name}"}} for name in ("ANN", "BEN"))
+CYD = {"jwt": {"claims": {"iss": "https://issuer.example", "sub": "cyd"}}}
 
 
 @pytest.fixture
@@ -188,9 +213,9 @@ def test_the_same_key_while_running_is_told_to_wait(world: World, monkeypatch: p
 
 
 def test_keys_of_different_callers_do_not_meet(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    for authorizer in ({"iam": {"userArn": "arn:a"}}, {"iam": {"userArn": "arn:b"}}, {"jwt": {"claims": {"sub": "c"}}}):
-        assert http(world, monkeypatch, body=BODY, authorizer=authorizer, idempotency_key="k").status == 200
-    http(world, monkeypatch, body=BODY, authorizer={"iam": {"userArn": "arn:b"}}, idempotency_key="k")
+    for authorizer in (ANN, BEN, CYD):
+        assert http(world, monkeypatch, body=COMMON, authorizer=authorizer, idempotency_key="k").status == 200
+    http(world, monkeypatch, body=COMMON, authorizer=BEN, idempotency_key="k")
 
     assert len(results(world)) == 3
 
@@ -220,28 +245,70 @@ def test_keys_have_a_length(world: World, monkeypatch: pytest.MonkeyPatch, key: 
 
 
 def test_an_asynchronous_swap_is_started_and_can_be_followed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(world, monkeypatch, body={**BODY, "quality": 70}, prefer="respond-async")
+    answer = http(world, monkeypatch, body={**BODY, "format": "webp"}, prefer="respond-async")
 
     assert answer.status == 202
     name = answer.body["id"]
     assert answer.headers["location"] == f"/swap/{name}"
-    payload = json.loads(world.machine.executions[name]["input"])
-    assert payload["meme"] == MEME
-    assert payload["quality"] == 70
-    assert payload["key"] == f"swaps/{name}"
     assert results(world) == []
+    queued = http(world, monkeypatch, "GET", f"/swap/{name}")
+    assert (queued.status, queued.body) == (200, {"id": name, "status": "queued"})
+    assert queued.headers["retry-after"]
 
-    running = http(world, monkeypatch, "GET", f"/swap/{name}")
-    assert (running.status, running.body) == (200, {"id": name, "status": "running"})
-    assert running.headers["retry-after"]
+    world.ledger.begin(name)
+    assert http(world, monkeypatch, "GET", f"/swap/{name}").body["status"] == "running"
 
-    done = invoke(world, payload, monkeypatch)
-    world.machine.executions[name] = {"status": "SUCCEEDED", "output": json.dumps({**done, "url": "stale"})}
-    found = http(world, monkeypatch, "GET", f"/swap/{name}")
-    assert found.body["status"] == "succeeded"
-    assert found.body["result"]["key"] == f"swaps/{name}.png"
-    assert found.body["result"]["url"] == done["url"]
-    api.JobAnswer.model_validate(found.body)
+    assert invoke(world, started(world, name), monkeypatch) == {"swap": name}
+    done = http(world, monkeypatch, "GET", f"/swap/{name}")
+    assert done.body["status"] == "succeeded"
+    assert done.body["result"]["key"] == f"swaps/{name}.webp"
+    assert done.body["result"]["url"].startswith(f"https://{OUTPUTS}.example/swaps/{name}.webp")
+    api.JobAnswer.model_validate(done.body)
+
+
+def started(world: World, name: str) -> Any:
+    """The input of the swap's execution, which is the task's payload."""
+    return json.loads(world.machine.executions[name]["input"])
+
+
+def test_an_execution_s_history_tells_nothing_but_the_swap_s_id(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"meme": "https://me.example/a.jpg?token=secret", "consent": "her own picture"}
+
+    name = http(world, monkeypatch, body=body, authorizer=ANN, prefer="respond-async").body["id"]
+
+    assert started(world, name) == {"swap": name}
+
+
+def test_a_task_that_is_tried_again_after_it_was_done_does_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+
+    assert [invoke(world, started(world, name), monkeypatch) for _ in range(2)] == [{"swap": name}] * 2
+
+    assert len(world.models.pending) == 1
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    payload, start = started(world, name), world.models.start_swapper
+
+    def deleted(deadline: Deadline) -> Any:
+        world.ledger.remove(name)
+        return start(deadline)
+
+    if when == "before":
+        assert http(world, monkeypatch, "DELETE", f"/results/{name}").status == 200
+    else:
+        monkeypatch.setattr(world.models, "start_swapper", deleted)
+
+    with pytest.raises(NotFound):
+        invoke(world, payload, monkeypatch)
+    assert results(world) == []
+    assert http(world, monkeypatch, "GET", f"/swap/{name}").status == 404
 
 
 def test_pictures_inside_an_asynchronous_request_are_stored_first(
@@ -253,12 +320,14 @@ def test_pictures_inside_an_asynchronous_request_are_stored_first(
     answer = http(world, monkeypatch, body={"meme": inside, "face": inside}, prefer="wait=5, respond-async")
 
     name = answer.body["id"]
-    payload = json.loads(world.machine.executions[name]["input"])
     for field in ("meme", "face"):
-        assert payload[field] == f"s3://{UPLOADS}/requests/{name}/{field}"
-        stored = world.storage.objects[UPLOADS, f"requests/{name}/{field}"]
+        stored = world.storage.objects[UPLOADS, f"{folder()}{name}/{field}"]
         assert (stored.data, stored.content_type) == (data, "image/png")
-    assert invoke(world, payload, monkeypatch)["faces"][0]["swapped"]
+    invoke(world, started(world, name), monkeypatch)
+    done = http(world, monkeypatch, "GET", f"/swap/{name}")
+    assert done.body["result"]["faces"][0]["swapped"]
+    http(world, monkeypatch, "DELETE", f"/results/{name}")
+    assert not [key for _, key in world.storage.objects if name in key]
 
 
 def test_the_same_key_starts_one_execution(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,18 +349,7 @@ def test_without_a_state_machine_there_is_nothing_asynchronous(world: World, mon
     world.settings = settings(state_machine_arn="")
 
     assert http(world, monkeypatch, body=BODY, prefer="respond-async").body["code"] == "invalid_request"
-    assert http(world, monkeypatch, "GET", f"/swap/{new_id()}").status == 404
-
-
-def test_a_swap_just_asked_for_is_queued_though_step_functions_lags(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    name = new_id()
-    answer = http(world, monkeypatch, "GET", f"/swap/{name}")
-    assert (answer.status, answer.body) == (200, {"id": name, "status": "queued"})
-
-    monkeypatch.setattr(time, "time", lambda: (made_at(name) or 0) + 61)
-    assert http(world, monkeypatch, "GET", f"/swap/{name}").status == 404
+    assert world.ledger.entries == {}
 
 
 @pytest.mark.parametrize("name", ["x", "00000000-0000-4000-8000-000000000000", "..", "%2e"])
@@ -299,50 +357,151 @@ def test_no_swap_has_such_a_name(world: World, monkeypatch: pytest.MonkeyPatch, 
     assert http(world, monkeypatch, "GET", f"/swap/{name}").body["code"] == "not_found"
 
 
-@pytest.mark.parametrize("kind", [NoFaceInMeme, *family().values()])
-@pytest.mark.parametrize("as_lambda_says_it", [False, True])
-def test_a_failed_swap_tells_its_problem(
-    world: World, monkeypatch: pytest.MonkeyPatch, kind: Any, as_lambda_says_it: bool
-) -> None:
+def recorded(world: World, **outcome: Any) -> str:
+    """The id of an anonymous caller's swap that ended so."""
     name = new_id()
-    said = {"errorMessage": "What was wrong.", "errorType": kind.__name__, "stackTrace": ["secret"]}
-    cause = json.dumps(said) if as_lambda_says_it else "What was wrong."
-    world.machine.executions[name] = {"status": "FAILED", "error": kind.__name__, "cause": cause}
+    world.ledger.entries[name] = Entry(name, "1", created_at=time.time(), **outcome)
+    return name
+
+
+@pytest.mark.parametrize("kind", family().values())
+def test_a_failed_swap_tells_its_problem(world: World, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    name = recorded(world, status="failed", error=kind.__name__, cause="What was wrong.")
 
     answer = http(world, monkeypatch, "GET", f"/swap/{name}")
 
     assert (answer.status, answer.body["status"]) == (200, "failed")
     problem = answer.body["problem"]
-    assert (problem["code"], problem["status"]) == (kind.code, kind.status)
-    assert problem["detail"] in ("What was wrong.", kind.title)
-    assert "secret" not in str(answer.body)
+    assert (problem["code"], problem["status"], problem["detail"]) == (kind.code, kind.status, "What was wrong.")
+    assert problem["instance"] == f"/swap/{name}"
+    assert "retry-after" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    ("execution", "code"),
-    [
-        ({"status": "FAILED", "error": "Runtime.ExitError", "cause": "killed"}, "internal_error"),
-        ({"status": "FAILED", "error": "AtCapacity", "cause": "Busy."}, "at_capacity"),
-        ({"status": "ABORTED"}, "internal_error"),
-        ({"status": "TIMED_OUT"}, "out_of_time"),
-    ],
-)
-def test_other_ends_are_told_in_our_words(
-    world: World, monkeypatch: pytest.MonkeyPatch, execution: Any, code: str
+def test_a_swap_whose_workflow_can_no_longer_say_so_is_out_of_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = new_id()
-    world.machine.executions[name] = execution
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    later = time.time() + LONGEST_SECONDS + 1
+    monkeypatch.setattr(time, "time", lambda: later)
 
     answer = http(world, monkeypatch, "GET", f"/swap/{name}")
 
-    assert (answer.body["status"], answer.body["problem"]["code"]) == ("failed", code)
+    assert (answer.body["status"], answer.body["problem"]["code"]) == ("failed", "out_of_time")
 
 
-def test_step_functions_may_fail(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_answer_is_told_and_leaves_no_swap_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.machine.failure = ClientError({"Error": {"Code": "ThrottlingException"}}, "Any")
-
     assert http(world, monkeypatch, body=BODY, prefer="respond-async").body["code"] == "storage_failed"
+    assert world.ledger.entries == {}
+
+    world.ledger.failure = StorageFailed()
     assert http(world, monkeypatch, "GET", f"/swap/{new_id()}").body["code"] == "storage_failed"
+
+
+# ---- whose is it
+
+
+def test_another_caller_s_swap_is_not_told_from_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = http(world, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
+    url = f"/swap/{name}"
+
+    own, other = (http(world, monkeypatch, "GET", url, authorizer=who) for who in (ANN, BEN))
+    world.ledger.remove(name)
+    nothing = http(world, monkeypatch, "GET", url, authorizer=BEN)
+
+    assert (own.status, other.status) == (200, 404)
+    assert other == nothing
+
+
+def places(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """URIs of pictures that there are and that Ben may not read, by whose they are."""
+    result = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
+    for bucket, key in (
+        (UPLOADS, "memes/private-party.png"),
+        (UPLOADS, f"{folder(ANN)}1/upload"),
+        (OUTPUTS, "swapped/private-party.png"),
+        (OUTPUTS, "work/voice/digest.json"),
+        (OUTPUTS, "videos/01a20a25-9134-7e8a-a6bf-25430c84c889/poster.jpg"),
+        (MODELS, "faces/staff.png"),
+    ):
+        world.storage.put(bucket, key, encoded(drawing()))
+    world.ledger.videos["01a20a25-9134-7e8a-a6bf-25430c84c889"] = FixedPseudonyms().caller("iam:AIDAANN")
+    keys = [(bucket, key) for bucket, key in world.storage.objects if key != "faces/default.png"]
+    assert (OUTPUTS, result) in keys
+    return {key: f"s3://{bucket}/{key}" for bucket, key in keys if not key.startswith("latents/")}
+
+
+def test_nobody_reads_what_is_another_s_whatever_the_route(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, uri in places(world, monkeypatch).items():
+        requests: tuple[tuple[str, Any], ...] = (
+            ("/swap", {"meme": uri, "faces": []}),
+            ("/swap", {**COMMON, "face": uri}),
+            ("/verify", {"uri": uri}),
+        )
+        for path, body in requests:
+            answer = http(world, monkeypatch, path=path, body=body, authorizer=BEN)
+            assert answer.status in (404, 422), (path, key)
+            assert answer.body["code"] in ("input_not_found", "refused_url"), (path, key)
+
+
+def test_a_place_that_is_another_s_is_not_told_from_one_with_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, uri in places(world, monkeypatch).items():
+        there = http(world, monkeypatch, path="/verify", body={"uri": uri}, authorizer=BEN)
+        bucket = uri.removeprefix("s3://").partition("/")[0]
+        del world.storage.objects[bucket, key]
+        nothing = http(world, monkeypatch, path="/verify", body={"uri": uri}, authorizer=BEN)
+        assert there == nothing, key
+
+
+def test_a_caller_reads_what_is_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [uri for key, uri in places(world, monkeypatch).items() if key.startswith((folder(ANN), "swaps/", "videos/"))]
+    assert len(own) == 3
+    for uri in own:
+        assert http(world, monkeypatch, path="/verify", body={"uri": uri}, authorizer=ANN).status == 200
+        code = http(world, monkeypatch, body={"meme": uri, "faces": []}, authorizer=ANN).body.get("code")
+        assert code in (None, "no_face_in_meme"), "a swapped face is none to the tests' detector"
+
+
+def test_the_default_face_serves_every_caller_wherever_the_operator_keeps_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bucket, key in ((UPLOADS, "faces/staff.png"), (OUTPUTS, "faces/staff.png")):
+        world.storage.put(bucket, key, encoded(drawing()))
+        world.settings = settings(default_face=f"s3://{bucket}/{key}")
+        inside = "data:image/png;base64," + base64.b64encode(encoded(drawing())).decode()
+
+        assert http(world, monkeypatch, body={"meme": inside}, authorizer=ANN).status == 200
+
+
+def test_the_check_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
+    body = {"meme": f"s3://{OUTPUTS}/{key}", "faces": []}
+    name = http(world, monkeypatch, body=body, authorizer=BEN, prefer="respond-async").body["id"]
+
+    with pytest.raises(InputNotFound):
+        invoke(world, started(world, name), monkeypatch)
+
+
+def test_the_stack_s_own_principals_read_all_that_is_named_to_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key, uri in places(world, monkeypatch).items():
+        if not key.startswith("swaps/"):  # a swapped face is none to the tests' detector
+            assert invoke(world, {"meme": uri, "faces": []}, monkeypatch)["key"]
+
+
+def test_a_link_tells_neither_who_asked_nor_by_which_picture(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.settings = settings(cache_latents=True)
+    face = f"{folder(ANN)}1/face"
+    world.storage.put(UPLOADS, face, encoded(drawing()))
+
+    answer = http(world, monkeypatch, body={**COMMON, "face": f"s3://{UPLOADS}/{face}"}, authorizer=ANN)
+
+    assert answer.status == 200
+    assert world.storage.objects[OUTPUTS, answer.body["key"]].metadata == {}
+    assert FixedPseudonyms().caller("iam:AIDAANN") not in answer.body["url"]
 
 
 # ---- the rest
@@ -366,6 +525,7 @@ def test_the_api_describes_itself(world: World, monkeypatch: pytest.MonkeyPatch)
     assert {path: set(methods) for path, methods in paths.items()} == {
         "/swap": {"post"},
         "/swap/{name}": {"get"},
+        "/results": {"get"},
         "/results/{name}": {"delete"},
         "/uploads": {"post"},
         "/verify": {"post"},
@@ -407,17 +567,17 @@ def test_a_caller_s_budget_is_refused_before_any_work(
     world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
     metered(world, dynamodb, table, 2)
-    ann, ben = ({"iam": {"userArn": f"arn:aws:iam::1:user/{name}"}} for name in ("ann", "ben"))
-    assert [http(world, monkeypatch, body=BODY, authorizer=ann).status for _ in range(2)] == [200, 200]
+    assert [http(world, monkeypatch, body=COMMON, authorizer=ANN).status for _ in range(2)] == [200, 200]
     fetched = len(world.models.pending)
 
-    refused = http(world, monkeypatch, body=BODY, authorizer=ann)
+    refused = http(world, monkeypatch, body=COMMON, authorizer=ANN)
 
     assert (refused.status, refused.body["code"], refused.body["retryable"]) == (429, "budget_spent", False)
     assert 0 < int(refused.headers["retry-after"]) <= 24 * 3600
     assert len(world.models.pending) == fetched
-    assert http(world, monkeypatch, body=BODY, authorizer=ann, prefer="respond-async").status == 429
-    assert http(world, monkeypatch, body=BODY, authorizer=ben).status == 200
+    assert http(world, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").status == 429
+    assert http(world, monkeypatch, path="/uploads", authorizer=ANN).status == 429
+    assert http(world, monkeypatch, body=COMMON, authorizer=BEN).status == 200
 
 
 def test_a_large_meme_costs_its_megapixels_also_beside_its_caller(
@@ -425,25 +585,50 @@ def test_a_large_meme_costs_its_megapixels_also_beside_its_caller(
 ) -> None:
     metered(world, dynamodb, table, 3)
     world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(width=2000, height=1600)))  # 3.2 megapixels
-    who = {"jwt": {"claims": {"sub": "ann"}}}
 
-    assert http(world, monkeypatch, body=BODY, authorizer=who).status == 429
-    assert http(world, monkeypatch, body=BODY, authorizer=who, prefer="respond-async").status == 202
-    (started,) = world.machine.executions.values()
+    assert http(world, monkeypatch, body=BODY).status == 429
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
     with pytest.raises(BudgetSpent):
-        invoke(world, json.loads(started["input"]), monkeypatch)
+        invoke(world, started(world, name), monkeypatch)
     assert results(world) == []
     metered(world, dynamodb, table, 6)  # each of the two refused ones has cost one
-    assert http(world, monkeypatch, body=BODY, authorizer=who).status == 200
+    assert http(world, monkeypatch, body=BODY).status == 200
+
+
+def test_an_execution_that_is_tried_again_pays_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 5)
+    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(width=2000, height=1600)))  # 3.2 megapixels
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    world.storage.failures["write", "swaps/"] = StorageFailed()
+    for _ in range(3):
+        with pytest.raises(StorageFailed):
+            invoke(world, started(world, name), monkeypatch)
+    world.storage.failures.clear()
+
+    invoke(world, started(world, name), monkeypatch)
+
+    assert http(world, monkeypatch, path="/uploads").status == 201, "four of five units are spent"
+    assert http(world, monkeypatch, path="/uploads").status == 429
+
+
+def test_many_faces_in_a_small_picture_cost_what_they_take(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 2)
+    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(9, width=2000, height=200, scale=0.6)))
+
+    assert http(world, monkeypatch, body=BODY).status == 429, "nine faces are two units more"
+    assert http(world, monkeypatch, body={**BODY, "faces": [0, 1, 2, 3]}).status == 200
 
 
 def test_a_repeated_request_costs_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
     metered(world, dynamodb, table, 1)
-    who = {"jwt": {"claims": {"sub": "ann"}}}
 
-    answers = [http(world, monkeypatch, body=BODY, authorizer=who, idempotency_key="k") for _ in range(3)]
+    answers = [http(world, monkeypatch, body=COMMON, authorizer=CYD, idempotency_key="k") for _ in range(3)]
 
     assert [answer.status for answer in answers] == [200, 200, 200]
 
@@ -452,33 +637,33 @@ def test_looking_at_a_file_costs_one_unit_before_it_is_fetched(
     world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
     metered(world, dynamodb, table, 1)
-    nowhere = {"uri": f"s3://{OUTPUTS}/swaps/nowhere.png"}
+    nowhere = {"uri": f"s3://{OUTPUTS}/swaps/{new_id()}.png"}
     ask = partial(http, world, monkeypatch, path="/verify", body=nowhere)
 
     assert [ask(authorizer=ANN).status for _ in range(2)] == [404, 429]
     assert ask(authorizer=ANN).body["code"] == "budget_spent"
     assert ask(authorizer=BEN).status == 404
-    assert [ask().status for _ in range(2)] == [404, 404]
+    assert [ask().status for _ in range(2)] == [404, 429], "all who are nobody in particular share one budget"
 
 
-def test_who_asked_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    http(world, monkeypatch, body=BODY, authorizer={"jwt": {"claims": {"sub": "ann"}}}, prefer="respond-async")
+def test_a_large_file_costs_more_to_look_at(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 2)
+    monkeypatch.setattr(verify, "UNIT_BYTES", 1000)
+    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing()) + bytes(1500))
 
-    (started,) = world.machine.executions.values()
-    assert json.loads(started["input"])["caller"] == "ann"
-
-
-ANN, BEN = ({"iam": {"userArn": f"arn:aws:iam::1:user/{name}"}} for name in ("ann", "ben"))
+    assert http(world, monkeypatch, path="/verify", body={"uri": MEME}).status == 429
 
 
 def test_a_result_is_deleted_with_all_that_was_kept_to_make_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.settings = settings(cache_latents=True)
-    world.storage.put(UPLOADS, "requests/1/face", encoded(drawing()))
     before = set(world.storage.objects)
-    key = http(world, monkeypatch, body={**BODY, "face": f"s3://{UPLOADS}/requests/1/face"}, authorizer=ANN).body["key"]
+    face = f"{folder(ANN)}7/upload"
+    world.storage.put(UPLOADS, face, encoded(drawing()))
+    body = {**COMMON, "face": f"s3://{UPLOADS}/{face}"}
+    key = http(world, monkeypatch, body=body, authorizer=ANN, idempotency_key="k").body["key"]
     name = key.removeprefix("swaps/").removesuffix(".png")
-    staged = (UPLOADS, f"requests/{name}/face")
-    world.storage.put(*staged, encoded(drawing()))
     assert any("latents/others" in kept for _, kept in world.storage.objects)
 
     assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=BEN).status == 404
@@ -486,11 +671,14 @@ def test_a_result_is_deleted_with_all_that_was_kept_to_make_it(world: World, mon
     assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 200
 
     assert set(world.storage.objects) == before
+    assert world.ledger.entries == {}
+    assert "faces" not in str(world.table.records.values()), "what the key is remembered by is an id"
     assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
+    assert http(world, monkeypatch, body=body, authorizer=ANN, idempotency_key="k").status == 404
 
 
 def test_the_default_face_s_latent_outlives_a_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = http(world, monkeypatch, body=BODY, authorizer=ANN).body["key"]
+    key = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
 
     http(world, monkeypatch, "DELETE", f"/results/{key[6:-4]}", authorizer=ANN)
 
@@ -526,10 +714,140 @@ def test_one_line_tells_who_made_what_of_what_and_nothing_more(world: World, mon
 
     (line,) = [each for each in map(json.loads, log.getvalue().splitlines()) if each["message"] == "swapped"]
     assert line["digests"] == answer.body["digests"]
-    assert (line["caller"], line["consent"]) == ("arn:aws:iam::1:user/ann", "her own picture")
+    assert (line["caller"], line["consent"]) == (FixedPseudonyms().caller("iam:AIDAANN"), "her own picture")
     assert line["models"] == answer.body["models"]
     assert inside[40:80] not in log.getvalue()
     assert answer.body["url"] not in log.getvalue()
+
+
+def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is logged from here on."""
+    log = io.StringIO()
+    monkeypatch.setattr(logger().handlers[0], "stream", log)
+    return log
+
+
+def lines(log: io.StringIO, name: str) -> list[dict[str, Any]]:
+    """Those in which that id stands."""
+    return [json.loads(line) for line in log.getvalue().splitlines() if name in line and "_aws" not in line]
+
+
+@pytest.mark.parametrize("body", [COMMON, {"meme": 3}, {"meme": "file:///etc/passwd"}], ids=["200", "400", "422"])
+def test_the_id_that_api_gateway_tells_a_caller_is_in_every_line_beside_lambda_s(
+    world: World, monkeypatch: pytest.MonkeyPatch, body: Any
+) -> None:
+    log, context = logged(monkeypatch), Context()
+
+    answer = http(world, monkeypatch, body=body, authorizer=ANN, context=context)
+
+    assert answer.status == 200 or answer.body["instance"] == "urn:coldswap:request:req-1"
+    of_request = lines(log, "req-1")
+    assert len(of_request) == len([line for line in log.getvalue().splitlines() if "_aws" not in line]) > 0
+    assert {line["lambda_request_id"] for line in of_request} == {context.aws_request_id}
+    assert of_request[-1]["status"] == answer.status
+
+
+def test_a_fault_that_nobody_foresaw_is_found_by_the_id_in_its_problem(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.models.failure = RuntimeError("unforeseen")
+    log = logged(monkeypatch)
+
+    answer = http(world, monkeypatch, body=COMMON, authorizer=ANN)
+
+    assert answer.status == 500
+    assert "unforeseen" in str(lines(log, answer.body["instance"].rpartition(":")[2]))
+
+
+def test_the_id_of_a_swap_is_in_the_lines_of_who_took_it_and_of_who_did_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logged(monkeypatch)
+    name = http(world, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
+    taken = lines(log, name)
+
+    invoke(world, started(world, name), monkeypatch)
+
+    assert [line["leads_to"] for line in taken] == [f"/swap/{name}"]
+    done = lines(log, name)[len(taken) :]
+    assert [line["message"] for line in done] == ["swapped"]
+    assert done[0]["correlation_id"] == name
+
+
+def test_the_ids_of_a_form_and_of_a_result_are_in_the_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logged(monkeypatch)
+    form = http(world, monkeypatch, path="/uploads", authorizer=ANN).body["uri"].split("/")[-2]
+    result = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"][6:-4]
+
+    assert lines(log, form)
+    assert lines(log, result)
+
+
+def test_while_another_caller_asks_one_who_has_half_of_the_room_is_told_when_to_come_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(caller: str | None, name: str) -> None:
+        raise AtCapacity(retry_after=2)
+
+    monkeypatch.setattr(world.sandboxes, "enter", full)
+
+    answer = http(world, monkeypatch, body=COMMON, authorizer=ANN)
+
+    assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "at_capacity", "2")
+    assert world.models.pending == []
+
+
+def test_the_sandbox_is_given_back_whatever_becomes_of_the_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[str] = []
+    monkeypatch.setattr(world.sandboxes, "enter", lambda caller, name: running.append(name))
+    monkeypatch.setattr(world.sandboxes, "leave", lambda caller, name: running.remove(name))
+    world.models.failure = NoFaceInMeme()
+
+    http(world, monkeypatch, body=COMMON, authorizer=ANN)
+
+    assert running == []
+
+
+def test_results_are_listed_in_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = ([Listed("1", "swap", "succeeded", "2026-11-28T00:00:00Z"), Listed("2", "video", "running", "…")], "more")
+    asked: list[Any] = []
+
+    def one(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return page
+
+    monkeypatch.setattr(world.ledger, "page", one)
+
+    answer = http(world, monkeypatch, "GET", "/results?cursor=here&limit=2", authorizer=ANN)
+
+    assert asked == [(FixedPseudonyms().caller("iam:AIDAANN"), "here", 2)]
+    assert answer.body["next"] == "more"
+    assert [item["links"] for item in answer.body["items"]] == [
+        {"self": "/swap/1", "delete": "/results/1"},
+        {"self": "/task/2", "delete": "/task/2"},
+    ]
+    api.ResultsAnswer.model_validate({**answer.body, "items": answer.body["items"][:1]})
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "x"])
+def test_a_page_has_a_length(world: World, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    assert http(world, monkeypatch, "GET", f"/results?limit={limit}", authorizer=ANN).status == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/swap"), ("GET", "/swap/1"), ("GET", "/results"), ("DELETE", "/results/1"), ("POST", "/uploads"),
+     ("POST", "/verify"), ("GET", "/terms"), ("POST", "/terms")],
+)  # fmt: skip
+def test_credentials_that_name_nobody_are_refused_on_every_route(
+    world: World, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    bodies = {"/swap": COMMON, "/verify": {"uri": COMMON["meme"]}, "/terms": {"version": "1"}}
+    nobody = {"jwt": {"claims": {"iss": "https://issuer.example"}}}
+
+    answer = http(world, monkeypatch, method, path, bodies.get(path) if method == "POST" else None, authorizer=nobody)
+
+    assert (answer.status, answer.body["code"]) == (403, "unidentified")
 
 
 def test_consent_is_a_short_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,12 +859,12 @@ def test_a_caller_accepts_the_terms_once_before_anything_is_made(
     world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
     metered(world, dynamodb, table, 1).terms = Terms(table, lambda: dynamodb)
-    who: Any = {"authorizer": {"iam": {"userArn": "arn:aws:iam::1:user/ann"}}}
+    who: Any = {"authorizer": ANN}
 
     cases: tuple[tuple[str, Any, Any], ...] = (
-        ("/swap", BODY, {}),
-        ("/swap", BODY, {"prefer": "respond-async"}),
-        ("/swap", BODY, {"idempotency_key": "k"}),
+        ("/swap", COMMON, {}),
+        ("/swap", COMMON, {"prefer": "respond-async"}),
+        ("/swap", COMMON, {"idempotency_key": "k"}),
         ("/uploads", None, {}),
     )
     for path, body, headers in cases:
@@ -560,16 +878,5 @@ def test_a_caller_accepts_the_terms_once_before_anything_is_made(
     assert (accepted.status, accepted.body) == (200, {**shown.body, "accepted": True})
     assert http(world, monkeypatch, "GET", "/terms", **who).body["accepted"] is True
 
-    assert http(world, monkeypatch, body=BODY, **who).status == 200, "what was refused has cost nothing"
-    assert http(world, monkeypatch, path="/uploads", **who).status == 201
-    other: Any = {"authorizer": {"jwt": {"claims": {"sub": "ben"}}}}
-    assert http(world, monkeypatch, body=BODY, **other).status == 403
-
-
-def test_where_nobody_signs_in_nobody_is_asked(
-    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
-) -> None:
-    world.terms = Terms(table, lambda: dynamodb)
-
-    assert http(world, monkeypatch, "GET", "/terms").body["accepted"] is True
-    assert http(world, monkeypatch, body=BODY).status == 200
+    assert http(world, monkeypatch, body=COMMON, **who).status == 200, "what was refused has cost nothing"
+    assert http(world, monkeypatch, body=COMMON, authorizer=CYD).status == 403

@@ -141,7 +141,7 @@ CASES: list[tuple[str, type[ColdswapError], Arrange]] = [
     ("bad-data-uri", InvalidRequest, face("data:text/html,hello")),
     ("bad-base64", InvalidRequest, face("data:image/png;base64,####")),
     ("bad-s3-uri", InvalidRequest, face("s3://")),
-    ("missing-picture", InputNotFound, face(f"s3://{UPLOADS}/requests/none")),
+    ("missing-picture", InputNotFound, face(f"s3://{UPLOADS}/requests/1/none")),
     ("cut-off-picture", UnreadablePicture, meme(PNG[: len(PNG) // 2])),
     ("cut-off-face", UnreadablePicture, face(FACE, PNG[: len(PNG) // 2])),
     ("gif", UnsupportedPicture, meme(b"GIF89a" + bytes(100))),
@@ -216,6 +216,7 @@ def test_every_error_that_a_swap_can_meet_is_here() -> None:
         "StillRunning",
         "BudgetSpent",
         "TermsNotAccepted",
+        "Unidentified",
         "AtCapacity",
     }
     tested = {kind.__name__ for _, kind, _ in CASES} | {OutOfTime.__name__}

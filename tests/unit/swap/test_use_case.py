@@ -42,7 +42,8 @@ def swap(world: World, request: SwapRequest, seconds: float = 60, **more: Any) -
         models=services.models,
         budget=services.budget,
         refusals=services.refusals,
-    )
+        ledger=services.ledger,
+    ).result
 
 
 def put(world: World, faces: int = 1, **size: Any) -> None:
@@ -314,6 +315,7 @@ def test_nothing_is_written_once_time_is_over(world: World) -> None:
             models=services.models,
             budget=services.budget,
             refusals=services.refusals,
+            ledger=services.ledger,
         )
 
     assert (OUTPUTS, "swaps/1.png") not in world.storage.objects

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from layers.core.errors import (
     RefusedUrl,
     UnsupportedPicture,
 )
+from layers.core.ids import new_id
 from layers.media.c2pa_chain import made
 from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import SYNTHETIC, Action, Seal, Story
@@ -42,8 +43,10 @@ def world() -> World:
 
 def swapped(world: World) -> str:
     """The key of a result."""
-    request = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", format="jpeg")
-    return world.services.swap(request, key="swaps/1.jpg", deadline=Deadline.after(60)).key
+    request, name = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", format="jpeg"), new_id()
+    result = world.services.swap(request, key=f"swaps/{name}.jpg", deadline=Deadline.after(60)).result
+    world.ledger.add(name, "1", frozenset(), asdict(result), None)  # everybody's, where the API is open
+    return result.key
 
 
 def asked(world: World, patch: pytest.MonkeyPatch, uri: str) -> tuple[int, Any]:
@@ -73,9 +76,9 @@ def test_the_same_result_is_ours_when_it_comes_back_as_an_upload_or_in_the_reque
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = world.storage.objects[OUTPUTS, swapped(world)].data
-    world.storage.put(UPLOADS, "requests/2/upload", data)
+    world.storage.put(UPLOADS, "requests/1/upload", data)
 
-    for uri in (f"s3://{UPLOADS}/requests/2/upload", data_uri(data)):
+    for uri in (f"s3://{UPLOADS}/requests/1/upload", data_uri(data)):
         assert asked(world, monkeypatch, uri)[1]["ours"] is True
 
 
@@ -140,7 +143,8 @@ def gif() -> bytes:
         (data_uri(b""), UnsupportedPicture),
         (data_uri(b"\0\0\0\x1cftypheic" + bytes(100)), UnsupportedPicture),
         ("data:text/html,hello", InvalidRequest),
-        (f"s3://{OUTPUTS}/swaps/none.jpg", InputNotFound),
+        (f"s3://{OUTPUTS}/swaps/01a20a25-9134-7e8a-a6bf-25430c84c889.jpg", InputNotFound),
+        (f"s3://{OUTPUTS}/swapped/a.jpg", RefusedUrl),
         (f"s3://{MODELS}/faces/default.png", RefusedUrl),
         (f"s3://{OUTPUTS}-of-somebody-else/a.jpg", RefusedUrl),
         ("file:///proc/self/environ", RefusedUrl),
@@ -178,9 +182,10 @@ def test_a_url_is_fetched_by_the_one_fetcher_and_within_its_limits(
 def test_a_picture_too_large_to_be_read_whole_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    world.storage.put(OUTPUTS, "swaps/huge.jpg", JPEG + bytes(41 << 20))
+    key = swapped(world)
+    world.storage.put(OUTPUTS, key, JPEG + bytes(41 << 20))
 
-    assert asked(world, monkeypatch, f"s3://{OUTPUTS}/swaps/huge.jpg")[1]["code"] == PictureTooLarge.code
+    assert asked(world, monkeypatch, f"s3://{OUTPUTS}/{key}")[1]["code"] == PictureTooLarge.code
 
 
 def test_the_command_line_says_the_same(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

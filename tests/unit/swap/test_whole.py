@@ -17,6 +17,7 @@ from insightface.model_zoo.inswapper import INSwapper
 from insightface.model_zoo.scrfd import SCRFD
 
 from functions.swap import use_case
+from functions.swap.ledger import Ledger
 from functions.swap.refused import Refusals
 from functions.swap.values import SwapRequest, SwapResult
 from layers.core.budget import Budget
@@ -73,7 +74,8 @@ def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tu
         models=models,
         budget=Budget("", "megapixels", 0, dict),
         refusals=Refusals(cast(Any, storage), MODELS),
-    )
+        ledger=Ledger("", dict, 0),
+    ).result
     return result, decoded(storage.objects[OUTPUTS, "swaps/1.png"].data)
 
 

@@ -1,0 +1,70 @@
+"""Names that are the same for the same thing, and that nobody outside the stack can compute.
+
+They are made with a secret of the stack's own, which the first function that needs one puts into the state table. It
+costs nothing there, and no other key's change touches it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from layers.core.identity import ANONYMOUS
+from layers.core.table import mapped
+
+ITEM = "secret#pseudonyms"
+_SECRET_BYTES = 32
+_DIGITS = 32  # hexadecimal, of a caller's pseudonym: 128 bits
+
+
+class Pseudonyms:
+    """Names by HMAC-SHA256 (RFC 2104). Every method raises StorageFailed when the table does not answer."""
+
+    def __init__(self, table: str, client: Callable[[], Any]) -> None:
+        """`client` gives the DynamoDB client when first needed; without a table names last as long as the process."""
+        self._table = table
+        self._client = client
+        self._secret = b""
+        self._lock = threading.Lock()
+
+    def caller(self, identity: str) -> str:
+        """What a caller is called in tables, keys and logs."""
+        if identity == ANONYMOUS:
+            return ANONYMOUS  # nobody's name
+        return self._digest("caller", identity).hex()[:_DIGITS]
+
+    def id(self, *parts: str) -> str:
+        """A version 8 UUID (RFC 9562) of these parts in this order."""
+        value = int.from_bytes(self._digest("id", *parts)[:16], "big")
+        value = value & ~(0xF << 76) | 0x8 << 76
+        return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+
+    def _digest(self, *parts: str) -> bytes:
+        return hmac.digest(self._key(), json.dumps(parts).encode(), hashlib.sha256)
+
+    def _key(self) -> bytes:
+        with self._lock:
+            if not self._secret:
+                self._secret = self._shared() if self._table else secrets.token_bytes(_SECRET_BYTES)
+            return self._secret
+
+    def _shared(self) -> bytes:
+        """The table's secret; whoever comes first makes it, and all take the one that is there."""
+        key = {"id": {"S": ITEM}}
+        with mapped():
+            client = self._client()
+            item = client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+            if item is None:
+                fresh = {**key, "secret": {"B": secrets.token_bytes(_SECRET_BYTES)}}
+                try:
+                    client.put_item(TableName=self._table, Item=fresh, ConditionExpression="attribute_not_exists(id)")
+                    item = fresh
+                except client.exceptions.ConditionalCheckFailedException:
+                    item = client.get_item(TableName=self._table, Key=key, ConsistentRead=True)["Item"]
+        return bytes(item["secret"]["B"])

@@ -1,0 +1,141 @@
+"""With AuthMode=key the local cloud asks for a key as API Gateway does, and what a key makes is its name's alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from layers.core.api_keys import digest
+from layers.core.ids import new_id
+from layers.core.terms import VERSION
+from local.callers import data_uri
+from local.cloud import Cloud
+from local.keys import Keys
+from local.publishing import publish_demo_pack
+from local.standins.servers import StandIns
+from tests.integration import leaks
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+NOBODYS = "ck_" + "n" * 43
+BUDGET = 2  # megapixels, and seconds of video
+
+
+class KeyedCloud:
+    """A local cloud whose API asks for a key. Every test makes keys of its own."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.keys = Keys(cloud.client("dynamodb"), cloud.state_table)
+        self.shown: list[str] = []
+        self._numbers = itertools.count()
+
+    def name(self) -> str:
+        """One that nobody has."""
+        return f"caller-{next(self._numbers)}"
+
+    def key(self, name: str) -> str:
+        """A new key for the name, which accepts the terms."""
+        key = self.keys.make(name, NOW)
+        self.shown.append(key)
+        assert self.cloud.request("POST", "/terms", {"version": VERSION}, key=key).status_code == 200
+        return key
+
+    def status(self, method: str, path: str, key: str) -> int:
+        """What a request with that key is answered."""
+        return self.cloud.request(method, path, key=key).status_code
+
+
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[KeyedCloud]:
+    """The template deployed with AuthMode=key; neither it nor a function may log a key."""
+    with StandIns() as standins, Cloud() as cloud:
+        standins.fault("elevenlabs.key", times=None)  # a video is asked for, and not made
+        cloud.deploy({"AuthMode": "key", "DailyBudget": str(BUDGET)}, standins.environment)
+        keyed = KeyedCloud(cloud)
+        yield keyed
+        logs = cloud.log.read_text(errors="replace") + leaks.logged(cloud)
+        assert "an unknown key" in logs, "the authoriser's log was not found"
+        for key in (*keyed.shown, NOBODYS):
+            assert key not in logs
+            assert digest(key) not in logs
+
+
+@pytest.mark.parametrize("path", ["/terms", "/task/none", "/openapi.json", "/video/openapi.json"])
+def test_without_a_key_that_is_known_nobody_enters(keyed: KeyedCloud, path: str) -> None:
+    bare = keyed.cloud.request("GET", path, key="")
+    signed = keyed.cloud.request("GET", path)
+    wrong = keyed.cloud.request("GET", path, key=NOBODYS)
+
+    assert [each.status_code for each in (bare, signed, wrong)] == [403, 403, 403]
+    assert bare.json() == signed.json() == wrong.json() == {"message": "Forbidden"}
+
+
+def test_a_key_enters_by_either_header(keyed: KeyedCloud) -> None:
+    key = keyed.key(keyed.name())
+
+    for headers in ({"X-Api-Key": key}, {"Authorization": f"Bearer {key}"}):
+        answer = keyed.cloud.request("GET", "/terms", headers=headers, key="")
+        assert (answer.status_code, answer.json()["accepted"]) == (200, True)
+
+
+def test_a_revoked_key_ends_at_once_and_what_its_name_has_stays(keyed: KeyedCloud) -> None:
+    name = keyed.name()
+    key = keyed.key(name)
+    assert keyed.status("GET", "/terms", key) == 200
+
+    keyed.keys.revoke(name)
+    assert keyed.status("GET", "/terms", key) == 403
+
+    renewed = keyed.keys.make(name, NOW)
+    keyed.shown.append(renewed)
+    answer = keyed.cloud.request("GET", "/terms", key=renewed)
+    assert (answer.status_code, answer.json()["accepted"]) == (200, True), "the name has accepted the terms already"
+    assert keyed.status("GET", "/terms", key) == 403
+
+
+def test_everyone_accepts_the_terms_for_oneself(keyed: KeyedCloud) -> None:
+    keyed.key(keyed.name())
+    other = keyed.keys.make(keyed.name(), NOW)
+    keyed.shown.append(other)
+
+    assert keyed.cloud.request("GET", "/terms", key=other).json()["accepted"] is False
+    assert keyed.cloud.request("POST", "/uploads", key=other).json()["code"] == "terms_not_accepted"
+
+
+def test_everyone_spends_one_s_own_budget(keyed: KeyedCloud) -> None:
+    alice, bob = keyed.key(keyed.name()), keyed.key(keyed.name())
+    nowhere = {"uri": f"s3://{keyed.cloud.bucket('outputs')}/swaps/{new_id()}.png"}
+
+    def verify(key: str) -> int:
+        return keyed.cloud.request("POST", "/verify", nowhere, key=key).status_code
+
+    assert [verify(alice) for _ in range(BUDGET + 1)] == [404] * BUDGET + [429]
+    assert verify(bob) == 404
+
+
+def test_a_task_is_its_key_s_alone(keyed: KeyedCloud) -> None:
+    alice, bob = keyed.key(keyed.name()), keyed.key(keyed.name())
+    body = {"script_text": "Hello.", "search_query": "sea"}
+
+    started = keyed.cloud.request("POST", "/generate-video", body, key=alice)
+
+    assert started.status_code == 202
+    task = f"/task/{started.json()['task_id']}"
+    assert [keyed.status(method, task, bob) for method in ("GET", "DELETE")] == [404, 404]
+    assert [keyed.status(method, task, alice) for method in ("GET", "DELETE")] == [200, 200]
+
+
+def test_a_result_is_its_key_s_alone(keyed: KeyedCloud, drawn: dict[str, Path]) -> None:
+    publish_demo_pack(keyed.cloud)
+    alice, bob = keyed.key(keyed.name()), keyed.key(keyed.name())
+    body = {"face": data_uri(drawn["ruby"]), "meme": data_uri(drawn["works-on-my-machine"])}
+
+    swapped = keyed.cloud.request("POST", "/swap", body, key=alice)
+
+    assert swapped.status_code == 200
+    result = f"/results/{PurePosixPath(swapped.json()['key']).stem}"
+    assert [keyed.status("DELETE", result, key) for key in (bob, alice, alice)] == [404, 200, 404]
