@@ -7,7 +7,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-sam deploy destroy lint format signing-key key models bench bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-sam deploy destroy lint format signing-key key models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -73,9 +73,12 @@ models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
 	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(STACK),--stack '$(STACK)')
 
-bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours; JSON in out/bench/
+bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours, with AVX-512 and held to AVX2; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
+
+bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## every benchmark, tiny and once, to see that it runs; no number is kept
+	$(PY) -m tests.bench.quick
 
 bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in memory, in every setting; table and plot in out/bench/
 	$(PY) -m tests.bench.memory
