@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from functions.video import webhook
 from layers.core import storage
 from layers.core.errors import FaceRefused, InputNotFound, NotFound, TermsNotAccepted
 from layers.core.terms import VERSION
@@ -28,7 +29,7 @@ from local import refused
 from local.callers import data_uri, download, wait_for
 from local.cloud import ACCOUNT, CREDENTIALS, REGION, ROOT, STACK, Cloud
 from local.demo import pictures
-from local.standins.servers import StandIns
+from local.standins.servers import CALLBACK_SECRET, StandIns
 from tests.integration.meddler import Fault, Meddler
 from tests.integration.studio import Studio
 
@@ -129,7 +130,7 @@ def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             standins.fault("elevenlabs.hold", match=VIDEOS["voice"]["script_text"]),
         ]
         with meddler.fault(reads[0]), meddler.fault(reads[1]):
-            left = _leave(former, cloud, drawn, parameters, environment)
+            left = _leave(former, cloud, drawn, parameters, environment, standins.callback_url)
             reached = [*(each.reached for each in services), *(each.seen for each in reads)]
             assert all(event.wait(HOLD_SECONDS / 2) for event in reached), "what was left is not under way"
             cloud.outputs = _outputs(cloud)
@@ -146,7 +147,12 @@ def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def _leave(
-    former: Path, cloud: Cloud, drawn: dict[str, Path], parameters: dict[str, str], environment: dict[str, str]
+    former: Path,
+    cloud: Cloud,
+    drawn: dict[str, Path],
+    parameters: dict[str, str],
+    environment: dict[str, str],
+    callback_url: str,
 ) -> dict[str, Any]:
     instructions = {
         "port": cloud.port,
@@ -155,7 +161,7 @@ def _leave(
         "default_face": DEFAULT_FACE,
         "pictures": {"ivy": str(drawn["ivy"]), "ruby": str(drawn["ruby"]), "meme": str(drawn[MEME])},
         "key": KEY,
-        "videos": VIDEOS,
+        "videos": {step: {**body, "callback_url": callback_url} for step, body in VIDEOS.items()},
         "upload": UPLOAD,
     }
     left = subprocess.run(
@@ -244,12 +250,24 @@ def test_a_video_that_was_running_is_finished_and_answers(upgraded: Upgraded, st
     assert not [name for name, item in _items(upgraded.cloud).items() if item.get("task_id") == {"S": task_id}]
 
 
+@pytest.mark.parametrize("step", VIDEOS)
+def test_a_callback_is_signed_as_its_receiver_expects(upgraded: Upgraded, step: str) -> None:
+    task_id = upgraded.left["tasks"][step]
+
+    (message,) = wait_for(lambda: upgraded.studio.callbacks(task_id) or None)
+
+    headers, body = message["headers"], message["body"]
+    expected = webhook.headers(CALLBACK_SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+    assert headers["webhook-signature"] == expected["webhook-signature"]
+    assert message["type"] == "video.succeeded"
+
+
 def test_a_videos_idempotency_key_makes_a_new_one(upgraded: Upgraded) -> None:
     studio = upgraded.studio
     for task_id in upgraded.left["tasks"].values():
         studio.ended(task_id)
 
-    again = studio.post(**_script("clips"), key=f"{KEY} clips")
+    again = studio.post(**_script("clips"), key=f"{KEY} clips", callback_url=upgraded.standins.callback_url)
 
     assert again.status_code == 202, again.text
     assert again.json()["task_id"] not in upgraded.left["tasks"].values()
@@ -341,3 +359,15 @@ def test_the_pack_before_is_there_to_go_back_to(upgraded: Upgraded, capsys: pyte
     pointer = json.loads(upgraded.object("models", POINTER_KEY) or b"{}")
     assert pointer["digest"] == upgraded.left["earlier_pack"]
     assert upgraded.cloud.request("POST", "/swap", upgraded.meme).status_code == 200
+
+
+@pytest.mark.parametrize("step", VIDEOS)
+def test_a_video_can_be_deleted(upgraded: Upgraded, step: str) -> None:
+    studio, task_id = upgraded.studio, upgraded.left["tasks"][step]
+    studio.ended(task_id)
+    assert studio.keys(f"videos/{task_id}/")
+
+    assert studio.status("DELETE", f"/task/{task_id}")[0] == 200
+
+    assert studio.keys(f"videos/{task_id}/") == []
+    assert studio.status("GET", f"/download/{task_id}") == (410, "expired")
