@@ -7,7 +7,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-sam deploy destroy lint format signing-key key models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy lint format signing-key key models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -24,7 +24,7 @@ up: .venv/ready .venv-cloud/ready $(ENGINE) ## the stack on this machine until C
 	@$(PY) -m local.up
 
 test: .venv/ready .venv-cloud/ready $(ENGINE) ## every test but the longest
-	$(PY) -m pytest -m 'not full' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -m 'not full and not upgrade' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-onnxruntime: .venv/ready .venv-cloud/ready ## what swaps faces, where the native engine is not to be had
 	rm -f $(ENGINE)
@@ -36,6 +36,9 @@ test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## all tes
 
 test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## the long attacks alone: load, fuzzing, and requests made from the API's description
 	$(PY) -m pytest -m full --timeout 900 tests/attack tests/integration/test_load.py tests/integration/test_schema.py
+
+test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## version 0.1.0, from git's history, in the middle of its work, updated to these sources
+	$(PY) -m pytest -m upgrade --timeout 240 tests/upgrade
 
 test-exiftool: .venv/ready ## the labels as exiftool reads them (a program of the system: libimage-exiftool-perl)
 	$(PY) -m tests.exiftool.check

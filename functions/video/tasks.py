@@ -55,6 +55,7 @@ class Task:
     callback: str | None = None  # what became of it: delivered, or failed
     work: frozenset[str] = frozenset()  # keys in the work store that its steps made or used
     forgotten: str | None = None  # of a deleted task: the digest of its request, whose text is gone
+    earlier: bool = False  # asked for under 0.1.0, whose items have no kind
 
     @property
     def digest(self) -> str:
@@ -262,6 +263,7 @@ def _task(item: Mapping[str, Mapping[str, Any]]) -> Task:
         callback=item["callback"]["S"] if "callback" in item else None,
         work=frozenset(item["work"]["SS"]) if "work" in item else frozenset(),
         forgotten=item["forgotten"]["S"] if "forgotten" in item else None,
+        earlier="kind" not in item,
     )
 
 
