@@ -22,6 +22,7 @@ from layers.core.terms import VERSION
 from local import first_request, images, preflight, teardown
 from local.stack import (
     ROOT,
+    BucketDenied,
     as_overrides,
     configured_parameters,
     description,
@@ -118,7 +119,8 @@ def look(target: Target, accept_terms: bool, read: preflight.Open = preflight.re
     """Cautions about a deployment that may begin. Raises DeployFailed with everything that is in its way."""
     formation, logs = target.client("cloudformation"), target.client("logs")
     problems = preflight.name_problems(target.stack, target.region)
-    deployed = description(formation, target.stack)
+    # CloudFormation answers to a name that it could not take by an error of its own.
+    deployed = None if problems else description(formation, target.stack)
     status = deployed["StackStatus"] if deployed else None
     problems += preflight.status_problems(status, target.command("destroy"))
     if not problems:  # what has another name cannot be left
@@ -285,7 +287,10 @@ def main() -> int:
             down(options.env)
         else:
             print(first_request.credentials(boto3.session.Session()))
-    except (DeployFailed, images.ImageFailed, teardown.TeardownFailed, BotoCoreError, ClientError, ValueError) as error:
+    except (DeployFailed, BucketDenied, images.ImageFailed, teardown.TeardownFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

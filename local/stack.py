@@ -15,6 +15,10 @@ BUCKETS = ("models", "uploads", "outputs")  # of template.yaml, STACK-KIND-ACCOU
 MOST_LETTERS = 63  # of a bucket's name
 
 
+class BucketDenied(Exception):
+    """A bucket of the stack's names is another account's, or may not be looked at."""
+
+
 def configured(environment: str, command: str, config: Path = CONFIG) -> dict[str, Any]:
     """What samconfig.toml says for one of sam's commands. Raises KeyError where it has no such environment."""
     with config.open("rb") as file:
@@ -94,15 +98,21 @@ def bucket_names(stack: str, account: str, region: str) -> list[str]:
 
 
 def remaining_buckets(s3: Any, stack: str, account: str, region: str) -> list[str]:
-    """Those of a stack's buckets that there are. Raises botocore's errors; also where one is another account's."""
+    """Those of a stack's buckets that there are. Raises BucketDenied and botocore's errors."""
     remaining = []
     for name in bucket_names(stack, account, region):
         try:
             s3.head_bucket(Bucket=name, ExpectedBucketOwner=account)
         except s3.exceptions.ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                raise
-            continue
+            match error.response["ResponseMetadata"]["HTTPStatusCode"]:
+                case 404:
+                    continue
+                case 403:
+                    raise BucketDenied(
+                        f"There is a bucket {name}, but it is another account's, or you lack s3:ListBucket. Give the "
+                        "stack another name in samconfig.toml, or yourself the permission."
+                    ) from error
+            raise
         remaining.append(name)
     return remaining
 

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from local import first_request, preflight, rewrite, teardown
+from local import deploy, first_request, images, rewrite, teardown
 from local.cloud import ACCOUNT, CREDENTIALS, REGION, ROOT, STACK, Cloud, CloudFailed
-from local.stack import bucket_names, description, remaining_buckets
+from local.stack import bucket_names, description
+from tests.unit.local.aws import Functions
 
 
 def here(folder: Path) -> list[str]:
@@ -27,6 +28,10 @@ def clients(cloud: Cloud) -> teardown.Clients:
     return teardown.Clients(*(cloud.client(name) for name in ("cloudformation", "s3", "ecr", "logs")))
 
 
+def target(cloud: Cloud) -> deploy.Target:
+    return deploy.Target("default", STACK, ACCOUNT, REGION, cloud.client)
+
+
 def destroy(cloud: Cloud) -> None:
     remains = teardown.look(clients(cloud), STACK, ACCOUNT, REGION)
     teardown.delete(clients(cloud), remains, ACCOUNT, lambda line: None, lambda seconds: None)
@@ -36,6 +41,11 @@ def buckets(cloud: Cloud) -> set[str]:
     return {each["Name"] for each in cloud.client("s3").list_buckets()["Buckets"]} & set(
         bucket_names(STACK, ACCOUNT, REGION)
     )
+
+
+@pytest.fixture(autouse=True)
+def docker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "docker_problem", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +101,7 @@ def test_it_fails_is_mended_deployed_and_destroyed_and_leaves_nothing(
             cloud.deploy()
 
     assert buckets(cloud) == set(), "what is left would be in the next one's way"
-    failed = description(formation, STACK)
-    assert failed is not None
-    assert preflight.status_problems(failed["StackStatus"], "make destroy") == []
+    assert deploy.look(target(cloud), accept_terms=True) == []
     teardown.delete_stack(formation, STACK, print, lambda seconds: None)
 
     cloud.deploy()
@@ -113,13 +121,34 @@ def test_buckets_that_outlive_their_stack_are_in_the_way_until_they_are_destroye
     cloud.client("s3").put_object(Bucket=cloud.bucket("models"), Key="blobs/a", Body=b"a")
     formation = cloud.client("cloudformation")
     teardown.delete_stack(formation, STACK, print, lambda seconds: None)
-    left = remaining_buckets(cloud.client("s3"), STACK, ACCOUNT, REGION)
 
-    (problem,) = preflight.leftover_problems(None, left, "make destroy")
-    assert all(bucket in problem for bucket in bucket_names(STACK, ACCOUNT, REGION))
+    with pytest.raises(deploy.DeployFailed) as refused:
+        deploy.look(target(cloud), accept_terms=True)
+    assert all(bucket in str(refused.value) for bucket in bucket_names(STACK, ACCOUNT, REGION))
+    assert "make destroy" in str(refused.value)
+
     destroy(cloud)
+    assert deploy.look(target(cloud), accept_terms=True) == []
 
-    assert buckets(cloud) == set()
+
+def test_ecr_takes_the_rule_and_the_tags_of_what_functions_run(cloud: Cloud) -> None:
+    ecr = cloud.client("ecr")
+    ecr.create_repository(repositoryName="coldswap/swap")
+    image = ecr.put_image(repositoryName="coldswap/swap", imageManifest='{"schemaVersion": 2}', imageTag="swap")[
+        "image"
+    ]
+    functions = Functions()
+    uri = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/coldswap/swap@{image['imageId']['imageDigest']}"
+    functions.images["swap", "$LATEST"] = functions.images["swap", "live"] = uri
+
+    for _ in range(2):
+        images.keep_newest(ecr, functions, ["coldswap/swap"], ["swap"])
+
+    (stored,) = ecr.describe_images(repositoryName="coldswap/swap")["imageDetails"]
+    policy = ecr.get_lifecycle_policy(repositoryName="coldswap/swap")["lifecyclePolicyText"]
+    ecr.delete_repository(repositoryName="coldswap/swap", force=True)
+    assert set(stored["imageTags"]) == {"swap", "in-use-newest", "in-use-live"}
+    assert json.loads(policy) == json.loads(images.LIFECYCLE)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -56,6 +57,8 @@ class Formation(Client):
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:
         name = StackName.rpartition("/")[2]
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
+            raise refusal("ValidationError", "Value at 'stackName' failed to satisfy constraint")
         if name in self.under_way:
             self.stacks[name] = next(self.under_way[name], self.stacks[name])
         status = self.stacks.get(name)

@@ -137,7 +137,7 @@ def test_everything_that_is_in_the_way_is_said_at_once(monkeypatch: pytest.Monke
         raise OSError("no route")
 
     with pytest.raises(DeployFailed) as refused:
-        look(account.target("A-name-that-is-much-too-long-for-a-bucket"), accept_terms=False, read=unreachable)
+        look(account.target("A_name_that_is_much_too_long_for_a_bucket"), accept_terms=False, read=unreachable)
 
     sentences = str(refused.value)
     assert sentences.startswith("Nothing was deployed.\n")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local.images import companion
-from local.stack import bucket_names
+from local.stack import BucketDenied, bucket_names
 from local.teardown import SAM_STACK, Clients, Remains, TeardownFailed, delete, delete_stack, look
 from tests.unit.local.aws import ACCOUNT, REGION, S3, Ecr, Formation, Logs, refusal
 
@@ -182,5 +182,5 @@ def test_a_bucket_of_another_account_is_no_bucket_of_ours() -> None:
     clients = whole()
     clients.s3.owner = "999999999999"
 
-    with pytest.raises(Exception, match="403"):
+    with pytest.raises(BucketDenied, match="is another account's"):
         look(clients, STACK, ACCOUNT, REGION)
