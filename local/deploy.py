@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from local.stack import (
 
 SAM = str(Path(sys.executable).with_name("sam"))
 DOCKERFILE = ROOT / "functions/swap/Dockerfile"
+BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")  # of a deployment, in the stack's own events
 OPERATIONS = ROOT / "docs/operations.md"
 
 
@@ -64,7 +65,7 @@ class Target:
             raise DeployFailed(f"samconfig.toml has no environment {environment} with a stack_name.") from None
         session = boto3.session.Session()
         if not session.region_name:
-            raise DeployFailed("No region is set. Set AWS_REGION, or the profile's (aws configure).")
+            raise DeployFailed("No region is set. Set AWS_DEFAULT_REGION, or the profile's (aws configure).")
         try:
             account = session.client("sts").get_caller_identity()["Account"]
         except (BotoCoreError, ClientError) as error:
@@ -168,7 +169,6 @@ def up(environment: str, canary: bool, accept_terms: bool) -> None:
     if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
         print("The stack's creation failed the last time and left an empty record, which takes no deployment.")
         teardown.delete_stack(formation, target.stack, print)
-        before = None
     print(f"Deploying {target.stack} to account {target.account}, {target.region}. {idle_costs()}")
     base = images.pull(images.base_tag(DOCKERFILE))
     print(f"The images start from {base.name}, built on {base.day}.")
@@ -194,18 +194,23 @@ def _why(formation: Any, target: Target) -> str:
     described = description(formation, target.stack)
     if described is None:
         return "Nothing was deployed; sam's last lines say why."
-    events = formation.describe_stack_events(StackName=target.stack)["StackEvents"]
-    reasons = [
-        each["ResourceStatusReason"]
-        for each in events
-        if each["ResourceStatus"].endswith("_FAILED") and each.get("ResourceStatusReason")
-    ]
+    reasons = list(_failures(formation, target.stack))
     lines = [f"The deployment failed, and the stack is {described['StackStatus']}.", *preflight.advice(reasons)]
     if described["StackStatus"] == "ROLLBACK_COMPLETE":
         lines.append(
             f"Nothing is left of it that could be in the way: mend the reason, and {target.command('deploy')} again."
         )
     return "\n".join(lines)
+
+
+def _failures(formation: Any, stack: str) -> Iterator[str]:
+    """The reasons of what failed in the stack's last operation, the newest first."""
+    for page in formation.get_paginator("describe_stack_events").paginate(StackName=stack):
+        for event in page["StackEvents"]:
+            if event["LogicalResourceId"] == stack and event["ResourceStatus"] in BEGINNINGS:
+                return
+            if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):
+                yield event["ResourceStatusReason"]
 
 
 def _finish(target: Target) -> None:

@@ -51,6 +51,7 @@ class Formation(Client):
         self.after_deletion: Callable[[str], Iterable[str]] = lambda name: ("DELETE_IN_PROGRESS", "DELETE_COMPLETE")
         self.deleted: list[tuple[str, str]] = []  # name and status of the stack when it was to be deleted
         self.resources: dict[str, list[dict[str, str]]] = {}
+        self.events: list[dict[str, str]] = []  # the newest first
         self.parameters: dict[str, str] = {}
         self.outputs: dict[str, str] = {}
         self.protected = False
@@ -82,8 +83,8 @@ class Formation(Client):
         self.deleted.append((name, status))
         self.under_way[name] = iter(self.after_deletion(name))
 
-    def describe_stack_events(self, StackName: str) -> dict[str, Any]:
-        return {"StackEvents": self.resources.get(StackName, [])}
+    def describe_stack_events_pages(self, StackName: str) -> list[dict[str, Any]]:
+        return [{"StackEvents": [each]} for each in self.events]
 
     def list_stack_resources_pages(self, StackName: str) -> list[dict[str, Any]]:
         self.describe_stacks(StackName)

@@ -240,16 +240,19 @@ def test_the_record_of_a_failed_creation_is_deleted_before_the_next(deployed: An
 def test_a_failed_deployment_says_what_to_do(deployed: Any) -> None:
     account = Account()
     reason = "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to 3008"
-    account.formation.resources["coldswap"] = [
-        {"LogicalResourceId": "SwapFunction", "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": reason},
-        {"LogicalResourceId": "Api", "ResourceStatus": "CREATE_FAILED"},
+    account.formation.events = [
         {"LogicalResourceId": "coldswap", "ResourceStatus": "ROLLBACK_COMPLETE"},
+        {"LogicalResourceId": "Api", "ResourceStatus": "CREATE_FAILED"},
+        {"LogicalResourceId": "SwapFunction", "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": reason},
+        {"LogicalResourceId": "coldswap", "ResourceStatus": "CREATE_IN_PROGRESS"},
+        {"LogicalResourceId": "Old", "ResourceStatus": "UPDATE_FAILED", "ResourceStatusReason": "Invalid issuer"},
     ]
 
     with pytest.raises(DeployFailed) as failed:
         deployed(account, Sam(account, "ROLLBACK_COMPLETE", returncode=1))
 
     assert "deploy with MemorySize=3008" in str(failed.value)
+    assert "JwtIssuer" not in str(failed.value), "that was another deployment's failure"
     assert "Nothing is left of it that could be in the way" in str(failed.value)
 
 
