@@ -262,7 +262,7 @@ def _submit(found: Services, request: SwapRequest) -> str:
             found.storage.write(found.settings.uploads_bucket, key, data, content_type)
             staged = f"s3://{found.settings.uploads_bucket}/{key}"
             request = replace(request, meme=staged) if field == "meme" else replace(request, face=staged)
-    asked = {name: value for name, value in asdict(request).items() if name not in ("caller", "queued")}
+    asked = {field: value for field, value in asdict(request).items() if field not in ("caller", "queued")}
     found.ledger.queue(name, caller, asked, results.inputs_of(request, found.settings))
     try:
         found.jobs.start(name)

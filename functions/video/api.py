@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -18,7 +18,7 @@ from functions.video.services import Services, deadline
 from functions.video.tasks import Task
 from functions.video.values import Stage, Status
 from functions.video.view import expired, told
-from functions.video.webhook import key
+from functions.video.webhook import derive_secret, key
 from layers.core.errors import Expired, NotFound, NotReady
 from layers.core.telemetry import correlate
 from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
@@ -84,6 +84,12 @@ class PlanAnswer(BaseModel):
     segments: list[SegmentAnswer]
 
 
+class SecretAnswer(BaseModel):
+    """What the caller's callbacks are signed with."""
+
+    secret: Annotated[str, Field(description="whsec_ and base64, as the libraries of Standard Webhooks take it")]
+
+
 _PROBLEMS = {
     status: said(text, ProblemAnswer, PROBLEM)
     for status, text in {
@@ -127,11 +133,18 @@ def post_video(
     known = keys(found.settings.provider_keys)
     if body.dry_run:
         from functions.video.estimate import estimate
-        from functions.video.pexels import Pexels
+        from functions.video.sharing import footage_service
 
-        service = Pexels(found.settings.pexels_url, known.need("PEXELS_API_KEY"))
+        service = footage_service(found, known, _caller())
         within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
-        plan = estimate(request, service=service, settings=found.settings, deadline=within)
+        plan = estimate(
+            request,
+            service=service,
+            work=found.work.track(),
+            settings=found.settings,
+            deadline=within,
+            spend=partial(found.budget.spend, _caller()),
+        )
         return Response(200, content_type=JSON, body=json.dumps(plan))
     for name in ("ELEVENLABS_API_KEY", "PEXELS_API_KEY"):
         known.need(name)
@@ -157,8 +170,9 @@ def get_task(task_id: Annotated[str, Path(description="the id that POST /generat
     responses={200: said("the task as it is now", TaskAnswer), **_problems(404)},
 )
 def delete_task(task_id: Annotated[str, Path(description="the id that POST /generate-video gave")]) -> Response[Any]:
-    """What is being made ends with the step that is at work; what is made is deleted. Again, it changes nothing."""
-    return _answer(lifecycle.cancel(_task(task_id), _services()), 200)
+    """What is being made ends with the step that is at work. Files, work files, script, query and callback URL are
+    deleted, whatever became of the task. Again, it changes nothing."""
+    return _answer(lifecycle.delete(_task(task_id), _services()), 200)
 
 
 @resolver.get(
@@ -198,6 +212,18 @@ def get_download(
     return Response(200, content_type=JSON, body=json.dumps({"url": url}), headers=fresh)
 
 
+@resolver.get(
+    "/video/callback-secret",
+    summary="Fetch the secret that verifies your callbacks",
+    responses={200: said("the caller's own", SecretAnswer), **_problems(503)},
+)
+def get_callback_secret() -> Response[Any]:
+    """Every caller has another one. It stays the same until the operator changes CALLBACK_SECRET."""
+    secret = derive_secret(keys(_services().settings.provider_keys).need("CALLBACK_SECRET"), _caller())
+    body = json.dumps({"secret": secret})
+    return Response(200, content_type=JSON, body=body, headers={"Cache-Control": "no-store"})
+
+
 @resolver.get("/video/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
     """This API's description."""
@@ -231,8 +257,8 @@ def _caller() -> str:
 
 def _task(task_id: str) -> Task:
     """The caller's task; another's is not told from none."""
-    task = _services().tasks.find(task_id)
-    if task is None or task.caller != _caller():
+    caller, task = _caller(), _services().tasks.find(task_id)
+    if task is None or task.caller != caller:
         raise NotFound(f"There is no task {task_id!r:.60}, or it was too long ago.")
     return task
 

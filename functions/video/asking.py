@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from layers.core.deadline import Deadline
@@ -20,6 +20,16 @@ PIECE = 1 << 16  # bytes
 TRIES = 3
 _HEADERS = ("retry-after", "x-ratelimit-remaining", "x-ratelimit-reset")
 LONGEST_WAIT = 20.0  # seconds that a step waits by itself; for more patience there is the workflow
+
+
+class Payment(Protocol):
+    """Keeps count of requests that cost money as soon as they are answered well."""
+
+    def spend(self) -> None:
+        """Count one more, before it is sent; raises where there may be no more."""
+
+    def refund(self) -> None:
+        """Take back the last one: it is certain that nothing was paid for it."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +64,21 @@ def ask(
     limit: int,
     deadline: Deadline,
     body: Any = None,
-    costs: bool = False,
+    payment: Payment | None = None,
 ) -> Said:
     """The service's answer, whatever its status; redirects are not followed, since the key would go with them.
 
-    `body` is sent as JSON. Raises OutOfTime, or ProviderFailed where no whole answer comes in time. What breaks off
-    after a success began is UnreadableMedia where it `costs`: nobody asks for it again and pays twice.
+    `body` is sent as JSON. Raises OutOfTime, or ProviderFailed where no whole answer comes in time. With a `payment`
+    the request is counted before it is sent, and taken back where it was never sent, or answered with no success. What
+    breaks off after a success began is then UnreadableMedia: nobody asks for it again and pays twice. Raises what the
+    payment raises, too.
     """
     deadline.check(f"asking {service}")
     sent = None if body is None else json.dumps(body).encode()
     kind = {} if body is None else {"Content-Type": "application/json"}
     failed: type[ColdswapError] = ProviderFailed
+    if payment:
+        payment.spend()
     try:
         with opened(
             f"{url}?{urlencode(params)}",
@@ -74,8 +88,10 @@ def ask(
             headers={"Accept": "application/json", **kind, **headers},
             body=sent,
         ) as answer:
-            if costs and 200 <= answer.status < 300:
+            if payment and 200 <= answer.status < 300:
                 failed = UnreadableMedia
+            elif payment:
+                payment.refund()
             data = bytearray()
             while piece := answer.read(PIECE):
                 data += piece
@@ -84,6 +100,8 @@ def ask(
             told = {name: value for name in _HEADERS if (value := answer.header(name)) is not None}
             return Said(answer.status, told, bytes(data))
     except (RefusedUrl, UpstreamFailed) as error:
+        if payment and (isinstance(error, RefusedUrl) or not error.sent):
+            payment.refund()
         raise failed(f"{service} did not answer: {error.detail}") from None
 
 

@@ -43,7 +43,7 @@ def join(
     if [(clip.index, clip.frames) for clip in ordered] != [(each.index, each.frames) for each in plan.segments]:
         raise EncodingFailed("The clips are not those of the plan.")
     key = work.key("video", "mp4", VERSION, plan.frames, [clip.key for clip in ordered], voice.audio_key)
-    if work.exists(key):
+    if work.reuse_file(key):
         return key
     parts = [folder / f"part-{clip.index}.mp4" for clip in ordered]
     track, listed, output = folder / "voice.m4a", folder / "parts.txt", folder / "short.mp4"
@@ -74,7 +74,7 @@ def sound(voice: VoiceOver, *, work: Work, folder: Path, deadline: Deadline, set
     OutOfTime.
     """
     key = work.key("sound", "m4a", VERSION, voice.audio_key)
-    if work.exists(key):
+    if work.reuse_file(key):
         return key
     flac, output = folder / "voice.flac", folder / "sound.m4a"
     try:

@@ -49,7 +49,7 @@ def make(
     """
     words = [(word.text, word.start, word.end, word.first, word.last) for word in voice.words] if captions else None
     key = work.key("clip", "json", VERSION, segment, plan, words, badge, quality)
-    if work.exists(key):
+    if work.reuse(key, Clip, deadline, lambda clip: clip.key):
         return key
     files = _Files(folder, segment.index)
     last: Exception | None = None

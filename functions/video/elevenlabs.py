@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from functions.video.asking import Said, ask, patiently
+from functions.video.asking import Payment, Said, ask, patiently
 from functions.video.speech import Alignment, Speech
 from layers.core.deadline import Deadline
 from layers.core.errors import (
@@ -47,10 +47,13 @@ class ElevenLabs:
         """All that decides the sound beside voice and text."""
         return {"service": self.name, "model": MODEL, "format": FORMAT}
 
-    def speak(self, text: str, *, voice_id: str, before: str, after: str, deadline: Deadline) -> Speech:
+    def speak(
+        self, text: str, *, voice_id: str, before: str, after: str, deadline: Deadline, payment: Payment
+    ) -> Speech:
         """The text as MP3; `before` and `after` are what is said around it, for its prosody.
 
-        Raises KeyRejected, QuotaExceeded, RateLimited, ProviderRefused, ProviderFailed, UnreadableMedia or OutOfTime.
+        Each request is counted by `payment`, whose errors are raised too. Raises KeyRejected, QuotaExceeded,
+        RateLimited, ProviderRefused, ProviderFailed, UnreadableMedia or OutOfTime.
         """
         hints = {"previous_text": before, "next_text": after}
         body = {"text": text, "model_id": MODEL, **{name: hint for name, hint in hints.items() if hint}}
@@ -65,7 +68,7 @@ class ElevenLabs:
                 body=body,
                 limit=MOST_BYTES,
                 deadline=deadline.sooner(SECONDS),
-                costs=True,
+                payment=payment,
             )
             if not 200 <= said.status < 300:
                 raise _refusal(said)

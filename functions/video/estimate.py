@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from functions.video.elevenlabs import LONGEST
-from functions.video.footage import FootageService, look
+from functions.video.footage import FootageService, find
 from functions.video.plan import lay_out
 from functions.video.settings import VideoSettings
 from functions.video.speech import evenly, spoken, words
-from functions.video.values import VideoRequest, VoiceOver
+from functions.video.values import Found, VideoRequest, VoiceOver
 from functions.video.voice import cut
+from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import InvalidRequest, ScriptTooLong
 
+# Of the caller's budget, in seconds of video, for a plan whose footage is really searched for: a search is up to six
+# requests of the 200 that Pexels grants all callers together in an hour.
+DRY_RUN_SECONDS = 5
+
 
 def estimate(
-    request: VideoRequest, *, service: FootageService, settings: VideoSettings, deadline: Deadline
+    request: VideoRequest,
+    *,
+    service: FootageService,
+    work: Work,
+    settings: VideoSettings,
+    deadline: Deadline,
+    spend: Callable[[int], None],
 ) -> dict[str, Any]:
-    """The plan as JSON. Raises ScriptTooLong, InvalidRequest, NoFootage, and what the footage service raises."""
+    """The plan as JSON; the video after it finds the same footage without another search.
+
+    `spend` takes from the caller's budget. Raises ScriptTooLong, InvalidRequest, NoFootage, and what `spend`, the store
+    and the footage service raise.
+    """
     script = request.script_text
     seconds = spoken(script)
     if seconds > settings.max_video_seconds:
@@ -28,13 +44,21 @@ def estimate(
     said = tuple(words(script, evenly(script, seconds), 0, 0.0, seconds))
     if not said:
         raise InvalidRequest("There is nothing to say in this script.")
-    found = look(request.search_query, service=service, deadline=deadline, settings=settings)
-    plan = lay_out(VoiceOver("", seconds, said, aligned=False), found)
+    key = find(
+        request.search_query,
+        service=service,
+        work=work,
+        deadline=deadline,
+        settings=settings,
+        charge=lambda: spend(DRY_RUN_SECONDS),
+    )
+    footage = work.get(key, Found, deadline)
+    plan = lay_out(VoiceOver("", seconds, said, aligned=False), footage)
     return {
         "seconds": round(plan.frames / plan.fps, 2),
         "characters": len(script),
         "voice_requests": len(cut(script, LONGEST)),
-        "query": found.query,
+        "query": footage.query,
         "segments": [
             {
                 "start": round(each.first_frame / plan.fps, 2),

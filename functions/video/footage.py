@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from functions.video.settings import VideoSettings
 from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, Found, Rendition
 from functions.video.work import Work
 from layers.core.deadline import Deadline
-from layers.core.errors import NoFootage, ProviderFailed, QuotaExceeded, RateLimited
+from layers.core.errors import AtCapacity, NoFootage, ProviderFailed, QuotaExceeded, RateLimited
 
 COUNT = 30  # asked for at a time: five clips, spares, and what the filter takes away
 KEPT = 15
@@ -28,10 +28,22 @@ class FootageService(Protocol):
         """The best `count` for the query, the best first; `orientation` is portrait or landscape."""
 
 
-def find(query: str, *, service: FootageService, work: Work, deadline: Deadline, settings: VideoSettings) -> str:
-    """The work key of a `Found`, made now or kept from before. Raises NoFootage, and what the service raises."""
+def find(
+    query: str,
+    *,
+    service: FootageService,
+    work: Work,
+    deadline: Deadline,
+    settings: VideoSettings,
+    charge: Callable[[], None] = lambda: None,
+) -> str:
+    """The work key of a `Found`, made now or kept from before. Raises NoFootage, and what the service raises.
+
+    `charge` is called before a search that is really made, and may refuse it.
+    """
     key = work.key("footage", "json", service.name, query, COUNT, WIDTH, HEIGHT)
-    if not work.exists(key):
+    if work.reuse(key, Found, deadline) is None:
+        charge()
         work.put(key, look(query, service=service, deadline=deadline, settings=settings))
     return key
 
@@ -43,7 +55,7 @@ def look(query: str, *, service: FootageService, deadline: Deadline, settings: V
     for words, orientation in _queries(query):
         try:
             results = service.search(words, orientation=orientation, count=COUNT, deadline=deadline)
-        except (ProviderFailed, QuotaExceeded, RateLimited):
+        except (AtCapacity, ProviderFailed, QuotaExceeded, RateLimited):
             if found:  # less than wished for is better than nothing
                 break
             raise
@@ -54,7 +66,8 @@ def look(query: str, *, service: FootageService, deadline: Deadline, settings: V
         if len(found) >= MOST_CLIPS or (found and words in GENERAL):
             break
     if not found:
-        raise NoFootage(f"Nothing was found for {query!r:.80}, nor for more general words. Try another search_query.")
+        # Without the phrase: the sentence ends in the workflow's history, which nobody can delete.
+        raise NoFootage("Nothing was found for search_query, nor for more general words. Try another one.")
     return Found(first, tuple(found.values())[:KEPT])
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from layers.core.errors import KeysMissing, StorageFailed
 
-NAMES = ("PEXELS_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET")
+NUMBERS = ("PEXELS_REQUESTS_AN_HOUR", "ELEVENLABS_CHARACTERS_A_MONTH")  # what the keys' plans give; no secrets
+NAMES = ("PEXELS_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET", *NUMBERS)
 DEFAULT_VOICE = "JBFqnCBsd6RMkjVDRZzb"  # "George", of the examples in ElevenLabs' documentation
 KEPT_SECONDS = 300  # a rotated key is in use after this
 
@@ -28,6 +29,13 @@ class Keys:
         if not value:
             raise KeysMissing(f"{name} is not set. Put it into the secret that the parameter ProviderKeys names.")
         return value
+
+    def number(self, name: str) -> int:
+        """A number that the operator may have told; 0 if not. Raises KeysMissing where it is no number."""
+        value = self.values.get(name) or "0"
+        if not value.isascii() or not value.isdigit():
+            raise KeysMissing(f"{name} must be a whole number.")
+        return int(value)
 
     @property
     def voice_id(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from functions.video.services import Services
 from functions.video.speech import spoken
 from functions.video.tasks import Task, digest
-from functions.video.values import Status, VideoRequest, files
+from functions.video.values import Status, VideoRequest, file_keys
 from layers.core.errors import (
     AtCapacity,
     Cancelled,
@@ -78,21 +78,25 @@ def _same(known: Task | None, request: VideoRequest) -> None:
         raise IdempotencyConflict("This Idempotency-Key was used before with another request. Use a new one.")
 
 
-def cancel(task: Task, services: Services) -> Task:
-    """The task, cancelled; of a finished one the video is deleted."""
+def delete(task: Task, services: Services) -> Task:
+    """The task, cancelled if it was not over; what was asked for, made and used for it is deleted.
+
+    Again, it deletes what was left the first time. A step that is still at work deletes what it makes by itself.
+    """
     if not task.over:
         try:
-            cancelled = ended(task.id, "cancelled", Cancelled("The task was cancelled."), services)
+            ended(task.id, "cancelled", Cancelled("The task was cancelled."), services)
         except Cancelled:
-            task = services.tasks.find(task.id) or task  # it ended of itself at this very moment
+            logger().info("ended of itself", extra={"task_id": task.id})  # at this very moment
         else:
             services.executions.stop(task.execution)
-            return cancelled
-    if task.published is not None:
-        for key in files(task.published):
-            services.storage.delete(services.settings.outputs_bucket, key)
-        services.tasks.forget_video(task.id)
-    return services.tasks.find(task.id) or task
+    forgotten = services.tasks.forget(task)
+    if forgotten is None:
+        return task
+    # All the places that there are: a step that failed while it published has told of none.
+    for key in [*file_keys(task.id).values(), *sorted(forgotten.work)]:
+        services.storage.delete(services.settings.outputs_bucket, key)
+    return services.tasks.clear(task.id) or forgotten
 
 
 def ended(task_id: str, status: Status, error: ColdswapError, services: Services) -> Task:

@@ -57,7 +57,7 @@ def deliver(task: Task, services: Services, deadline: Deadline, now: Callable[[]
     }
     body = json.dumps(message).encode()
     try:
-        secret = keys(settings.provider_keys).need("CALLBACK_SECRET")
+        secret = webhook.derive_secret(keys(settings.provider_keys).need("CALLBACK_SECRET"), task.caller)
         signed = webhook.headers(secret, f"msg_{task.id}", int(now()), body)
         with opened(
             task.request.callback_url or "",

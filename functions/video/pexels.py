@@ -10,6 +10,7 @@ from functions.video.values import Footage, Rendition
 from layers.core.deadline import Deadline
 from layers.core.errors import KeyRejected, ProviderFailed, ProviderRefused, QuotaExceeded, RateLimited
 
+HOURLY_REQUESTS = 200  # of a key that Pexels grants nothing more
 MOST_PER_PAGE = 80
 MOST_BYTES = 4 << 20  # of an answer; 80 videos have about 300 KB
 SECONDS = 20.0  # for one search

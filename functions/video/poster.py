@@ -26,7 +26,7 @@ def make(video_key: str, plan: Plan, *, work: Work, folder: Path, deadline: Dead
     Raises LabelFailed, and what ffmpeg's run and the storage raise.
     """
     key = work.key("poster", "jpg", VERSION, video_key, plan.frames)
-    if work.exists(key):
+    if work.reuse_file(key):
         return key
     video, picture = folder / "poster.mp4", folder / "poster.jpg"
     try:

@@ -9,9 +9,10 @@ from functions.video import captions, poster
 from functions.video.services import Services
 from functions.video.story import credits
 from functions.video.tasks import Task
-from functions.video.values import Clip, Plan, Published, VoiceOver, files
+from functions.video.values import Clip, Plan, Published, VoiceOver, file_keys, files
+from functions.video.work import Work
 from layers.core.deadline import Deadline
-from layers.core.errors import Cancelled, InputNotFound
+from layers.core.errors import Cancelled
 
 
 def publish(
@@ -22,33 +23,30 @@ def publish(
     voice: VoiceOver,
     *,
     services: Services,
+    work: Work,
     folder: Path,
     deadline: Deadline,
 ) -> Task:
     """The task, succeeded, its slot free. Raises Cancelled, having left nothing, if the task was over before."""
-    bucket, storage, place = services.settings.outputs_bucket, services.storage, f"videos/{task_id}"
-    head = storage.head(bucket, video_key)
-    if head is None:
-        raise InputNotFound("The video to publish is not there.")
-    poster_key = poster.make(
-        video_key, plan, work=services.work, folder=folder, deadline=deadline, settings=services.settings
-    )
+    bucket, storage, place = services.settings.outputs_bucket, services.storage, file_keys(task_id)
+    size = work.size(video_key)
+    poster_key = poster.make(video_key, plan, work=work, folder=folder, deadline=deadline, settings=services.settings)
     published = Published(
-        video=f"{place}/short.mp4",
-        poster=f"{place}/poster.jpg",
-        srt=f"{place}/captions.srt" if voice.words else None,
-        vtt=f"{place}/captions.vtt" if voice.words else None,
+        video=place["video"],
+        poster=place["poster"],
+        srt=place["srt"] if voice.words else None,
+        vtt=place["vtt"] if voice.words else None,
         seconds=plan.frames / plan.fps,
-        size=head.size,
+        size=size,
         credits=credits(clips),
     )
     if published.srt and published.vtt:
         storage.write(bucket, published.srt, captions.srt(voice.words).encode(), "application/x-subrip")
         storage.write(bucket, published.vtt, captions.vtt(voice.words).encode(), "text/vtt")
-    storage.copy(bucket, poster_key, published.poster)
-    storage.copy(bucket, video_key, published.video)
+    work.publish(poster_key, published.poster)
+    work.publish(video_key, published.video)
     try:
-        return services.tasks.succeed(task_id, published)
+        return services.tasks.succeed(task_id, published, work.used)
     except Cancelled:
         for key in files(published):
             storage.delete(bucket, key)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from functions.video.executions import Executions
+from functions.video.payments import Payments
 from functions.video.settings import VideoSettings, settings
 from functions.video.slots import Slots
 from functions.video.tasks import Tasks
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.pseudonyms import Pseudonyms
+from layers.core.shares import Quota
 from layers.core.terms import Terms
 
 MARGIN_SECONDS = 3.0  # to remove work files, and to say what went wrong
@@ -33,8 +36,10 @@ class Services:
     slots: Slots
     executions: Executions
     budget: Budget
+    payments: Payments
     terms: Terms
     pseudonyms: Pseudonyms
+    quota: Callable[[str, int, int], Quota]  # of a service by its name: how much in how many seconds
 
 
 def deadline(context: Any) -> Deadline:
@@ -58,8 +63,10 @@ def services() -> Services:
         slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
         executions=Executions(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "seconds of video", known.daily_budget, _dynamodb),
+        payments=Payments(known.state_table, _dynamodb),
         terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
         pseudonyms=Pseudonyms(known.state_table, _dynamodb),
+        quota=lambda service, whole, seconds: Quota(known.state_table, service, whole, seconds, _dynamodb),
     )
 
 

@@ -6,6 +6,7 @@ import os
 import resource
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from functions.video.lifecycle import ended, failure
 from functions.video.services import Services, deadline
 from functions.video.tasks import Task
 from functions.video.values import Clip, Found, Plan, VoiceOver
+from functions.video.work import Work
 from layers.core.deadline import Deadline
-from layers.core.errors import Cancelled, ColdswapError, InvalidRequest
+from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest
 from layers.core.telemetry import correlate, emit, logger, peak_memory_mb
 
 Payload = Mapping[str, Any]
@@ -24,22 +26,28 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """One step at work: its task as it was when the step began, and a folder that is gone afterwards."""
+    """One step at work: its task as it was when it began, the work store, and a folder that is gone afterwards."""
 
     task: Task
     services: Services
+    work: Work
     folder: Path
     deadline: Deadline
 
     def get(self, key: Any, kind: type[Any]) -> Any:
         """What an earlier step made."""
-        return self.services.work.get(str(key), kind, self.deadline)
+        return self.work.get(str(key), kind, self.deadline)
+
+    def mark_done(self, name: str, clips: int | None = None) -> None:
+        """Mark it done. Raises Cancelled if the task is over."""
+        self.services.tasks.step_done(self.task.id, name, self.work.used, clips)
 
 
 def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
     """What the step named in the payload gives. Raises Cancelled if the task is over, and what the step raises.
 
-    The workflow knows an error by its class name alone, and never sees a script, a URL or a key.
+    The workflow knows an error by its class name, keeps its message for 90 days, and never sees a script, a query, a
+    URL or a key: what nobody foresaw, whose message may hold anything, is an InternalError.
     """
     name, task_id = str(payload.get("step")), str(payload.get("task_id"))
     correlate(task_id, context.aws_request_id)
@@ -53,11 +61,17 @@ def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
             result = _make(name, payload, task_id, services, deadline(context))
         else:
             raise InvalidRequest(f"There is no step {name[:40]!r}.")
+    except ColdswapError as error:
+        failed = type(error).__name__
+        logger().warning(
+            "step failed", extra={"step": name, "task_id": task_id, "error": failed, "detail": error.detail}
+        )
+        raise
     except Exception as error:
         failed = type(error).__name__
-        detail = error.detail if isinstance(error, ColdswapError) else ""
-        logger().warning("step failed", extra={"step": name, "task_id": task_id, "error": failed, "detail": detail})
-        raise
+        where = traceback.format_tb(error.__traceback__)
+        logger().error("step broke", extra={"step": name, "task_id": task_id, "error": failed, "trace": where})
+        raise InternalError(f"A step ended with {failed}. The log has more.") from None
     finally:
         spent = (time.perf_counter() - began) * 1000
         counts = {
@@ -82,13 +96,27 @@ def _make(name: str, payload: Payload, task_id: str, services: Services, until: 
     if not services.slots.renew(task_id):
         # The lease ran out between two tries and somebody else has the slot: what was paid for is made nevertheless.
         logger().warning("lease lost", extra={"task_id": task_id})
-    with tempfile.TemporaryDirectory(prefix="video-") as folder:
-        return _MAKING[name](payload, Step(task, services, Path(folder), until))
+    work = services.work.track()
+    try:
+        with tempfile.TemporaryDirectory(prefix="video-") as folder:
+            return _MAKING[name](payload, Step(task, services, work, Path(folder), until))
+    except Exception:
+        _keep_or_discard(task_id, work, services)
+        raise
+
+
+def _keep_or_discard(task_id: str, work: Work, services: Services) -> None:
+    """After a step that did not end well: what it made is its task's to delete, or is deleted if the task was."""
+    try:
+        if work.used and not services.tasks.keep_work(task_id, work.used):
+            work.discard()
+    except ColdswapError as error:  # the step's own error says more; what is left expires
+        logger().warning("work left behind", extra={"task_id": task_id, "detail": error.detail})
 
 
 def _voice(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.elevenlabs import ElevenLabs
     from functions.video.keys import keys
+    from functions.video.sharing import voice_service
     from functions.video.voice import voice_over
 
     settings, request = step.services.settings, step.task.request
@@ -96,43 +124,43 @@ def _voice(payload: Payload, step: Step) -> dict[str, Any]:
     key = voice_over(
         request.script_text,
         request.voice_id or known.voice_id,
-        service=ElevenLabs(settings.elevenlabs_url, known.need("ELEVENLABS_API_KEY")),
-        work=step.services.work,
+        service=voice_service(step.services, known, step.task.caller),
+        work=step.work,
+        payments=step.services.payments,
         folder=step.folder,
         deadline=step.deadline,
         settings=settings,
     )
-    step.services.tasks.step_done(step.task.id, "voice")
+    step.mark_done("voice")
     return {"voice": key}
 
 
 def _footage(payload: Payload, step: Step) -> dict[str, Any]:
     from functions.video.footage import find
     from functions.video.keys import keys
-    from functions.video.pexels import Pexels
+    from functions.video.sharing import footage_service
 
     settings = step.services.settings
-    service = Pexels(settings.pexels_url, keys(settings.provider_keys).need("PEXELS_API_KEY"))
     key = find(
         step.task.request.search_query,
-        service=service,
-        work=step.services.work,
+        service=footage_service(step.services, keys(settings.provider_keys), step.task.caller),
+        work=step.work,
         deadline=step.deadline,
         settings=settings,
     )
-    step.services.tasks.step_done(step.task.id, "footage")
+    step.mark_done("footage")
     return {"found": key}
 
 
 def _plan(payload: Payload, step: Step) -> dict[str, Any]:
     from functions.video.plan import lay_out
 
-    work = step.services.work
+    work = step.work
     voice, found = step.get(payload["voice"], VoiceOver), step.get(payload["found"], Found)
     plan = lay_out(voice, found)
     key = work.key("plan", "json", plan)
     work.put(key, plan)
-    step.services.tasks.step_done(step.task.id, "plan", clips=len(plan.segments))
+    step.mark_done("plan", clips=len(plan.segments))
     return {"voice": payload["voice"], "plan": key, "segments": [segment.index for segment in plan.segments]}
 
 
@@ -148,13 +176,14 @@ def _clip(payload: Payload, step: Step) -> dict[str, Any]:
         captions=step.task.request.captions,
         badge=step.task.request.badge,
         quality=step.task.request.quality,
-        work=step.services.work,
+        work=step.work,
         folder=step.folder,
         deadline=step.deadline,
         settings=step.services.settings,
     )
-    step.services.tasks.step_done(step.task.id, f"clip#{segment.index}")
-    return {"clip": key, "bytes_fetched": step.get(key, Clip).bytes_fetched}
+    fetched = step.get(key, Clip).bytes_fetched
+    step.mark_done(f"clip#{segment.index}")
+    return {"clip": key, "bytes_fetched": fetched}
 
 
 def _sound(payload: Payload, step: Step) -> dict[str, Any]:
@@ -162,11 +191,12 @@ def _sound(payload: Payload, step: Step) -> dict[str, Any]:
 
     key = sound(
         step.get(payload["voice"], VoiceOver),
-        work=step.services.work,
+        work=step.work,
         folder=step.folder,
         deadline=step.deadline,
         settings=step.services.settings,
     )
+    step.mark_done("sound")
     return {"sound": key}
 
 
@@ -177,12 +207,12 @@ def _assemble(payload: Payload, step: Step) -> dict[str, Any]:
         step.get(payload["plan"], Plan),
         [step.get(each, Clip) for each in payload["clips"]],
         step.get(payload["voice"], VoiceOver),
-        work=step.services.work,
+        work=step.work,
         folder=step.folder,
         deadline=step.deadline,
         settings=step.services.settings,
     )
-    step.services.tasks.step_done(step.task.id, "assemble")
+    step.mark_done("assemble")
     return {"video": key}
 
 
@@ -197,6 +227,7 @@ def _publish(payload: Payload, step: Step) -> dict[str, Any]:
             [step.get(each, Clip) for each in payload["clips"]],
             step.get(payload["voice"], VoiceOver),
             services=step.services,
+            work=step.work,
             folder=step.folder,
             deadline=step.deadline,
         )
@@ -222,10 +253,10 @@ def _fail(payload: Payload, task_id: str, services: Services, until: Deadline) -
 
 
 def _notify(payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
-    from functions.video.notify import attempt
+    from functions.video.notify import attempt, wanted
 
     task = services.tasks.find(task_id)
-    if task is None:
+    if task is None or not wanted(task):  # deleted meanwhile
         return {"notify": False}
     return attempt(task, int(payload["attempt"]), services, until)
 

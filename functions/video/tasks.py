@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,11 +53,13 @@ class Task:
     published: Published | None = None
     problem: Mapping[str, Any] | None = None  # RFC 9457
     callback: str | None = None  # what became of it: delivered, or failed
+    work: frozenset[str] = frozenset()  # keys in the work store that its steps made or used
+    forgotten: str | None = None  # of a deleted task: the digest of its request, whose text is gone
 
     @property
     def digest(self) -> str:
         """Of what was asked for: the same Idempotency-Key with another one is a mistake."""
-        return digest(self.request)
+        return self.forgotten or digest(self.request)
 
     @property
     def execution(self) -> str:
@@ -88,6 +90,10 @@ class Task:
         if part != "clips":
             return float(part in self.done)
         return sum(each.startswith("clip#") for each in self.done) / self.clips if self.clips else 0.0
+
+
+BLANK = VideoRequest("", "")
+"""What is left of the request of a deleted task."""
 
 
 def digest(request: VideoRequest) -> str:
@@ -153,24 +159,35 @@ class Tasks:
         """The task, now running, for a step that starts. Raises Cancelled if it is over, or there is none."""
         return self._while_open(task_id, "SET #state = :running", {":running": {"S": "running"}})
 
-    def step_done(self, task_id: str, step: str, clips: int | None = None) -> Task:
-        """Mark a step done; the plan also says how many clips there are. Raises Cancelled if the task is over."""
-        values: dict[str, Any] = {":step": {"SS": [step]}}
-        change = "ADD done :step"
+    def step_done(self, task_id: str, step: str, work: Collection[str] = (), clips: int | None = None) -> Task:
+        """Mark a step done, with the work keys that it made or used; the plan also says how many clips there are.
+
+        Raises Cancelled if the task is over.
+        """
+        change, values = _done(step, work)
         if clips is not None:
-            change = "SET clips = :clips ADD done :step"
+            change = f"SET clips = :clips {change}"
             values[":clips"] = {"N": str(clips)}
         return self._while_open(task_id, change, values)
 
-    def succeed(self, task_id: str, published: Published) -> Task:
+    def succeed(self, task_id: str, published: Published, work: Collection[str] = ()) -> Task:
         """The video is there. Raises Cancelled if the task is over."""
-        change = "SET #state = :state, published = :published, finished_at = :now ADD done :step"
-        values = {
-            ":state": {"S": "succeeded"},
-            ":published": {"S": json.dumps(asdict(published))},
-            ":step": {"SS": ["publish"]},
-        }
-        return self._while_open(task_id, change, values)
+        change, values = _done("publish", work)
+        values |= {":state": {"S": "succeeded"}, ":published": {"S": json.dumps(asdict(published))}}
+        return self._while_open(
+            task_id, f"SET #state = :state, published = :published, finished_at = :now {change}", values
+        )
+
+    def keep_work(self, task_id: str, work: Collection[str]) -> bool:
+        """Remember the work keys of a step that did not end well, whatever became of the task.
+
+        False if the task is deleted, or was never there: nobody will ever delete this work.
+        """
+        values = {":work": {"SS": sorted(work)}}
+        kept = self._update(
+            task_id, "ADD #work :work", values, "attribute_exists(id) AND attribute_not_exists(forgotten)"
+        )
+        return kept is not None
 
     def end(self, task_id: str, status: Status, problem: Mapping[str, Any]) -> Task:
         """The task failed, or was cancelled. Raises Cancelled if it is over already."""
@@ -179,9 +196,17 @@ class Tasks:
             task_id, change, {":state": {"S": status}, ":problem": {"S": json.dumps(dict(problem))}}
         )
 
-    def forget_video(self, task_id: str) -> None:
-        """The finished video's files are deleted."""
-        self._update(task_id, "REMOVE published", {}, "attribute_exists(id)")
+    def forget(self, task: Task) -> Task | None:
+        """Blank what was asked for, keeping a digest of it: the task with all that is left to delete.
+
+        From now on no step leaves work behind. None if there is no such task any more.
+        """
+        values = {":blank": {"S": json.dumps(asdict(BLANK))}, ":digest": {"S": task.digest}}
+        return self._update(task.id, "SET #request = :blank, forgotten = :digest", values, "attribute_exists(id)")
+
+    def clear(self, task_id: str) -> Task | None:
+        """The files and the work of a forgotten task are deleted; the task as it is now."""
+        return self._update(task_id, "REMOVE published, #work, listed", {}, "attribute_exists(id)")
 
     def called_back(self, task_id: str, outcome: str) -> None:
         """What became of the callback."""
@@ -198,7 +223,8 @@ class Tasks:
         """The task after the change; None where the condition does not hold."""
         verb, _, rest = change.partition(" ")
         stamped = f"SET updated_at = :now, {rest}" if verb == "SET" else f"SET updated_at = :now {change}"
-        names = {"#state": "state"} if "#state" in stamped + condition else {}
+        # Words that DynamoDB keeps for itself.
+        names = {name: name[1:] for name in ("#state", "#work", "#request") if name in stamped + condition}
         with mapped():
             client = self._client()
             try:
@@ -232,7 +258,17 @@ def _task(item: Mapping[str, Mapping[str, Any]]) -> Task:
         published=_published(published) if published else None,
         problem=json.loads(item["problem"]["S"]) if "problem" in item else None,
         callback=item["callback"]["S"] if "callback" in item else None,
+        work=frozenset(item["work"]["SS"]) if "work" in item else frozenset(),
+        forgotten=item["forgotten"]["S"] if "forgotten" in item else None,
     )
+
+
+def _done(step: str, work: Collection[str]) -> tuple[str, dict[str, Any]]:
+    """The change that adds a step and its work keys to a task's item; an empty set is none in DynamoDB."""
+    values: dict[str, Any] = {":step": {"SS": [step]}}
+    if not work:
+        return "ADD done :step", values
+    return "ADD done :step, #work :work", values | {":work": {"SS": sorted(work)}}
 
 
 def _published(said: dict[str, Any]) -> Published:

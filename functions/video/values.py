@@ -142,3 +142,9 @@ def files(published: Published) -> list[str]:
     """The keys of all files of a finished video."""
     keys = (published.video, published.poster, published.srt, published.vtt)
     return [key for key in keys if key is not None]
+
+
+def file_keys(task_id: str) -> dict[str, str]:
+    """The keys of all files that a task's video may have, by their names in `Published`."""
+    names = {"video": "short.mp4", "poster": "poster.jpg", "srt": "captions.srt", "vtt": "captions.vtt"}
+    return {name: f"videos/{task_id}/{file}" for name, file in names.items()}

@@ -40,7 +40,7 @@ def told(task: Task, now: float, result_seconds: int) -> dict[str, Any]:
 
 def expired(task: Task, now: float, result_seconds: int) -> bool:
     """Whether a finished video is gone: deleted on request, or too old."""
-    return task.published is None or now >= (task.finished_at or 0) + result_seconds
+    return task.published is None or task.forgotten is not None or now >= (task.finished_at or 0) + result_seconds
 
 
 def moment(seconds: int) -> str:

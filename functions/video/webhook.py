@@ -26,6 +26,15 @@ def headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[s
     }
 
 
+def derive_secret(secret: str, caller: str) -> str:
+    """The secret that one caller's messages are signed with, made of the operator's.
+
+    Who verifies messages can also forge them, so nobody knows another's. Raises KeysMissing like `headers`.
+    """
+    digest = hmac.new(key(secret), f"callback:{caller}".encode(), hashlib.sha256).digest()
+    return PREFIX + base64.b64encode(digest).decode()
+
+
 def key(secret: str) -> bytes:
     """The bytes of a secret, without a word of it in any error."""
     try:

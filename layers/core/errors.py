@@ -80,6 +80,8 @@ class UpstreamFailed(ColdswapError):
     """A server that the request names did not deliver."""
 
     code, status, title, retryable = "upstream_failed", 502, "A server that the request names did not deliver", True
+    sent: bool = True
+    """Whether the request may have reached the server; what was not sent has changed nothing there."""
 
 
 class ModelsMissing(ColdswapError):
@@ -228,6 +230,18 @@ class ProviderFailed(VideoError):
     """The voice or footage service did not answer as it should."""
 
     code, status, title, retryable = "provider_failed", 502, "A service did not answer as it should", True
+
+
+class SpeechNotDelivered(VideoError):
+    """As many requests for a part of the script as may be paid were sent, and no speech came back."""
+
+    code, status, title = "speech_not_delivered", 502, "The voice service did not deliver what it may have charged for"
+
+
+class WorkGone(VideoError):
+    """An intermediate file of a video was deleted while a step relied on it. Earlier steps make it again."""
+
+    code, status, title, retryable = "work_gone", 503, "An intermediate file is gone", True
 
 
 class ProviderRefused(VideoError):

@@ -117,18 +117,19 @@ def opened(
 ) -> Iterator[Answer]:
     """The answer to one request, whatever its status; a redirect is an answer like any other.
 
-    Raises RefusedUrl or UpstreamFailed. No error holds more of the URL than its host. `resolve` is the system's
-    resolver unless a test brings its own.
+    Raises RefusedUrl or UpstreamFailed, which says whether the request may have been sent. No error holds more of the
+    URL than its host. `resolve` is the system's resolver unless a test brings its own.
     """
     target = _parse(url, trusted_origins)
     addresses = _addresses(target, resolve or _system_resolve, deadline)
     with ExitStack() as stack:
         # What the caller does with the answer is not in here: its own errors are not the server's.
-        with _told(target, deadline):
+        with _told(target, deadline, sent=False):
             sock = stack.enter_context(_connected(target, addresses, deadline))
             stack.enter_context(_cut_at(deadline, sock))
             if isinstance(sock, ssl.SSLSocket):
                 sock.do_handshake()
+        with _told(target, deadline):
             answer = _ask(target, sock, method, headers or {}, body, deadline)
         with answer:
             yield Answer(answer, target, deadline)
@@ -247,7 +248,7 @@ def _addresses(target: _Target, resolve: Resolve, deadline: Deadline) -> list[st
     asking.start()
     asking.join(max(0.0, min(deadline.left(), CONNECT_SECONDS)))
     if asking.is_alive() or failed.is_set() or not found:
-        raise UpstreamFailed(f"The name {target.host} does not resolve. Check the URL.")
+        raise _failure(f"The name {target.host} does not resolve. Check the URL.", sent=False)
     if not target.trusted and not all(is_public(ipaddress.ip_address(each.partition("%")[0])) for each in found):
         raise RefusedUrl(f"{target.host} is not a server of the public internet.")
     return found[:_MOST_ADDRESSES]
@@ -258,16 +259,22 @@ def _system_resolve(host: str, port: int) -> list[str]:
 
 
 @contextmanager
-def _told(target: _Target, deadline: Deadline) -> Iterator[None]:
-    """Faults of the connection as one of the family."""
+def _told(target: _Target, deadline: Deadline, *, sent: bool = True) -> Iterator[None]:
+    """Faults of the connection as one of the family; `sent` is whether the request may be on its way."""
     try:
         yield
     except ssl.SSLCertVerificationError:
-        raise UpstreamFailed(f"{target.host} has no valid certificate.") from None
+        raise _failure(f"{target.host} has no valid certificate.", sent) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         if deadline.left() <= 0:
-            raise UpstreamFailed(f"{target.host} did not deliver in time.") from None
-        raise UpstreamFailed(f"{target.host} did not deliver ({type(error).__name__}).") from None
+            raise _failure(f"{target.host} did not deliver in time.", sent) from None
+        raise _failure(f"{target.host} did not deliver ({type(error).__name__}).", sent) from None
+
+
+def _failure(sentence: str, sent: bool) -> UpstreamFailed:
+    error = UpstreamFailed(sentence)
+    error.sent = sent
+    return error
 
 
 @contextmanager

@@ -66,6 +66,7 @@ class Head:
     etag: str
     content_type: str | None
     metadata: dict[str, str] = field(default_factory=dict)
+    written: float | None = None  # when, in seconds of the epoch
 
 
 class Storage:
@@ -105,8 +106,13 @@ class Storage:
                 answer = client("s3").head_object(Bucket=bucket, Key=key)
         except InputNotFound:
             return None
+        written = answer.get("LastModified")
         return Head(
-            int(answer["ContentLength"]), answer["ETag"], answer.get("ContentType"), answer.get("Metadata") or {}
+            int(answer["ContentLength"]),
+            answer["ETag"],
+            answer.get("ContentType"),
+            answer.get("Metadata") or {},
+            written and written.timestamp(),
         )
 
     def write(
@@ -154,6 +160,23 @@ class Storage:
         """
         with _mapped(f"s3://{bucket}/{key}"):
             client("s3").copy_object(Bucket=bucket, Key=to, CopySource={"Bucket": bucket, "Key": key})
+
+    def renew(self, bucket: str, key: str, head: Head) -> None:
+        """The object as it is, but written now: the bucket's lifecycle counts anew. `head` is what is known of it.
+
+        Raises InputNotFound or StorageFailed.
+        """
+        kind = {"ContentType": head.content_type} if head.content_type else {}
+        with _mapped(f"s3://{bucket}/{key}"):
+            client("s3").copy_object(
+                Bucket=bucket,
+                Key=key,
+                CopySource={"Bucket": bucket, "Key": key},
+                # S3 refuses a copy onto itself that changes nothing (API reference, CopyObject).
+                MetadataDirective="REPLACE",
+                Metadata=head.metadata,
+                **kind,
+            )
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove the object, if there is one. Raises StorageFailed."""

@@ -113,6 +113,7 @@ SERVICE = "tests/integration/test_video.py::test_a_fault_of_a_service_ends_as_a_
 TESTS = "tests/integration/test_video.py"
 VIDEO_API = "tests/unit/video/test_api.py"
 STEPS = "tests/unit/video/test_steps.py"
+PAYMENTS = "tests/unit/video/test_payments.py"
 NO_CALL = "The HTTP entry asks no such service; a step does."
 NO_FILE = "The HTTP entry makes no file; a step does."
 NO_WORK = "It is asked before the workflow starts."
@@ -121,6 +122,14 @@ VIDEO_FAULTS: dict[str, dict[str, Cell]] = {
     "the voice's quota is used up": {"http": (NO_CALL,), "step": (f"{SERVICE}[elevenlabs.quota]",)},
     "an unknown voice": {"http": (NO_CALL,), "step": (f"{SERVICE}[elevenlabs.voice]",)},
     "sound that cannot be read": {"http": (NO_CALL,), "step": (f"{SERVICE}[elevenlabs.unparsable]",)},
+    "speech that is paid for and does not come": {
+        "http": (NO_CALL,),
+        "step": (f"{PAYMENTS}::test_what_may_have_been_paid_is_asked_for_once_more_at_most[drop]",),
+    },
+    "the same speech asked for twice at once": {
+        "http": (NO_CALL,),
+        "step": (f"{PAYMENTS}::test_two_tasks_at_once_pay_once",),
+    },
     "a rejected key": {"http": (NO_CALL,), "step": (f"{SERVICE}[pexels.key]",)},
     "no footage": {"http": (NO_CALL,), "step": (f"{SERVICE}[pexels.none]",)},
     "footage that is gone": {
@@ -156,6 +165,10 @@ VIDEO_FAULTS: dict[str, dict[str, Cell]] = {
     "cancelled in the middle": {
         "http": (f"{TESTS}::test_a_task_can_be_cancelled_at_any_stage",),
         "step": (f"{STEPS}::test_a_video_cancelled_while_it_is_published_leaves_nothing",),
+    },
+    "work that is deleted meanwhile": {
+        "http": (NO_FILE,),
+        "step": (f"{TESTS}::test_what_is_deleted_while_a_video_is_made_is_made_again",),
     },
     "a dead sandbox": {
         "http": (f"{VIDEO_API}::test_a_crash_before_the_start_is_mended_by_the_same_request",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from pathlib import Path
 
 from layers.core.deadline import Deadline
@@ -21,7 +23,7 @@ class FolderStorage(Storage):
 
     def head(self, bucket: str, key: str) -> Head | None:
         path = self._root / bucket / key
-        return Head(path.stat().st_size, "", None) if path.exists() else None
+        return Head(path.stat().st_size, "", None, written=path.stat().st_mtime) if path.exists() else None
 
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
@@ -39,6 +41,12 @@ class FolderStorage(Storage):
 
     def copy(self, bucket: str, key: str, to: str) -> None:
         shutil.copyfile(self._there(bucket, key), self._to(bucket, to))
+
+    def renew(self, bucket: str, key: str, head: Head) -> None:
+        os.utime(self._there(bucket, key), (time.time(), time.time()))
+
+    def delete(self, bucket: str, key: str) -> None:
+        (self._root / bucket / key).unlink(missing_ok=True)
 
     def _there(self, bucket: str, key: str) -> Path:
         path = self._root / bucket / key

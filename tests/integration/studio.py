@@ -87,6 +87,16 @@ class Studio:
         found: dict[str, Any] | None = table.get_item(TableName=self.table, Key={"id": {"S": name}}).get("Item")
         return found
 
+    def work(self, task_id: str) -> set[str]:
+        """The keys of the work store that a task knows of."""
+        return set((self.item(f"task#{task_id}") or {}).get("work", {}).get("SS", []))
+
+    def callback_secret(self) -> str:
+        """What this caller's callbacks are signed with."""
+        answer = self.cloud.request("GET", "/video/callback-secret")
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["secret"])
+
     @property
     def table(self) -> str:
         """The table's name, as the function knows it."""

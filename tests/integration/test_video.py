@@ -116,8 +116,10 @@ def test_who_asked_is_told_with_a_signature(studio: Studio, made: dict[str, Any]
     assert told["data"]["links"]["download"] == f"/download/{made['task_id']}"
     headers = told["headers"]
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + told["body"]
-    secret = base64.b64decode(CALLBACK_SECRET.removeprefix("whsec_"))
-    signature = base64.b64encode(hmac.new(secret, content, hashlib.sha256).digest()).decode()
+    secret = studio.callback_secret()
+    assert secret != CALLBACK_SECRET, "the operator's verifies everybody's"
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{signature}"
     assert abs(int(headers["webhook-timestamp"]) - time.time()) < 600
     assert until(lambda: studio.task(made["task_id"]).get("callback")) == "delivered"
@@ -145,10 +147,23 @@ def test_nothing_private_is_in_the_states_or_the_log(studio: Studio, made: dict[
     arn = studio.execution(made["task_id"])["executionArn"]
     history = json.dumps(states.get_execution_history(executionArn=arn, maxResults=1000), default=str)
     log = studio.cloud.log.read_text(errors="replace")
-    secrets = [value for name, value in studio.standins.environment.items() if "KEY" in name or "SECRET" in name]
-    for private in (SCRIPT, *secrets):
+    for private in (SCRIPT, studio.callback_secret(), *studio.standins.secrets):
         assert private not in history
         assert private not in log
+    assert studio.standins.callback_url not in history
+
+
+def test_a_task_that_failed_is_not_quoted_by_its_history(studio: Studio) -> None:
+    script, query = fresh(), f"sea {uuid.uuid4().hex}"
+    studio.standins.fault("pexels.none", times=None)
+    task_id = studio.begin(script, query, callback_url=studio.standins.callback_url)
+    studio.ended(task_id)
+    arn = studio.execution(task_id)["executionArn"]
+    states = studio.cloud.client("stepfunctions")
+    history = json.dumps(states.get_execution_history(executionArn=arn, maxResults=1000), default=str)
+    assert "NoFootage" in history
+    for private in (script, query.split()[1], studio.standins.callback_url):
+        assert private not in history
 
 
 def test_a_repeated_request_is_the_same_task(studio: Studio, made: dict[str, Any]) -> None:
@@ -223,6 +238,21 @@ def test_a_worker_that_is_killed_in_mid_encode_is_replaced(studio: Studio) -> No
     assert task["status"] == "succeeded", task
     assert studio.counts()["elevenlabs"] == 1
     assert studio.counts()["pexels"] == 1
+
+
+def test_what_is_deleted_while_a_video_is_made_is_made_again(studio: Studio) -> None:
+    hold = studio.standins.fault("files.hold")
+    task_id = studio.begin(fresh(), f"sea {uuid.uuid4().hex}", quality="draft")
+    assert hold.reached.wait(60)
+    work = studio.work(task_id)
+    (plan,) = [key for key in work if key.startswith("work/plan/")]
+    (sound,) = until(lambda: [key for key in studio.work(task_id) if key.startswith("work/sound/")] or None)
+    for key in (plan, sound):
+        studio.cloud.client("s3").delete_object(Bucket=studio.cloud.bucket("outputs"), Key=key)
+    hold.release()
+    task = studio.ended(task_id)
+    assert task["status"] == "succeeded", task
+    assert studio.counts()["elevenlabs"] == studio.counts()["pexels"] == 1
 
 
 def test_a_new_task_goes_on_where_a_failed_one_stopped(studio: Studio) -> None:
@@ -326,7 +356,7 @@ def test_what_is_not_there_is_said_so(studio: Studio) -> None:
     for method, path in (("GET", "/task/x"), ("DELETE", f"/task/{uuid.uuid4()}"), ("GET", "/download/x")):
         assert studio.status(method, path) == (404, "not_found")
     paths = studio.cloud.request("GET", "/video/openapi.json").json()["paths"]
-    assert set(paths) == {"/generate-video", "/task/{task_id}", "/download/{task_id}"}
+    assert set(paths) == {"/generate-video", "/task/{task_id}", "/download/{task_id}", "/video/callback-secret"}
     assert "swagger" in studio.cloud.request("GET", "/video/docs").text.lower()
 
 
@@ -336,12 +366,17 @@ def test_nobody_is_answered_without_a_signature(studio: Studio) -> None:
     assert {each["AuthorizationType"] for each in routes} == {"AWS_IAM"}
 
 
-def test_a_finished_video_can_be_deleted(studio: Studio) -> None:
-    task_id = studio.begin(SCRIPT)
+def test_a_finished_video_is_deleted_with_all_that_was_kept_to_make_it(studio: Studio) -> None:
+    before = set(studio.keys("work/"))
+    task_id = studio.begin(script := fresh(), f"sea {uuid.uuid4().hex}", quality="draft")
     assert studio.ended(task_id)["status"] == "succeeded"
     assert len(studio.keys(f"videos/{task_id}/")) >= 4
-    assert studio.cloud.request("DELETE", f"/task/{task_id}").status_code == 200
+    assert set(studio.keys("work/")) - before == studio.work(task_id)
+    for _ in range(2):
+        assert studio.cloud.request("DELETE", f"/task/{task_id}").status_code == 200
     assert studio.keys(f"videos/{task_id}/") == []
+    assert set(studio.keys("work/")) <= before
+    assert script not in json.dumps(studio.item(f"task#{task_id}"))
     assert studio.status("GET", f"/download/{task_id}") == (410, "expired")
 
 

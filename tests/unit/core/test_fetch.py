@@ -357,6 +357,36 @@ def test_a_refused_connection_is_an_upstream_failure() -> None:
         get(port)
 
 
+def failure(url: str, **more: Any) -> UpstreamFailed:
+    """What becomes of a request to a server that fails."""
+    origin = url.rstrip("/")
+    with (
+        pytest.raises(UpstreamFailed) as raised,
+        opened(url, deadline=Deadline.after(0.3), trusted_origins=frozenset({origin}), **{"resolve": here, **more}),
+    ):
+        pass
+    return raised.value
+
+
+def test_a_request_that_cannot_have_been_sent_is_told_from_one_without_an_answer() -> None:
+    def nowhere(host: str, port: int) -> list[str]:
+        raise OSError
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        closed = taken.getsockname()[1]
+    assert failure("https://nowhere.test", resolve=nowhere).sent is False
+    assert failure(f"http://pictures.test:{closed}").sent is False
+    untrusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("pictures.test").configure_cert(untrusted)
+    with server(says(b""), untrusted) as port:
+        assert failure(f"https://pictures.test:{port}").sent is False
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, and never says a word of TLS
+        assert failure(f"https://pictures.test:{silent.getsockname()[1]}").sent is False
+        assert failure(f"http://pictures.test:{silent.getsockname()[1]}").sent is True
+    with server(says(b"")) as port:
+        assert failure(f"http://pictures.test:{port}").sent is True
+
+
 @pytest.mark.parametrize(
     "beginning",
     [

@@ -26,7 +26,7 @@ from layers.core.errors import (
     StorageFailed,
     StorageFull,
 )
-from layers.core.storage import Storage, parse_s3_uri, written
+from layers.core.storage import Head, Storage, parse_s3_uri, written
 
 NAMES = {"Bucket": "b", "Key": "k"}
 SOON = Deadline.after(3600)
@@ -98,11 +98,15 @@ def test_a_head_of_nothing_is_none(stub: Stubber) -> None:
 
 
 def test_a_head_tells_size_and_metadata(stub: Stubber) -> None:
-    answer = {"ContentLength": 3, "ETag": '"e"', "ContentType": "image/png", "Metadata": {"face": "s3://b/f"}}
+    answer = {
+        "ContentLength": 3,
+        "ETag": '"e"',
+        "ContentType": "image/png",
+        "Metadata": {"face": "s3://b/f"},
+        "LastModified": datetime.fromtimestamp(7, UTC),
+    }
     stub.add_response("head_object", answer, NAMES)
-    found = Storage().head("b", "k")
-    assert found is not None
-    assert (found.size, found.content_type, found.metadata) == (3, "image/png", {"face": "s3://b/f"})
+    assert Storage().head("b", "k") == Head(3, '"e"', "image/png", {"face": "s3://b/f"}, written=7)
 
 
 def test_what_is_written_has_its_type(stub: Stubber) -> None:
@@ -194,6 +198,12 @@ def test_an_object_is_copied_and_deleted_by_its_key(stub: Stubber) -> None:
     stub.add_response("delete_object", {}, {"Bucket": "b", "Key": "to"})
     Storage().copy("b", "k", "to")
     Storage().delete("b", "to")
+
+
+def test_an_object_is_renewed_with_all_that_is_known_of_it(stub: Stubber) -> None:
+    replaced = {"MetadataDirective": "REPLACE", "ContentType": "video/mp4", "Metadata": {"a": "b"}}
+    stub.add_response("copy_object", {}, {**NAMES, "CopySource": NAMES, **replaced})
+    Storage().renew("b", "k", Head(3, '"e"', "video/mp4", {"a": "b"}))
 
 
 def test_a_link_can_name_the_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -464,6 +464,17 @@ def test_a_caller_reads_what_is_its_own(world: World, monkeypatch: pytest.Monkey
         assert code in (None, "no_face_in_meme"), "a swapped face is none to the tests' detector"
 
 
+def test_the_default_face_serves_every_caller_wherever_the_operator_keeps_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bucket, key in ((UPLOADS, "faces/staff.png"), (OUTPUTS, "faces/staff.png")):
+        world.storage.put(bucket, key, encoded(drawing()))
+        world.settings = settings(default_face=f"s3://{bucket}/{key}")
+        inside = "data:image/png;base64," + base64.b64encode(encoded(drawing())).decode()
+
+        assert http(world, monkeypatch, body={"meme": inside}, authorizer=ANN).status == 200
+
+
 def test_the_check_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     key = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
     body = {"meme": f"s3://{OUTPUTS}/{key}", "faces": []}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from functions.video.elevenlabs import ElevenLabs
+from functions.video.payments import Payments
 from functions.video.pexels import Pexels
 from functions.video.settings import VideoSettings
 from functions.video.work import Work
@@ -40,9 +42,21 @@ def standins(running: StandIns) -> Iterator[StandIns]:
 
 
 @pytest.fixture
-def work(tmp_path: Path) -> Work:
+def storage(tmp_path: Path) -> FolderStorage:
+    """Empty buckets."""
+    return FolderStorage(tmp_path / "buckets")
+
+
+@pytest.fixture
+def work(storage: FolderStorage) -> Work:
     """An empty work store."""
-    return Work(FolderStorage(tmp_path / "buckets"), SETTINGS.outputs_bucket)
+    return Work(storage, SETTINGS.outputs_bucket)
+
+
+@pytest.fixture
+def payments(dynamodb: Any, table: str) -> Payments:
+    """Nothing was asked for yet."""
+    return Payments(table, lambda: dynamodb)
 
 
 @pytest.fixture

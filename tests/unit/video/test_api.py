@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import pytest
 
 from functions.video import api
-from functions.video.lifecycle import cancel
+from functions.video.estimate import DRY_RUN_SECONDS
+from functions.video.lifecycle import delete
 from functions.video.slots import LEASE_SECONDS
+from functions.video.webhook import derive_secret
 from layers.core.budget import Budget
+from layers.core.errors import ColdswapError
+from layers.core.telemetry import logger
 from layers.core.terms import VERSION, Terms
-from local.standins.servers import StandIns
+from local.standins.servers import CALLBACK_SECRET, StandIns
 from tests.unit.video.world import BODY, ME, OTHER, World
 
 
@@ -283,7 +288,7 @@ def test_a_video_that_is_finished_while_it_is_cancelled_is_deleted(world: World)
     published = world.finished(task_id)
     assert before
 
-    after = cancel(before, world.services)
+    after = delete(before, world.services)
 
     assert (after.status, after.published) == ("succeeded", None)
     assert world.services.storage.head("outputs", published.video) is None
@@ -309,10 +314,85 @@ def test_a_dry_run_plans_and_spends_nothing(world: World) -> None:
     assert len({each["footage_url"] for each in segments}) == len(segments)
 
 
+def searching(world: World, standins: StandIns, seconds: int) -> World:
+    """With a footage service, and a budget of that many seconds of video."""
+    for name, value in standins.environment.items():
+        world.patch.setenv(name, value)
+    services = world.services
+    settings = replace(services.settings, pexels_url=standins.pexels_url)
+    table, client = settings.state_table, services.tasks._client
+    budget = Budget(table, "seconds of video", seconds, client, world.clock)
+    return replace(world, services=replace(services, settings=settings, budget=budget))
+
+
+def test_a_dry_run_is_paid_with_the_callers_budget_where_it_searches(world: World) -> None:
+    with StandIns() as standins:
+        world = searching(world, standins, seconds=2 * DRY_RUN_SECONDS)
+
+        def plan(query: str, who: Any = ME) -> int:
+            return world.http("POST", "/generate-video", {**BODY, "search_query": query, "dry_run": True}, who).status
+
+        assert [plan("sea"), plan("sea"), plan("city")] == [200, 200, 200]
+        searches = len(standins.asked("pexels"))
+        assert plan("forest") == 429
+        assert plan("sea") == 200, "what is known costs nothing"
+        assert len(standins.asked("pexels")) == searches
+        assert plan("forest", OTHER) == 200
+
+
+def test_a_video_after_its_dry_run_searches_no_more(world: World) -> None:
+    with StandIns() as standins:
+        world = searching(world, standins, seconds=100)
+        assert world.http("POST", "/generate-video", {**BODY, "dry_run": True}).status == 200
+        searches = len(standins.asked("pexels"))
+        task_id = world.post().body["task_id"]
+
+        world.invoke({"step": "footage", "task_id": task_id})
+
+        assert len(standins.asked("pexels")) == searches == 1
+
+
+def test_a_caller_fetches_the_secret_of_its_own_callbacks(world: World) -> None:
+    mine, theirs = (world.http("GET", "/video/callback-secret", who=who) for who in (ME, OTHER))
+
+    assert mine.status == theirs.status == 200
+    assert mine.headers["Cache-Control"] == "no-store"
+    me, other = (world.services.pseudonyms.caller(f"iam:AIDA{name}") for name in ("ME", "OTHER"))
+    assert mine.body == {"secret": derive_secret(CALLBACK_SECRET, me)}
+    assert theirs.body == {"secret": derive_secret(CALLBACK_SECRET, other)}
+
+
+@pytest.mark.parametrize("secret", ["", "not a secret"])
+def test_without_a_secret_of_the_operators_there_is_none(world: World, secret: str) -> None:
+    world.patch.setenv("CALLBACK_SECRET", secret)
+
+    answer = world.http("GET", "/video/callback-secret")
+
+    assert (answer.status, answer.body["code"]) == (503, "keys_missing")
+    assert "not a secret" not in json.dumps(answer.body)
+
+
+def test_a_deleted_task_is_still_its_keys(world: World) -> None:
+    task_id = world.post(Idempotency_Key="k").body["task_id"]
+    world.http("DELETE", f"/task/{task_id}")
+
+    again = world.post(Idempotency_Key="k")
+    other = world.http("POST", "/generate-video", {**BODY, "captions": False}, Idempotency_Key="k")
+
+    assert (again.status, again.body["task_id"], again.body["status"]) == (202, task_id, "cancelled")
+    assert (other.status, other.body["code"]) == (422, "idempotency_conflict")
+    assert len(world.executions.started) == 1
+
+
 def test_the_api_describes_itself(world: World) -> None:
     document = world.http("GET", "/video/openapi.json").body
 
-    assert set(document["paths"]) == {"/generate-video", "/task/{task_id}", "/download/{task_id}"}
+    assert set(document["paths"]) == {
+        "/generate-video",
+        "/task/{task_id}",
+        "/download/{task_id}",
+        "/video/callback-secret",
+    }
     assert {"200", "202", "400", "413", "422", "503"} <= set(document["paths"]["/generate-video"]["post"]["responses"])
     assert json.loads(api.openapi()) == document
     assert world.http("GET", "/video/docs").headers["Content-Type"].startswith("text/html")
@@ -369,3 +449,39 @@ def test_the_same_key_again_costs_nothing_more(world: World, dynamodb: Any, tabl
     world = replace(world, services=replace(world.services, budget=budget))
 
     assert [world.post(Idempotency_Key="k").status for _ in range(3)] == [202, 202, 202]
+
+
+def test_the_id_of_a_task_is_in_the_lines_of_who_took_it_and_of_every_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger().handlers[0], "stream", log)
+
+    task_id = world.post().body["task_id"]
+    with pytest.raises(ColdswapError):
+        world.invoke({"step": "clip", "task_id": task_id, "plan": "work/none", "voice": "work/none", "index": 0})
+
+    lines = [json.loads(line) for line in log.getvalue().splitlines() if "_aws" not in line]
+    assert [line.get("leads_to") for line in lines if line["message"] == "answered"] == [f"/task/{task_id}"]
+    steps = [line for line in lines if line["message"] != "answered"]
+    assert steps
+    assert {line["correlation_id"] for line in steps} == {task_id}
+
+
+def test_credentials_that_name_nobody_are_refused_on_every_route(world: World) -> None:
+    nobody = {"iam": {"userArn": "arn:aws:sts::123456789012:assumed-role/App/session"}}
+    routes = (("POST", "/generate-video"), ("GET", "/task/1"), ("DELETE", "/task/1"), ("GET", "/download/1"))
+    for method, path in (*routes, ("GET", "/video/callback-secret")):
+        answer = world.http(method, path, BODY if method == "POST" else None, nobody)
+        assert (answer.status, answer.body["code"]) == (403, "unidentified"), path
+
+
+def test_a_deleted_video_is_no_longer_listed(world: World, dynamodb: Any, table: str) -> None:
+    task_id = world.post().body["task_id"]
+    item = {"TableName": table, "Key": {"id": {"S": f"task#{task_id}"}}}
+    assert "listed" in dynamodb.get_item(**item)["Item"]
+
+    world.http("DELETE", f"/task/{task_id}")
+
+    assert "listed" not in dynamodb.get_item(**item)["Item"]
+    assert world.http("GET", f"/task/{task_id}").body["status"] == "cancelled"

@@ -20,10 +20,10 @@ from layers.core.errors import EncodingFailed, LabelFailed, StorageFailed
 from layers.media.ffmpeg import run
 from layers.media.label import SOURCE_TYPE, read_label, read_mp4_label
 from layers.media.mp4 import read_index
-from tests.unit.video.making import SETTINGS, folder, work
+from tests.unit.video.making import SETTINGS, folder, storage, work
 from tests.unit.video.pictures import count, frames, order, said
 
-__all__ = ["folder", "work"]  # fixtures
+__all__ = ["folder", "storage", "work"]  # fixtures
 
 COLOURS = ("red", "lime", "blue")
 LENGTHS = (31, 45, 28)  # frames

@@ -18,11 +18,12 @@ from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, OutOfTime, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import run
-from tests.unit.video.making import SETTINGS, folder, work
+from tests.bench.folder import FolderStorage
+from tests.unit.video.making import SETTINGS, folder, storage, work
 from tests.unit.video.pictures import Files, Frames, alike, count, draw, frames, said, serving
 from tests.unit.video.scripts import voice_over
 
-__all__ = ["folder", "work"]  # fixtures
+__all__ = ["folder", "storage", "work"]  # fixtures
 
 VOICE = voice_over()
 NOISY = ("-crf", "12")  # so that the file is large
@@ -98,6 +99,18 @@ def make(
     path = folder.parent / f"{abs(hash(made.key))}.mp4"
     work.get_file(made.key, path, 100_000_000, soon())
     return made, path
+
+
+def test_a_clip_whose_file_is_gone_is_made_again(
+    server: Files, work: Work, storage: FolderStorage, folder: Path
+) -> None:
+    first, _ = make(plan_of(shot(server, "small.mp4", 1)), server, work, folder)
+    storage.delete(SETTINGS.outputs_bucket, first.key)
+
+    again, path = make(plan_of(shot(server, "small.mp4", 1)), server, work, folder)
+
+    assert again.key == first.key
+    assert count(path) == first.frames
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,24 @@ def never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking.patiently, "__defaults__", (lambda seconds: None, lambda: 0.5))
 
 
-def speak(service: ElevenLabs, text: str = TEXT, voice_id: str = VOICE_ID) -> None:
-    service.speak(text, voice_id=voice_id, before="", after="", deadline=soon())
+class Till:
+    """Counts what may have been paid."""
+
+    def __init__(self) -> None:
+        self.paid = 0
+
+    def spend(self) -> None:
+        self.paid += 1
+
+    def refund(self) -> None:
+        self.paid -= 1
+
+
+def speak(service: ElevenLabs, text: str = TEXT, voice_id: str = VOICE_ID) -> int:
+    """How many requests may have been paid, if that is not told by an error."""
+    till = Till()
+    service.speak(text, voice_id=voice_id, before="", after="", deadline=soon(), payment=till)
+    return till.paid
 
 
 FAULTS: list[tuple[str, dict[str, Any], type[ColdswapError], int]] = [
@@ -83,7 +99,7 @@ def test_a_fault_has_its_error_and_is_asked_about_again_where_that_helps(
 
 
 def test_speech_comes_with_the_times_of_its_characters(elevenlabs: ElevenLabs, standins: StandIns) -> None:
-    speech = elevenlabs.speak(TEXT, voice_id=VOICE_ID, before="", after="Good night.", deadline=soon())
+    speech = elevenlabs.speak(TEXT, voice_id=VOICE_ID, before="", after="Good night.", deadline=soon(), payment=Till())
     assert speech.alignment is not None
     assert speech.alignment.fits(TEXT, 60)
     assert speech.audio[:3] == b"ID3" or speech.audio[0] == 0xFF  # an MP3 file begins with a tag or a frame
@@ -107,7 +123,7 @@ def test_patience_is_as_long_as_asked_for(
 def test_an_answer_that_drips_ends_with_the_deadline(elevenlabs: ElevenLabs, standins: StandIns) -> None:
     standins.fault("elevenlabs.trickle", bytes_per_second=200)
     with pytest.raises(UnreadableMedia, match="in time"):
-        elevenlabs.speak(TEXT, voice_id=VOICE_ID, before="", after="", deadline=Deadline.after(0.6))
+        elevenlabs.speak(TEXT, voice_id=VOICE_ID, before="", after="", deadline=Deadline.after(0.6), payment=Till())
 
 
 @pytest.mark.parametrize(

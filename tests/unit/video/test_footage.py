@@ -10,10 +10,10 @@ from functions.video.footage import GENERAL, KEPT, find, look, smallest_sufficie
 from functions.video.values import Footage, Found, Rendition
 from functions.video.work import Work
 from layers.core.errors import KeyRejected, NoFootage, RateLimited
-from tests.unit.video.making import SETTINGS, soon, work
+from tests.unit.video.making import SETTINGS, soon, storage, work
 from tests.unit.video.scripts import footage
 
-__all__ = ["work"]
+__all__ = ["storage", "work"]
 
 SIZES = [(360, 640), (720, 1280), (1080, 1920), (2160, 3840)]
 
@@ -86,8 +86,10 @@ def test_general_words_come_last() -> None:
 
 def test_nothing_at_all_is_told_after_a_few_requests() -> None:
     service = shelf({})
-    with pytest.raises(NoFootage, match="search_query"):
-        seen(service, " ".join("abcdefghijklmnopqrstuvwxyz"))
+    query = " ".join("abcdefghijklmnopqrstuvwxyz")
+    with pytest.raises(NoFootage, match="search_query") as raised:
+        seen(service, query)
+    assert query[:5] not in str(raised.value), "the workflow's history keeps the sentence"
     assert len(service.asked) <= 6
 
 

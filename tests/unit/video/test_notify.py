@@ -51,7 +51,8 @@ def test_a_message_is_signed_and_holds_the_task_as_it_is_seen(calling: World, st
     ((headers, body),) = standins.callbacks
     stamp = int(headers["webhook-timestamp"])
     assert stamp == int(calling.clock.at)
-    assert headers["webhook-signature"] == webhook.headers(CALLBACK_SECRET, "msg_t", stamp, body)["webhook-signature"]
+    secret = webhook.derive_secret(CALLBACK_SECRET, "me")
+    assert headers["webhook-signature"] == webhook.headers(secret, "msg_t", stamp, body)["webhook-signature"]
     message = json.loads(body)
     assert message["type"] == "video.succeeded"
     assert message["timestamp"].endswith("Z")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from functions.video import app, assemble, clip, elevenlabs, footage, lifecycle, plan, poster, steps, voice
+from functions.video import app, assemble, clip, elevenlabs, footage, lifecycle, plan, poster, steps, values, voice
 from functions.video.lifecycle import failure
+from functions.video.tasks import Task, digest
 from functions.video.values import Clip, Footage, Found, Plan, Rendition, Segment, VideoRequest, VoiceOver, Word
+from functions.video.work import Work
 from layers.core import errors
 from local.standins.servers import StandIns
 from tests.unit.video.world import BODY, REQUEST, World
@@ -52,8 +56,8 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     services.tasks.add(services.tasks.new("t", REQUEST, "me", 1000))
 
     def put(key: str, value: Any) -> Callable[..., str]:
-        def make(*_: Any, **__: Any) -> str:
-            services.work.put(key, value)
+        def make(*_: Any, work: Work, **__: Any) -> str:
+            work.put(key, value)
             return key
 
         return make
@@ -62,12 +66,14 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     patch.setattr(footage, "find", put("work/footage/a.json", Found("sea", (SEA, SKY, DUNE))))
     patch.setattr(plan, "lay_out", lambda voice, found: PLAN)
     patch.setattr(
-        clip, "make", lambda segment, *_, **__: put(f"work/clip/{segment.index}.json", CLIPS[segment.index])()
+        clip,
+        "make",
+        lambda segment, *_, work, **__: put(f"work/clip/{segment.index}.json", CLIPS[segment.index])(work=work),
     )
 
     def file(key: str) -> Callable[..., str]:
-        def make(*_: Any, **__: Any) -> str:
-            services.storage.write("outputs", key, key.encode(), "x/y")
+        def make(*_: Any, work: Work, **__: Any) -> str:
+            work.put_bytes(key, key.encode(), "x/y")
             return key
 
         return make
@@ -177,6 +183,177 @@ def test_a_video_cancelled_while_it_is_published_leaves_nothing(made: World) -> 
     assert made.services.storage.head("outputs", "videos/t/poster.jpg") is None
 
 
+WORK = (
+    "work/voice/a.json",
+    "work/footage/a.json",
+    "work/clip/0.json",
+    "work/clip/1.json",
+    "work/sound/a.m4a",
+    "work/video/a.mp4",
+)
+
+
+def there(world: World, *keys: str) -> list[str]:
+    return [key for key in keys if world.services.storage.head("outputs", key)]
+
+
+def task_of(world: World) -> Task:
+    task = world.services.tasks.find("t")
+    assert task
+    return task
+
+
+def test_a_task_knows_the_work_of_its_steps(made: World) -> None:
+    inputs = up_to_publish(made)
+    assert task_of(made).work == {*WORK, inputs["plan"]}
+
+    step(made, "publish", **inputs)
+
+    assert task_of(made).work == {*WORK, inputs["plan"], "work/poster/a.jpg"}
+
+
+@pytest.mark.parametrize("end", ["succeeded", "failed", "running"])
+def test_deleting_a_task_deletes_files_work_and_what_was_asked_for(made: World, end: str) -> None:
+    made.services.tasks.remove("t")
+    private = VideoRequest(SECRET, "sea of secrets", callback_url="https://c.example/?token=42")
+    made.services.tasks.add(made.services.tasks.new("t", private, "me", 1000))
+    inputs = up_to_publish(made)
+    if end == "succeeded":
+        step(made, "publish", **inputs)
+    elif end == "failed":
+        step(made, "fail", error="EncodingFailed", cause="None.")
+        assert there(made, *WORK) == list(WORK), "a new task goes on from there"
+    all_keys = [*task_of(made).work, *values.file_keys("t").values()]
+    made.services.storage.delete("outputs", "work/clip/1.json")  # by somebody else, or it expired
+
+    for _ in range(2):
+        lifecycle.delete(task_of(made), made.services)
+
+    assert there(made, *all_keys) == []
+    after = task_of(made)
+    assert after.status == ("cancelled" if end == "running" else end)
+    assert after.digest == digest(private)
+    assert not after.work
+    item = made.services.tasks._client().get_item(
+        TableName=made.services.settings.state_table, Key={"id": {"S": "task#t"}}
+    )
+    for text in (SECRET, "sea of secrets", "c.example", "token=42"):
+        assert text not in json.dumps(item["Item"])
+    assert step(made, "notify", attempt=1) == {"notify": False}, "nobody waits for word of it"
+
+
+def test_what_is_left_by_a_deletion_that_broke_off_is_deleted_by_the_next(made: World) -> None:
+    inputs = up_to_publish(made)
+    step(made, "publish", **inputs)
+
+    def fail(*_: Any) -> None:
+        raise errors.StorageFailed("S3 did not answer.")
+
+    with made.patch.context() as patch:
+        patch.setattr(made.services.storage, "delete", fail)
+        with pytest.raises(errors.StorageFailed):
+            lifecycle.delete(task_of(made), made.services)
+    assert made.http("GET", "/download/t").status in (404, 410)
+
+    lifecycle.delete(task_of(made), made.services)
+
+    assert there(made, *WORK, *values.file_keys("t").values()) == []
+
+
+def ends_meanwhile(made: World, how: Callable[[], object]) -> None:
+    """Let the first clip be made while something becomes of its task."""
+    make = clip.make
+
+    def meanwhile(*arguments: Any, **named: Any) -> str:
+        key = make(*arguments, **named)
+        how()
+        return key
+
+    made.patch.setattr(clip, "make", meanwhile)
+    keys = {**step(made, "voice"), **step(made, "footage")}
+    planned = step(made, "plan", **keys)
+    with pytest.raises(errors.Cancelled):
+        step(made, "clip", index=0, voice=planned["voice"], plan=planned["plan"])
+
+
+def test_a_step_that_ends_after_its_task_was_deleted_deletes_what_it_made(made: World) -> None:
+    ends_meanwhile(made, lambda: lifecycle.delete(task_of(made), made.services))
+
+    assert there(made, *WORK) == []
+    assert task_of(made).work == frozenset()
+
+
+def test_a_step_that_ends_after_its_task_failed_keeps_what_it_made(made: World) -> None:
+    ends_meanwhile(made, lambda: step(made, "fail", error="EncodingFailed", cause="None."))
+
+    assert there(made, "work/clip/0.json")
+    assert "work/clip/0.json" in task_of(made).work, "so that it can be deleted"
+
+
+def test_what_a_failed_step_made_is_its_tasks_too(made: World) -> None:
+    def speaks_a_part(*_: Any, work: Work, **__: Any) -> str:
+        work.put_bytes("work/speech/a.mp3", b"part", "audio/mpeg")
+        raise errors.ProviderFailed("ElevenLabs answered with status 500.")
+
+    made.patch.setattr(voice, "voice_over", speaks_a_part)
+    with pytest.raises(errors.ProviderFailed):
+        step(made, "voice")
+
+    assert task_of(made).work == {"work/speech/a.mp3"}
+
+
+@pytest.mark.parametrize("gone", ["voice", "plan", "clips", "video"])
+def test_a_step_that_relies_on_what_is_gone_says_so_for_the_steps_before_it(made: World, gone: str) -> None:
+    inputs = up_to_publish(made)
+    key = inputs[gone][0] if gone == "clips" else inputs[gone]
+    made.services.storage.delete("outputs", key)
+
+    with pytest.raises(errors.WorkGone):
+        step(made, "publish", **inputs)
+
+
+def test_a_fault_that_nobody_foresaw_tells_the_workflow_nothing(made: World) -> None:
+    def breaks(*_: Any, **__: Any) -> str:
+        raise ValueError(SECRET)
+
+    made.patch.setattr(voice, "voice_over", breaks)
+    with pytest.raises(errors.InternalError, match="ValueError") as raised:
+        step(made, "voice")
+
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+PRIVATE = {"query", "text", "script", "script_text", "search_query", "callback_url", "url", "voice_id", "words"}
+
+
+def quoted(node: ast.Raise) -> set[str]:
+    """Names whose values the message of an error holds; how long a value is says little of it."""
+    inner = [each for text in ast.walk(node) if isinstance(text, ast.JoinedStr) for each in ast.walk(text)]
+    lengths = {
+        id(part)
+        for call in inner
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "len"
+        for part in ast.walk(call)
+    }
+    parts = [each for each in inner if id(each) not in lengths]
+    return {getattr(each, "attr", getattr(each, "id", "")) for each in parts}
+
+
+def test_no_error_of_a_video_quotes_what_was_asked_for() -> None:
+    raised = [
+        (path.name, node.lineno, quoted(node) & PRIVATE)
+        for path in Path(steps.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Raise)
+    ]
+
+    assert len(raised) > 50
+    assert [each for each in raised if each[2]] == []
+    (example,) = ast.parse('raise NoFootage(f"Nothing for {request.search_query!r:.80} of {len(text)} letters.")').body
+    assert isinstance(example, ast.Raise)
+    assert quoted(example) & PRIVATE == {"search_query"}
+
+
 def test_a_step_renews_the_lease_of_its_task(made: World) -> None:
     made = made.limited_to(1)
     for _ in range(5):
@@ -223,7 +400,7 @@ def test_the_operators_voice_speaks_unless_the_request_names_one(made: World) ->
 
     def speaks(text: str, voice_id: str, **named: Any) -> str:
         heard.append(voice_id)
-        assert isinstance(named["service"], elevenlabs.ElevenLabs)
+        assert named["service"].name == elevenlabs.ElevenLabs.name
         return "key"
 
     made.patch.setattr(voice, "voice_over", speaks)

@@ -134,7 +134,7 @@ def test_times_are_those_of_the_changes(tasks: Tasks, task: Task, clock: Clock) 
 def test_what_is_told_after_the_end_stays_beside_it(tasks: Tasks, task: Task) -> None:
     tasks.succeed("t", PUBLISHED)
     tasks.called_back("t", "delivered")
-    tasks.forget_video("t")
+    tasks.clear("t")
 
     found = tasks.find("t")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import subprocess
 import unicodedata
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -15,18 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.video import voice as speaking
+from functions.video.asking import Payment
 from functions.video.elevenlabs import ElevenLabs
+from functions.video.payments import Payments
+from functions.video.settings import VideoSettings
 from functions.video.speech import Alignment, Speech, evenly, joined_words, parts, words
 from functions.video.values import VoiceOver
-from functions.video.voice import RATE, voice_over
+from functions.video.voice import RATE, VoiceService, voice_over
 from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import ProviderFailed, ProviderRefused, ScriptTooLong, UnreadableMedia
 from layers.media.ffmpeg import program
 from local.standins.servers import StandIns
-from tests.unit.video.making import SETTINGS, elevenlabs, folder, running, soon, standins, work
+from tests.bench.folder import FolderStorage
+from tests.unit.video.making import SETTINGS, elevenlabs, folder, payments, running, soon, standins, storage, work
 
-__all__ = ["elevenlabs", "folder", "running", "standins", "work"]
+__all__ = ["elevenlabs", "folder", "payments", "running", "standins", "storage", "work"]
 
 TEXT = "The sea is calm tonight. The tide is full, the moon lies fair upon the straits."
 VOICE = "JBFqnCBsd6RMkjVDRZzb"
@@ -42,14 +46,50 @@ class Said:
     def __init__(self, speech: Speech) -> None:
         self._speech = speech
 
-    def speak(self, text: str, *, voice_id: str, before: str, after: str, deadline: Deadline) -> Speech:
+    def speak(
+        self, text: str, *, voice_id: str, before: str, after: str, deadline: Deadline, payment: Payment
+    ) -> Speech:
         return self._speech
 
 
-def make(service: ElevenLabs, work: Work, folder: Path, text: str = TEXT) -> VoiceOver:
-    key = voice_over(text, VOICE, service=service, work=work, folder=folder, deadline=soon(), settings=SETTINGS)
-    assert list(folder.iterdir()) == []
-    return work.get(key, VoiceOver, soon())
+@dataclass
+class Studio:
+    """What a voice-over is made with."""
+
+    work: Work
+    payments: Payments
+    folder: Path
+
+    def key(self, service: VoiceService, text: str = TEXT, settings: VideoSettings = SETTINGS) -> str:
+        """The voice-over's key in the work store."""
+        return voice_over(
+            text,
+            VOICE,
+            service=service,
+            work=self.work,
+            payments=self.payments,
+            folder=self.folder,
+            deadline=soon(),
+            settings=settings,
+        )
+
+    def make(self, service: VoiceService, text: str = TEXT) -> VoiceOver:
+        """The voice-over."""
+        key = self.key(service, text)
+        assert list(self.folder.iterdir()) == []
+        return self.work.get(key, VoiceOver, soon())
+
+
+@pytest.fixture
+def studio(work: Work, payments: Payments, folder: Path) -> Studio:
+    return Studio(work, payments, folder)
+
+
+def hum(frequency: int) -> bytes:
+    """A second of a tone as MP3, with silence before and after it."""
+    tone = f"sine=frequency={frequency}:duration=1:sample_rate=44100,adelay=1500,apad=pad_dur=4"
+    make = [program(), "-v", "error", "-f", "lavfi", "-i", tone, "-b:a", "128k", "-f", "mp3", "-"]
+    return subprocess.run(make, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
 
 
 def samples(voice: VoiceOver, work: Work, folder: Path) -> array.array[int]:
@@ -68,9 +108,9 @@ def loudness(sound: array.array[int], start: float, end: float) -> float:
     return sum(map(abs, some)) / max(len(some), 1)
 
 
-def test_words_are_where_the_sound_is(elevenlabs: ElevenLabs, work: Work, folder: Path) -> None:
-    voice = make(elevenlabs, work, folder)
-    sound = samples(voice, work, folder)
+def test_words_are_where_the_sound_is(elevenlabs: ElevenLabs, studio: Studio) -> None:
+    voice = studio.make(elevenlabs)
+    sound = samples(voice, studio.work, studio.folder)
     assert voice.seconds == len(sound) / RATE
     assert voice.aligned
     assert [word.text for word in voice.words] == TEXT.split()
@@ -83,12 +123,12 @@ def test_words_are_where_the_sound_is(elevenlabs: ElevenLabs, work: Work, folder
 
 
 def test_a_long_script_is_spoken_in_parts_that_know_their_surroundings(
-    elevenlabs: ElevenLabs, standins: StandIns, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = make(elevenlabs, work, folder)
+    whole = studio.make(elevenlabs)
     standins.requests.clear()
     monkeypatch.setattr(speaking, "LONGEST_PART", 40)
-    voice = make(elevenlabs, work, folder)
+    voice = studio.make(elevenlabs)
     said = [asked.request.json() for asked in standins.asked("elevenlabs")]
     assert [each["text"] for each in said] == [
         "The sea is calm tonight.",
@@ -97,7 +137,7 @@ def test_a_long_script_is_spoken_in_parts_that_know_their_surroundings(
     ]
     assert said[1]["previous_text"] == "The sea is calm tonight. "
     assert said[1]["next_text"].strip() == "the moon lies fair upon the straits."
-    sound = samples(voice, work, folder)
+    sound = samples(voice, studio.work, studio.folder)
     assert voice.seconds == len(sound) / RATE
     assert [(word.text, word.first) for word in voice.words] == [(word.text, word.first) for word in whole.words]
     assert all(before.end <= after.start + 0.01 for before, after in pairwise(voice.words))
@@ -107,10 +147,10 @@ def test_a_long_script_is_spoken_in_parts_that_know_their_surroundings(
 
 
 def test_without_times_words_are_spread_over_the_sound(
-    elevenlabs: ElevenLabs, standins: StandIns, work: Work, folder: Path
+    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio
 ) -> None:
     standins.fault("elevenlabs.no_alignment")
-    voice = make(elevenlabs, work, folder)
+    voice = studio.make(elevenlabs)
     assert not voice.aligned
     # Over what is heard: not over the silence around it.
     assert voice.words[0].start == pytest.approx(speaking.LEAD, abs=0.05)
@@ -118,76 +158,110 @@ def test_without_times_words_are_spread_over_the_sound(
     assert all(before.end < after.start for before, after in pairwise(voice.words))
 
 
-def test_silence_around_a_part_is_cut_to_a_pause(work: Work, folder: Path) -> None:
-    tone = "sine=frequency=300:duration=1:sample_rate=44100,adelay=1500,apad=pad_dur=4"
-    make_tone = [program(), "-v", "error", "-f", "lavfi", "-i", tone, "-b:a", "128k", "-f", "mp3", "-"]
-    sound = subprocess.run(make_tone, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
+def test_silence_around_a_part_is_cut_to_a_pause(studio: Studio) -> None:
     # Times that end before the sound does: nothing that is heard is cut off.
-    service = Said(Speech(sound, Alignment(tuple("Hum."), (1.5, 1.7, 1.8, 1.9), (1.7, 1.8, 1.9, 6.0))))
-    key = voice_over("Hum.", VOICE, service=service, work=work, folder=folder, deadline=soon(), settings=SETTINGS)
-    voice = work.get(key, VoiceOver, soon())
+    service = Said(Speech(hum(300), Alignment(tuple("Hum."), (1.5, 1.7, 1.8, 1.9), (1.7, 1.8, 1.9, 6.0))))
+    key = studio.key(service, "Hum.")
+    voice = studio.work.get(key, VoiceOver, soon())
     assert voice.seconds == pytest.approx(speaking.LEAD + 1 + speaking.LAST_PAUSE, abs=0.06)
     (word,) = voice.words
     assert word.start == pytest.approx(speaking.LEAD, abs=0.03)
     assert word.end == pytest.approx(speaking.LEAD + 0.4, abs=0.03)
-    heard = samples(voice, work, folder)
+    heard = samples(voice, studio.work, studio.folder)
     assert loudness(heard, 0.1, 1.0) > 1000
 
 
-def test_silence_alone_is_no_speech(work: Work, folder: Path) -> None:
+def test_silence_alone_is_no_speech(studio: Studio) -> None:
     make_silence = [program(), "-v", "error", "-f", "lavfi", "-i", "anullsrc=d=1", "-f", "mp3", "-"]
     sound = subprocess.run(make_silence, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
     service = Said(Speech(sound, None))
     with pytest.raises(UnreadableMedia):
-        voice_over("Hum.", VOICE, service=service, work=work, folder=folder, deadline=soon(), settings=SETTINGS)
+        studio.key(service, "Hum.")
 
 
-def test_nothing_is_paid_for_twice(elevenlabs: ElevenLabs, standins: StandIns, work: Work, folder: Path) -> None:
-    make(elevenlabs, work, folder)
-    make(elevenlabs, work, folder)
+def test_nothing_is_paid_for_twice(elevenlabs: ElevenLabs, standins: StandIns, studio: Studio) -> None:
+    studio.make(elevenlabs)
+    studio.make(elevenlabs)
     assert len(standins.asked("elevenlabs")) == 1
 
 
+def test_a_voice_over_whose_sound_is_gone_is_made_again_from_the_speech_that_was_paid_for(
+    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, storage: FolderStorage
+) -> None:
+    first = studio.make(elevenlabs)
+    storage.delete(SETTINGS.outputs_bucket, first.audio_key)
+
+    again = studio.make(elevenlabs)
+
+    assert again == first
+    assert samples(again, studio.work, studio.folder)
+    assert len(standins.asked("elevenlabs")) == 1
+
+
+def test_speech_whose_sound_is_gone_is_asked_for_again_and_is_not_taken_for_the_first(
+    studio: Studio, storage: FolderStorage
+) -> None:
+    first = studio.make(Said(Speech(hum(300), None)), "Hum.")
+    (speech,) = [key for key in studio.work.written if key.startswith("work/speech/") and key.endswith(".mp3")]
+    for key in (first.audio_key, speech):
+        storage.delete(SETTINGS.outputs_bucket, key)
+
+    again = studio.make(Said(Speech(hum(600), None)), "Hum.")
+
+    assert again.audio_key != first.audio_key, "what was made of the first sound is not used for this one"
+
+
+def test_a_voice_over_that_is_there_relies_on_its_parts_too(elevenlabs: ElevenLabs, studio: Studio) -> None:
+    studio.make(elevenlabs)
+    again = replace(studio, work=studio.work.track())
+
+    again.key(elevenlabs)
+
+    assert again.work.used == studio.work.used
+    assert not again.work.written
+    assert {key.split("/")[1] for key in again.work.used} == {"voice", "speech"}
+
+
 def test_parts_that_were_paid_for_are_kept_when_a_later_one_fails(
-    elevenlabs: ElevenLabs, standins: StandIns, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(speaking, "LONGEST_PART", 40)
     monkeypatch.setattr("functions.video.asking.TRIES", 1)
     standins.fault("elevenlabs.error", match='the moon lies fair upon the straits.", "model')
     with pytest.raises(ProviderFailed):
-        make(elevenlabs, work, folder)
+        studio.make(elevenlabs)
     paid = len(standins.asked("elevenlabs"))
-    for left in folder.iterdir():
+    for left in studio.folder.iterdir():
         left.unlink()
-    make(elevenlabs, work, folder)
+    studio.make(elevenlabs)
     assert (paid, len(standins.asked("elevenlabs"))) == (3, 4)
 
 
 def test_a_script_that_is_too_long_is_refused_before_it_costs(
-    elevenlabs: ElevenLabs, standins: StandIns, work: Work, folder: Path
+    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio
 ) -> None:
     with pytest.raises(ScriptTooLong):
-        make(elevenlabs, work, folder, "a" * (SETTINGS.max_script_characters + 1))
+        studio.make(elevenlabs, "a" * (SETTINGS.max_script_characters + 1))
     assert standins.asked("elevenlabs") == []
 
 
-def test_a_script_that_takes_too_long_to_say_is_refused(elevenlabs: ElevenLabs, work: Work, folder: Path) -> None:
+def test_a_script_that_takes_too_long_to_say_is_refused(elevenlabs: ElevenLabs, studio: Studio) -> None:
     short = replace(SETTINGS, max_video_seconds=2.0)
     with pytest.raises(ScriptTooLong, match="2 s"):
-        voice_over(TEXT, VOICE, service=elevenlabs, work=work, folder=folder, deadline=soon(), settings=short)
+        studio.key(elevenlabs, settings=short)
 
 
-def test_a_script_without_words_is_refused(elevenlabs: ElevenLabs, work: Work, folder: Path) -> None:
+def test_a_script_without_words_is_refused(elevenlabs: ElevenLabs, studio: Studio) -> None:
     with pytest.raises(ProviderRefused):
-        make(elevenlabs, work, folder, " \n ")
+        studio.make(elevenlabs, " \n ")
 
 
 def test_sound_that_is_none_is_not_asked_for_again(
-    elevenlabs: ElevenLabs, standins: StandIns, work: Work, folder: Path, monkeypatch: pytest.MonkeyPatch
+    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("base64.b64decode", lambda *_, **__: b"no sound at all" * 100)
     with pytest.raises(UnreadableMedia):
-        make(elevenlabs, work, folder)
+        studio.make(elevenlabs)
     assert len(standins.asked("elevenlabs")) == 1
 
 

@@ -46,6 +46,15 @@ def test_any_body_is_signed_as_it_is() -> None:
     assert webhook.headers(SECRET, "m", 7, body)["webhook-signature"] == f"v1,{expected}"
 
 
+def test_every_caller_has_a_secret_of_its_own() -> None:
+    key = base64.b64decode(SECRET.removeprefix("whsec_"))
+    expected = base64.b64encode(hmac.digest(key, b"callback:ann", hashlib.sha256)).decode()
+
+    assert webhook.derive_secret(SECRET, "ann") == f"whsec_{expected}"
+    assert len({SECRET, *(webhook.derive_secret(SECRET, caller) for caller in ("ann", "bob", ""))}) == 4
+    assert webhook.headers(webhook.derive_secret(SECRET, "ann"), ID, STAMP, BODY)
+
+
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_not base64!", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é"])
 def test_a_secret_of_another_kind_is_refused_without_a_word_of_it(secret: str) -> None:
     with pytest.raises(KeysMissing) as refused:

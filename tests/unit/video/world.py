@@ -11,6 +11,7 @@ import pytest
 
 from functions.video import app
 from functions.video.executions import Executions
+from functions.video.payments import Payments
 from functions.video.services import Services
 from functions.video.settings import VideoSettings
 from functions.video.slots import Slots
@@ -20,6 +21,7 @@ from functions.video.work import Work
 from layers.core.budget import Budget
 from layers.core.errors import StorageFailed
 from layers.core.pseudonyms import Pseudonyms
+from layers.core.shares import Quota
 from layers.core.terms import Terms
 from local.standins.servers import CALLBACK_SECRET
 from tests.bench.folder import FolderStorage
@@ -66,10 +68,7 @@ class FakeExecutions(Executions):
 
 
 class Files(FolderStorage):
-    """Objects that can be deleted and linked to."""
-
-    def delete(self, bucket: str, key: str) -> None:
-        self._to(bucket, key).unlink(missing_ok=True)
+    """Objects that can be linked to."""
 
     def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
         return f"https://{bucket}.example/{key}?for={seconds}&as={filename}"
@@ -181,7 +180,9 @@ def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         slots=Slots(table, 2, lambda: dynamodb, clock),
         executions=executions,
         budget=Budget(table, "seconds of video", 0, lambda: dynamodb, clock),
+        payments=Payments(table, lambda: dynamodb, clock),
         terms=Terms("", dict),
         pseudonyms=Pseudonyms(table, lambda: dynamodb),
+        quota=lambda service, whole, seconds: Quota(table, service, whole, seconds, lambda: dynamodb, clock),
     )
     return World(services, executions, clock, monkeypatch)

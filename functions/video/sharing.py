@@ -1,0 +1,69 @@
+"""The services with the operator's keys, used on behalf of one caller: while others ask too, nobody has more than half
+of what a service gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from functions.video.asking import Payment
+from functions.video.elevenlabs import ElevenLabs
+from functions.video.footage import FootageService
+from functions.video.keys import Keys
+from functions.video.pexels import HOURLY_REQUESTS, Pexels
+from functions.video.services import Services
+from functions.video.speech import Speech
+from functions.video.values import Footage
+from functions.video.voice import VoiceService
+from layers.core.deadline import Deadline
+from layers.core.shares import Quota
+
+HOUR, MONTH = 3600, 30 * 24 * 3600  # seconds
+
+
+def footage_service(services: Services, keys: Keys, caller: str) -> FootageService:
+    """Pexels, whose limit all callers have in common. Raises KeysMissing."""
+    service = Pexels(services.settings.pexels_url, keys.need("PEXELS_API_KEY"))
+    whole = keys.number("PEXELS_REQUESTS_AN_HOUR") or HOURLY_REQUESTS
+    return SharedFootage(service, services.quota("Pexels", whole, HOUR), caller)
+
+
+def voice_service(services: Services, keys: Keys, caller: str) -> VoiceService:
+    """ElevenLabs; its characters are shared where the operator says how many the plan has. Raises KeysMissing."""
+    service = ElevenLabs(services.settings.elevenlabs_url, keys.need("ELEVENLABS_API_KEY"))
+    whole = keys.number("ELEVENLABS_CHARACTERS_A_MONTH")
+    return SharedVoice(service, services.quota("ElevenLabs", whole, MONTH), caller)
+
+
+class SharedFootage:
+    """A footage service that counts searches."""
+
+    def __init__(self, service: FootageService, quota: Quota, caller: str) -> None:
+        self._service, self._quota, self._caller = service, quota, caller
+        self.name = service.name
+
+    def search(self, query: str, *, orientation: str, count: int, deadline: Deadline) -> list[Footage]:
+        """As the service. Raises AtCapacity where this caller has had its share."""
+        self._quota.take(self._caller, 1)
+        return self._service.search(query, orientation=orientation, count=count, deadline=deadline)
+
+
+class SharedVoice:
+    """A voice service that counts characters."""
+
+    def __init__(self, service: VoiceService, quota: Quota, caller: str) -> None:
+        self._service, self._quota, self._caller = service, quota, caller
+        self.name, self.longest = service.name, service.longest
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """As the service's."""
+        return self._service.identity
+
+    def speak(
+        self, text: str, *, voice_id: str, before: str, after: str, deadline: Deadline, payment: Payment
+    ) -> Speech:
+        """As the service. Raises AtCapacity where this caller has had its share."""
+        self._quota.take(self._caller, len(text))
+        return self._service.speak(
+            text, voice_id=voice_id, before=before, after=after, deadline=deadline, payment=payment
+        )
