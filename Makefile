@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
+DEPLOY := .venv-deploy/bin/python
+export SAM_CLI_TELEMETRY := 0
 # The locks are whole, so nothing is resolved here (insightface would ask for the windowed OpenCV).
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
@@ -51,7 +53,7 @@ lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## style, types and the t
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv-lint/bin/cfn-lint template.yaml
-	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
+	AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
 	.venv-checkov/bin/checkov -f template.yaml --framework cloudformation --compact --quiet
 	.venv-checkov/bin/checkov -d functions --framework dockerfile --compact --quiet
 
@@ -59,17 +61,17 @@ format: .venv/ready ## put the code into the house's form
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-deploy: .venv/ready .venv-lint/ready ## build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
-	$(PY) -m local.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
+deploy: .venv-deploy/ready ## look, build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
+	@$(DEPLOY) -m local.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
 
-destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets, with all that is in them
-	$(PY) -m local.deploy down --env $(or $(ENV),default)
+destroy: .venv-deploy/ready ## delete the stack of ENV, whatever state it is in, and its buckets with all that is in them
+	@$(DEPLOY) -m local.deploy down --env $(or $(ENV),default)
 
 signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with, KMS=1 for one in KMS; NAME is the signer's as readers show it
 	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)
 
-key: .venv/ready ## API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
-	@$(PY) -m local.keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
+key: .venv-deploy/ready ## API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
+	@$(DEPLOY) -m local.keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
 
 models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
@@ -112,6 +114,13 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	.venv-lint/bin/pip install $(PIP_FLAGS) -r requirements/lint.txt
 	@touch $@
 
+# pip goes in the end: nothing else is installed there, and a home of 1 GB has room for it only once.
+.venv-deploy/ready: requirements/deploy.txt
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/pip install $(PIP_FLAGS) --no-cache-dir --no-compile -r requirements/deploy.txt
+	.venv-deploy/bin/pip uninstall --quiet --yes pip
+	@touch $@
+
 .venv-checkov/ready: requirements/checkov.txt
 	$(PYTHON) -m venv .venv-checkov
 	.venv-checkov/bin/pip install $(PIP_FLAGS) -r requirements/checkov.txt
@@ -130,6 +139,8 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	@touch $@
 
 LOCK = .venv-lock/bin/uv pip compile -q --generate-hashes --python-version 3.11 --no-annotate --no-header --no-emit-index-url
+# `sam validate --lint` and `sam pipeline`, which deploy nothing, need these: half as much again.
+WITHOUT = $(foreach package,cfn-lint sympy mpmath networkx pyopenssl cryptography cffi pycparser,--no-emit-package $(package))
 lock: ## resolve the .in files again
 	test -d .venv-lock || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv; }
 	$(LOCK) functions/swap/requirements.in -o functions/swap/requirements.txt
@@ -138,9 +149,10 @@ lock: ## resolve the .in files again
 	$(LOCK) requirements/dev.in -c functions/swap/requirements.txt -c functions/video/requirements.txt -o requirements/dev.txt
 	$(LOCK) requirements/cloud.in -o requirements/cloud.txt
 	$(LOCK) requirements/lint.in -o requirements/lint.txt
+	$(LOCK) $(WITHOUT) requirements/deploy.in -c requirements/lint.txt -o requirements/deploy.txt
 	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 	$(LOCK) requirements/schema.in -o requirements/schema.txt
 
 clean: ## everything that the targets above made
 	rm -f $(ENGINE)
-	rm -rf .venv .venv-cloud .venv-lint .venv-checkov .venv-schema .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-cloud .venv-lint .venv-deploy .venv-checkov .venv-schema .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis

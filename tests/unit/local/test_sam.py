@@ -71,7 +71,7 @@ def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere
         assert metadata["DockerBuildArgs"] == {"BASE_IMAGE": "base:tag"}
         assert (Path(metadata["DockerContext"]) / metadata["Dockerfile"]).is_file()
         assert function["Properties"] == TEMPLATE["Resources"][name]["Properties"]
-    assert "DockerBuildArgs" not in TEMPLATE["Resources"]["SwapFunction"]["Metadata"]
+    assert TEMPLATE["Resources"]["SwapFunction"]["Metadata"]["DockerBuildArgs"] == {"BASE_IMAGE": {"Ref": "BaseImage"}}
 
 
 def test_what_runs_has_the_environment_that_is_given_and_no_events_of_its_own() -> None:
