@@ -8,8 +8,10 @@ that is in them, its images. `credentials` prints a line for a shell, by which c
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -19,11 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from layers.core.terms import VERSION
-from local import first_request, images, preflight, teardown
+from local import first_request, images, preflight, rewrite, teardown
 from local.stack import (
+    CONFIG,
     ROOT,
     BucketDenied,
     as_overrides,
+    configured,
     configured_parameters,
     description,
     outputs,
@@ -36,6 +40,8 @@ from local.stack import (
 SAM = str(Path(sys.executable).with_name("sam"))
 DOCKERFILE = ROOT / "functions/swap/Dockerfile"
 BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")  # of a deployment, in the stack's own events
+PINNED = ROOT / ".aws-sam/pinned.json"  # the template with the base's digest, for sam to build
+BUILT = ROOT / ".aws-sam/build/template.yaml"
 OPERATIONS = ROOT / "docs/operations.md"
 
 
@@ -79,14 +85,20 @@ class Target:
         return f"make {target}" if self.environment == "default" else f"make {target} ENV={self.environment}"
 
 
-def overrides(environment: str, base: str, release: str, accept_terms: bool = False) -> list[str]:
+def overrides(environment: str, release: str, accept_terms: bool = False) -> list[str]:
     """The stack's parameters on sam's command line, which hides those of samconfig.toml; so they are repeated.
 
     CanaryRelease is always among them: what is not named keeps its last value, and no new version would be made. For
     the same reason a stack whose terms have been accepted needs no word about them again.
     """
     terms = {"AcceptTerms": VERSION} if accept_terms else {}
-    return as_overrides({**configured_parameters(environment), **terms, "BaseImage": base, "CanaryRelease": release})
+    return as_overrides({**configured_parameters(environment), **terms, "CanaryRelease": release})
+
+
+def tags(environment: str, base: str) -> list[str]:
+    """The stack's tags on sam's command line, which hides those of samconfig.toml; and what its images start from."""
+    written = configured(environment, "deploy").get("tags", "")
+    return [*(shlex.split(written) if isinstance(written, str) else written), f"base-image={base}"]
 
 
 def release() -> str:
@@ -130,13 +142,13 @@ def look(target: Target, accept_terms: bool, read: preflight.Open = preflight.re
         problems += preflight.leftover_problems(status, leftovers, target.command("destroy"))
     cautions: list[str] = []
     try:
-        configured = configured_parameters(target.environment)
+        chosen = configured_parameters(target.environment)
     except ValueError as error:
         problems.append(f"{error}.")
     else:
         kept = deployed if deployed and status not in preflight.EMPTY else {}
         before = {each["ParameterKey"]: each["ParameterValue"] for each in kept.get("Parameters", [])}
-        wanted = {**before, **configured}
+        wanted = {**before, **chosen}
         functions = target.client("lambda")
         limit = functions.get_account_settings()["AccountLimit"]
         problems += preflight.concurrency_problems(limit, wanted, before)
@@ -172,9 +184,13 @@ def up(environment: str, canary: bool, accept_terms: bool) -> None:
     print(f"Deploying {target.stack} to account {target.account}, {target.region}. {idle_costs()}")
     base = images.pull(images.base_tag(DOCKERFILE))
     print(f"The images start from {base.name}, built on {base.day}.")
-    _sam("build", environment, overrides(environment, base.name, ""))
+    PINNED.parent.mkdir(exist_ok=True)
+    PINNED.write_text(json.dumps(rewrite.buildable(rewrite.load(ROOT / "template.yaml"), ROOT, base.name)))
+    where = ["--template-file", str(PINNED), "--build-dir", str(BUILT.parent)]
+    _sam("build", environment, overrides(environment, ""), *where)
+    chosen = overrides(environment, release() if canary else "", accept_terms)
     try:
-        _sam("deploy", environment, overrides(environment, base.name, release() if canary else "", accept_terms))
+        _sam("deploy", environment, chosen, "--template-file", str(BUILT), "--tags", *tags(environment, base.name))
     except DeployFailed:
         raise DeployFailed(_why(formation, target)) from None
     after = description(formation, target.stack)
@@ -183,8 +199,9 @@ def up(environment: str, canary: bool, accept_terms: bool) -> None:
     _finish(target)
 
 
-def _sam(command: str, environment: str, chosen: list[str]) -> None:
-    line = [SAM, command, "--config-env", environment, "--parameter-overrides", *chosen]
+def _sam(command: str, environment: str, chosen: list[str], *more: str) -> None:
+    line = [SAM, command, "--config-file", str(CONFIG), "--config-env", environment, *more]
+    line += ["--parameter-overrides", *chosen]
     if subprocess.run(line, cwd=ROOT, env={**os.environ, "SAM_CLI_TELEMETRY": "0"}).returncode:
         raise DeployFailed(f"sam {command} failed; its last lines say why.")
 

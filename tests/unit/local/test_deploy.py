@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from local import deploy, first_request, images, rewrite, teardown
-from local.deploy import DeployFailed, Target, idle_costs, look, overrides, release, warning
+from local.deploy import PINNED, DeployFailed, Target, idle_costs, look, overrides, release, tags, warning
 from local.images import Base
 from local.redrive import redrive
 from local.stack import stack_name
@@ -32,7 +32,7 @@ ENVIRONMENTS = ("default", "staging")
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_environments_deploy_stacks_of_their_own_with_parameters_that_exist(environment: str) -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    chosen = overrides(environment, BASE.name, "one", accept_terms=True)
+    chosen = overrides(environment, "one", accept_terms=True)
 
     assert {each.partition("=")[0] for each in chosen} <= TEMPLATE["Parameters"].keys()
     assert f"environment={'staging' if environment == 'staging' else 'production'}" in str(config[environment])
@@ -41,9 +41,10 @@ def test_environments_deploy_stacks_of_their_own_with_parameters_that_exist(envi
 
 
 def test_a_deployment_names_its_base_and_its_release_or_none_and_keeps_the_environment_s_parameters() -> None:
-    assert overrides("default", BASE.name, "") == [f"BaseImage={BASE.name}", 'CanaryRelease=""']
-    assert overrides("staging", BASE.name, "one")[-1] == "CanaryRelease=one"
-    assert "Tracing=Active" in overrides("staging", BASE.name, "one")
+    assert overrides("default", "") == ['CanaryRelease=""']
+    assert overrides("staging", "one")[-1] == "CanaryRelease=one"
+    assert "Tracing=Active" in overrides("staging", "one")
+    assert tags("staging", BASE.name) == ["project=coldswap", "environment=staging", f"base-image={BASE.name}"]
     assert re.fullmatch(TEMPLATE["Parameters"]["CanaryRelease"]["AllowedPattern"], release())
 
 
@@ -205,7 +206,10 @@ def test_both_images_start_from_the_digest_that_was_pulled_and_sam_sends_no_tele
     deployed(account, sam)
 
     assert [command[0] for command in sam.asked] == ["build", "deploy"]
-    assert all(f"BaseImage={BASE.name}" in command for command in sam.asked)
+    built, stacked = sam.asked
+    assert built[built.index("--template-file") + 1] == str(PINNED)
+    assert json.loads(PINNED.read_text()) == rewrite.buildable(TEMPLATE, ROOT, BASE.name)
+    assert f"base-image={BASE.name}" in stacked
     assert {each["SAM_CLI_TELEMETRY"] for each in sam.environments} == {"0"}
     printed = capsys.readouterr().out
     assert f"start from {BASE.name}, built on 2026-11-20" in printed

@@ -104,12 +104,12 @@ def test_docker_is_asked_before_anything_is_built(answer: str | Exception, sente
     assert (docker_problem() is None) == (sentence is None)
 
 
-def test_template_and_dockerfiles_name_one_base_and_every_image_takes_the_parameter_s() -> None:
-    default = TEMPLATE["Parameters"]["BaseImage"]["Default"]
-    images_of = [each for each in TEMPLATE["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
+def test_the_dockerfiles_name_one_base_and_every_image_takes_the_one_that_was_pulled() -> None:
+    pinned = rewrite.buildable(TEMPLATE, ROOT, "base@sha256:1")
+    images_of = [each for each in pinned["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
 
-    assert {base_tag(ROOT / each["Metadata"]["Dockerfile"]) for each in images_of} == {default}
-    assert [each["Metadata"]["DockerBuildArgs"] for each in images_of] == [{"BASE_IMAGE": {"Ref": "BaseImage"}}] * 3
+    assert len({base_tag(ROOT / each["Metadata"]["Dockerfile"]) for each in images_of}) == 1
+    assert [each["Metadata"]["DockerBuildArgs"] for each in images_of] == [{"BASE_IMAGE": "base@sha256:1"}] * 3
     assert {tuple(each["Properties"]["Architectures"]) for each in images_of} == {("x86_64",)}
     assert images.PLATFORM == "linux/amd64"
 

@@ -59,7 +59,7 @@ def test_the_settings_are_all_set(function: str, settings: Any) -> None:
 
 
 def test_parameters_are_few_and_described() -> None:
-    assert len(TEMPLATE["Parameters"]) <= 19
+    assert len(TEMPLATE["Parameters"]) <= 18
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
         assert "Default" in parameter
