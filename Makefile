@@ -2,12 +2,14 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
+DEPLOY := .venv-deploy/bin/python
+export SAM_CLI_TELEMETRY := 0
 # The locks are whole, so nothing is resolved here (insightface would ask for the windowed OpenCV).
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-sam deploy destroy check-account lint format signing-key key models bench bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -24,7 +26,7 @@ up: .venv/ready .venv-cloud/ready $(ENGINE) ## the stack on this machine until C
 	@$(PY) -m local.up
 
 test: .venv/ready .venv-cloud/ready $(ENGINE) ## every test but the longest
-	$(PY) -m pytest -m 'not full' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -m 'not full and not upgrade' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-onnxruntime: .venv/ready .venv-cloud/ready ## what swaps faces, where the native engine is not to be had
 	rm -f $(ENGINE)
@@ -37,6 +39,9 @@ test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## all tes
 test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## the long attacks alone: load, fuzzing, and requests made from the API's description
 	$(PY) -m pytest -m full --timeout 900 tests/attack tests/integration/test_load.py tests/integration/test_schema.py
 
+test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## version 0.1.0, from git's history, in the middle of its work, updated to these sources
+	$(PY) -m pytest -m upgrade --timeout 240 tests/upgrade
+
 test-exiftool: .venv/ready ## the labels as exiftool reads them (a program of the system: libimage-exiftool-perl)
 	$(PY) -m tests.exiftool.check
 
@@ -48,7 +53,7 @@ lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## style, types and the t
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv-lint/bin/cfn-lint template.yaml
-	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
+	AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
 	.venv-checkov/bin/checkov -f template.yaml --framework cloudformation --compact --quiet
 	.venv-checkov/bin/checkov -d functions --framework dockerfile --compact --quiet
 
@@ -56,11 +61,11 @@ format: .venv/ready ## put the code into the house's form
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-deploy: .venv/ready .venv-lint/ready ## build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
-	$(PY) -m local.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
+deploy: .venv-deploy/ready ## look, build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
+	@$(DEPLOY) -m local.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
 
-destroy: .venv/ready .venv-lint/ready ## delete the stack of ENV and its buckets, with all that is in them
-	$(PY) -m local.deploy down --env $(or $(ENV),default)
+destroy: .venv-deploy/ready ## delete the stack of ENV, whatever state it is in, and its buckets with all that is in them
+	@$(DEPLOY) -m local.deploy down --env $(or $(ENV),default)
 
 check-account: .venv/ready ## look at the stack of ENV on AWS where the emulator proves nothing (docs/first-account.md); changes nothing
 	@$(PY) -m local.check_account --env $(or $(ENV),default)
@@ -68,17 +73,20 @@ check-account: .venv/ready ## look at the stack of ENV on AWS where the emulator
 signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with, KMS=1 for one in KMS; NAME is the signer's as readers show it
 	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)
 
-key: .venv/ready ## API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
-	@$(PY) -m local.keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
+key: .venv-deploy/ready ## API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
+	@$(DEPLOY) -m local.keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
 
 models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
 	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(STACK),--stack '$(STACK)')
 
-bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours; JSON in out/bench/
+bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours, with AVX-512 and held to AVX2; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
+
+bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## every benchmark, tiny and once, to see that it runs; no number is kept
+	$(PY) -m tests.bench.quick
 
 bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in memory, in every setting; table and plot in out/bench/
 	$(PY) -m tests.bench.memory
@@ -109,6 +117,13 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	.venv-lint/bin/pip install $(PIP_FLAGS) -r requirements/lint.txt
 	@touch $@
 
+# pip goes in the end: nothing else is installed there, and a home of 1 GB has room for it only once.
+.venv-deploy/ready: requirements/deploy.txt
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/pip install $(PIP_FLAGS) --no-cache-dir --no-compile -r requirements/deploy.txt
+	.venv-deploy/bin/pip uninstall --quiet --yes pip
+	@touch $@
+
 .venv-checkov/ready: requirements/checkov.txt
 	$(PYTHON) -m venv .venv-checkov
 	.venv-checkov/bin/pip install $(PIP_FLAGS) -r requirements/checkov.txt
@@ -127,6 +142,8 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	@touch $@
 
 LOCK = .venv-lock/bin/uv pip compile -q --generate-hashes --python-version 3.11 --no-annotate --no-header --no-emit-index-url
+# `sam validate --lint` and `sam pipeline`, which deploy nothing, need these: half as much again.
+WITHOUT = $(foreach package,cfn-lint sympy mpmath networkx pyopenssl cryptography cffi pycparser,--no-emit-package $(package))
 lock: ## resolve the .in files again
 	test -d .venv-lock || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install -q uv; }
 	$(LOCK) functions/swap/requirements.in -o functions/swap/requirements.txt
@@ -135,9 +152,10 @@ lock: ## resolve the .in files again
 	$(LOCK) requirements/dev.in -c functions/swap/requirements.txt -c functions/video/requirements.txt -o requirements/dev.txt
 	$(LOCK) requirements/cloud.in -o requirements/cloud.txt
 	$(LOCK) requirements/lint.in -o requirements/lint.txt
+	$(LOCK) $(WITHOUT) requirements/deploy.in -c requirements/lint.txt -o requirements/deploy.txt
 	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 	$(LOCK) requirements/schema.in -o requirements/schema.txt
 
 clean: ## everything that the targets above made
 	rm -f $(ENGINE)
-	rm -rf .venv .venv-cloud .venv-lint .venv-checkov .venv-schema .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-cloud .venv-lint .venv-deploy .venv-checkov .venv-schema .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ however it ends (see keeper.py).
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -39,7 +40,7 @@ LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-CODE = ("local-code", "bootstrap.zip")
+CODE_BUCKET = "local-code"
 TEMPLATE = "template.json"  # in the same bucket
 START_SECONDS = 60.0
 REQUEST_SECONDS = 60.0
@@ -151,14 +152,16 @@ class Cloud:
         function runs instead of its handler from the sources.
         """
         s3, formation = self.client("s3"), self.client("cloudformation")
-        bucket, key = CODE
+        code = bootstrap or rewrite.bootstrap(ROOT, Path(sys.executable))
+        # As `sam deploy` names it: an update finds other code only under another key.
+        bucket, key = CODE_BUCKET, f"{hashlib.sha256(code).hexdigest()}.zip"
         s3.create_bucket(Bucket=bucket)
-        s3.put_object(Bucket=bucket, Key=key, Body=bootstrap or rewrite.bootstrap(ROOT, Path(sys.executable)))
+        s3.put_object(Bucket=bucket, Key=key, Body=code)
         injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **CREDENTIALS, **(environment or {})}
         # Whoever starts a cloud of their own answers to themselves; no AWS account, and nobody else, is in it.
         self._open = open_api
         accepted = {"AcceptTerms": VERSION, **({"AuthMode": "open"} if open_api else {}), **(parameters or {})}
-        template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, CODE, injected)
+        template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, (bucket, key), injected)
         s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())
         change = formation.update_stack if self._deployed() else formation.create_stack
         change(

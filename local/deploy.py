@@ -1,36 +1,88 @@
-"""Deploys the stack to AWS and takes it away again: `python -m local.deploy up|down --env NAME`.
+"""Deploys the stack to AWS and takes it away again: `python -m local.deploy up|down|credentials --env NAME`.
 
-NAME is an environment of samconfig.toml. `up` builds, deploys, and prints the outputs and a first request; `down`
-deletes the stack, and its buckets, which CloudFormation keeps, with all that is in them.
+NAME is an environment of samconfig.toml. `up` looks at what can be known before, builds, deploys, and prints outputs
+and a first request. `down` deletes the stack in any state, and what CloudFormation keeps of it: its buckets with all
+that is in them, its images. `credentials` prints a line for a shell, by which curl signs requests.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 import time
-import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from layers.core.terms import VERSION
+from local import first_request, images, preflight, rewrite, teardown
+from local.stack import (
+    CONFIG,
+    ROOT,
+    BucketDenied,
+    as_overrides,
+    configured,
+    configured_parameters,
+    description,
+    outputs,
+    parameters,
+    remaining_buckets,
+    remaining_logs,
+    stack_name,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
-SAM = str(ROOT / ".venv-lint/bin/sam")
-BUCKETS = ("ModelsBucketName", "UploadsBucketName", "OutputsBucketName")
+SAM = str(Path(sys.executable).with_name("sam"))
+DOCKERFILE = ROOT / "functions/swap/Dockerfile"
+BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")  # of a deployment, in the stack's own events
+PINNED = ROOT / ".aws-sam/pinned.json"  # the template with the base's digest, for sam to build
+BUILT = ROOT / ".aws-sam/build/template.yaml"
+OPERATIONS = ROOT / "docs/operations.md"
 
 
-def _configured(environment: str, command: str) -> dict[str, Any]:
-    with (ROOT / "samconfig.toml").open("rb") as file:
-        known: dict[str, Any] = tomllib.load(file)
-    found: dict[str, Any] = known[environment][command]["parameters"]
-    return found
+class DeployFailed(Exception):
+    """Nothing was deployed, or not all; the message says why and what to do."""
 
 
-def stack_name(environment: str) -> str:
-    """Of an environment. Raises KeyError where samconfig.toml has none of this name."""
-    return str(_configured(environment, "global")["stack_name"])
+@dataclass(frozen=True)
+class Target:
+    """Where a stack is, or will be, and as whom."""
+
+    environment: str
+    stack: str
+    account: str
+    region: str
+    client: Callable[[str], Any]  # boto3's, by the service's name
+
+    @staticmethod
+    def of(environment: str) -> Target:
+        """Raises DeployFailed where samconfig.toml, the credentials or the region are missing."""
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            stack = stack_name(environment)
+        except KeyError:
+            raise DeployFailed(f"samconfig.toml has no environment {environment} with a stack_name.") from None
+        session = boto3.session.Session()
+        if not session.region_name:
+            raise DeployFailed("No region is set. Set AWS_DEFAULT_REGION, or the profile's (aws configure).")
+        try:
+            account = session.client("sts").get_caller_identity()["Account"]
+        except (BotoCoreError, ClientError) as error:
+            raise DeployFailed(
+                f"AWS does not let you in: {error}. Sign in (aws configure or aws sso login)."
+            ) from error
+        return Target(environment, stack, account, session.region_name, session.client)
+
+    def command(self, target: str) -> str:
+        """What a person types for a target of the Makefile."""
+        return f"make {target}" if self.environment == "default" else f"make {target} ENV={self.environment}"
 
 
 def overrides(environment: str, release: str, accept_terms: bool = False) -> list[str]:
@@ -39,9 +91,14 @@ def overrides(environment: str, release: str, accept_terms: bool = False) -> lis
     CanaryRelease is always among them: what is not named keeps its last value, and no new version would be made. For
     the same reason a stack whose terms have been accepted needs no word about them again.
     """
-    configured = str(_configured(environment, "deploy").get("parameter_overrides", "")).split()
-    terms = [f"AcceptTerms={VERSION}"] if accept_terms else []
-    return [*configured, *terms, f'CanaryRelease="{release}"']
+    terms = {"AcceptTerms": VERSION} if accept_terms else {}
+    return as_overrides({**configured_parameters(environment), **terms, "CanaryRelease": release})
+
+
+def tags(environment: str, base: str) -> list[str]:
+    """The stack's tags on sam's command line, which hides those of samconfig.toml; and what its images start from."""
+    written = configured(environment, "deploy").get("tags", "")
+    return [*(shlex.split(written) if isinstance(written, str) else written), f"base-image={base}"]
 
 
 def release() -> str:
@@ -50,36 +107,6 @@ def release() -> str:
         ["git", "describe", "--always", "--dirty"], check=True, cwd=ROOT, capture_output=True, text=True
     )
     return f"{time.strftime('%Y%m%dT%H%M%S')}-{commit.stdout.strip()}"
-
-
-def outputs(formation: Any, stack: str) -> dict[str, str]:
-    """Of a deployed stack; `formation` is boto3's client. Raises botocore's errors."""
-    (found,) = formation.describe_stacks(StackName=stack)["Stacks"]
-    return {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
-
-
-def parameters(formation: Any, stack: str) -> dict[str, str]:
-    """Of a deployed stack, as it was deployed last. Raises botocore's errors."""
-    (deployed,) = formation.describe_stacks(StackName=stack)["Stacks"]
-    return {each["ParameterKey"]: each["ParameterValue"] for each in deployed["Parameters"]}
-
-
-def state_table(formation: Any, stack: str) -> str:
-    """The name of a deployed stack's table. Raises botocore's errors."""
-    resource = formation.describe_stack_resource(StackName=stack, LogicalResourceId="StateTable")
-    return str(resource["StackResourceDetail"]["PhysicalResourceId"])
-
-
-def hello(found: dict[str, str], region: str, auth_mode: str = "iam") -> str:
-    """A request that a person whom the API lets in can send at once."""
-    url = f"{found['ApiUrl']}/openapi.json"
-    if auth_mode == "iam":
-        return (
-            f"curl --aws-sigv4 aws:amz:{region}:execute-api --user $AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY \\\n"
-            f"  -H x-amz-security-token:$AWS_SESSION_TOKEN {url}"
-        )
-    headers = {"key": '-H "x-api-key: $KEY" ', "jwt": '-H "Authorization: Bearer $TOKEN" '}
-    return f"curl {headers.get(auth_mode, '')}{url}"
 
 
 def warning(stack_outputs: dict[str, str], auth_mode: str) -> str:
@@ -93,67 +120,203 @@ def warning(stack_outputs: dict[str, str], auth_mode: str) -> str:
     )
 
 
-def empty(s3: Any, bucket: str) -> int:
-    """Deletes every object of a bucket; how many there were."""
-    gone = 0
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
-        if keys:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
-            gone += len(keys)
-    return gone
+def idle_costs() -> str:
+    """What a month without a request costs, as docs/operations.md has it."""
+    row = re.search(r"^\| a month without a request: (.+) \| ([^|]+) \|$", OPERATIONS.read_text(), re.MULTILINE)
+    if row is None:
+        raise ValueError(f"{OPERATIONS.name} does not say what an idle stack costs")
+    return f"A month without a request costs {row[2].strip()} dollars: {row[1]}."
+
+
+def look(target: Target, accept_terms: bool, read: preflight.Open = preflight.read_url) -> list[str]:
+    """Cautions about a deployment that may begin. Raises DeployFailed with everything that is in its way."""
+    formation, logs = target.client("cloudformation"), target.client("logs")
+    problems = preflight.name_problems(target.stack, target.region)
+    # CloudFormation answers to a name that it could not take by an error of its own.
+    deployed = None if problems else description(formation, target.stack)
+    status = deployed["StackStatus"] if deployed else None
+    problems += preflight.status_problems(status, target.command("destroy"))
+    if not problems:  # what has another name cannot be left
+        leftovers = remaining_buckets(target.client("s3"), target.stack, target.account, target.region)
+        leftovers += remaining_logs(logs, target.stack)
+        problems += preflight.leftover_problems(status, leftovers, target.command("destroy"))
+    cautions: list[str] = []
+    try:
+        chosen = configured_parameters(target.environment)
+    except ValueError as error:
+        problems.append(f"{error}.")
+    else:
+        kept = deployed if deployed and status not in preflight.EMPTY else {}
+        before = {each["ParameterKey"]: each["ParameterValue"] for each in kept.get("Parameters", [])}
+        wanted = {**before, **chosen}
+        functions = target.client("lambda")
+        limit = functions.get_account_settings()["AccountLimit"]
+        problems += preflight.concurrency_problems(limit, wanted, before)
+        problems += preflight.issuer_problems(wanted, read)
+        if not accept_terms and wanted.get("AcceptTerms") != VERSION:
+            problems.append(
+                f"Read docs/responsible-use.md, and accept its terms once: {target.command('deploy')} ACCEPT_TERMS=1."
+            )
+        cautions = preflight.cautions(limit, wanted, _largest(functions))
+    if docker := images.docker_problem():
+        problems.append(docker)
+    if problems:
+        raise DeployFailed("Nothing was deployed.\n" + "\n".join(f"- {problem}" for problem in problems))
+    return cautions
+
+
+def _largest(functions: Any) -> int:
+    """MB of the largest function of the account in this region."""
+    pages = functions.get_paginator("list_functions").paginate()
+    return max((each["MemorySize"] for page in pages for each in page["Functions"]), default=0)
 
 
 def up(environment: str, canary: bool, accept_terms: bool) -> None:
-    """Build, deploy, tell."""
-    import boto3
-
-    subprocess.run([SAM, "build", "--config-env", environment], check=True, cwd=ROOT)
+    """Look, build, deploy, tell. Raises DeployFailed, ImageFailed, TeardownFailed and botocore's errors."""
+    target = Target.of(environment)
+    for caution in look(target, accept_terms):
+        print(f"Take care: {caution}", file=sys.stderr)
+    formation = target.client("cloudformation")
+    before = description(formation, target.stack)
+    if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
+        print("The stack's creation failed the last time and left an empty record, which takes no deployment.")
+        teardown.delete_stack(formation, target.stack, print)
+    print(f"Deploying {target.stack} to account {target.account}, {target.region}. {idle_costs()}")
+    base = images.pull(images.base_tag(DOCKERFILE))
+    print(f"The images start from {base.name}, built on {base.day}.")
+    PINNED.parent.mkdir(exist_ok=True)
+    PINNED.write_text(json.dumps(rewrite.buildable(rewrite.load(ROOT / "template.yaml"), ROOT, base.name)))
+    where = ["--template-file", str(PINNED), "--build-dir", str(BUILT.parent)]
+    _sam("build", environment, overrides(environment, ""), *where)
     chosen = overrides(environment, release() if canary else "", accept_terms)
-    subprocess.run([SAM, "deploy", "--config-env", environment, "--parameter-overrides", *chosen], check=True, cwd=ROOT)
-    session = boto3.session.Session()
-    found = outputs(session.client("cloudformation"), stack_name(environment))
-    print("\n".join(f"{name:22}{value}" for name, value in found.items()))
-    auth_mode = parameters(session.client("cloudformation"), stack_name(environment))["AuthMode"]
-    print(f"\nPublish models (make models BUCKET={found['ModelsBucketName']} …), then try:\n")
-    if auth_mode == "key":
-        print(f"make key NAME=your-name ENV={environment}  # prints a key, once: KEY=…")
-    print(hello(found, session.region_name, auth_mode))
-    if text := warning(found, auth_mode):
+    try:
+        _sam("deploy", environment, chosen, "--template-file", str(BUILT), "--tags", *tags(environment, base.name))
+    except DeployFailed:
+        raise DeployFailed(_why(formation, target)) from None
+    after = description(formation, target.stack)
+    if after is None or after["StackStatus"] == "REVIEW_IN_PROGRESS":
+        raise DeployFailed("Nothing was deployed: the change was not confirmed.")
+    _finish(target)
+
+
+def _sam(command: str, environment: str, chosen: list[str], *more: str) -> None:
+    line = [SAM, command, "--config-file", str(CONFIG), "--config-env", environment, *more]
+    line += ["--parameter-overrides", *chosen]
+    if subprocess.run(line, cwd=ROOT, env={**os.environ, "SAM_CLI_TELEMETRY": "0"}).returncode:
+        raise DeployFailed(f"sam {command} failed; its last lines say why.")
+
+
+def _why(formation: Any, target: Target) -> str:
+    """What a failed deployment's events say, and what to do."""
+    described = description(formation, target.stack)
+    if described is None:
+        return "Nothing was deployed; sam's last lines say why."
+    reasons = list(_failures(formation, target.stack))
+    lines = [f"The deployment failed, and the stack is {described['StackStatus']}.", *preflight.advice(reasons)]
+    if described["StackStatus"] == "ROLLBACK_COMPLETE":
+        lines.append(
+            f"Nothing is left of it that could be in the way: mend the reason, and {target.command('deploy')} again."
+        )
+    return "\n".join(lines)
+
+
+def _failures(formation: Any, stack: str) -> Iterator[str]:
+    """The reasons of what failed in the stack's last operation, the newest first."""
+    for page in formation.get_paginator("describe_stack_events").paginate(StackName=stack):
+        for event in page["StackEvents"]:
+            if event["LogicalResourceId"] == stack and event["ResourceStatus"] in BEGINNINGS:
+                return
+            if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):
+                yield event["ResourceStatusReason"]
+
+
+def _finish(target: Target) -> None:
+    """What comes after a deployment: images to keep, models for a first one, outputs and a first request."""
+    formation = target.client("cloudformation")
+    stack_outputs = outputs(formation, target.stack)
+    _keep_newest(target)
+    _publish_demo_pack(target, stack_outputs["ModelsBucketName"])
+    auth_mode = parameters(formation, target.stack)["AuthMode"]
+    print("\n" + "\n".join(f"{name:22}{value}" for name, value in stack_outputs.items()))
+    print(
+        f"\nFor photographs: make models BUCKET={stack_outputs['ModelsBucketName']} … (docs/models.md).\n"
+        "Now try, in this folder:"
+    )
+    for what, line in first_request.steps(stack_outputs["ApiUrl"], target.region, auth_mode, target.environment):
+        print(f"\n{what}\n  {line}")
+    print(f"\n{first_request.RESULT} is the meme with the face.")
+    if text := warning(stack_outputs, auth_mode):
         print(f"\n{text}", file=sys.stderr)
 
 
+def _keep_newest(target: Target) -> None:
+    """What fails here is said, and is no reason to call the deployment failed."""
+    formation, ecr, lambda_ = (target.client(name) for name in ("cloudformation", "ecr", "lambda"))
+    stored, functions = images.repositories(formation, target.stack), images.functions(formation, target.stack)
+    try:
+        images.keep_newest(ecr, lambda_, stored, functions)
+    except ecr.exceptions.ClientError as error:
+        print(f"ECR goes on keeping every image, which costs a little: {error}", file=sys.stderr)
+
+
+def _publish_demo_pack(target: Target, bucket: str) -> None:
+    """What fails here is said too: models can be published at any time."""
+    s3 = target.client("s3")
+    try:
+        published = first_request.publish_demo_pack(s3, bucket)
+    except (subprocess.CalledProcessError, OSError, s3.exceptions.ClientError) as error:
+        print(f"No models are published ({error}): do that by make models before the first swap.", file=sys.stderr)
+        return
+    if published:
+        print("The repository's small models are published, for the first request. They know drawn faces only.")
+
+
 def down(environment: str) -> None:
-    """Ask, then delete the stack, and the buckets with all that is in them."""
-    import boto3
+    """Ask, then delete the stack and all that is left of it. Raises DeployFailed, TeardownFailed, botocore's errors."""
+    target = Target.of(environment)
+    clients = teardown.Clients(*(target.client(name) for name in ("cloudformation", "s3", "ecr", "logs")))
+    remains = teardown.look(clients, target.stack, target.account, target.region)
+    if not remains:
+        print(f"There is nothing of {target.stack} in account {target.account}, {target.region}.")
+        return
+    print(f"In account {target.account}, {target.region}, this deletes")
+    print("\n".join(f"  {line}" for line in remains.lines()))
+    try:
+        answer = input(f"Type {target.stack} to go on: ")
+    except EOFError:
+        answer = ""
+    if answer != target.stack:
+        raise DeployFailed("Nothing was deleted.")
+    teardown.delete(clients, remains, target.account, print)
+    print(f"Nothing of {target.stack} is left.")
 
-    stack = stack_name(environment)
-    found = outputs(boto3.client("cloudformation"), stack)
-    buckets = [found[name] for name in BUCKETS]
-    print(f"This deletes the stack {stack}, and these buckets with all that is in them, models too:")
-    print("\n".join(buckets))
-    if input(f"Type {stack} to go on: ") != stack:
-        sys.exit("Nothing was deleted.")
-    subprocess.run([SAM, "delete", "--config-env", environment, "--no-prompts"], check=True, cwd=ROOT)
-    s3 = boto3.client("s3")
-    for bucket in buckets:
-        print(f"{bucket}: {empty(s3, bucket)} objects deleted")
-        s3.delete_bucket(Bucket=bucket)
 
-
-def main() -> None:
-    """Of the account and region that boto3 and sam find."""
+def main() -> int:
+    """The exit status. Of the account and region that boto3 and sam find."""
     parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
-    parser.add_argument("what", choices=("up", "down"))
+    parser.add_argument("what", choices=("up", "down", "credentials"))
     parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
     parser.add_argument("--canary", action="store_true", help="with up: a tenth of the traffic first")
     parser.add_argument("--accept-terms", action="store_true", help="you accept the terms in docs/responsible-use.md")
-    given = parser.parse_args()
-    if given.what == "up":
-        up(given.env, given.canary, given.accept_terms)
-    else:
-        down(given.env)
+    options = parser.parse_args()
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        if options.what == "up":
+            up(options.env, options.canary, options.accept_terms)
+        elif options.what == "down":
+            down(options.env)
+        else:
+            print(first_request.credentials(boto3.session.Session()))
+    except (DeployFailed, BucketDenied, images.ImageFailed, teardown.TeardownFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,7 +17,7 @@ from typing import Any
 
 from layers.core.api_keys import KEY_BYTES, NAME_PATTERN, NAMES, PREFIX, digest, key_id, name_id
 from layers.core.errors import ColdswapError, InvalidRequest
-from local.deploy import parameters, stack_name, state_table
+from local.stack import parameters, stack_name, state_table
 
 
 @dataclass(frozen=True)

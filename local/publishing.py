@@ -6,11 +6,11 @@ from typing import Any
 
 from layers.models.manifest import POINTER_KEY, Pointer
 from layers.models.publish import publish
+from local import demo_pack
 from local.cloud import ROOT, Cloud
 
 PACK = ROOT / "local/demo_pack"
-NAME = "demo"
-HINT = "The demo pack knows drawn faces only. For photographs, publish real models: make models."
+NAME, HINT = demo_pack.NAME, demo_pack.HINT
 
 
 def publish_demo_pack(cloud: Cloud) -> str:
@@ -19,7 +19,7 @@ def publish_demo_pack(cloud: Cloud) -> str:
     current = _current(s3, bucket)
     if current not in (None, NAME):
         return str(current)
-    publish(PACK, bucket, s3, NAME, dict.fromkeys(("detector", "embedder", "swapper"), "MIT"), HINT)
+    publish(PACK, bucket, s3, NAME, dict.fromkeys(("detector", "embedder", "swapper"), demo_pack.LICENCE), HINT)
     return NAME
 
 

@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _bucket(stack: str) -> str:
     import boto3
 
-    from local.deploy import outputs
+    from local.stack import outputs
 
     return str(outputs(boto3.client("cloudformation"), stack)["ModelsBucketName"])
 

@@ -108,3 +108,14 @@ def _run_from_sources(properties: dict[str, Any], code: tuple[str, str]) -> None
     (handler,) = properties.pop("ImageConfig")["Command"]
     bucket, key = code
     properties.update(Runtime="provided.al2023", Handler=handler, CodeUri={"Bucket": bucket, "Key": key})
+
+
+def buildable(template: Template, root: Path, base: str) -> Template:
+    """A copy for `sam build` from anywhere: its images start from `base`, its paths are whole."""
+    template = copy.deepcopy(template)
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Metadata"].update(DockerContext=str(root), DockerBuildArgs={"BASE_IMAGE": base})
+        if definition := resource.get("Properties", {}).get("DefinitionUri"):
+            resource["Properties"]["DefinitionUri"] = str(root / definition)
+    return template

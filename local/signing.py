@@ -18,7 +18,7 @@ from typing import Any
 from layers.core.errors import ColdswapError, LabelFailed
 from layers.media.c2pa_chain import MOST_BYTES, ORGANISATION, Chain, certified, made, parse
 from layers.media.c2pa_label import Action, Ingredient, Seal, Story, read
-from local.deploy import outputs, stack_name
+from local.stack import outputs, stack_name
 
 _END = "-----END CERTIFICATE-----\n"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
@@ -16,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from functions.swap import inputs, results, verify
 from functions.swap.body import SwapBody
 from functions.swap.jobs import job
-from functions.swap.ledger import Listed
+from functions.swap.ledger import Entry, Listed
 from functions.swap.services import Services, deadline
 from functions.swap.values import PAID_AT_ONCE, SwapRequest
-from layers.core.errors import StorageFailed
+from layers.core.errors import Deleted, StorageFailed
 from layers.core.ids import new_id
 from layers.core.telemetry import correlate, logger, server_timing
 from layers.core.terms import TEXT, VERSION
@@ -28,7 +27,7 @@ from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, 
 # The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
 # back for the result, so the work goes on; without one it would be for nobody.
 HTTP_SECONDS = 27.0
-UPLOAD_SECONDS = 900
+UPLOAD_SECONDS = 300  # a form takes as many files as come in that time, and each is paid for by us
 
 resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse)
 
@@ -181,6 +180,7 @@ _PROBLEMS = {
         403: "the terms of use are not accepted yet, or a face or picture may not be used here",
         404: "a picture named in the request, or the swap asked for, does not exist",
         409: "the same request is still running",
+        410: "what this Idempotency-Key made is deleted or has expired",
         413: "a picture is too large",
         415: "this kind of picture is not supported",
         422: "a picture cannot be read, has no face, or may not be fetched; or the Idempotency-Key is another's",
@@ -217,18 +217,29 @@ def post_swap(
 
     def work() -> dict[str, Any]:
         inputs.check(request, found.settings)  # what could never be fetched costs nothing
-        found.budget.spend(request.caller, PAID_AT_ONCE)
         within = whole if idempotency_key else whole.sooner(HTTP_SECONDS)
         name = new_id()
         swapped = found.swap(request, key=f"swaps/{name}", add_extension=True, deadline=within)
         fresh.update(results.kept(asdict(swapped.result)))
-        found.ledger.add(name, _caller(), results.inputs_of(request, found.settings), fresh, swapped.latent)
+        try:
+            found.ledger.add(name, _caller(), results.inputs_of(request, found.settings), fresh, swapped.latent)
+        except StorageFailed:
+            results.remove_picture(name, found.storage, found.settings)  # it would be nobody's
+            raise
         return {"id": name}
 
     name = _once("swap", idempotency_key, body, work)["id"]
-    result = fresh or dict(results.own(name, _caller(), found.ledger).result or {})
+    result = fresh or dict(_again(name).result or {})
     timing = server_timing(result["timings_ms"])
     return Response(200, content_type=JSON, body=json.dumps(_linked(result)), headers={"Server-Timing": timing})
+
+
+def _again(name: str) -> Entry:
+    """The swap that a repeated Idempotency-Key leads to. Raises Deleted where there is none any more."""
+    entry = _services().ledger.find(name)
+    if entry is None:
+        raise Deleted("What this Idempotency-Key made is deleted or has expired. Use a new key to make it anew.")
+    return entry
 
 
 def _linked(result: dict[str, Any]) -> dict[str, Any]:
@@ -241,10 +252,11 @@ def _linked(result: dict[str, Any]) -> dict[str, Any]:
 def _start(body: SwapBody, request: SwapRequest, idempotency_key: str | None) -> Response[Any]:
     found = _services()
     name = _once("start", idempotency_key, body, lambda: {"id": _submit(found, request)})["id"]
+    status = _again(name).status if idempotency_key else "queued"
     return Response(
         202,
         content_type=JSON,
-        body=json.dumps({"id": name, "status": "queued"}),
+        body=json.dumps({"id": name, "status": status}),
         headers={"Location": f"/swap/{name}", "Preference-Applied": "respond-async", "Retry-After": "1"},
     )
 
@@ -263,7 +275,7 @@ def _submit(found: Services, request: SwapRequest) -> str:
             found.storage.write(found.settings.uploads_bucket, key, data, content_type)
             staged = f"s3://{found.settings.uploads_bucket}/{key}"
             request = replace(request, meme=staged) if field == "meme" else replace(request, face=staged)
-    asked = {name: value for name, value in asdict(request).items() if name not in ("caller", "queued")}
+    asked = {field: value for field, value in asdict(request).items() if field not in ("caller", "queued")}
     found.ledger.queue(name, caller, asked, results.inputs_of(request, found.settings))
     try:
         found.jobs.start(name)
@@ -280,7 +292,7 @@ def _submit(found: Services, request: SwapRequest) -> str:
 )
 def get_swap(name: Annotated[str, Path(description="the id that POST /swap gave")]) -> Response[Any]:
     """For who asked for it. The result has a fresh URL each time."""
-    state = job(results.own(name, _caller(), _services().ledger), time.time())
+    state = job(results.own(name, _caller(), _services().ledger))
     headers = {} if state.status in ("succeeded", "failed") else {"Retry-After": "1"}
     answer = {name: value for name, value in asdict(state).items() if value is not None}
     if state.result:
@@ -325,7 +337,7 @@ def delete_result(name: Annotated[str, Path(description="the id in the result's 
 @resolver.post(
     "/uploads",
     summary="A place to upload a picture that is too large for a request",
-    responses={201: said("where to send it, within 15 minutes", UploadAnswer), **_PROBLEMS},
+    responses={201: said("where to send it, within five minutes", UploadAnswer), **_PROBLEMS},
 )
 def post_uploads() -> Response[Any]:
     """Send the file there as a form, then name it in `meme` or `face` by the `uri` given here."""
@@ -348,17 +360,18 @@ def post_uploads() -> Response[Any]:
 def post_verify(body: VerifyBody) -> Response[Any]:
     """Reads the XMP label and the signed one (C2PA). Nothing is kept, and nothing that the file names is fetched."""
     found = _services()
-    found.budget.spend(_caller(), PAID_AT_ONCE)
     within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
-    verdict = verify.verify(
-        body.uri,
-        _caller(),
-        settings=found.settings,
-        storage=found.storage,
-        ledger=found.ledger,
-        budget=found.budget,
-        deadline=within,
-    )
+    with found.sandboxes.share(_caller()):
+        found.budget.spend(_caller(), PAID_AT_ONCE)
+        verdict = verify.verify(
+            body.uri,
+            _caller(),
+            settings=found.settings,
+            storage=found.storage,
+            ledger=found.ledger,
+            budget=found.budget,
+            deadline=within,
+        )
     answer = {"sentence": verdict.sentence, **asdict(verdict)}
     return Response(200, content_type=JSON, body=json.dumps(answer))
 

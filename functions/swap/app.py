@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import traceback
 from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
 from functions.swap.services import Services, deadline, services
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, NotFound
+from layers.core.errors import ColdswapError, InternalError, NotFound
 from layers.core.ids import new_id
 from layers.core.telemetry import correlate, logger
 
@@ -39,35 +40,45 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 
 def task(payload: Any, context: Any, found: Services) -> dict[str, Any]:
     """A request's JSON in, the result's out; of a swap that POST /swap queued, its id in and out."""
-    from functions.swap.body import QueuedBody, parse_task
-
     try:
-        body = parse_task(payload)
-        if isinstance(body, QueuedBody):
-            correlate(body.swap, context.aws_request_id)
-            return queued(body.swap, found, deadline(context))
-        key = body.key or f"swaps/{new_id()}"
-        unnamed = not PurePosixPath(key).suffix
-        return asdict(found.swap(body.request(), key=key, add_extension=unnamed, deadline=deadline(context)).result)
+        return _task(payload, context, found)
     except ColdswapError as error:
         logger().warning("task failed", extra={"code": error.code, "detail": error.detail})
         raise
+    except Exception as error:
+        # Its message may hold anything, and an execution's history keeps it for 90 days.
+        where = traceback.format_tb(error.__traceback__)
+        logger().error("task broke", extra={"error": type(error).__name__, "trace": where})
+        raise InternalError(f"The swap ended with {type(error).__name__}. The log has more.") from None
+
+
+def _task(payload: Any, context: Any, found: Services) -> dict[str, Any]:
+    from functions.swap.body import QueuedBody, parse_task
+
+    body = parse_task(payload)
+    if isinstance(body, QueuedBody):
+        correlate(body.swap, context.aws_request_id)
+        return queued(body.swap, found, deadline(context))
+    key = body.key or f"swaps/{new_id()}"
+    unnamed = not PurePosixPath(key).suffix
+    return asdict(found.swap(body.request(), key=key, add_extension=unnamed, deadline=deadline(context)).result)
 
 
 def queued(name: str, found: Services, within: Deadline) -> dict[str, Any]:
     """Do what the ledger has under that id, unless it is done. Raises NotFound where it was deleted meanwhile."""
-    from functions.swap.results import kept
+    from functions.swap import results
     from functions.swap.values import SwapRequest
 
     entry = found.ledger.begin(name)
     if entry is not None and entry.status == "succeeded":
         return {"swap": name}
     if entry is None or entry.request is None:
+        results.remove_picture(name, found.storage, found.settings)  # of a try that was killed after it wrote
         raise NotFound("This swap is deleted, or was never asked for.")
     request = SwapRequest(**{**entry.request, "caller": entry.caller, "queued": name})
     swapped = found.swap(request, key=f"swaps/{name}", add_extension=True, deadline=within)
-    if not found.ledger.finish(name, kept(asdict(swapped.result)), swapped.latent):
-        found.storage.delete(found.settings.outputs_bucket, swapped.result.key)
+    if not found.ledger.finish(name, results.kept(asdict(swapped.result)), swapped.latent):
+        results.remove_picture(name, found.storage, found.settings)
         raise NotFound("This swap was deleted while it was made.")
     return {"swap": name}
 

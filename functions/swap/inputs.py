@@ -54,7 +54,11 @@ def read(
     if uri[:5].lower() == "s3://":
         bucket, key = _place(uri, caller, settings)
         check_owner(bucket, key, caller, settings, ledger)
-        stored = storage.read(bucket, key, limit, within)
+        try:
+            stored = storage.read(bucket, key, limit, within)
+        except InputNotFound:
+            # Without its name, which has the caller's pseudonym in it: a workflow's history keeps the sentence.
+            raise InputNotFound("There is nothing at the S3 URI that was given.") from None
         age = time.time() - stored.written if stored.written is not None else 0.0
         if bucket == settings.uploads_bucket and age > settings.input_seconds:
             raise InputNotFound(f"{uri} was uploaded more than a day ago and may not be used. Upload it again.")

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions.swap.ledger import Entry, Status
-from layers.core.errors import InternalError, InvalidRequest, OutOfTime, StorageFailed, family, problem
-
-# The workflow ends after 900 s (swap.asl.yaml), and can then no longer say how; nor can one that was stopped by hand.
-LONGEST_SECONDS = 960.0
+from layers.core.errors import InternalError, InvalidRequest, StorageFailed, family, problem
 
 
 @dataclass(frozen=True)
@@ -51,8 +48,8 @@ class Jobs:
             raise StorageFailed("Step Functions did not start the swap. Try again.") from error
 
 
-def job(entry: Entry, now: float) -> Job:
-    """How far the swap in the ledger is, `now` in seconds of the epoch."""
+def job(entry: Entry) -> Job:
+    """How far the swap in the ledger is."""
     instance = f"/swap/{entry.id}"
     match entry.status:
         case "succeeded":
@@ -60,7 +57,5 @@ def job(entry: Entry, now: float) -> Job:
         case "failed":
             kind = family().get(entry.error or "", InternalError)
             return Job(entry.id, "failed", problem=problem(kind(entry.cause), instance=instance))
-        case _ if now - entry.created_at > LONGEST_SECONDS:
-            return Job(entry.id, "failed", problem=problem(OutOfTime(), instance=instance))
         case status:
             return Job(entry.id, status)

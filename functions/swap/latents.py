@@ -28,10 +28,13 @@ _LIMIT = 16 << 10  # bytes; one is 6 KB
 
 
 class Latents:
-    """Those of one embedder, in the models bucket: latents/default/EMBEDDER/PICTURE.json, and latents/others/ alike."""
+    """Those of one embedder, in the models bucket: latents/default/EMBEDDER/PICTURE.json;
+    and those of other faces, which their caller alone finds: latents/others/CALLER/EMBEDDER/PICTURE.json.
+    """
 
-    def __init__(self, storage: Storage, settings: Settings, embedder: str) -> None:
-        """`embedder`: digest of the embedder and its embedding map."""
+    def __init__(self, storage: Storage, settings: Settings, embedder: str, caller: str | None) -> None:
+        """`embedder`: digest of the embedder and its embedding map; `caller`: a pseudonym, None for the stack's own."""
+        self._owner = caller or "stack"
         self._storage = storage
         self._settings = settings
         self.embedder = embedder
@@ -68,7 +71,7 @@ class Latents:
             self._storage.write(self._settings.models_bucket, key, json.dumps(document).encode(), "application/json")
 
     def _key(self, picture: str, is_default: bool) -> str:
-        return f"latents/{'default' if is_default else 'others'}/{self.embedder}/{picture}.json"
+        return f"latents/{'default' if is_default else f'others/{self._owner}'}/{self.embedder}/{picture}.json"
 
 
 def written(vector: Floats) -> str:

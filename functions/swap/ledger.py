@@ -9,18 +9,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from layers.core.errors import InvalidRequest
-from layers.core.ids import by_time
+from layers.core.errors import InvalidRequest, OutOfTime
+from layers.core.ids import by_time, is_id
 from layers.core.table import mapped
 
 INDEX = "by-caller"
 KINDS = {"swap": "result#", "video": "task#"}  # what precedes the id in the table's key
+# A workflow ends after 900 s (swap.asl.yaml), and can then no longer say how; nor can one that was stopped by hand.
+LONGEST_SECONDS = 960
+_LISTED = re.compile(r"[0-9T:.+-]{10,40}#[0-9A-Za-z-]{1,64}")
 _MOST_READ = 200  # index entries looked at for one page, some of which may have expired
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -94,13 +98,24 @@ class Ledger:
         return self._update(name, change, values, "attribute_exists(id)", names) is not None
 
     def find(self, name: str) -> Entry | None:
-        """The swap as it is now; None where there is none, or none any more."""
-        item = self._get(KINDS["swap"] + name)
-        return _entry(item) if item else None
+        """The swap as it is now; None where there is none, or none any more.
+
+        One whose workflow can no longer say how it ended has failed from then on, and forgets what it was to do.
+        """
+        item = self._get(KINDS["swap"], name)
+        entry = _entry(item) if item else None
+        if entry and self._overdue(entry.status, entry.created_at):
+            change = "SET #state = :failed, #error = :error REMOVE #request"
+            names = {"#error": "error", "#request": "request"}
+            values = {":failed": {"S": "failed"}, ":error": {"S": OutOfTime.__name__}}
+            open_ = {":queued": {"S": "queued"}, ":running": {"S": "running"}}
+            condition = "#state IN (:queued, :running)"
+            return self._update(name, change, {**values, **open_}, condition, names) or self.find(name)
+        return entry
 
     def owner(self, kind: str, name: str) -> str | None:
         """The pseudonym of who made the swap or video with that id; None where there is none."""
-        item = self._get(KINDS[kind] + name)
+        item = self._get(KINDS[kind], name)
         return str(item["caller"]["S"]) if item and "caller" in item else None
 
     def remove(self, name: str) -> None:
@@ -130,7 +145,7 @@ class Ledger:
                     **({"ExclusiveStartKey": start} if start else {}),
                 )
             read += len(answer["Items"])
-            lines += [_listed(item) for item in answer["Items"] if self._lives(item)]
+            lines += [self._listed(item) for item in answer["Items"] if self._lives(item)]
             start = answer.get("LastEvaluatedKey")
             if start is None:
                 break
@@ -153,14 +168,22 @@ class Ledger:
         with mapped():
             self._client().put_item(TableName=self._table, Item=item)
 
-    def _get(self, key: str) -> Item | None:
-        if not self._table:
+    def _get(self, prefix: str, name: str) -> Item | None:
+        if not self._table or not is_id(name):
             return None
+        key = {"id": {"S": prefix + name}}
         with mapped():
-            item = (
-                self._client().get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True).get("Item")
-            )
+            item = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return item if item and self._lives(item) else None
+
+    def _overdue(self, status: str, created_at: float) -> bool:
+        return status in ("queued", "running") and self._now() - created_at > LONGEST_SECONDS
+
+    def _listed(self, item: Item) -> Listed:
+        kind, status, created_at = item["kind"]["S"], item["state"]["S"], int(item["created_at"]["N"])
+        moment = datetime.fromtimestamp(created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        overdue = kind == "swap" and self._overdue(status, created_at)
+        return Listed(item["id"]["S"].partition("#")[2], kind, "failed" if overdue else status, moment)
 
     def _lives(self, item: Item) -> bool:
         """DynamoDB may take two days to remove what has expired."""
@@ -213,11 +236,6 @@ def _entry(item: Item) -> Entry:
     )
 
 
-def _listed(item: Item) -> Listed:
-    moment = datetime.fromtimestamp(int(item["created_at"]["N"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Listed(item["id"]["S"].partition("#")[2], item["kind"]["S"], item["state"]["S"], moment)
-
-
 def _cursor(key: Item) -> str:
     return base64.urlsafe_b64encode(json.dumps([key["id"]["S"], key["listed"]["S"]]).encode()).decode().rstrip("=")
 
@@ -226,8 +244,9 @@ def _position(caller: str, cursor: str) -> dict[str, Any]:
     """Where a page begins; of this caller's own entries, whatever the cursor says."""
     try:
         name, listed = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(name, str) or not isinstance(listed, str) or not name or not listed:
+        prefix, _, made = name.partition("#")
+        if f"{prefix}#" not in KINDS.values() or not is_id(made) or not _LISTED.fullmatch(listed):
             raise ValueError
-    except (ValueError, TypeError, binascii.Error, RecursionError):
+    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
         raise InvalidRequest("This cursor is not one that a page of results gave as `next`.") from None
     return {"id": {"S": name}, "caller": {"S": caller}, "listed": {"S": listed}}

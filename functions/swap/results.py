@@ -28,9 +28,11 @@ def check_place(bucket: str, key: str, caller: str | None, settings: Settings) -
     """Raises RefusedUrl for an object that this caller can never own; the stack's own principals have no caller."""
     if bucket not in (settings.uploads_bucket, settings.outputs_bucket, settings.models_bucket):
         raise RefusedUrl("Only the stack's own buckets are read. Upload the picture first: POST /uploads.")
+    if f"s3://{bucket}/{key}" == settings.default_face:
+        return
     if bucket == settings.models_bucket:
         # What else lies beside the models is nobody's to ask after: whether a latent is there tells who was swapped.
-        if f"s3://{bucket}/{key}" != settings.default_face and (caller is not None or not key.startswith("faces/")):
+        if caller is not None or not key.startswith("faces/"):
             raise RefusedUrl("Of the models bucket only the stack's default face is read.")
     elif caller is None:
         return
@@ -43,7 +45,7 @@ def check_place(bucket: str, key: str, caller: str | None, settings: Settings) -
 
 def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, ledger: Ledger) -> None:
     """Raises InputNotFound for another caller's result, exactly as for one that is not there; and StorageFailed."""
-    if caller is None or bucket != settings.outputs_bucket:
+    if caller is None or bucket != settings.outputs_bucket or f"s3://{bucket}/{key}" == settings.default_face:
         return
     for kind, pattern in (("swap", _SWAP), ("video", _VIDEO)):
         match = pattern.fullmatch(key)
@@ -71,13 +73,21 @@ def remove(entry: Entry, storage: Storage, ledger: Ledger, settings: Settings) -
 
     The entry goes last, so that what breaks off can be asked for again. Raises StorageFailed.
     """
-    if entry.result:
-        storage.delete(settings.outputs_bucket, str(entry.result["key"]))
+    remove_picture(entry.id, storage, settings)
     if entry.latent:
         storage.delete(settings.models_bucket, entry.latent)
     for key in sorted(entry.inputs):
         storage.delete(settings.uploads_bucket, key)
     ledger.remove(entry.id)
+
+
+def remove_picture(name: str, storage: Storage, settings: Settings) -> None:
+    """Delete a swap's result wherever it may be: what broke off after it was written has told of none.
+
+    Raises StorageFailed.
+    """
+    for extension in EXTENSIONS.values():
+        storage.delete(settings.outputs_bucket, f"swaps/{name}.{extension}")
 
 
 def kept(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,10 @@ from functions.swap.jobs import Jobs
 from functions.swap.ledger import Ledger
 from functions.swap.once import Once
 from functions.swap.refused import Refusals
-from functions.swap.values import Swapped, SwapRequest
+from functions.swap.values import PAID_AT_ONCE, Swapped, SwapRequest
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, StorageFailed
-from layers.core.ids import new_id
+from layers.core.errors import ColdswapError
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.settings import Settings, settings
 from layers.core.shares import Sandboxes
@@ -53,12 +51,17 @@ class Services:
     def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> Swapped:
         """The use case with these services, measured; models are unloaded after it where the settings say so.
 
+        Room comes before money: who is told to come again has paid nothing; what was queued has paid when it was.
         Raises AtCapacity where others wait and this caller has its share, and the errors of the use case.
         """
+        with self.sandboxes.share(request.caller):
+            if request.queued is None:
+                self.budget.spend(request.caller, PAID_AT_ONCE)
+            return self._swap(request, key=key, deadline=deadline, add_extension=add_extension)
+
+    def _swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool) -> Swapped:
         from functions.swap import use_case
 
-        lease = new_id()
-        self.sandboxes.enter(request.caller, lease)
         try:
             swapped = use_case.swap(
                 request,
@@ -76,8 +79,6 @@ class Services:
             emit({"Failed": 1, "BytesInVain": error.extra.get("bytes_in_vain", 0)}, {}, cold_start=False)
             raise
         finally:
-            with suppress(StorageFailed):  # what is not taken back ends by itself
-                self.sandboxes.leave(request.caller, lease)
             if self.settings.model_retention == "request":
                 self.models.release()
         result = swapped.result

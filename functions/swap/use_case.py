@@ -228,7 +228,7 @@ class _Work:
         with self.phases("fetch"), _about("face"):
             picture = hashlib.sha256(data.result()).hexdigest()
         is_default = self.request.face in (None, self.settings.default_face)
-        latents = Latents(self.storage, self.settings, embedder_digest(self.models.digests))
+        latents = Latents(self.storage, self.settings, embedder_digest(self.models.digests), self.request.caller)
         with self.phases("latent"):
             known = latents.find(picture, is_default, self.deadline)
         if known and "gate" not in self.models.digests:

@@ -20,6 +20,7 @@ from functions.video.values import Stage, Status
 from functions.video.view import expired, told
 from functions.video.webhook import derive_secret, key
 from layers.core.errors import Expired, NotFound, NotReady
+from layers.core.identity import earlier_owner
 from layers.core.telemetry import correlate
 from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
 
@@ -140,7 +141,7 @@ def post_video(
         plan = estimate(
             request,
             service=service,
-            work=found.work.track(),
+            work=found.work.track(_caller()),
             settings=found.settings,
             deadline=within,
             spend=partial(found.budget.spend, _caller()),
@@ -150,6 +151,9 @@ def post_video(
         known.need(name)
     if request.callback_url is not None:
         key(known.need("CALLBACK_SECRET"))
+    from functions.video.sharing import check_share
+
+    check_share(found, known, _caller(), len(request.script_text))
     task = lifecycle.submit(request, _caller(), idempotency_key, found)
     return _answer(task, 202, {"Location": f"/task/{task.id}"})
 
@@ -257,8 +261,8 @@ def _caller() -> str:
 
 def _task(task_id: str) -> Task:
     """The caller's task; another's is not told from none."""
-    caller, task = _caller(), _services().tasks.find(task_id)
-    if task is None or task.caller != caller:
+    owners, task = (_caller(), earlier_owner(resolver.current_event.raw_event)), _services().tasks.find(task_id)
+    if task is None or task.caller not in owners:
         raise NotFound(f"There is no task {task_id!r:.60}, or it was too long ago.")
     return task
 

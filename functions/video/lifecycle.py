@@ -37,10 +37,13 @@ def submit(request: VideoRequest, caller: str, idempotency_key: str | None, serv
     known = services.tasks.find(task_id) if idempotency_key is not None else None
     if known is None or known.status == "queued":
         _same(known, request)
+        cost = math.ceil(spoken(request.script_text))
+        if known is None:
+            services.budget.check(caller, cost)  # who has none left takes no room from others, not even for a moment
         services.slots.take(task_id, caller)
         if known is None:
             try:
-                services.budget.spend(caller, math.ceil(spoken(request.script_text)))
+                services.budget.spend(caller, cost)
             except ColdswapError:
                 services.slots.free(task_id)
                 raise
@@ -104,7 +107,7 @@ def delete(task: Task, services: Services) -> Task:
     """
     if not task.over:
         try:
-            ended(task.id, "cancelled", Cancelled("The task was cancelled."), services)
+            ended(task.id, "cancelled", Cancelled("The task was cancelled."), services, task.status == "running")
         except Cancelled:
             logger().info("ended of itself", extra={"task_id": task.id})  # at this very moment
         else:
@@ -118,12 +121,19 @@ def delete(task: Task, services: Services) -> Task:
     return services.tasks.clear(task.id) or forgotten
 
 
-def ended(task_id: str, status: Status, error: ColdswapError, services: Services) -> Task:
-    """The task, failed or cancelled. Raises Cancelled if it was over before. Its slot is free either way."""
+def ended(task_id: str, status: Status, error: ColdswapError, services: Services, at_work: bool = False) -> Task:
+    """The task, failed or cancelled. Raises Cancelled if it was over before.
+
+    Its slot is free either way: at once, or a little later where steps may still be `at_work`. Else who asks and
+    cancels, and asks again, would have more at work than there are slots.
+    """
     try:
         return services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
     finally:
-        services.slots.free(task_id)
+        if at_work:
+            services.slots.shorten(task_id)
+        else:
+            services.slots.free(task_id)
 
 
 def settle(event: Mapping[str, Any], services: Services) -> Task | None:
@@ -139,7 +149,7 @@ def settle(event: Mapping[str, Any], services: Services) -> Task | None:
         case _:
             error = failure(str(detail.get("error") or ""), str(detail.get("cause") or ""))
     try:
-        task = ended(task_id, status, error, services)
+        task = ended(task_id, status, error, services, detail["status"] == "ABORTED")
     except Cancelled:
         return None
     logger().warning("settled", extra={"task_id": task_id, "status": detail["status"], "code": error.code})

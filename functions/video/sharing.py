@@ -17,21 +17,35 @@ from functions.video.voice import VoiceService
 from layers.core.deadline import Deadline
 from layers.core.shares import Quota
 
-HOUR, MONTH = 3600, 30 * 24 * 3600  # seconds
+HOUR, DAY = 3600, 24 * 3600  # seconds
+MONTH_DAYS = 30
 
 
 def footage_service(services: Services, keys: Keys, caller: str) -> FootageService:
     """Pexels, whose limit all callers have in common. Raises KeysMissing."""
     service = Pexels(services.settings.pexels_url, keys.need("PEXELS_API_KEY"))
-    whole = keys.number("PEXELS_REQUESTS_AN_HOUR") or HOURLY_REQUESTS
-    return SharedFootage(service, services.quota("Pexels", whole, HOUR), caller)
+    return SharedFootage(service, _searches(services, keys), caller)
 
 
 def voice_service(services: Services, keys: Keys, caller: str) -> VoiceService:
     """ElevenLabs; its characters are shared where the operator says how many the plan has. Raises KeysMissing."""
     service = ElevenLabs(services.settings.elevenlabs_url, keys.need("ELEVENLABS_API_KEY"))
-    whole = keys.number("ELEVENLABS_CHARACTERS_A_MONTH")
-    return SharedVoice(service, services.quota("ElevenLabs", whole, MONTH), caller)
+    return SharedVoice(service, _characters(services, keys), caller)
+
+
+def check_share(services: Services, keys: Keys, caller: str, characters: int) -> None:
+    """Refuse at once what would be refused when speech was paid for already. Raises AtCapacity or KeysMissing."""
+    _searches(services, keys).check(caller, 1)
+    _characters(services, keys).check(caller, characters)
+
+
+def _searches(services: Services, keys: Keys) -> Quota:
+    return services.quota("Pexels", keys.number("PEXELS_REQUESTS_AN_HOUR") or HOURLY_REQUESTS, HOUR)
+
+
+def _characters(services: Services, keys: Keys) -> Quota:
+    """A day's part of the month's, so that nobody waits for longer than a day."""
+    return services.quota("ElevenLabs", keys.number("ELEVENLABS_CHARACTERS_A_MONTH") // MONTH_DAYS, DAY)
 
 
 class SharedFootage:

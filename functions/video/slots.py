@@ -13,6 +13,7 @@ from layers.core.table import mapped
 
 # A step renews the lease, runs for 300 s at most (the function's time-out), and is tried again within 60.
 LEASE_SECONDS = 400
+ENDING_SECONDS = 60  # for which steps of a cancelled task may still be at work; few take longer
 LONGEST_RETRY = 60  # seconds a caller is asked to stay away; a video rarely takes longer
 
 
@@ -55,12 +56,24 @@ class Slots:
             )
         for name in mine + free:
             if self._lease(name, task_id, caller, "attribute_not_exists(id) OR expires_at <= :now OR task_id = :me"):
+                if contested and self._count(caller) > half(len(self._names)):
+                    self.free(task_id)  # another request of this caller came at the same moment
+                    break
                 return
         soonest = min((lease.until for lease in held.values()), default=0.0) - self._now()
         raise AtCapacity(
             f"{len(self._names)} videos are being made, which is as many as allowed. Ask again later.",
             retry_after=int(min(max(soonest, 1), LONGEST_RETRY)),
         )
+
+    def _count(self, caller: str) -> int:
+        return sum(lease.caller == caller and lease.until > self._now() for lease in self._held().values())
+
+    def shorten(self, task_id: str) -> None:
+        """Let go of whatever the task holds in ENDING_SECONDS."""
+        for name, lease in self._held().items():
+            if lease.task_id == task_id:
+                self._lease(name, task_id, lease.caller, "task_id = :me", ENDING_SECONDS)
 
     def renew(self, task_id: str) -> bool:
         """Lengthen the task's lease; False if another task has the slot by now."""
@@ -98,7 +111,7 @@ class Slots:
             for each in items
         }
 
-    def _lease(self, name: str, task_id: str, caller: str, condition: str) -> bool:
+    def _lease(self, name: str, task_id: str, caller: str, condition: str, seconds: int = LEASE_SECONDS) -> bool:
         now = int(self._now())
         values = {":me": {"S": task_id}, ":now": {"N": str(now)}}
         with mapped():
@@ -110,7 +123,7 @@ class Slots:
                         "id": {"S": name},
                         "task_id": {"S": task_id},
                         **({"caller": {"S": caller}} if caller else {}),
-                        "expires_at": {"N": str(now + LEASE_SECONDS)},
+                        "expires_at": {"N": str(now + seconds)},
                     },
                     ConditionExpression=condition,
                     ExpressionAttributeValues={key: value for key, value in values.items() if key in condition},

@@ -96,7 +96,7 @@ def _make(name: str, payload: Payload, task_id: str, services: Services, until: 
     if not services.slots.renew(task_id):
         # The lease ran out between two tries and somebody else has the slot: what was paid for is made nevertheless.
         logger().warning("lease lost", extra={"task_id": task_id})
-    work = services.work.track()
+    work = services.work.track(task.caller)
     try:
         with tempfile.TemporaryDirectory(prefix="video-") as folder:
             return _MAKING[name](payload, Step(task, services, work, Path(folder), until))

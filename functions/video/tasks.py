@@ -11,7 +11,7 @@ from typing import Any
 
 from functions.video.values import Credit, Published, Stage, Status, VideoRequest
 from layers.core.errors import Cancelled
-from layers.core.ids import by_time, made_at
+from layers.core.ids import by_time, is_id, made_at
 from layers.core.table import mapped
 
 # An item outlives its video, so that who asks for a deleted video hears that it has expired.
@@ -55,6 +55,7 @@ class Task:
     callback: str | None = None  # what became of it: delivered, or failed
     work: frozenset[str] = frozenset()  # keys in the work store that its steps made or used
     forgotten: str | None = None  # of a deleted task: the digest of its request, whose text is gone
+    earlier: bool = False  # asked for under 0.1.0, whose items have no kind
 
     @property
     def digest(self) -> str:
@@ -143,6 +144,8 @@ class Tasks:
 
     def find(self, task_id: str) -> Task | None:
         """The task as it is now; None where there is none, or none any more."""
+        if not is_id(task_id):
+            return None
         with mapped():
             answer = self._client().get_item(
                 TableName=self._table, Key={"id": {"S": f"task#{task_id}"}}, ConsistentRead=True
@@ -260,6 +263,7 @@ def _task(item: Mapping[str, Mapping[str, Any]]) -> Task:
         callback=item["callback"]["S"] if "callback" in item else None,
         work=frozenset(item["work"]["SS"]) if "work" in item else frozenset(),
         forgotten=item["forgotten"]["S"] if "forgotten" in item else None,
+        earlier="kind" not in item,
     )
 
 

@@ -106,7 +106,7 @@ def voice_over(
     spans = cut(text, service.longest)
     if not spans:
         raise ProviderRefused("There is nothing to say in this script.")
-    asked = [_part(text, first, last, voice_id, service) for first, last in spans]
+    asked = [_part(text, first, last, voice_id, service, work) for first, last in spans]
     for part in asked:
         work.rely_on(part.key, part.audio_key)  # also where the whole is there already
     if work.reuse(key, VoiceOver, deadline, lambda voice: voice.audio_key):
@@ -150,9 +150,9 @@ def voice_over(
     return key
 
 
-def _part(text: str, first: int, last: int, voice_id: str, service: VoiceService) -> _Part:
+def _part(text: str, first: int, last: int, voice_id: str, service: VoiceService, work: Work) -> _Part:
     spoken, before, after = text[first:last], text[max(0, first - HINT) : first], text[last : last + HINT]
-    key = Work.key("speech", "json", dict(service.identity), voice_id, spoken, before, after)
+    key = work.key("speech", "json", dict(service.identity), voice_id, spoken, before, after)
     return _Part(spoken, before, after, voice_id, key)
 
 

@@ -25,27 +25,29 @@ FRESH_SECONDS = 12 * 3600
 
 
 class Work:
-    """Objects under work/ of the outputs bucket.
+    """Objects under work/ of the outputs bucket, of one owner: what another had made is not found, not even by how long
+    it takes, and not deleted.
 
     Errors are Storage's, but for WorkGone where an object that somebody relies on is not there. `used` are the keys
     that were relied on since `track`, `written` those among them that were written.
     """
 
-    def __init__(self, storage: Storage, bucket: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, storage: Storage, bucket: str, now: Callable[[], float] = time.time, owner: str = "") -> None:
         self._storage = storage
         self._bucket = bucket
         self._now = now
+        self._owner = owner
         self.used: set[str] = set()
         self.written: set[str] = set()
 
-    def track(self) -> Work:
-        """The same store, with nothing used or written yet."""
-        return Work(self._storage, self._bucket, self._now)
+    def track(self, owner: str) -> Work:
+        """That owner's store (a caller's pseudonym), with nothing used or written yet."""
+        return Work(self._storage, self._bucket, self._now, owner)
 
-    @staticmethod
-    def key(kind: str, suffix: str, *inputs: Any) -> str:
-        """`work/KIND/DIGEST.SUFFIX` by the SHA-256 of the inputs as JSON; all that changes the result is in them."""
-        said = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    def key(self, kind: str, suffix: str, *inputs: Any) -> str:
+        """`work/KIND/DIGEST.SUFFIX` by the SHA-256 of owner and inputs as JSON; what changes the result is in them."""
+        parts = [self._owner, *inputs]
+        said = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
         return f"work/{kind}/{hashlib.sha256(said.encode()).hexdigest()}.{suffix}"
 
     def rely_on(self, *keys: str) -> None:

@@ -30,62 +30,78 @@ class Budget:
         self._now = now
 
     def spend(self, caller: str | None, amount: int, once: str | None = None) -> None:
-        """Count `amount` units; those `once` has a name for, only the first time it comes within two days.
+        """Count `amount` units; of what is tried again under the name `once`, only what it has not paid by now.
 
         Raises BudgetSpent, with the seconds until midnight, if that is over the limit; then nothing is counted. Raises
         StorageFailed.
         """
         if caller is None or not self._limit or not self._table or amount <= 0:
             return
-        if once is not None and not self._first(once):
-            return
-        try:
+        if once is None:
             self._count(caller, amount)
-        except BudgetSpent:
-            if once is not None:
-                with mapped():
-                    self._client().delete_item(TableName=self._table, Key=self._paid(once))
-            raise
+            return
+        if (more := amount - self._paid(once)) > 0:
+            self._count(caller, more, self._marker(once, amount))
 
-    def _first(self, name: str) -> bool:
-        """Whether this name has not paid yet; from now on it has."""
-        end = (int(self._now()) // DAY + 2) * DAY
+    def _paid(self, name: str) -> int:
+        """What that name has paid so far."""
         with mapped():
-            client = self._client()
-            try:
-                client.put_item(
-                    TableName=self._table,
-                    Item={**self._paid(name), "expiration": {"N": str(end)}},
-                    ConditionExpression="attribute_not_exists(id)",
-                )
-            except client.exceptions.ConditionalCheckFailedException:
-                return False
-        return True
+            answer = self._client().get_item(TableName=self._table, Key=self._key(name), ConsistentRead=True)
+        return int(answer.get("Item", {}).get("amount", {}).get("N", 0))
 
-    def _paid(self, name: str) -> dict[str, Any]:
+    def _marker(self, name: str, amount: int) -> dict[str, Any]:
+        end = (int(self._now()) // DAY + 2) * DAY
+        item = {**self._key(name), "amount": {"N": str(amount)}, "expiration": {"N": str(end)}}
+        return {"TableName": self._table, "Item": item}
+
+    def _key(self, name: str) -> dict[str, Any]:
         return {"id": {"S": f"paid#{self._unit}#{name}"}}
 
-    def _count(self, caller: str, amount: int) -> None:
+    def check(self, caller: str | None, amount: int) -> None:
+        """Raises BudgetSpent if spending that much would, without counting it; or StorageFailed."""
+        if caller is None or not self._limit or not self._table:
+            return
         day, passed = divmod(int(self._now()), DAY)
-        over = BudgetSpent(
+        with mapped():
+            answer = self._client().get_item(TableName=self._table, Key=self._item(caller, day))
+        if int(answer.get("Item", {}).get("spent", {}).get("N", 0)) + amount > self._limit:
+            raise self._over(amount, passed)
+
+    def _item(self, caller: str, day: int) -> dict[str, Any]:
+        return {"id": {"S": f"budget#{self._unit}#{caller}#{day}"}}
+
+    def _over(self, amount: int, passed: int) -> BudgetSpent:
+        return BudgetSpent(
             f"{amount} more {self._unit} are over the {self._limit} that one caller may have in a day (UTC).",
             retry_after=DAY - passed,
         )
+
+    def _count(self, caller: str, amount: int, marker: dict[str, Any] | None = None) -> None:
+        """Raise the count, and put the marker there, both or neither."""
+        day, passed = divmod(int(self._now()), DAY)
         if amount > self._limit:
-            raise over
+            raise self._over(amount, passed)
+        change = {
+            "TableName": self._table,
+            "Key": self._item(caller, day),
+            "UpdateExpression": "ADD spent :amount SET expiration = :end",
+            "ConditionExpression": "attribute_not_exists(spent) OR spent <= :room",
+            "ExpressionAttributeValues": {
+                ":amount": {"N": str(amount)},
+                ":room": {"N": str(self._limit - amount)},
+                ":end": {"N": str((day + 2) * DAY)},
+            },
+        }
         with mapped():
             client = self._client()
             try:
-                client.update_item(
-                    TableName=self._table,
-                    Key={"id": {"S": f"budget#{self._unit}#{caller}#{day}"}},
-                    UpdateExpression="ADD spent :amount SET expiration = :end",
-                    ConditionExpression="attribute_not_exists(spent) OR spent <= :room",
-                    ExpressionAttributeValues={
-                        ":amount": {"N": str(amount)},
-                        ":room": {"N": str(self._limit - amount)},
-                        ":end": {"N": str((day + 2) * DAY)},
-                    },
-                )
+                if marker is None:
+                    client.update_item(**change)
+                else:
+                    client.transact_write_items(TransactItems=[{"Update": change}, {"Put": marker}])
             except client.exceptions.ConditionalCheckFailedException:
-                raise over from None
+                raise self._over(amount, passed) from None
+            except client.exceptions.TransactionCanceledException as error:
+                if error.response["CancellationReasons"][0]["Code"] == "ConditionalCheckFailed":
+                    raise self._over(amount, passed) from None
+                raise

@@ -132,6 +132,12 @@ class IdempotencyConflict(ColdswapError):
     code, status, title = "idempotency_conflict", 422, "This Idempotency-Key belongs to another request"
 
 
+class Deleted(ColdswapError):
+    """What an Idempotency-Key made is no longer there."""
+
+    code, status, title = "deleted", 410, "What was made is no longer there"
+
+
 class StillRunning(ColdswapError):
     """The same request is being worked on by another invocation."""
 

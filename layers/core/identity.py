@@ -5,6 +5,7 @@ An identity is what its holder cannot choose. It never leaves the process: pseud
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
@@ -15,9 +16,10 @@ AuthMode = Literal["iam", "jwt", "key", "open"]
 ANONYMOUS = "anonymous"
 """Everybody who calls an API that its operator opened by setting. They are one caller."""
 
-_SSO_ROLE = ":assumed-role/AWSReservedSSO_"  # IAM lets nobody else make a role of that name
+_SSO_ROLE = ":assumed-role/AWSReservedSSO_"  # of IAM Identity Center, whose users cannot choose the session's name
 _ROLE = ":assumed-role/"
 _FEDERATED_USER = ":federated-user/"
+_USER_ARN = re.compile(r"arn:[\w-]+:iam::\d{12}:(?:user/.+|root)")
 
 
 def auth_mode(value: str) -> AuthMode:
@@ -45,6 +47,16 @@ def identity(event: Mapping[str, Any], mode: AuthMode) -> str:
             return _named("key", (authorizer.get("lambda") or {}).get("key"))
 
 
+def earlier_owner(event: Mapping[str, Any]) -> str | None:
+    """The name that 0.1.0 kept an IAM user's tasks under, for those that were running when the stack was updated.
+
+    It was the ARN, which for a role ends with what its holder chose; so only a user's counts, or the account's root.
+    """
+    context = (event.get("requestContext", {}).get("authorizer") or {}).get("iam") or {}
+    arn = str(context.get("userArn") or "")
+    return arn if _USER_ARN.fullmatch(arn) else None
+
+
 def _iam(context: Mapping[str, Any]) -> str:
     """Of an IAM principal (IAM User Guide, "Unique identifiers"; `callerId` is ID or ID:SESSION).
 
@@ -64,7 +76,7 @@ def _iam(context: Mapping[str, Any]) -> str:
     if _ROLE in arn:
         return _named("role", principal)
     if _FEDERATED_USER in arn:
-        return _named("federated", principal)
+        raise Unidentified("The names of federated users are chosen by who makes them. Assume a role instead.")
     return _named("iam", principal)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import uuid
 from datetime import UTC, datetime
@@ -15,6 +16,14 @@ def new_id() -> str:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return str(uuid.UUID(int=value))
+
+
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+
+
+def is_id(text: str) -> bool:
+    """Whether it could be one: what else is asked for need not be looked for, and fits into no key."""
+    return _ID.fullmatch(text) is not None
 
 
 def made_at(name: str) -> float | None:

@@ -7,10 +7,12 @@ read by the very update that changes it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from layers.core.errors import AtCapacity
+from layers.core.errors import AtCapacity, StorageFailed
+from layers.core.ids import new_id
 from layers.core.table import mapped
 
 ASKING_SECONDS = 120  # a caller who has asked within this time asks; longer than anyone is told to stay away
@@ -60,7 +62,10 @@ class Sandboxes:
         self._asking = Asking(table, "sandboxes", client, now)
 
     def enter(self, caller: str | None, name: str) -> None:
-        """Let the request with that name be at work. Raises AtCapacity where its caller has its share already."""
+        """Let the request with that name be at work, until `leave`, also where this raises.
+
+        Raises AtCapacity where its caller has its share already.
+        """
         if caller is None or not self._table:
             return
         now = self._now()
@@ -71,7 +76,6 @@ class Sandboxes:
         _remove(self._client, self._table, key, stale)
         running = len(leases) - len(stale)
         if contested and running > 1 and running > half(self._whole()):
-            self.leave(caller, name)
             raise AtCapacity(
                 "While others ask too, one caller gets half of the room, and you have that. Ask again in a moment.",
                 retry_after=2,
@@ -81,6 +85,17 @@ class Sandboxes:
         """The request is over."""
         if caller is not None and self._table:
             _remove(self._client, self._table, f"running#{caller}", [name])
+
+    @contextmanager
+    def share(self, caller: str | None) -> Iterator[None]:
+        """Be at work inside. Raises AtCapacity or StorageFailed."""
+        name = new_id()
+        try:
+            self.enter(caller, name)
+            yield
+        finally:
+            with suppress(StorageFailed):  # what is not taken back ends by itself
+                self.leave(caller, name)
 
 
 class Quota:
@@ -100,20 +115,37 @@ class Quota:
         self._table, self._thing, self._whole, self._seconds = table, thing, whole, seconds
         self._client, self._now = client, now
 
+    def check(self, caller: str, amount: int) -> None:
+        """Raises AtCapacity if taking that much would, without counting it; or StorageFailed."""
+        if not self._table or not self._whole:
+            return
+        window, passed = divmod(int(self._now()), self._seconds)
+        with mapped():
+            answer = self._client().get_item(TableName=self._table, Key={"id": {"S": self._key(window)}})
+        used = _numbers(answer.get("Item", {}))
+        if set(used) - {caller} and used.get(caller, 0) + amount > half(self._whole):
+            raise self._over(passed)
+
     def take(self, caller: str, amount: int) -> None:
         """Count what is about to be used. Raises AtCapacity, having counted nothing, where it is over this caller's
         half and another caller has used something in the same window."""
         if not self._table or not self._whole:
             return
         window, passed = divmod(int(self._now()), self._seconds)
-        key, end = f"quota#{self._thing}#{window}", (window + 2) * self._seconds
+        key, end = self._key(window), (window + 2) * self._seconds
         used = _add(self._client, self._table, key, caller, amount, end)
         if len(used) > 1 and used[caller] > half(self._whole):
             _add(self._client, self._table, key, caller, -amount, end)
-            raise AtCapacity(
-                f"While others ask too, one caller gets half of what {self._thing} gives, and you have had that.",
-                retry_after=self._seconds - passed,
-            )
+            raise self._over(passed)
+
+    def _key(self, window: int) -> str:
+        return f"quota#{self._thing}#{window}"
+
+    def _over(self, passed: int) -> AtCapacity:
+        return AtCapacity(
+            f"While others ask too, one caller gets half of what {self._thing} gives, and you have had that.",
+            retry_after=self._seconds - passed,
+        )
 
 
 def _set(client: Callable[[], Any], table: str, key: str, name: str, value: int, end: int) -> dict[str, int]:
@@ -146,7 +178,9 @@ def _update(
             ReturnValues="ALL_NEW",
             **({"ExpressionAttributeValues": numbers} if numbers else {}),
         )
-    attributes = answer.get("Attributes", {})
-    return {
-        name.removeprefix(_PREFIX): int(value["N"]) for name, value in attributes.items() if name.startswith(_PREFIX)
-    }
+    return _numbers(answer.get("Attributes", {}))
+
+
+def _numbers(item: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """An item's counts, by caller or lease."""
+    return {name.removeprefix(_PREFIX): int(value["N"]) for name, value in item.items() if name.startswith(_PREFIX)}

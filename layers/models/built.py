@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from layers.models.lower import Lowered, lower_detector, lower_embedder, lower_swapper
-from layers.models.manifest import POINTER_KEY, Blob, Manifest, Model, ModelName, Pointer
+from layers.models.manifest import MODEL_NAMES, POINTER_KEY, Blob, Manifest, Model, ModelName, Pointer
+
+if TYPE_CHECKING:
+    from layers.models.lower import Lowered
 
 Content = bytes | bytearray | Path
-LOWER: dict[ModelName, Callable[[Path], Lowered]] = {
-    "detector": lower_detector,
-    "embedder": lower_embedder,
-    "swapper": lower_swapper,
-}
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,13 @@ def blobs(manifest: Manifest) -> list[Blob]:
 
 def lower_pack(folder: Path) -> dict[ModelName, Lowered]:
     """Lowers detector.onnx, embedder.onnx and swapper.onnx of a folder. Raises Unfit or OSError."""
-    return lower_files({name: folder / f"{name}.onnx" for name in LOWER})
+    return lower_files({name: folder / f"{name}.onnx" for name in MODEL_NAMES})
 
 
 def lower_files(files: Mapping[ModelName, Path]) -> dict[ModelName, Lowered]:
     """Lowers the file of each model. Raises Unfit or OSError."""
-    return {name: LOWER[name](path) for name, path in files.items()}
+    # Late: a pack that is built is published where there is neither NumPy nor onnx.
+    from layers.models.lower import lower_detector, lower_embedder, lower_swapper
+
+    lower = {"detector": lower_detector, "embedder": lower_embedder, "swapper": lower_swapper}
+    return {name: lower[name](path) for name, path in files.items()}

@@ -10,14 +10,16 @@ import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from layers.models.built import Built, Content, blobs, lower_pack
-from layers.models.lower import Lowered
 from layers.models.manifest import POINTER_KEY, Blob, ModelName, Pointer
 from layers.models.progress import Show, silent
+
+if TYPE_CHECKING:
+    from layers.models.lower import Lowered
 
 UPLOADS = 4  # at one time
 LOOKS = 16

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from local.cloud import ROOT
+from local.images import base_tag
 from local.sam.engine import Engine, NoEngine
 
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"  # the Debian with the Python that is tested
@@ -31,10 +32,7 @@ find . -xdev -name __pycache__ -prune -exec rm -rf {} +
 
 def public() -> str:
     """The base image that the Dockerfiles name."""
-    for line in (ROOT / "functions/swap/Dockerfile").read_text().splitlines():
-        if line.startswith("ARG BASE_IMAGE="):
-            return line.partition("=")[2]
-    raise ValueError("functions/swap/Dockerfile names no base image")
+    return base_tag(ROOT / "functions/swap/Dockerfile")
 
 
 def base(engine: Engine) -> str:

@@ -32,17 +32,6 @@ def image(function: Mapping[str, Any], name: str) -> str:
     return f"{name.lower()}:{function['Metadata']['DockerTag']}"
 
 
-def buildable(template: rewrite.Template, base: str) -> rewrite.Template:
-    """A copy to build from: with the base image as the Dockerfiles' argument, and paths that hold from anywhere."""
-    template = copy.deepcopy(template)
-    for function in _images(template).values():
-        function["Metadata"].update(DockerContext=str(ROOT), DockerBuildArgs={"BASE_IMAGE": base})
-    for resource in template["Resources"].values():
-        if definition := resource.get("Properties", {}).get("DefinitionUri"):
-            resource["Properties"]["DefinitionUri"] = str(ROOT / definition)
-    return template
-
-
 def runnable(built: rewrite.Template, environment: Mapping[str, Mapping[str, str]]) -> rewrite.Template:
     """A copy to run with `sam local`, with each function's environment by logical id."""
     template = copy.deepcopy(built)
@@ -57,7 +46,7 @@ def build(engine: Engine, base: str) -> rewrite.Template:
     """Builds the functions' images; the template that names them. Raises BuildFailed."""
     FOLDER.mkdir(exist_ok=True)
     source = FOLDER / "buildable.json"
-    template = buildable(rewrite.load(ROOT / "template.yaml"), base)
+    template = rewrite.buildable(rewrite.load(ROOT / "template.yaml"), ROOT, base)
     source.write_text(json.dumps(template, indent=2))
     command = [str(SAM), "build", "--template-file", str(source), "--build-dir", str(BUILT.parent)]
     done = subprocess.run(command, env=environment(engine), capture_output=True, text=True, cwd=FOLDER)

@@ -22,7 +22,8 @@ from functions.swap.services import services
 from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
 from layers.core.telemetry import peak_memory_mb
-from tests.bench import FILES, MODELS, OUTPUTS, PICTURE, RESULT, UPLOADS
+from tests import bench
+from tests.bench import FILES, MODELS, OUTPUTS, PICTURE, RESULT, UPLOADS, instructions
 
 WARM_RUNS = 3
 SECONDS = 120.0
@@ -38,6 +39,7 @@ class Ours:
         request = SwapRequest(uri, face, format="png", color_match=False, soft_edges=False)
         result = services().swap(request, key=RESULT, deadline=Deadline.after(SECONDS)).result
         assert [report.swapped for report in result.faces] == [True]
+        assert (result.engine or "").endswith(instructions.wanted())
 
     def bytes_fetched(self) -> int:
         """Of models."""
@@ -107,13 +109,14 @@ class Naive:
 def main() -> None:
     """Run one arm and write what it cost."""
     assert callable(app.handler)
+    instructions.hold_engine()
     arm = Ours() if sys.argv[1] == "ours" else Naive()
     arm.swap()
     cold = time.time() - float(os.environ["BENCH_STARTED"])
     cost: dict[str, Any] = {"cold_s": cold, "cpu_s": time.process_time(), "peak_mb": peak_memory_mb()}
     cost["model_bytes"] = arm.bytes_fetched()
     warm = []
-    for _ in range(WARM_RUNS):
+    for _ in range(int(os.environ.get(bench.WARM_RUNS, WARM_RUNS))):
         begun = time.perf_counter()
         arm.swap()
         warm.append(time.perf_counter() - begun)

@@ -1,30 +1,34 @@
-"""Memory and time of a swap at true size, naive against ours: `python -m tests.bench.bench [--repeats N]`.
+"""Memory and time of a swap at true size, naive against ours.
 
-Every run is a fresh process, against an S3 on this machine in another process, on four lines: as fast as it goes, a
-steady 300 and 80 MB/s, and Lambda's own shape (300 MB at full speed, then 80 MB/s). Arms alternate; medians are
-reported, and peaks are the worst.
+`python -m tests.bench.bench [--repeats N] [--quick] [--avx2]`. Every run is a fresh process, against an S3 on this
+machine in another process, on four lines: as fast as it goes, a steady 300 and 80 MB/s, and Lambda's own shape (300 MB
+at full speed, then 80 MB/s). Arms alternate; medians are reported, and peaks are the worst.
 
 - The whole function, its imports too, as deployed, on two whole processors (3538 MB): with a face never seen, with the
   stack's default face, whose latent is kept, and unloading everything after each request.
 - The same, held to the processors and the memory that Lambda gives at four sizes, on Lambda's line.
-- The swapper alone: its cold start (cold_arm.py), and warm (engine.py) with what limits it.
+- The swapper alone: its cold start (cold_arm.py), and warm (engine_arm.py) with what limits it.
+- What `avx2` needs once more, as on Lambda, whose processors have no AVX-512: both arms held to AVX2 (hold.py).
 
-Writes out/bench/swap.json and swap.png. `ratios` is the short answer.
+Writes out/bench/swap.json and swap.png. `ratios` and `avx2` are the short answers; --avx2 measures the latter anew and
+leaves the rest of swap.json as it is.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import platform
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -32,12 +36,12 @@ from urllib.request import urlopen
 import cv2
 import numpy as np
 
-from tests.bench import MODELS, OUTPUTS, PICTURE, RESULT, UPLOADS, limits
+from tests.bench import MODELS, OUTPUTS, PICTURE, RESULT, UPLOADS, form, hold, limits, swap_plot
 
 FOLDER = Path("build/bench")
-OUT = Path("out/bench/swap.json")
 LINES = {"full_speed": (0.0, 0.0), "300_MB_per_s": (300.0, 0.0), "80_MB_per_s": (80.0, 0.0), "lambda": (80.0, 300.0)}
 """Megabytes a second, and how many come first as fast as they can."""
+RATIO_LINES = ("full_speed", "80_MB_per_s")  # that `ratios` looks at
 ARMS: dict[str, tuple[str, dict[str, str]]] = {
     "naive": ("naive", {}),
     "ours": ("ours", {}),
@@ -50,6 +54,7 @@ WHOLE_MB = 1769  # at which Lambda gives one whole processor; the default
 TWO_WHOLE_MB = 2 * WHOLE_MB  # what the two cores that nothing holds back are on Lambda
 MEASURED = ("cold_s", "warm_s", "cpu_s", "peak_mb", "warm_peak_mb", "model_bytes")
 PEAKS = ("peak_mb", "warm_peak_mb")
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -98,84 +103,100 @@ def environment(url: str, memory_mb: int = TWO_WHOLE_MB) -> dict[str, str]:
 
 
 def process(
-    module: str, which: str, known: Mapping[str, str], enter: Callable[[], None] | None = None
+    module: str, arguments: Sequence[str], environ: Mapping[str, str], enter: Callable[[], None] | None = None
 ) -> dict[str, Any]:
     """What one fresh process of an arm says that it cost. `enter` is called in it first."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "cost.json"
-        environ = {**known, "BENCH_STARTED": str(time.time())}
-        command = [sys.executable, "-m", module, which, str(out)]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, preexec_fn=enter)
+        command = [sys.executable, "-m", module, *arguments, str(out)]
+        started = {**environ, "BENCH_STARTED": str(time.time())}
+        done = subprocess.run(command, env=started, capture_output=True, text=True, preexec_fn=enter)
         if done.returncode:
-            raise RuntimeError(f"the {which} arm failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+            raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         cost: dict[str, Any] = json.loads(out.read_text())
     return cost
 
 
-def run(arm: str, s3: Line, memory_mb: int = TWO_WHOLE_MB) -> tuple[dict[str, Any], Any]:
+def run(
+    arm: str, s3: Line, memory_mb: int = TWO_WHOLE_MB, more: Mapping[str, str] = NOTHING
+) -> tuple[dict[str, Any], Any]:
     """One run of the whole function: what it cost, and the picture it made (uint8 BGR)."""
     which, settings = ARMS[arm]
     s3.anew()
-    cost = process("tests.bench.arm", which, environment(s3.url, memory_mb) | settings)
+    cost = process("tests.bench.arm", [which], {**environment(s3.url, memory_mb), **settings, **more})
     with urlopen(f"{s3.url}/{OUTPUTS}/{RESULT}") as answer:
         return cost, cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
 
 
-def measure(repeats: int, lines: Mapping[str, tuple[float, float]], memory_mb: int = TWO_WHOLE_MB) -> dict[str, Any]:
-    """The whole function: all arms on all lines, and how far ours is from insightface's classes."""
+def measure(
+    repeats: int,
+    lines: Iterable[str],
+    memory_mb: int = TWO_WHOLE_MB,
+    *,
+    inputs: Path = FOLDER,
+    more: Mapping[str, str] = NOTHING,
+) -> dict[str, Any]:
+    """The whole function: all arms on all lines, and how far ours is from insightface's classes. `more` is set in their
+    environment."""
     report: dict[str, Any] = {}
     embeddings: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
-    for name, line in lines.items():
-        with server(*line) as s3:
+    for name in lines:
+        with server(*LINES[name], inputs) as s3:
             run("ours_default_face", s3)  # leaves the default face's latent in the bucket
             runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
             for _ in range(repeats):
                 for arm in ARMS:
-                    cost, pictures[arm] = run(arm, s3, memory_mb)
+                    cost, pictures[arm] = run(arm, s3, memory_mb, more)
                     embeddings[arm] = np.array(cost.pop("embedding"))
                     runs[arm].append(cost)
                     print(name, arm, {key: round(value, 2) for key, value in cost.items()}, flush=True)
         report[name] = compared(runs, MEASURED)
     naive, ours = embeddings["naive"], embeddings["ours"]
+    meme = cv2.imread(str(inputs / "objects" / UPLOADS / PICTURE), cv2.IMREAD_COLOR)
+    assert meme is not None
     report["parity"] = {
         "embedding_cosine": float(naive @ ours / np.linalg.norm(naive) / np.linalg.norm(ours)),
         "swap_levels": int(np.abs(pictures["naive"].astype(int) - pictures["ours"]).max()),
-        "swap_changed_levels": int(np.abs(pictures["naive"].astype(int) - _meme()).max()),
+        "swap_changed_levels": int(np.abs(pictures["naive"].astype(int) - meme).max()),
     }
     return report
 
 
-def measure_cold(repeats: int, lines: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+def measure_cold(
+    repeats: int, lines: Iterable[str], *, inputs: Path = FOLDER, more: Mapping[str, str] = NOTHING
+) -> dict[str, Any]:
     """The swapper alone, from the request for its first byte to the first output."""
     report = {}
-    for name, line in lines.items():
+    for name in lines:
         runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in COLD_ARMS}
-        with server(*line) as s3:
+        with server(*LINES[name], inputs) as s3:
             for _ in range(repeats):
                 for arm in COLD_ARMS:
                     s3.anew()
-                    runs[arm].append(process("tests.bench.cold_arm", arm, environment(s3.url)))
+                    runs[arm].append(process("tests.bench.cold_arm", [arm], {**environment(s3.url), **more}))
         report[name] = compared(runs, ("first_output_s", "cpu_s", "peak_mb"))
         print(name, json.dumps(report[name]), flush=True)
     return report
 
 
-def measure_sizes() -> dict[str, Any]:
+def measure_sizes(
+    sizes: Iterable[int] = SIZES_MB, *, inputs: Path = FOLDER, more: Mapping[str, str] = NOTHING
+) -> dict[str, Any]:
     """Cold and warm seconds of the whole function by MemorySize, on Lambda's line; why not where it did not end."""
     if not limits.available():
         return {"left_out": "this process may make no control groups"}
     report: dict[str, Any] = {}
-    with server(*LINES["lambda"]) as s3:
+    with server(*LINES["lambda"], inputs) as s3:
         run("ours_default_face", s3)
-        for size in SIZES_MB:
+        for size in sizes:
             for arm in ("naive", "ours", "ours_default_face"):
                 which, settings = ARMS[arm]
-                here = environment(s3.url, size) | settings
+                here = {**environment(s3.url, size), **settings, **more}
                 s3.anew()
                 with limits.limited(size / WHOLE_MB, size) as enter:
                     try:
-                        cost = process("tests.bench.arm", which, here, enter)
+                        cost = process("tests.bench.arm", [which], here, enter)
                         said = {key: round(cost[key], 2) for key in ("cold_s", "warm_s", "warm_peak_mb")}
                     except RuntimeError:
                         said = {"ended": "killed"}  # nothing else ends an arm that ran without the limit
@@ -202,7 +223,8 @@ def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], measured: Sequence
 
 
 def ratios(report: Mapping[str, Any]) -> dict[str, float]:
-    """What it comes to, over the naive arm; `first_output_80MBps` over the bare download of the same bytes."""
+    """What it comes to, over the naive arm; `first_output_80MBps` over the bare download of the same bytes, and
+    `parity_db` to onnxruntime's own arithmetic."""
     function, cold, warm = report["function"]["full_speed"], report["cold"], report["engine"]
     steady = cold["80_MB_per_s"]
     return {
@@ -219,33 +241,77 @@ def ratios(report: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _meme() -> Any:
-    return cv2.imread(str(FOLDER / "objects" / UPLOADS / PICTURE), cv2.IMREAD_COLOR)
+def measure_all(asked: form.Form) -> dict[str, Any]:
+    """All but what is held to AVX2."""
+    from tests.bench import engine  # which uses this module
+
+    report: dict[str, Any] = {"engine": engine.measure(asked.inputs, asked.repeats)}
+    report |= _measure_lines(asked, tuple(LINES), tuple(LINES), asked.environ)
+    sizes = SIZES_MB[-1:] if asked.quick else SIZES_MB
+    report["sizes"] = measure_sizes(sizes, inputs=asked.inputs, more=asked.environ)
+    return {**report, "ratios": ratios(report)}
+
+
+def measure_avx2(asked: form.Form) -> dict[str, Any]:
+    """What the ratios stand on, both arms held to AVX2, and the ratios."""
+    from tests.bench import engine
+
+    held = hold.held(asked.inputs)
+    report: dict[str, Any] = {"engine": engine.measure(asked.inputs, asked.repeats, held)}
+    if report["engine"]["onnxruntime_block"] != 8:
+        raise RuntimeError("onnxruntime uses AVX-512 although it is held to AVX2")
+    report |= _measure_lines(asked, RATIO_LINES, RATIO_LINES[:1], {**asked.environ, **held})
+    return {"avx2": {"naive": hold.HOW, "measured": conditions(asked.repeats), **ratios(report)}, "avx2_runs": report}
+
+
+def _measure_lines(
+    asked: form.Form, cold: Sequence[str], function: Sequence[str], more: Mapping[str, str]
+) -> dict[str, Any]:
+    """The swapper's cold start and the function on these lines; a quick one measures the last, and calls it all."""
+    if not asked.quick:
+        return {
+            "cold": measure_cold(asked.repeats, cold, inputs=asked.inputs, more=more),
+            "function": measure(asked.repeats, function, inputs=asked.inputs, more=more),
+        }
+    one = measure_cold(asked.repeats, cold[-1:], inputs=asked.inputs, more=more)[cold[-1]]
+    whole = measure(asked.repeats, function[-1:], inputs=asked.inputs, more=more)
+    return {"cold": dict.fromkeys(cold, one), "function": {**whole, **dict.fromkeys(function, whole[function[-1]])}}
+
+
+def conditions(repeats: int) -> dict[str, Any]:
+    """When and on what a number was measured."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return {
+        "date": date.today().isoformat(),
+        "machine": model[1] if model else platform.machine(),
+        "best_instructions": hold.best(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "load": round(os.getloadavg()[2], 1),  # of the last 15 minutes, the benchmark's own 1 to 2 included
+        "repeats": repeats,
+    }
 
 
 def main() -> None:
     """Measure, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.bench", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    repeats = parser.parse_args().repeats
-    from tests.bench import engine, swap_plot  # they use this module
-
-    prepare()
-    report: dict[str, Any] = {"cpus": len(os.sched_getaffinity(0)), "repeats": repeats}
-    report["engine"] = engine.measure(repeats)
-    report["cold"] = measure_cold(repeats, LINES)
-    report["function"] = measure(repeats, LINES)
-    report["sizes"] = measure_sizes()
-    report["ratios"] = ratios(report)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(report, indent=2) + "\n")
-    swap_plot.plot(report, OUT.with_suffix(".png"))
-    print(json.dumps(report, indent=2))
+    with form.asked("bench", __doc__, inputs=FOLDER, repeats=3) as asked:
+        prepare(asked.inputs, asked.quick)
+        out = asked.out / "swap.json"
+        if asked.avx2:
+            report = json.loads(out.read_text()) if out.exists() else {}
+        else:
+            report = measure_all(asked)
+            report = {**conditions(asked.repeats), **report}
+        report |= measure_avx2(asked)
+        out.write_text(json.dumps(report, indent=2) + "\n")
+        if not asked.avx2:
+            swap_plot.plot(report, out.with_suffix(".png"))
+        print(json.dumps(report, indent=2))
 
 
-def prepare() -> None:
-    """What all of them need, in FOLDER."""
-    subprocess.run([sys.executable, "-m", "tests.bench.prepare", str(FOLDER)], check=True)
+def prepare(folder: Path, quick: bool = False) -> None:
+    """What all of them need, in the folder."""
+    command = [sys.executable, "-m", "tests.bench.prepare", str(folder), *(["quick"] if quick else [])]
+    subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":

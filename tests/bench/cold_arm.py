@@ -25,7 +25,7 @@ from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.stages import Plan
 from layers.models.pack import PLAN, WEIGHTS, LoadedModels
 from layers.models.store import ModelStore
-from tests.bench import FILES, MODELS
+from tests.bench import FILES, MODELS, instructions
 
 THREADS = len(os.sched_getaffinity(0))
 
@@ -33,6 +33,7 @@ THREADS = len(os.sched_getaffinity(0))
 def main() -> None:
     """Run one arm and write what it cost."""
     arm, out = sys.argv[1], Path(sys.argv[2])
+    instructions.hold_engine()
     random = np.random.default_rng(0)
     crops = random.random((1, 3, 128, 128), np.float32)
     latents = random.standard_normal((1, 512)).astype(np.float32)
@@ -55,7 +56,9 @@ def main() -> None:
     elif plan is not None:
         OnnxSwapper(plan, store.load(swapper.blob(WEIGHTS), deadline), THREADS).run(crops, latents)
     else:
-        models.start_swapper(deadline).swapper(once=True).run(crops, latents)
+        own = models.start_swapper(deadline).swapper(once=True)
+        own.run(crops, latents)
+        assert own.name.endswith(instructions.wanted())
     took = {"first_output_s": time.perf_counter() - before, "cpu_s": time.process_time() - cpu}
     out.write_text(json.dumps({**took, "peak_mb": peak_memory_mb()}))
 

@@ -1,13 +1,14 @@
-"""What a swap holds in memory, at true size, in every way it can be set: `python -m tests.bench.memory [--repeats N]`.
+"""What a swap holds in memory, at true size, in every way it can be set.
 
-Every row is a fresh process against an S3 on this machine; arms alternate, peaks are the worst of the runs and the rest
-medians. `default/cold` is the deployed stack itself, on the local cloud, asked for a face never seen before by a cold
-sandbox. Writes out/bench/memory.json and out/bench/memory.png.
+`python -m tests.bench.memory [--repeats N] [--quick] [--avx2]`. Every row is a fresh process against an S3 on this
+machine; arms alternate, peaks are the worst of the runs and the rest medians. `default/cold` is the deployed stack
+itself, on the local cloud, asked for a face never seen before by a cold sandbox. Writes out/bench/memory.json and
+out/bench/memory.png. With --avx2 (hold.py) they are memory-avx2.json and memory-avx2.png, and the stack's row is left
+out: what runs on the local cloud is not held.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -24,16 +25,25 @@ import cv2
 import numpy as np
 
 from layers.models.publish import publish
+from local.callers import put_input
 from local.cloud import ROOT, Cloud
-from tests.bench import MODELS, UPLOADS, standin
-from tests.bench.bench import environment, server
+from tests.bench import MODELS, UPLOADS, form, hold, standin
+from tests.bench.bench import NOTHING, environment, server
 from tests.bench.memory_arm import WARM_RUNS, Arm, resident_mb
 from tests.bench.memory_plot import plot
-from tests.bench.prepare import SIDE, SIZE, Folder, picture_with_one_face, version
+from tests.bench.prepare import (
+    SIDE,
+    SIZE,
+    Folder,
+    make_detector,
+    make_embedder,
+    make_swapper,
+    picture_with_one_face,
+    version,
+)
 from tests.integration.asking import sandboxes
 
 FOLDER = ROOT / "build/memory"
-OUT = ROOT / "out/bench"
 LICENCES = dict.fromkeys(("detector", "embedder", "swapper"), "none")
 MEASURED = ("peak_mb", "resident_mb", "cold_s", "warm_s")
 LARGER = 640
@@ -61,10 +71,19 @@ ARMS = {
     "ours/latent known": Arm("ours", latent_known=True),
     "ours/latent known, request": Arm("ours", latent_known=True, keeps=False),
 }
+QUICK = (
+    "naive/five + fp32, 640",
+    "naive/inswapper fp16",
+    "naive/fp16, request",
+    "naive/fp16, latent known",
+    "ours/new face, 512 MB sandbox",
+    "ours/latent known, request",
+)
+"""Arms in which all is done once that any of them does."""
 DEFAULT = "default/cold"
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, quick: bool = False) -> None:
     """Full-size stand-ins, pictures and a pack, unless they are there and made by the same code."""
     done = folder / "done"
     if done.exists() and done.read_text() == version():
@@ -74,15 +93,16 @@ def prepare(folder: Path) -> None:
     five = naive / "buffalo_l"
     five.mkdir(parents=True, exist_ok=True)
     objects = Folder(folder / "objects")
-    picture = picture_with_one_face(five / "det_10g.onnx")
+    picture = picture_with_one_face(five / "det_10g.onnx", make_detector(quick))
     for size in (SIZE, LARGER):
         objects.put_object(UPLOADS, f"picture_{size}.jpg", framed(picture, SIDE * size // SIZE))
-    standin.w600k_r50(five / "w600k_r50.onnx")
-    standin.face_numbers(five / "1k3d68.onnx", 192, 3309, 64)
+    make_embedder(five / "w600k_r50.onnx", quick)
+    standin.face_numbers(five / "1k3d68.onnx", 192, 3309, *((8, (1, 1, 1, 1)) if quick else (64,)))
     standin.face_numbers(five / "2d106det.onnx", 192, 212, 16, (2, 2, 8, 2))
     standin.face_numbers(five / "genderage.onnx", 96, 3, 10, (1, 2, 4, 2))
-    for precision in ("fp32", "fp16"):
-        standin.inswapper(naive / f"swapper_{precision}.onnx", precision)
+    precisions: tuple[standin.Precision, ...] = ("fp32", "fp16")
+    for precision in precisions:
+        make_swapper(naive / f"swapper_{precision}.onnx", quick, precision)
     with tempfile.TemporaryDirectory() as lowering:
         links = {"detector": five / "det_10g.onnx", "embedder": five / "w600k_r50.onnx"}
         for model, path in {**links, "swapper": naive / "swapper_fp16.onnx"}.items():
@@ -100,13 +120,14 @@ def framed(picture: bytes, side: int) -> bytes:
     return cv2.imencode(".jpg", square, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
-def run(arm: Arm, url: str) -> dict[str, float]:
-    """One fresh process: what it cost."""
+def run(arm: Arm, url: str, more: Mapping[str, str] = NOTHING) -> dict[str, float]:
+    """One fresh process, with `more` in its environment: what it cost."""
     known = {
         **environment(url),
         "DEFAULT_FACE": f"s3://{UPLOADS}/{arm.picture}" if arm.latent_known else "",
         "MODEL_RETENTION": "container" if arm.keeps else "request",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(arm.memory_mb),
+        **more,
     }
     with tempfile.TemporaryDirectory() as folder:
         told, cost = Path(folder) / "arm.json", Path(folder) / "cost.json"
@@ -120,19 +141,17 @@ def run(arm: Arm, url: str) -> dict[str, float]:
         return found
 
 
-def deployed(repeats: int) -> list[dict[str, float]]:
+def deployed(repeats: int, inputs: Path) -> list[dict[str, float]]:
     """The stack with the template's defaults and a new face: a cold request, and warm ones after it."""
     costs = []
     with Cloud() as cloud:
         cloud.deploy()
         s3, bucket = cloud.client("s3"), cloud.bucket("models")
-        objects = FOLDER / "objects"
+        objects = inputs / "objects"
         for path in sorted((objects / MODELS).rglob("*")):
             if path.is_file() and "naive" not in path.parts:
                 s3.upload_file(str(path), bucket, str(path.relative_to(objects / MODELS)))
-        key = f"requests/picture_{SIZE}.jpg"
-        s3.upload_file(str(objects / UPLOADS / f"picture_{SIZE}.jpg"), cloud.bucket("uploads"), key)
-        uri = f"s3://{cloud.bucket('uploads')}/{key}"
+        uri = put_input(cloud, objects / UPLOADS / f"picture_{SIZE}.jpg")
         for _ in range(repeats):
             cloud.chill()
             spent, peaks = [], []
@@ -156,19 +175,25 @@ def deployed(repeats: int) -> list[dict[str, float]]:
     return costs
 
 
-def measure(repeats: int, arms: Mapping[str, Arm], with_stack: bool = True) -> dict[str, Any]:
-    """Every row."""
-    prepare(FOLDER)
+def measure(
+    repeats: int,
+    arms: Mapping[str, Arm],
+    with_stack: bool = True,
+    *,
+    inputs: Path = FOLDER,
+    more: Mapping[str, str] = NOTHING,
+) -> dict[str, Any]:
+    """Every row, of what is prepared in `inputs`."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
-    with server(folder=FOLDER) as s3:
+    with server(folder=inputs) as s3:
         for size in {arm.size for arm in arms.values() if arm.latent_known}:
-            run(Arm("ours", size, latent_known=True), s3.url)  # leaves the default face's latent in the bucket
+            run(Arm("ours", size, latent_known=True), s3.url, more)  # leaves the default face's latent in the bucket
         for _ in range(repeats):
             for name, arm in arms.items():
-                runs[name].append(run(arm, s3.url))
+                runs[name].append(run(arm, s3.url, more))
                 print(name, {key: round(value, 2) for key, value in runs[name][-1].items()}, flush=True)
     if with_stack:
-        runs[DEFAULT] = deployed(repeats)
+        runs[DEFAULT] = deployed(repeats, inputs)
         print(DEFAULT, runs[DEFAULT], flush=True)
     rows = [
         {"name": name, "fullsize": True}
@@ -183,14 +208,16 @@ def measure(repeats: int, arms: Mapping[str, Arm], with_stack: bool = True) -> d
 
 def main() -> None:
     """Measure, print, draw and write."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.memory", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    report = measure(parser.parse_args().repeats, ARMS)
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "memory.json").write_text(json.dumps(report, indent=2) + "\n")
-    plot(report["rows"], OUT / "memory.png")
-    for row in report["rows"]:
-        print(f"{row['name']:30} " + "  ".join(f"{key} {row[key]:8.2f}" for key in MEASURED))
+    with form.asked("memory", __doc__, inputs=FOLDER, repeats=3) as asked:
+        prepare(asked.inputs, asked.quick)
+        arms = {name: ARMS[name] for name in QUICK} if asked.quick else ARMS
+        more = {**asked.environ, **(hold.held(asked.inputs) if asked.avx2 else {})}
+        report = measure(asked.repeats, arms, not asked.avx2, inputs=asked.inputs, more=more)
+        out = asked.out / ("memory-avx2.json" if asked.avx2 else "memory.json")
+        out.write_text(json.dumps(report, indent=2) + "\n")
+        plot(report["rows"], out.with_suffix(".png"))
+        for row in report["rows"]:
+            print(f"{row['name']:30} " + "  ".join(f"{key} {row[key]:8.2f}" for key in MEASURED))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from layers.core.telemetry import peak_memory_mb
-from tests.bench import MODELS, OUTPUTS, RESULT, UPLOADS
+from tests import bench
+from tests.bench import MODELS, OUTPUTS, RESULT, UPLOADS, instructions
 
 WARM_RUNS = 3
 SECONDS = 120.0
@@ -154,10 +155,11 @@ def resident_mb(process: int | str = "self") -> float:
 def main() -> None:
     """Run the arm and write what it cost."""
     arm = Arm(**json.loads(Path(sys.argv[1]).read_text()))
+    instructions.hold_engine()
     server = Ours(arm) if arm.who == "ours" else Naive(arm)
     server.request()
     cold, warm = time.time() - float(os.environ["BENCH_STARTED"]), []
-    for _ in range(WARM_RUNS):
+    for _ in range(int(os.environ.get(bench.WARM_RUNS, WARM_RUNS))):
         begun = time.perf_counter()
         server.request()
         warm.append(time.perf_counter() - begun)

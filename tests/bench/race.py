@@ -1,6 +1,6 @@
 """Winograd's convolution written as ONNX operators, raced on the layer that most of a swap is made of.
 
-A convolution of 3 x 3 over 1024 channels of 32 x 32 pixels, as two thirds of the network's arithmetic is:
+A convolution of 3 x 3 over 1024 channels of 32 x 32 pixels, as two thirds of the network's arithmetic is at true size:
 onnxruntime's own, and F(4 x 4, 3 x 3) (Lavin and Gray 2015) as a grouped convolution of stride 4 that makes the 36
 points of each tile, one matrix product a point, and a grouped transposed convolution that makes the 4 x 4 pixels. Its
 kernels are transformed beforehand (four times the weights in fp32), or in the graph from fp16.
@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from layers.engine.swapper import Floats
 from tests.bench.quiet import quiet
 
-CHANNELS, SIDE = 1024, 32
+SIDE = 32
 Kind = Literal["convolution", "kernels transformed beforehand", "kernels transformed in the graph"]
 # Lavin and Gray, section 4.3.
 INPUT = np.array(
@@ -111,12 +111,12 @@ def graph(kind: Kind, kernels: Floats, side: int = SIDE) -> bytes:
     return data
 
 
-def race(repeats: int) -> dict[str, Any]:
+def race(repeats: int, channels: int) -> dict[str, Any]:
     """Medians of CPU seconds of the layer by kind, with their ratios to onnxruntime's own convolution, and the bytes of
     weights that each holds."""
     random = np.random.default_rng(0)
-    kernels = random.standard_normal((CHANNELS, CHANNELS, 3, 3), np.float32) / np.float32(np.sqrt(CHANNELS * 9))
-    x = random.standard_normal((1, CHANNELS, SIDE, SIDE), np.float32)
+    kernels = random.standard_normal((channels, channels, 3, 3), np.float32) / np.float32(np.sqrt(channels * 9))
+    x = random.standard_normal((1, channels, SIDE, SIDE), np.float32)
     kinds: tuple[Kind, ...] = ("convolution", "kernels transformed beforehand", "kernels transformed in the graph")
     sessions = {kind: onnxruntime.InferenceSession(graph(kind, kernels), quiet()) for kind in kinds}
     feeds = {"x": x, "kernels": kernels.astype(np.float16)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bench.bench import measure, prepare
+from tests.bench.bench import FOLDER, measure, prepare
 
 pytestmark = pytest.mark.full
 
 
 def test_whole_function_equals_insightface_below_512_mb() -> None:
-    prepare()
-    report = measure(1, {"full_speed": (0.0, 0.0)}, memory_mb=512)
+    prepare(FOLDER)
+    report = measure(1, ["full_speed"], memory_mb=512)
     assert report["parity"]["embedding_cosine"] > 0.9999
     assert report["parity"]["swap_levels"] <= 2
     assert report["parity"]["swap_changed_levels"] > 20  # the swap did something to compare

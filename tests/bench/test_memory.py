@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from tests.bench import memory_plot
-from tests.bench.memory import ARMS, DEFAULT, MEASURED, measure
+from tests.bench.memory import ARMS, DEFAULT, FOLDER, MEASURED, measure, prepare
 
 
 def _row(name: str, peak: float, resident: float) -> dict[str, object]:
@@ -31,6 +31,7 @@ def test_bars_are_as_long_as_what_they_stand_for(tmp_path: Path) -> None:
 @pytest.mark.full
 def test_ours_needs_a_fraction_of_what_the_field_s_servers_need() -> None:
     names = ("naive/five + fp16", "naive/fp16", "ours/new face", "ours/latent known, request")
+    prepare(FOLDER)
     report = measure(1, {name: ARMS[name] for name in names})
     rows = {row["name"]: row for row in report["rows"]}
     assert set(rows) == {*names, DEFAULT}

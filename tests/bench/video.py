@@ -1,4 +1,4 @@
-"""A short video made in three ways from the same clips: `python -m tests.bench.video [--repeats N]`.
+"""A short video made in three ways from the same clips: `python -m tests.bench.video [--repeats N] [--quick]`.
 
 Ours against the old server's pipeline, captions off in both (in `old` each clip is cut to its slot before it is
 converted, in `old_whole` it is not: the old document leaves it open), and against the peers' way, captions in both; see
@@ -10,12 +10,13 @@ machine; `wall_parallel_old` is the same chain over the old pipeline. Writes out
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from local import shorts
 from local.cloud import ROOT, Cloud
 from local.standins import footage as drawing
 from local.standins.servers import StandIns
+from tests.bench import form
 from tests.bench.video_arm import Job, Ours, as_job
 from tests.integration.studio import Studio
 
-OUT = ROOT / "out/bench/video.json"
 SCRIPT = (
     "The sea is older than every map of it. Each wave that breaks on this shore set out days ago, from a storm that "
     "nobody on this beach will ever see. At night the water keeps the warmth of the day, and the city behind it keeps "
@@ -35,8 +36,27 @@ SCRIPT = (
     "for a while. Nothing will happen, and you will remember it for years."
 )
 QUERY = "sea night nature"
-CLIPS = 5
-SHORT_SIDES = {"1080": 1080, "2160": 2160}
+
+
+@dataclass(frozen=True)
+class Film:
+    """What is made: of how many clips, and the short sides of the renditions that `old` and `peers` fetch, by name."""
+
+    script: str
+    clips: int
+    short_sides: Mapping[str, int]
+    workflow: tuple[str, str]  # script and query of the video by which the workflow's own time is measured
+    executions: int  # of it, after a first that does all the work
+
+    @property
+    def drawn(self) -> tuple[int, ...]:
+        """Short sides of the renditions that some arm fetches: ours takes the smallest that covers the frame."""
+        return (720, *self.short_sides.values())
+
+
+FULL = Film(SCRIPT, 5, {"1080": 1080, "2160": 2160}, (shorts.SCRIPT, shorts.QUERY), 5)
+LINE = "The sea is older than every map of it."
+QUICK = Film(LINE, 1, {"1080": 720, "2160": 720}, (LINE, QUERY), 1)
 
 
 def rendition_url(plan: Plan, index: int, short_side: int) -> str:
@@ -60,30 +80,25 @@ def run(arm: str, job: dict[str, Any], standins: StandIns) -> dict[str, float]:
         return found | {"bytes": sum(asked.sent for asked in standins.asked("files")) - before}
 
 
-def lay_out(job: dict[str, Any]) -> Plan:
+def lay_out(job: dict[str, Any], film: Film) -> Plan:
     """The plan that all arms follow, its files drawn so that nobody waits for that."""
     with tempfile.TemporaryDirectory() as folder:
         ours = Ours(Job(**{**job, "bucket": folder}), Path(folder))
         plan = ours.plan()
         found = ours.work.get(ours.footage(), Found, ours.within)
-    if len(plan.segments) != CLIPS:
+    if len(plan.segments) != film.clips:
         raise RuntimeError(f"the plan has {len(plan.segments)} clips of {len(found.footage)} footages")
     for segment in plan.segments:
         scene = next(each for each in drawing.SCENES if f"pexels:{each.id}" == segment.footage.id)
         for each in scene.renditions:
-            if min(each.width, each.height) >= min(drawing_sides()):
+            if min(each.width, each.height) in film.drawn:
                 drawing.file(scene, each)
     return plan
 
 
-def drawing_sides() -> tuple[int, ...]:
-    """Short sides of the renditions that some arm fetches."""
-    return (720, *SHORT_SIDES.values())
-
-
-def steps(job: dict[str, Any], standins: StandIns, repeats: int) -> dict[str, dict[str, float]]:
+def steps(job: dict[str, Any], standins: StandIns, clips: int, repeats: int) -> dict[str, dict[str, float]]:
     """Each step of ours alone, in the order of the workflow, each in a process of its own with all before it done."""
-    names = ["voice", "footage", "plan", *(f"clip:{index}" for index in range(CLIPS)), "sound", "assemble"]
+    names = ["voice", "footage", "plan", *(f"clip:{index}" for index in range(clips)), "sound", "assemble"]
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as kept:
@@ -99,35 +114,35 @@ def steps(job: dict[str, Any], standins: StandIns, repeats: int) -> dict[str, di
     }
 
 
-def orchestration(standins: StandIns) -> float:
+def orchestration(standins: StandIns, film: Film) -> float:
     """Seconds that the state machine and the function's entries take by themselves: a whole execution on the local
     cloud whose steps have nothing left to do, because the same video was made before.
     """
     with Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
         studio, times = Studio(cloud, standins), []
-        for _ in range(6):
-            execution = studio.execution(studio.begin(shorts.SCRIPT, shorts.QUERY, captions=False))
+        for _ in range(1 + film.executions):
+            execution = studio.execution(studio.begin(*film.workflow, captions=False))
             if execution["status"] != "SUCCEEDED":
                 raise RuntimeError(f"the workflow ended with {execution.get('error')}: {execution.get('cause')}")
             times.append((execution["stopDate"] - execution["startDate"]).total_seconds())
     return float(statistics.median(times[1:]))
 
 
-def measure(repeats: int) -> dict[str, Any]:
+def measure(repeats: int, film: Film) -> dict[str, Any]:
     """All arms, and the ratios."""
     with StandIns() as standins:
         job: dict[str, Any] = {
-            "script": SCRIPT,
+            "script": film.script,
             "query": QUERY,
             "voice_id": standins.environment["VOICE_ID"],
             "environment": standins.environment,
             "slots": {},
         }
-        plan = lay_out({**job, "bucket": ""})
+        plan = lay_out({**job, "bucket": ""}, film)
         job["slots"] = {
             name: [(rendition_url(plan, segment.index, side), segment.frames / plan.fps) for segment in plan.segments]
-            for name, side in SHORT_SIDES.items()
+            for name, side in film.short_sides.items()
         }
         arms = {"old": "old", "old_whole": "old_whole", "ours": "ours", "peers": "peers", "ours_captions": "ours"}
         runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
@@ -142,9 +157,9 @@ def measure(repeats: int) -> dict[str, Any]:
             for name, costs in runs.items()
         }
         print("each step alone", flush=True)
-        alone = steps({**job, "captions": True}, standins, repeats)
+        alone = steps({**job, "captions": True}, standins, film.clips, repeats)
         print("the workflow itself", flush=True)
-        overhead = orchestration(standins)
+        overhead = orchestration(standins, film)
     # The sound is made beside the clips.
     slowest = max(each["seconds"] for name, each in alone.items() if name.startswith(("clip", "sound")))
     chain = alone["voice"]["seconds"] + slowest + alone["assemble"]["seconds"] + overhead
@@ -172,20 +187,19 @@ def measure(repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, say, and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
-    found = measure(parser.parse_args().repeats)
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps(found, indent=2) + "\n")
-    print(f"\na video of {found['seconds_of_video']:.0f} s from {found['clips']} clips")
-    for name, each in found["arms"].items():
+    """Measure, print and write."""
+    # Its footage is kept where that of the demo is; ffmpeg is the same in every arm, so there is nothing to hold.
+    with form.asked("video", __doc__, inputs=drawing.FOLDER, repeats=3, avx2=False) as asked:
+        report = measure(asked.repeats, QUICK if asked.quick else FULL)
+        (asked.out / "video.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(f"\na video of {report['seconds_of_video']:.0f} s from {report['clips']} clips")
+    for name, each in report["arms"].items():
         size = f"{each['bytes'] / 1e6:6.1f} MB fetched, {each['size'] / 1e6:5.1f} MB made"
         print(f"{name:14} {each['cpu_s']:7.2f} CPU s  {each['seconds']:7.2f} s  {size}  peak {each['peak_mb']:.0f} MB")
-    for name, each in found["steps"].items():
+    for name, each in report["steps"].items():
         print(f"  {name:12} {each['cpu_s']:7.2f} CPU s  {each['seconds']:7.2f} s  peak {each['peak_mb']:.0f} MB")
-    print("over the naive arms: " + ", ".join(f"{name} {value}" for name, value in found["ratios"].items()))
-    print(f"largest peak of a step: {found['peak_step_mb']} MB; {OUT.relative_to(ROOT)}")
+    print("over the naive arms: " + ", ".join(f"{name} {value}" for name, value in report["ratios"].items()))
+    print(f"largest peak of a step: {report['peak_step_mb']} MB")
 
 
 if __name__ == "__main__":

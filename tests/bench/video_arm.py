@@ -67,7 +67,7 @@ class Uncounted(Payments):
 
 
 class Ours:
-    """The steps of the workflow, called as the function calls them."""
+    """The steps of the workflow, called as the function calls them: by name, so that mypy sees what is missing."""
 
     def __init__(self, job: Job, folder: Path) -> None:
         self.job = job
@@ -83,22 +83,24 @@ class Ours:
         )
         self.work = Work(FolderStorage(Path(job.bucket)), "outputs")
         self.within = Deadline.after(SECONDS)
-        self.common: dict[str, Any] = {"work": self.work, "deadline": self.within, "settings": self.settings}
 
     def voice(self) -> str:
-        service = ElevenLabs(self.settings.elevenlabs_url, self.job.environment["ELEVENLABS_API_KEY"])
         return voice.voice_over(
             self.job.script,
             self.job.voice_id,
-            service=service,
+            service=ElevenLabs(self.settings.elevenlabs_url, self.job.environment["ELEVENLABS_API_KEY"]),
+            work=self.work,
             payments=Uncounted(),
             folder=self.folder,
-            **self.common,
+            deadline=self.within,
+            settings=self.settings,
         )
 
     def footage(self) -> str:
         service = Pexels(self.settings.pexels_url, self.job.environment["PEXELS_API_KEY"])
-        return footage.find(self.job.query, service=service, **self.common)
+        return footage.find(
+            self.job.query, service=service, work=self.work, deadline=self.within, settings=self.settings
+        )
 
     def plan(self) -> Plan:
         return plan.lay_out(self.spoken(), self.work.get(self.footage(), Found, self.within))
@@ -107,18 +109,38 @@ class Ours:
         return self.work.get(self.voice(), VoiceOver, self.within)
 
     def clip(self, index: int) -> Clip:
-        laid = self.plan()
-        how: dict[str, Any] = {"captions": self.job.captions, "quality": "standard", "folder": self.folder}
-        key = clip.make(laid.segments[index], laid, self.spoken(), **how, **self.common)
+        whole = self.plan()
+        key = clip.make(
+            whole.segments[index],
+            whole,
+            self.spoken(),
+            captions=self.job.captions,
+            badge=False,  # no other arm shows one
+            quality="standard",
+            work=self.work,
+            folder=self.folder,
+            deadline=self.within,
+            settings=self.settings,
+        )
         return self.work.get(key, Clip, self.within)
 
     def sound(self) -> str:
-        return assemble.sound(self.spoken(), folder=self.folder, **self.common)
+        return assemble.sound(
+            self.spoken(), work=self.work, folder=self.folder, deadline=self.within, settings=self.settings
+        )
 
     def assemble(self) -> str:
-        laid = self.plan()
-        clips = [self.clip(index) for index in range(len(laid.segments))]
-        return assemble.join(laid, clips, self.spoken(), folder=self.folder, **self.common)
+        whole = self.plan()
+        clips = [self.clip(index) for index in range(len(whole.segments))]
+        return assemble.join(
+            whole,
+            clips,
+            self.spoken(),
+            work=self.work,
+            folder=self.folder,
+            deadline=self.within,
+            settings=self.settings,
+        )
 
     def film(self) -> Path:
         """Everything; where the finished video is."""

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from layers.core.budget import DAY, Budget
 from layers.core.errors import BudgetSpent, StorageFailed
@@ -75,6 +76,16 @@ def test_what_is_paid_under_a_name_is_paid_once(budget: Budget) -> None:
         budget.spend("ann", 1, once="swap 3")
 
 
+def test_what_costs_more_at_the_next_try_pays_the_rest(budget: Budget) -> None:
+    budget.spend("ann", 1, once="swap 1")
+    budget.spend("ann", 9, once="swap 1")
+    budget.spend("ann", 2, once="swap 1")
+
+    budget.spend("ann", 1)
+    with pytest.raises(BudgetSpent):
+        budget.spend("ann", 1)
+
+
 def test_a_name_that_was_refused_has_not_paid(budget: Budget, clock: Clock) -> None:
     budget.spend("ann", 9)
     with pytest.raises(BudgetSpent):
@@ -85,6 +96,32 @@ def test_a_name_that_was_refused_has_not_paid(budget: Budget, clock: Clock) -> N
 
     with pytest.raises(BudgetSpent):
         budget.spend("ann", 1)
+
+
+def test_a_count_that_failed_has_not_paid(dynamodb: Any, table: str, budget: Budget, clock: Clock) -> None:
+    class Throttled:
+        exceptions = dynamodb.exceptions
+        get_item = dynamodb.get_item
+
+        def transact_write_items(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems")
+
+    with pytest.raises(StorageFailed):
+        Budget(table, "megapixels", 10, Throttled, clock).spend("ann", 6, once="swap 1")
+
+    budget.spend("ann", 10, once="swap 1")
+    with pytest.raises(BudgetSpent):
+        budget.spend("ann", 1)
+
+
+def test_what_would_be_too_much_can_be_asked_without_spending(budget: Budget) -> None:
+    budget.check("ann", 10)
+    budget.spend("ann", 6)
+
+    budget.check("ann", 4)
+    with pytest.raises(BudgetSpent):
+        budget.check("ann", 5)
+    budget.spend("ann", 4)
 
 
 def test_at_the_same_moment_no_more_than_the_limit_is_given(budget: Budget) -> None:

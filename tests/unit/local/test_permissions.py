@@ -40,6 +40,7 @@ CALLS = {
     "update_item": {"dynamodb:UpdateItem"},
     "delete_item": {"dynamodb:DeleteItem"},
     "query": {"dynamodb:Query"},
+    "transact_write_items": {"dynamodb:PutItem", "dynamodb:UpdateItem"},
     "scan": {"dynamodb:Scan"},
     "start_execution": {"states:StartExecution"},
     "describe_execution": {"states:DescribeExecution"},

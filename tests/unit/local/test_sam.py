@@ -64,7 +64,7 @@ def test_nobody_there_is_a_sandbox_that_ended() -> None:
 
 
 def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere() -> None:
-    copied = build.buildable(TEMPLATE, "base:tag")
+    copied = rewrite.buildable(TEMPLATE, ROOT, "base:tag")
 
     for name, function in build.functions(copied).items():
         metadata = function["Metadata"]

@@ -172,7 +172,10 @@ class MemoryLedger(Ledger):
     def find(self, name: str) -> Entry | None:
         if self.failure:
             raise self.failure
-        return self.entries.get(name)
+        entry = self.entries.get(name)
+        if entry and self._overdue(entry.status, entry.created_at):
+            return replace(entry, status="failed", error="OutOfTime", request=None)
+        return entry
 
     def owner(self, kind: str, name: str) -> str | None:
         entry = self.find(name)

@@ -10,20 +10,21 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 from botocore.exceptions import ClientError
 
 from functions.swap import api, verify
-from functions.swap.jobs import LONGEST_SECONDS
-from functions.swap.ledger import Entry, Listed
+from functions.swap.ledger import LONGEST_SECONDS, Entry, Listed
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import (
     AtCapacity,
     BudgetSpent,
     InputNotFound,
+    InternalError,
     NoFaceInMeme,
     NotFound,
     StorageFailed,
@@ -289,6 +290,68 @@ def test_a_task_that_is_tried_again_after_it_was_done_does_nothing(
     assert len(world.models.pending) == 1
 
 
+def fails(*_: Any) -> Any:
+    """What the table does not do."""
+    raise StorageFailed()
+
+
+def test_a_result_that_could_not_be_told_of_is_deleted_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(world.ledger, "add", fails)
+
+    assert http(world, monkeypatch, body=BODY).status == 503
+
+    assert results(world) == []
+
+
+def test_what_was_written_and_never_told_of_goes_with_the_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "finish", fails)
+        with pytest.raises(StorageFailed):
+            invoke(world, started(world, name), patch)
+    assert results(world)
+
+    assert http(world, monkeypatch, "DELETE", f"/results/{name}").status == 200
+
+    assert results(world) == []
+
+
+def test_a_retry_of_a_deleted_swap_removes_what_a_killed_try_wrote(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    payload = started(world, name)
+    http(world, monkeypatch, "DELETE", f"/results/{name}")
+    world.storage.put(OUTPUTS, f"swaps/{name}.png", encoded(drawing()))
+
+    with pytest.raises(NotFound):
+        invoke(world, payload, monkeypatch)
+
+    assert results(world) == []
+
+
+def test_an_execution_s_history_has_no_message_that_nobody_foresaw(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    world.models.failure = ValueError("https://me.example/a.jpg?token=secret")
+
+    with pytest.raises(InternalError) as raised:
+        invoke(world, started(world, name), monkeypatch)
+
+    assert str(raised.value) == "The swap ended with ValueError. The log has more."
+
+
+def test_an_execution_s_history_names_no_caller(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = {"meme": f"s3://{UPLOADS}/{folder(ANN)}gone/upload"}
+    name = http(world, monkeypatch, body=gone, authorizer=ANN, prefer="respond-async").body["id"]
+
+    with pytest.raises(InputNotFound) as raised:
+        invoke(world, started(world, name), monkeypatch)
+
+    assert folder(ANN).split("/")[1] not in str(raised.value)
+
+
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, when: str
@@ -382,7 +445,7 @@ def test_a_swap_whose_workflow_can_no_longer_say_so_is_out_of_time(
 ) -> None:
     name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
     later = time.time() + LONGEST_SECONDS + 1
-    monkeypatch.setattr(time, "time", lambda: later)
+    monkeypatch.setattr(world.ledger, "_now", lambda: later)
 
     answer = http(world, monkeypatch, "GET", f"/swap/{name}")
 
@@ -462,6 +525,17 @@ def test_a_caller_reads_what_is_its_own(world: World, monkeypatch: pytest.Monkey
         assert http(world, monkeypatch, path="/verify", body={"uri": uri}, authorizer=ANN).status == 200
         code = http(world, monkeypatch, body={"meme": uri, "faces": []}, authorizer=ANN).body.get("code")
         assert code in (None, "no_face_in_meme"), "a swapped face is none to the tests' detector"
+
+
+def test_the_default_face_serves_every_caller_wherever_the_operator_keeps_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bucket, key in ((UPLOADS, "faces/staff.png"), (OUTPUTS, "faces/staff.png")):
+        world.storage.put(bucket, key, encoded(drawing()))
+        world.settings = settings(default_face=f"s3://{bucket}/{key}")
+        inside = "data:image/png;base64," + base64.b64encode(encoded(drawing())).decode()
+
+        assert http(world, monkeypatch, body={"meme": inside}, authorizer=ANN).status == 200
 
 
 def test_the_check_goes_with_a_swap_that_runs_beside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -694,7 +768,49 @@ def test_a_result_is_deleted_with_all_that_was_kept_to_make_it(world: World, mon
     assert world.ledger.entries == {}
     assert "faces" not in str(world.table.records.values()), "what the key is remembered by is an id"
     assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
-    assert http(world, monkeypatch, body=body, authorizer=ANN, idempotency_key="k").status == 404
+    again = http(world, monkeypatch, body=body, authorizer=ANN, idempotency_key="k")
+    assert (again.status, again.body["code"]) == (410, "deleted")
+
+
+def test_a_key_whose_queued_swap_was_deleted_leads_nowhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = partial(http, world, monkeypatch, body=BODY, prefer="respond-async", idempotency_key="k")
+    name = queue().body["id"]
+    assert queue().body == {"id": name, "status": "queued"}
+    invoke(world, started(world, name), monkeypatch)
+    assert queue().body == {"id": name, "status": "succeeded"}
+
+    http(world, monkeypatch, "DELETE", f"/results/{name}")
+
+    assert (queue().status, queue().body["code"]) == (410, "deleted")
+
+
+def test_nobody_learns_from_a_kept_latent_whose_picture_was_here_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.settings = settings(cache_latents=True)
+    for authorizer in (ANN, ANN, BEN):
+        face = f"{folder(authorizer)}1/face"
+        world.storage.put(UPLOADS, face, encoded(drawing()))
+        http(world, monkeypatch, body={**COMMON, "face": f"s3://{UPLOADS}/{face}"}, authorizer=authorizer)
+
+    assert world.models.embedded == 2, "once for each of the two"
+
+
+def test_a_scheme_in_capitals_is_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload, default = f"S3://{UPLOADS}/requests/1/meme", f"S3://{MODELS}/faces/default.png"
+
+    key = http(world, monkeypatch, body={"meme": upload, "face": default}).body["key"]
+
+    (entry,) = world.ledger.entries.values()
+    assert entry.inputs == {"requests/1/meme"}
+    assert entry.latent is None
+    assert http(world, monkeypatch, "DELETE", f"/results/{key[6:-4]}").status == 200
+    assert (UPLOADS, "requests/1/meme") not in world.storage.objects
+
+
+@pytest.mark.parametrize("name", ["x" * 3000, "a#b", "\u00e9", "result"])
+def test_what_can_be_no_id_is_not_looked_for(world: World, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert http(world, monkeypatch, "GET", f"/swap/{quote(name)}").status == 404
 
 
 def test_the_default_face_s_latent_outlives_a_result(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -803,12 +919,27 @@ def test_the_ids_of_a_form_and_of_a_result_are_in_the_log(world: World, monkeypa
     assert lines(log, result)
 
 
+def test_who_is_told_to_come_again_has_paid_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+) -> None:
+    metered(world, dynamodb, table, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.sandboxes, "enter", full)
+        for path, body in (("/swap", COMMON), ("/verify", {"uri": COMMON["meme"]})):
+            answer = http(world, patch, path=path, body=body, authorizer=ANN)
+            assert (answer.status, answer.body["code"]) == (503, "at_capacity")
+
+    assert http(world, monkeypatch, body=COMMON, authorizer=ANN).status == 200
+
+
+def full(caller: str | None, name: str) -> None:
+    """There is no room."""
+    raise AtCapacity(retry_after=2)
+
+
 def test_while_another_caller_asks_one_who_has_half_of_the_room_is_told_when_to_come_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(caller: str | None, name: str) -> None:
-        raise AtCapacity(retry_after=2)
-
     monkeypatch.setattr(world.sandboxes, "enter", full)
 
     answer = http(world, monkeypatch, body=COMMON, authorizer=ANN)

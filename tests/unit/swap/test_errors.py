@@ -217,6 +217,7 @@ def test_every_error_that_a_swap_can_meet_is_here() -> None:
         "BudgetSpent",
         "TermsNotAccepted",
         "Unidentified",
+        "Deleted",
         "AtCapacity",
     }
     tested = {kind.__name__ for _, kind, _ in CASES} | {OutOfTime.__name__}
@@ -234,10 +235,12 @@ def test_what_nobody_foresaw_is_an_internal_error_without_details(monkeypatch: p
     assert "division" not in str(answer.body)
 
 
-@pytest.mark.parametrize("caller", ["upload", "task"])
-def test_what_nobody_foresaw_is_raised_for_lambda_to_retry(caller: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_is_raised_for_lambda_to_retry_and_for_a_workflow_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     world = World()
     monkeypatch.setattr(world.models, "start_swapper", lambda _: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        CALLERS[caller](world, {"meme": MEME}, monkeypatch, Context())
+        CALLERS["upload"](world, {"meme": MEME}, monkeypatch, Context())
+    assert CALLERS["task"](world, {"meme": MEME}, monkeypatch, Context()).code == InternalError.code

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.swap.ledger import Entry, Ledger
+from functions.swap.ledger import LONGEST_SECONDS, Entry, Ledger
 from layers.core.errors import InvalidRequest, StorageFailed
 from layers.core.ids import new_id
 
@@ -159,3 +159,16 @@ def test_a_table_that_does_not_answer_is_told(dynamodb: Any) -> None:
     for call in (lambda: broken.find("1"), lambda: broken.page("ann", None, 1), lambda: broken.remove("1")):
         with pytest.raises(StorageFailed):
             call()
+
+
+def test_a_swap_whose_workflow_can_no_longer_say_so_has_failed_and_forgets_what_it_was_to_do(
+    ledger: Ledger, clock: Clock, dynamodb: Any, table: str
+) -> None:
+    name = new_id()
+    ledger.queue(name, "ann", {"meme": "https://me.example/a.jpg?token=1"}, frozenset())
+    clock.at += LONGEST_SECONDS + 1
+
+    assert ledger.page("ann", None, 1)[0][0].status == "failed"
+    assert (entry(ledger, name).status, entry(ledger, name).error) == ("failed", "OutOfTime")
+    item = dynamodb.get_item(TableName=table, Key={"id": {"S": f"result#{name}"}})["Item"]
+    assert "request" not in item

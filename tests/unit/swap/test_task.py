@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from layers.core.errors import InvalidRequest
+from layers.core.ids import new_id
 from tests.unit.swap.callers import invoke
 from tests.unit.swap.fakes import OUTPUTS, UPLOADS, World, settings
 
@@ -41,6 +42,8 @@ def test_a_task_may_name_its_result(monkeypatch: pytest.MonkeyPatch, key: str, w
         {**TASK, "key": "swaps/../../x y"},
         {**TASK, "faces": [True]},
         {**TASK, "more": 1},
+        {**TASK, "caller": None},
+        {**TASK, "caller": "somebody", "key": "swaps/mine"},
         [TASK],
         "text",
         None,
@@ -49,6 +52,28 @@ def test_a_task_may_name_its_result(monkeypatch: pytest.MonkeyPatch, key: str, w
 def test_a_wrong_payload_is_an_invalid_request(monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
     with pytest.raises(InvalidRequest):
         invoke(World(), wrong, monkeypatch)
+
+
+def test_a_swap_that_the_version_before_queued_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its POST /swap gave it to the workflow: whole, and with who asked."""
+    name = new_id()
+    queued = {
+        "meme": f"s3://{UPLOADS}/requests/{name}/meme",
+        "face": None,
+        "faces": "all",
+        "format": None,
+        "quality": 90,
+        "color_match": True,
+        "soft_edges": True,
+        "badge": False,
+        "consent": None,
+        "caller": "arn:aws:sts::123456789012:assumed-role/app/ann",
+        "key": f"swaps/{name}",
+    }
+    world = World()
+    world.storage.put(UPLOADS, f"requests/{name}/meme", world.storage.objects[UPLOADS, "requests/1/meme"].data)
+
+    assert invoke(world, queued, monkeypatch)["key"] == f"swaps/{name}.png"
 
 
 @pytest.mark.parametrize(("retention", "released"), [("container", 0), ("request", 1)])

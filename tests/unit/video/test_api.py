@@ -20,7 +20,7 @@ from layers.core.errors import ColdswapError
 from layers.core.telemetry import logger
 from layers.core.terms import VERSION, Terms
 from local.standins.servers import CALLBACK_SECRET, StandIns
-from tests.unit.video.world import BODY, ME, OTHER, World
+from tests.unit.video.world import BODY, ME, OTHER, REQUEST, World
 
 
 def test_a_video_is_asked_for_and_followed(world: World) -> None:
@@ -197,6 +197,32 @@ def test_a_task_is_its_callers_alone(world: World) -> None:
         answer = world.http(method, f"/{path}/{task_id}", who=OTHER)
         assert (answer.status, answer.body["code"]) == (404, "not_found")
     assert world.http("GET", f"/task/{task_id}").body["status"] == "queued"
+
+
+IN_ACCOUNT = "arn:aws:iam::123456789012"
+IN_ROLE = "arn:aws:sts::123456789012:assumed-role/app/ann"
+
+
+@pytest.mark.parametrize(
+    ("owner", "caller", "reaches"),
+    [
+        (f"{IN_ACCOUNT}:user/ann", f"{IN_ACCOUNT}:user/ann", True),
+        (f"{IN_ACCOUNT}:root", f"{IN_ACCOUNT}:root", True),
+        (f"{IN_ACCOUNT}:user/ann", f"{IN_ACCOUNT}:user/bob", False),
+        (IN_ROLE, IN_ROLE, False),  # whoever takes on the role names the session
+        ("arn:aws:sts::123456789012:federated-user/ann", "arn:aws:sts::123456789012:federated-user/ann", False),
+    ],
+)
+def test_a_task_of_the_version_before_is_still_an_iam_users(
+    world: World, owner: str, caller: str, reaches: bool
+) -> None:
+    """That version kept a task under its owner's ARN."""
+    tasks, who = world.services.tasks, {"iam": {"callerId": "AIDAANN:ann", "userArn": caller}}
+    tasks.add(tasks.new("one", REQUEST, owner, 3600))
+
+    for method, path in (("GET", "task"), ("GET", "download"), ("DELETE", "task")):
+        answer = world.http(method, f"/{path}/one", who=who)
+        assert (answer.status != 404) == reaches, answer
 
 
 @pytest.mark.parametrize("path", ["/task/nobody", "/download/nobody", "/video/else", "/generate-video"])

@@ -61,6 +61,26 @@ def test_a_message_is_signed_and_holds_the_task_as_it_is_seen(calling: World, st
     assert _outcome(calling) == "delivered"
 
 
+def test_who_asked_before_the_update_can_check_the_signature(
+    calling: World, standins: StandIns, task: Task, dynamodb: Any, table: str
+) -> None:
+    """The version before signed with the operator's secret, and its items had no kind."""
+    dynamodb.update_item(
+        TableName=table,
+        Key={"id": {"S": "task#t"}},
+        UpdateExpression="REMOVE #kind, listed",
+        ExpressionAttributeNames={"#kind": "kind"},
+    )
+    earlier = calling.services.tasks.find("t")
+    assert earlier
+
+    attempt(calling, earlier, 1)
+
+    ((headers, body),) = standins.callbacks
+    expected = webhook.headers(CALLBACK_SECRET, "msg_t", int(headers["webhook-timestamp"]), body)
+    assert headers["webhook-signature"] == expected["webhook-signature"]
+
+
 def test_a_failure_is_told_with_its_problem(calling: World, standins: StandIns) -> None:
     tasks = calling.services.tasks
     tasks.add(tasks.new("f", replace(REQUEST, callback_url=standins.callback_url), "me", 1000))

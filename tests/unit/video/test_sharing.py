@@ -88,7 +88,7 @@ def test_the_operator_may_tell_what_a_plan_gives(world: World) -> None:
         footage_service(services, known, "ann")
         voice_service(services, known, "ann")
 
-    assert asked == [200, 0, 500, 30_000]
+    assert asked == [200, 0, 500, 1_000]
 
 
 def test_a_number_that_is_none_is_told_to_the_operator(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.video.slots import LEASE_SECONDS, Slots
+from functions.video.slots import ENDING_SECONDS, LEASE_SECONDS, Slots
 from layers.core.errors import AtCapacity, ColdswapError, StorageFailed
 from layers.core.shares import ASKING_SECONDS
 from tests.unit.video.world import Clock
@@ -162,3 +162,38 @@ def test_a_lease_that_is_renewed_keeps_its_caller(dynamodb: Any, table: str, clo
 
     with pytest.raises(AtCapacity):
         slots.take("a2", "ann")
+
+
+def test_two_requests_of_one_caller_at_once_get_no_more_than_half(
+    dynamodb: Any, table: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = Slots(table, 2, lambda: dynamodb, clock)
+    slots.take("b1", "ben")
+    slots.free("b1")
+    held = slots._held
+
+    def held_before_the_other_came() -> Any:
+        leases = held()
+        monkeypatch.setattr(slots, "_held", held)
+        Slots(table, 2, lambda: dynamodb, clock)._lease(
+            "slot#1", "a1", "ann", "attribute_not_exists(id) OR task_id = :me"
+        )
+        return leases
+
+    monkeypatch.setattr(slots, "_held", held_before_the_other_came)
+
+    with pytest.raises(AtCapacity):
+        slots.take("a2", "ann")
+    slots.take("b2", "ben")
+
+
+def test_a_slot_whose_task_was_cancelled_at_work_is_free_a_little_later(slots: Slots, clock: Clock) -> None:
+    slots.take("a", "ann")
+    slots.take("b", "ann")
+    slots.shorten("a")
+    with pytest.raises(AtCapacity):
+        slots.take("c", "ann")
+
+    clock.at += ENDING_SECONDS
+
+    slots.take("c", "ann")

@@ -213,7 +213,7 @@ def test_speech_whose_sound_is_gone_is_asked_for_again_and_is_not_taken_for_the_
 
 def test_a_voice_over_that_is_there_relies_on_its_parts_too(elevenlabs: ElevenLabs, studio: Studio) -> None:
     studio.make(elevenlabs)
-    again = replace(studio, work=studio.work.track())
+    again = replace(studio, work=studio.work.track(""))
 
     again.key(elevenlabs)
 

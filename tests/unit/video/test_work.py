@@ -58,7 +58,7 @@ def work(shelf: Shelf) -> Work:
     work.put(KEY, Pointer(MEDIA))
     for key in (MEDIA, KEY):
         shelf.age(key, 0)
-    return work.track()
+    return work.track("ann")
 
 
 def reuse(work: Work) -> Pointer | None:
