@@ -67,8 +67,8 @@ deploy: .venv-deploy/ready ## look, build, deploy to AWS, print a first request;
 destroy: .venv-deploy/ready ## delete the stack of ENV, whatever state it is in, and its buckets with all that is in them
 	@$(DEPLOY) -m local.deploy down --env $(or $(ENV),default)
 
-check-account: .venv/ready ## look at the stack of ENV on AWS where the emulator proves nothing (docs/first-account.md); changes nothing
-	@$(PY) -m local.check_account --env $(or $(ENV),default)
+check-account: .venv-deploy/ready ## look at the stack of ENV on AWS where the emulator proves nothing (docs/first-account.md); changes nothing
+	@$(DEPLOY) -m local.check_account --env $(or $(ENV),default)
 
 signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with, KMS=1 for one in KMS; NAME is the signer's as readers show it
 	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from local.deploy import outputs, parameters
+from local.stack import outputs, parameters
 
 REQUEST_SECONDS = 60
 POLL_SECONDS = 5.0

@@ -16,7 +16,7 @@ from typing import Literal
 
 from local.account import Account
 from local.account_checks import CHECKS, ByHand, Deviation
-from local.deploy import stack_name
+from local.stack import stack_name
 
 Verdict = Literal["ok", "deviates", "needs a hand"]
 
