@@ -359,3 +359,17 @@ def test_alarms_and_dashboard_look_at_dimensions_that_are_sent(largest: Stack, e
             assert largest.resources[target]["Type"] == kind, (where, metric)
         else:
             assert {"": namespace, **dimensions} in emitted, (where, metric)
+
+
+def test_who_is_to_write_traces_may(stacks: dict[str, Stack]) -> None:
+    """SAM adds the right to a state machine only where `Enabled` is written as `true`."""
+    needed = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"}
+    for name, stack in stacks.items():
+        traced = name == "all"
+        for machine, properties in stack.of_type("AWS::StepFunctions::StateMachine").items():
+            actions = {action for each in statements(role_of(stack, machine)) for action in listed(each["Action"])}
+            assert properties["TracingConfiguration"]["Enabled"] is traced
+            assert (actions & needed) == (needed if traced else set()), machine
+        for function, properties in stack.of_type("AWS::Lambda::Function").items():
+            assert properties["TracingConfig"]["Mode"] == ("Active" if traced else "PassThrough")
+            assert any("ray" in str(arn).lower() for arn in role_of(stack, function)["ManagedPolicyArns"])
