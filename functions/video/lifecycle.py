@@ -23,7 +23,7 @@ from layers.core.errors import (
     problem,
 )
 from layers.core.ids import new_id
-from layers.core.telemetry import logger
+from layers.core.telemetry import count_fault, logger
 
 
 def submit(request: VideoRequest, caller: str, idempotency_key: str | None, services: Services) -> Task:
@@ -102,9 +102,11 @@ def delete(task: Task, services: Services) -> Task:
 def ended(task_id: str, status: Status, error: ColdswapError, services: Services) -> Task:
     """The task, failed or cancelled. Raises Cancelled if it was over before. Its slot is free either way."""
     try:
-        return services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
+        task = services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
     finally:
         services.slots.free(task_id)
+    count_fault(error, raised_here=False)
+    return task
 
 
 def settle(event: Mapping[str, Any], services: Services) -> Task | None:

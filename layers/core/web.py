@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
 from layers.core.identity import AuthMode, identity
 from layers.core.pseudonyms import Pseudonyms
-from layers.core.telemetry import logger
+from layers.core.telemetry import count_fault, logger
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -112,6 +112,7 @@ def render_errors(resolver: APIGatewayHttpResolver, documentation: str) -> None:
     """Let the resolver answer every error with a problem document; `documentation` says where the API is described."""
 
     def render(error: ColdswapError) -> Response[Any]:
+        count_fault(error)
         request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
         document = problem(error, instance=request_urn(request_id) if request_id else None)
         patience = error.extra.get("retry_after") or (RETRY_SECONDS if error.retryable else None)
