@@ -21,9 +21,15 @@ SETTINGS = {
     "STATE_TABLE": "t",
     "STATE_MACHINE_ARN": "arn",
 }
-DIES = (
-    "import os\nfrom layers.core.scratch import scratch\nwith scratch('video-') as path:\n    print(path, flush=True)\n"
-)
+DIES = """
+import os
+from layers.core.scratch import scratch
+
+with scratch("PREFIX") as path:
+    (path / "file").touch()
+    print(path, flush=True)
+    os._exit(1)
+"""
 
 
 @pytest.fixture
