@@ -13,6 +13,7 @@ from layers.core.errors import ColdswapError, InternalError, NotFound, family
 from layers.core.ids import new_id
 from layers.core.scratch import sweep
 from layers.core.telemetry import correlate, count_fault, logger
+from layers.core.warm import is_warm_up
 
 ENDED = "Step Functions Execution Status Change"
 
@@ -27,8 +28,10 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     correlate(context.aws_request_id, context.aws_request_id)
     try:
         return _enter(event, context)
-    except ColdswapError:
-        raise  # counted where it is known whether something ends with it
+    except ColdswapError as error:
+        if is_warm_up(event):
+            count_fault(error)
+        raise  # others are counted where it is known whether something ends with them
     except Exception as error:
         count_fault(error, ended=not _is_queued(event))
         raise
@@ -36,6 +39,10 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 
 def _enter(event: Any, context: Any) -> dict[str, Any] | None:
     found = services()
+    if is_warm_up(event):
+        from functions.swap.warm import warm
+
+        return warm(found)
     if not isinstance(event, dict):
         return task(event, context, found)
     if "http" in event.get("requestContext", {}):

@@ -99,7 +99,7 @@ class Services:
         }
         measures = {
             "faces": swapped_faces,
-            "cold_start": result.cold_start,
+            "cold_start": int(result.cold_start),  # CloudWatch Logs Insights sums numbers
             "timings_ms": result.timings_ms,
             "bytes_fetched": result.bytes_fetched,
             "bytes_in_vain": result.bytes_in_vain,

@@ -10,6 +10,7 @@ from functions.video.services import SCRATCH, Services, deadline, services
 from layers.core.errors import ColdswapError
 from layers.core.scratch import sweep
 from layers.core.telemetry import correlate, count_fault
+from layers.core.warm import is_warm_up
 
 ENDED = "Step Functions Execution Status Change"
 
@@ -23,8 +24,10 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     correlate(context.aws_request_id, context.aws_request_id)
     try:
         return _enter(event, context)
-    except ColdswapError:
-        raise  # counted where it is known whether something ends with it
+    except ColdswapError as error:
+        if is_warm_up(event):
+            count_fault(error)
+        raise  # others are counted where it is known whether something ends with them
     except Exception as error:
         count_fault(error)
         raise
@@ -32,6 +35,10 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 
 def _enter(event: Any, context: Any) -> dict[str, Any] | None:
     found = services()
+    if is_warm_up(event):
+        from functions.video.warm import warm
+
+        return warm(found, deadline(context))
     if "http" in event.get("requestContext", {}):
         from functions.video import api
 

@@ -19,7 +19,7 @@ from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest
 from layers.core.scratch import scratch
-from layers.core.telemetry import correlate, count_fault, emit, logger, memory_percent, peak_memory_mb
+from layers.core.telemetry import cold, correlate, count_fault, emit, logger, memory_percent, peak_memory_mb
 
 Payload = Mapping[str, Any]
 
@@ -83,10 +83,10 @@ def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
             # Of the largest ffmpeg that this sandbox ever ran; Linux counts in KiB (getrusage(2)).
             "encoder_peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6, 1),
             "bytes_fetched": result.pop("bytes_fetched", 0),
-            "cold_start": _cold(),
+            "cold_start": int(cold()),
         }
         emit(memory_percent(measures["peak_memory_mb"], measures["encoder_peak_memory_mb"]))
-        logger().info("step", extra={"step": name, "task_id": task_id, "ok": not failed, **measures})
+        logger().info("step", extra={"step": name, "task_id": task_id, "failed": int(bool(failed)), **measures})
     return result
 
 
@@ -283,13 +283,3 @@ _CLOSING: dict[str, Callable[[Payload, str, Services, Deadline], dict[str, Any]]
 def _cpu_seconds() -> float:
     """Of this process and of the children that it has waited for."""
     return sum(os.times()[:4])
-
-
-_warm = False
-
-
-def _cold() -> bool:
-    """Whether this is the sandbox's first step."""
-    global _warm
-    cold, _warm = not _warm, True
-    return cold

@@ -103,3 +103,13 @@ def peak_memory_mb() -> float:
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
     raise OSError("this system does not tell VmHWM")
+
+
+_warm = False
+
+
+def cold() -> bool:
+    """Whether this is the first time that the process asks: a sandbox's first request."""
+    global _warm
+    first, _warm = not _warm, True
+    return first

@@ -141,7 +141,7 @@ class World:
 
     def post(self, who: Any = None, **headers: str) -> Answer:
         """POST /generate-video with the usual body."""
-        return self.http("POST", "/generate-video", BODY, who, **headers)
+        return self.http("POST", "/generate-video", BODY, who, 0, **headers)
 
     def finished(self, task_id: str) -> Published:
         """Let the task have its video."""
