@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy lint format signing-key key keep-warm models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -66,6 +66,9 @@ deploy: .venv-deploy/ready ## look, build, deploy to AWS, print a first request;
 
 destroy: .venv-deploy/ready ## delete the stack of ENV, whatever state it is in, and its buckets with all that is in them
 	@$(DEPLOY) -m local.deploy down --env $(or $(ENV),default)
+
+check-account: .venv-deploy/ready ## look at the stack of ENV on AWS where the emulator proves nothing (docs/first-account.md); changes nothing
+	@$(DEPLOY) -m local.check_account --env $(or $(ENV),default)
 
 signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with, KMS=1 for one in KMS; NAME is the signer's as readers show it
 	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)

@@ -2,7 +2,7 @@
 
 NAME is an environment of samconfig.toml. `up` looks at what can be known before, builds, deploys, and prints outputs
 and a first request. `down` deletes the stack in any state, and what CloudFormation keeps of it: its buckets with all
-that is in them, its images. `credentials` prints a line for a shell, by which curl signs requests.
+that is in them, its table, its key, its images. `credentials` prints a line for a shell, by which curl signs requests.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ def _publish_demo_pack(target: Target, bucket: str) -> None:
 def down(environment: str) -> None:
     """Ask, then delete the stack and all that is left of it. Raises DeployFailed, TeardownFailed, botocore's errors."""
     target = Target.of(environment)
-    clients = teardown.Clients(*(target.client(name) for name in ("cloudformation", "s3", "ecr", "logs")))
+    clients = teardown.Clients(*(target.client(name) for name in teardown.SERVICES))
     remains = teardown.look(clients, target.stack, target.account, target.region)
     if not remains:
         print(f"There is nothing of {target.stack} in account {target.account}, {target.region}.")

@@ -121,3 +121,26 @@ def remaining_logs(logs: Any, stack: str) -> list[str]:
     """The log groups of a stack that there are; Lambda makes a deleted one again for a last line that comes late."""
     pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=f"/coldswap/{stack}/")
     return [each["logGroupName"] for page in pages for each in page["logGroups"]]
+
+
+def remaining_tables(dynamodb: Any, stack: str) -> list[str]:
+    """The state tables of a stack, and of earlier ones of its name, that there are. Raises botocore's errors."""
+    named = re.compile(rf"{re.escape(stack)}-StateTable-[A-Z0-9]+")  # as CloudFormation names it
+    pages = dynamodb.get_paginator("list_tables").paginate()
+    return [name for page in pages for name in page["TableNames"] if named.fullmatch(name)]
+
+
+def remaining_keys(secrets: Any, stack: str) -> list[str]:
+    """The ARNs of the signing keys of a stack, and of earlier ones of its name. Raises botocore's errors.
+
+    Their names do not have the stack's, so they are known by the tags that CloudFormation gives them.
+    """
+    tags = {"aws:cloudformation:stack-name": stack, "aws:cloudformation:logical-id": "SigningKey"}
+    filters = [{"Key": "tag-key", "Values": [next(iter(tags))]}, {"Key": "tag-value", "Values": [stack]}]
+    pages = secrets.get_paginator("list_secrets").paginate(Filters=filters)
+    return [
+        each["ARN"]
+        for page in pages
+        for each in page["SecretList"]
+        if tags.items() <= {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}.items()
+    ]

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.images import companion, repositories
-from local.stack import description, outputs, remaining_buckets, remaining_logs
+from local.stack import (
+    description,
+    outputs,
+    remaining_buckets,
+    remaining_keys,
+    remaining_logs,
+    remaining_tables,
+)
 
 POLL_SECONDS = 5.0
 STEADY_SECONDS = 3600.0  # CloudFormation gives up earlier
@@ -22,6 +29,7 @@ UNDER_WAY = (
     "CREATE_IN_PROGRESS",
     "REVIEW_IN_PROGRESS",
 )  # may be deleted at once; whatever else goes on has to end first
+SERVICES = ("cloudformation", "s3", "ecr", "logs", "dynamodb", "secretsmanager")
 SAM_STACK = "aws-sam-cli-managed-default"  # where sam keeps the templates that it deployed
 
 Pause = Callable[[float], None]
@@ -34,12 +42,14 @@ class TeardownFailed(Exception):
 
 @dataclass(frozen=True)
 class Clients:
-    """boto3's clients of one account and region."""
+    """boto3's clients of one account and region, in the order of SERVICES."""
 
     formation: Any
     s3: Any
     ecr: Any
     logs: Any
+    dynamodb: Any
+    secrets: Any
 
 
 @dataclass(frozen=True)
@@ -51,9 +61,11 @@ class Remains:
     buckets: list[str] = field(default_factory=list)
     companion: bool = False
     logs: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return self.status is not None or bool(self.buckets) or self.companion or bool(self.logs)
+        return bool(self.lines())
 
     def lines(self) -> list[str]:
         """What would be deleted, a line each."""
@@ -62,6 +74,8 @@ class Remains:
             *(f"the bucket {bucket}, with all that is in it" for bucket in self.buckets),
             *(["the ECR repositories of its images"] if self.companion else []),
             *(f"the log group {group}" for group in self.logs),
+            *(f"the table {table}, who owns what" for table in self.tables),
+            *(f"the secret {key}, which signs results" for key in self.keys),
         ]
 
 
@@ -74,6 +88,8 @@ def look(clients: Clients, stack: str, account: str, region: str) -> Remains:
         remaining_buckets(clients.s3, stack, account, region),
         description(clients.formation, companion(stack)) is not None,
         remaining_logs(clients.logs, stack),
+        remaining_tables(clients.dynamodb, stack),
+        remaining_keys(clients.secrets, stack),
     )
 
 
@@ -91,6 +107,12 @@ def delete(clients: Clients, remains: Remains, account: str, show: Show, pause: 
     for group in remaining_logs(clients.logs, stack):
         with suppress(clients.logs.exceptions.ResourceNotFoundException):
             clients.logs.delete_log_group(logGroupName=group)
+    for table in remains.tables:
+        with suppress(clients.dynamodb.exceptions.ResourceNotFoundException):
+            clients.dynamodb.delete_table(TableName=table)
+    for key in remains.keys:
+        with suppress(clients.secrets.exceptions.ResourceNotFoundException):
+            clients.secrets.delete_secret(SecretId=key, ForceDeleteWithoutRecovery=True)
     _delete_templates(clients, stack, account)
 
 

@@ -226,6 +226,7 @@ def post_swap(
     fresh: dict[str, Any] = {}
 
     def work() -> dict[str, Any]:
+        inputs.check(request, found.settings)  # what could never be fetched costs nothing
         # A caller with an Idempotency-Key may come back for the result, so the work goes on when API Gateway has given
         # up; without one it would be for nobody.
         within = whole if idempotency_key else answered

@@ -8,8 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from functions.swap.values import SwapRequest
 from layers.core.ids import is_id, made_at
+from layers.core.settings import Settings
 
-Index = Annotated[int, Field(ge=0, strict=True)]
+Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
+Indices = Annotated[list[Index], Field(max_length=Settings.max_faces)]  # naming more would swap no more
 URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
 
 
@@ -35,7 +37,7 @@ class SwapBody(BaseModel):
         AfterValidator(_lower_scheme),
     ] = None
     faces: Annotated[
-        Literal["all", "largest"] | list[Index],
+        Literal["all", "largest"] | Indices,
         Field(description="which faces of the meme are replaced: all, largest, or their numbers from left to right"),
     ] = "all"
     format: Annotated[

@@ -18,7 +18,7 @@ from layers.core.settings import MIB, Settings
 if TYPE_CHECKING:
     from layers.core.storage import Storage
 
-_DATA = re.compile(r"data:(image/[\w.+-]+);base64,", re.IGNORECASE)
+_DATA = re.compile(r"data:(image/[a-z0-9.+-]{1,64});base64,", re.IGNORECASE)
 
 
 def check(request: SwapRequest, settings: Settings) -> None:
@@ -32,7 +32,11 @@ def check(request: SwapRequest, settings: Settings) -> None:
         elif scheme == "data":
             if not _DATA.match(uri):
                 raise InvalidRequest("A data: URI must start with data:image/…;base64, and hold a picture.")
-        elif scheme not in ("https", "http"):
+        elif scheme in ("https", "http"):
+            from layers.core.fetch import check_url
+
+            check_url(uri, settings.trusted_origins)
+        else:
             raise RefusedUrl("Pictures are named by https:, s3: or data: URIs, nothing else.")
 
 

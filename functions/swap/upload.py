@@ -9,17 +9,28 @@ from urllib.parse import unquote_plus
 
 from functions.swap.services import Services, deadline
 from functions.swap.values import SwapRequest
-from layers.core.errors import ColdswapError, InputNotFound, InvalidRequest, problem
+from layers.core.errors import (
+    ColdswapError,
+    InputNotFound,
+    InvalidRequest,
+    LabelFailed,
+    ModelsCorrupt,
+    ModelsMissing,
+    SafeguardFailed,
+    problem,
+)
 from layers.core.telemetry import count_fault, logger
 
 PREFIX = "memes/"
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+# For the operator to mend. The upload is none the worse for it, so it is not done with: it becomes a dead letter.
+OPERATOR_S = (ModelsMissing, ModelsCorrupt, SafeguardFailed, LabelFailed)
 MOST_NAME_BYTES = 1024 - len("swapped/.json")  # of UTF-8; S3 has no longer keys
 
 
 def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, Any]:
-    """Every record of the event, once. Raises what a retry can cure, after the other records are done.
+    """Every record of the event, once. Raises what a retry or the operator can cure, after the other records are done.
 
     Raises InvalidRequest for a name so long that no answer can be written beside its like: it becomes a dead letter.
     """
@@ -31,9 +42,10 @@ def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, An
         try:
             outcomes.append(_once(record, context, found))
         except ColdswapError as error:
-            if not error.retryable:
+            if not (error.retryable or isinstance(error, OPERATOR_S)):
                 raise
-            count_fault(error, ended=False)  # an upload that keeps failing becomes a dead letter
+            if error.retryable:
+                count_fault(error, ended=False)  # an upload that keeps failing becomes a dead letter
             logger().warning("upload to be tried again", extra={"code": error.code, "detail": error.detail})
             to_retry = error
     if to_retry:
@@ -70,7 +82,10 @@ def _swap(bucket: str, key: str, context: Any, found: Services) -> str:
         document = problem(error, instance=f"urn:coldswap:request:{context.aws_request_id}")  # as the log has it
         logger().warning("upload failed", extra={"code": error.code, "detail": error.detail})
         found.storage.write(outputs, f"failed/{name}.json", json.dumps(document).encode(), PROBLEM)
+        if isinstance(error, OPERATOR_S):
+            raise
         return f"failed/{name}.json"
     del result["url"]  # would be stale before anyone reads it
     found.storage.write(outputs, f"swapped/{name}.json", json.dumps(result).encode(), JSON)
+    found.storage.delete(outputs, f"failed/{name}.json")  # of an earlier try
     return f"swapped/{name}"

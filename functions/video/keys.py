@@ -16,6 +16,10 @@ NAMES = ("PEXELS_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET", 
 DEFAULT_VOICE = "JBFqnCBsd6RMkjVDRZzb"  # "George", of the examples in ElevenLabs' documentation
 KEPT_SECONDS = 300  # a rotated key is in use after this
 
+# Codes of Secrets Manager's GetSecretValue and of Systems Manager's GetParameter (their API references).
+_DENIED = ("AccessDeniedException", "DecryptionFailure", "InvalidKeyId")
+_ABSENT = ("ResourceNotFoundException", "ParameterNotFound")
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -53,7 +57,7 @@ def keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> Keys:
     """What the environment holds goes before what the secret holds.
 
     `provider_keys` is the ARN of a Secrets Manager secret or of an SSM parameter that holds a JSON object with those
-    names, or "". Raises StorageFailed or KeysMissing.
+    names, or "". Raises StorageFailed, or KeysMissing where the operator has to mend something.
     """
     stored = _stored(provider_keys) if provider_keys else {}
     found = stored | {name: env[name].strip() for name in NAMES if env.get(name)}
@@ -75,12 +79,26 @@ def _stored(arn: str) -> dict[str, str]:
         said = _provider(service).get(arn, max_age=KEPT_SECONDS, **decrypted)
         found = json.loads(said or "")
     except GetParameterError as error:
-        raise StorageFailed("The secret that ProviderKeys names could not be read. Try again.") from error
+        raise _unread(error.__context__) from error  # powertools keeps the message alone
     except ValueError:
         found = None
     if not isinstance(found, dict):
         raise KeysMissing(f"The secret that ProviderKeys names must be a JSON object with {', '.join(NAMES)}.")
     return {name: str(found[name]).strip() for name in NAMES if found.get(name)}
+
+
+def _unread(cause: BaseException | None) -> KeysMissing | StorageFailed:
+    """What to tell where the store gave nothing; only what the operator need not mend may be tried again."""
+    response = getattr(cause, "response", None) or {}
+    code = response.get("Error", {}).get("Code")
+    if code in _DENIED:
+        return KeysMissing(
+            "The secret that ProviderKeys names may not be read or decrypted. Under a KMS key of your own the video "
+            "function's role needs kms:Decrypt (docs/operations.md)."
+        )
+    if code in _ABSENT:
+        return KeysMissing("The secret that ProviderKeys names is not there.")
+    return StorageFailed("The secret that ProviderKeys names could not be read. Try again.")
 
 
 @cache

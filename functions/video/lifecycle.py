@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -67,6 +68,8 @@ def _begun(task_id: str, request: VideoRequest, caller: str, services: Services)
                 return there
             task = there
             _same(task, request)
+        else:
+            _audit(task)
         services.executions.start(task.execution, task_id)
     except ColdswapError:
         if added:
@@ -74,6 +77,22 @@ def _begun(task_id: str, request: VideoRequest, caller: str, services: Services)
             services.slots.free(task_id)
         raise
     return task
+
+
+def _audit(task: Task) -> None:
+    """The audit line: who had what spoken, by which voice. No text: whoever has a script finds its line by SHA-256."""
+    request = task.request
+    facts = {
+        "task_id": task.id,
+        "caller": task.caller,
+        "script_sha256": hashlib.sha256(request.script_text.encode()).hexdigest(),
+        "characters": len(request.script_text),
+        "voice": request.voice_id,  # None: the operator's
+        "quality": request.quality,
+        "captions": request.captions,
+        "badge": request.badge,
+    }
+    logger().info("video requested", extra=facts)
 
 
 def _same(known: Task | None, request: VideoRequest) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from layers.core.identity import AuthMode, auth_mode
+from layers.core.processors import threads
 from layers.core.settings import MEGAPIXEL, MIB
 
 
@@ -50,18 +51,11 @@ class VideoSettings:
             pexels_url=env.get("PEXELS_URL") or "https://api.pexels.com",
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             result_seconds=_positive(env, "RESULT_DAYS", 7) * 24 * 3600,
-            threads=_threads(env),
+            threads=threads(env),
             auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             signing_key=env.get("SIGNING_KEY", ""),
             daily_budget=int(env.get("DAILY_BUDGET") or 0),
         )
-
-
-def _threads(env: Mapping[str, str]) -> int:
-    """As many as the sandbox has whole processors: Lambda gives one for each 1,769 MB."""
-    processors = len(os.sched_getaffinity(0))
-    memory = env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-    return min(processors, max(1, int(memory) // 1769)) if memory else processors
 
 
 def _positive(env: Mapping[str, str], name: str, default: int) -> int:

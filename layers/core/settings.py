@@ -9,6 +9,7 @@ from functools import cache
 from typing import Literal
 
 from layers.core.identity import AuthMode, auth_mode
+from layers.core.processors import threads
 
 MIB = 1 << 20
 MEGAPIXEL = 1_000_000
@@ -63,7 +64,7 @@ class Settings:
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             state_table=env.get("STATE_TABLE", ""),
             state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
-            threads=len(os.sched_getaffinity(0)),
+            threads=threads(env),
             auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             result_seconds=int(env.get("RESULT_DAYS") or 7) * 24 * 3600,
             reserved_concurrency=int(env.get("RESERVED_CONCURRENCY") or 0),

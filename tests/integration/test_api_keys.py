@@ -12,8 +12,10 @@ import pytest
 from layers.core.api_keys import digest
 from layers.core.ids import new_id
 from layers.core.terms import VERSION
+from local.account import Account
 from local.callers import data_uri
-from local.cloud import Cloud
+from local.check_account import rows
+from local.cloud import REGION, STACK, Cloud
 from local.keys import Keys
 from local.publishing import publish_demo_pack
 from local.standins.servers import StandIns
@@ -62,6 +64,27 @@ def keyed() -> Iterator[KeyedCloud]:
         for key in (*keyed.shown, NOBODYS):
             assert key not in logs
             assert digest(key) not in logs
+
+
+class Session:
+    """boto3's, of the local cloud."""
+
+    region_name = REGION
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.client = cloud.client
+
+
+def test_the_account_s_checks_say_the_same(keyed: KeyedCloud) -> None:
+    """As far as the emulator goes: no time to live, no log groups of ours, no conditions in its simulator of IAM."""
+    key = keyed.key(keyed.name())
+    account = Account(STACK, Session(keyed.cloud), keyed.cloud.api_url, {"x-api-key": key}, pause=lambda seconds: None)
+
+    table = {row.number: row for row in rows(account)}
+
+    assert {number for number, row in table.items() if row.verdict == "ok"} >= {3, 8, 10}
+    assert {number for number, row in table.items() if row.verdict == "deviates"} <= {2, 4, 5, 6, 11}
+    assert not [row for row in table.values() if "could not be looked at" in row.detail]
 
 
 @pytest.mark.parametrize("path", ["/terms", "/task/none", "/openapi.json", "/video/openapi.json"])

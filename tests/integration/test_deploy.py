@@ -25,7 +25,7 @@ def here(folder: Path) -> list[str]:
 
 
 def clients(cloud: Cloud) -> teardown.Clients:
-    return teardown.Clients(*(cloud.client(name) for name in ("cloudformation", "s3", "ecr", "logs")))
+    return teardown.Clients(*(cloud.client(name) for name in teardown.SERVICES))
 
 
 def target(cloud: Cloud) -> deploy.Target:

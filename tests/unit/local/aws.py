@@ -159,6 +159,43 @@ class Logs(Client):
         self.groups.remove(logGroupName)
 
 
+class Tables(Client):
+    """DynamoDB: tables by name."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def list_tables_pages(self) -> Any:
+        yield {"TableNames": self.names}
+
+    def delete_table(self, TableName: str) -> None:
+        if TableName not in self.names:
+            raise missing()
+        self.names.remove(TableName)
+
+
+class Secrets(Client):
+    """Secrets Manager: the stack and the logical id of secrets by ARN, as CloudFormation's tags have them."""
+
+    def __init__(self, **secrets: tuple[str, str]) -> None:
+        self.secrets = secrets
+
+    def list_secrets_pages(self, Filters: list[dict[str, Any]]) -> Any:
+        """A filter takes every tag whose value begins alike."""
+        (beginning,) = Filters[1]["Values"]
+        for arn, (stack, logical_id) in self.secrets.items():
+            tags = {"aws:cloudformation:stack-name": stack, "aws:cloudformation:logical-id": logical_id}
+            listed = [{"Key": name, "Value": value} for name, value in tags.items()]
+            if stack.startswith(beginning):
+                yield {"SecretList": [{"ARN": arn, "Tags": listed}]}
+
+    def delete_secret(self, SecretId: str, ForceDeleteWithoutRecovery: bool) -> None:
+        assert ForceDeleteWithoutRecovery, "CloudFormation would delete it at once too"
+        if SecretId not in self.secrets:
+            raise missing()
+        del self.secrets[SecretId]
+
+
 class Ecr(Client):
     """Repositories by name, each with images by digest, their tags, and a lifecycle policy."""
 

@@ -20,7 +20,7 @@ from local.deploy import PINNED, DeployFailed, Target, idle_costs, look, overrid
 from local.images import Base
 from local.redrive import redrive
 from local.stack import stack_name
-from tests.unit.local.aws import ACCOUNT, REGION, S3, Ecr, Formation, Functions, Logs, refusal
+from tests.unit.local.aws import ACCOUNT, REGION, S3, Ecr, Formation, Functions, Logs, Secrets, Tables, refusal
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = rewrite.load(ROOT / "template.yaml")
@@ -93,6 +93,7 @@ class Account:
     def __init__(self, **stacks: str) -> None:
         self.formation, self.s3, self.ecr = Formation(**stacks), S3(), Ecr()
         self.logs, self.functions = Logs(), Functions()
+        self.dynamodb, self.secretsmanager = Tables(), Secrets()
         self.formation.parameters = {"AcceptTerms": "2026-11-23", "AuthMode": "iam"}
 
     def client(self, service: str) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from local.images import companion
 from local.stack import BucketDenied, bucket_names
 from local.teardown import SAM_STACK, Clients, Remains, TeardownFailed, delete, delete_stack, look
-from tests.unit.local.aws import ACCOUNT, REGION, S3, Ecr, Formation, Logs, refusal
+from tests.unit.local.aws import ACCOUNT, REGION, S3, Ecr, Formation, Logs, Secrets, Tables, refusal
 
 STACK = "coldswap"
 COMPANION = companion(STACK)
@@ -43,7 +43,12 @@ def whole(status: str | None = "CREATE_COMPLETE") -> Clients:
     s3.uploads[BUCKETS[1]] = ["requests/half"]
     formation.outputs = {"SourceBucket": "sam"}
     return Clients(
-        formation, s3, Ecr("coldswap/swap", "another"), Logs(f"/coldswap/{STACK}/swap", "/coldswap/other/swap")
+        formation,
+        s3,
+        Ecr("coldswap/swap", "another"),
+        Logs(f"/coldswap/{STACK}/swap", "/coldswap/other/swap"),
+        Tables(f"{STACK}-StateTable-1ABC", f"{STACK}-staging-StateTable-1ABC", f"{STACK}-StateTable-copy"),
+        Secrets(ours=(STACK, "SigningKey"), staging=(f"{STACK}-staging", "SigningKey"), keys=(STACK, "Other")),
     )
 
 
@@ -59,6 +64,8 @@ def assert_gone(clients: Clients) -> None:
     assert clients.s3.buckets["sam"].keys() == {"coldswap-staging/template"}
     assert clients.ecr.images.keys() == {"another"}
     assert clients.logs.groups == ["/coldswap/other/swap"]
+    assert clients.dynamodb.names == [f"{STACK}-staging-StateTable-1ABC", f"{STACK}-StateTable-copy"]
+    assert clients.secrets.secrets.keys() == {"staging", "keys"}
 
 
 @pytest.mark.parametrize("status", [*STATUSES, None])
@@ -93,7 +100,7 @@ def test_what_is_going_on_in_a_stack_is_waited_for(status: str, ended: str, dele
 
 
 def test_buckets_alone_are_seen_and_deleted() -> None:
-    clients = Clients(Formation(), S3(BUCKETS[2]), Ecr(), Logs())
+    clients = Clients(Formation(), S3(BUCKETS[2]), Ecr(), Logs(), Tables(), Secrets())
     clients.s3.put(BUCKETS[2], "swaps/a.jpg")
 
     remains = destroy(clients)
@@ -102,8 +109,21 @@ def test_buckets_alone_are_seen_and_deleted() -> None:
     assert clients.s3.buckets == {}
 
 
+def test_what_a_stack_that_was_deleted_by_mistake_left_is_named_before_it_is_deleted() -> None:
+    tables, secrets = Tables(f"{STACK}-StateTable-1ABC"), Secrets(arn=(STACK, "SigningKey"))
+
+    remains = destroy(Clients(Formation(), S3(), Ecr(), Logs(), tables, secrets))
+
+    assert remains.lines() == [
+        f"the table {STACK}-StateTable-1ABC, who owns what",
+        "the secret arn, which signs results",
+    ]
+    assert not tables.names
+    assert not secrets.secrets
+
+
 def test_where_there_is_nothing_there_is_nothing_to_delete() -> None:
-    assert not look(Clients(Formation(), S3(), Ecr(), Logs()), STACK, ACCOUNT, REGION)
+    assert not look(Clients(Formation(), S3(), Ecr(), Logs(), Tables(), Secrets()), STACK, ACCOUNT, REGION)
 
 
 def interrupted(clients: Clients) -> Iterator[Clients]:
@@ -114,6 +134,8 @@ def interrupted(clients: Clients) -> Iterator[Clients]:
         (clients.s3, "delete_bucket"),
         (clients.ecr, "delete_repository"),
         (clients.logs, "delete_log_group"),
+        (clients.dynamodb, "delete_table"),
+        (clients.secrets, "delete_secret"),
     )
     for client, name in calls:
         original = getattr(client, name)

@@ -702,6 +702,37 @@ def test_many_faces_in_a_small_picture_cost_what_they_take(
     assert http(world, monkeypatch, body={**BODY, "faces": [0, 1, 2, 3]}).status == 200
 
 
+@pytest.mark.parametrize("headers", [{}, {"prefer": "respond-async"}], ids=["waiting", "not waiting"])
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"meme": f"https://example.com/{'a' * 300_000}"}, "refused_url"),
+        ({**BODY, "face": f"https://example.com/?{'a' * 300_000}"}, "refused_url"),
+        ({"meme": f"s3://{UPLOADS}/requests/{'a' * 300_000}"}, "invalid_request"),
+        ({"meme": f"data:image/{'a' * 300_000};base64,"}, "invalid_request"),
+        ({"meme": "https://example.com:8443/a.png"}, "refused_url"),
+        ({**BODY, "faces": list(range(33))}, "invalid_request"),
+        ({**BODY, "faces": [10**4000]}, "invalid_request"),
+    ],
+    ids=["long meme", "long face", "long key", "long type", "port", "many faces", "long number"],
+)
+def test_what_could_not_be_kept_or_fetched_is_refused_before_it_costs_anything(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    dynamodb: Any,
+    table: str,
+    wrong: dict[str, Any],
+    code: str,
+    headers: dict[str, Any],
+) -> None:
+    metered(world, dynamodb, table, 1)
+
+    answer = http(world, monkeypatch, body=wrong, **headers)
+
+    assert (answer.status, answer.body["code"]) == ({"refused_url": 422}.get(code, 400), code)
+    assert http(world, monkeypatch, path="/uploads").status == 201, "the one unit is still there"
+
+
 def test_a_repeated_request_costs_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:

@@ -9,7 +9,17 @@ from urllib.parse import quote_plus
 import pytest
 
 from functions.swap.upload import MOST_NAME_BYTES
-from layers.core.errors import InvalidRequest, ModelsMissing, StillRunning, StorageFailed
+from layers.core.errors import (
+    ColdswapError,
+    InvalidRequest,
+    LabelFailed,
+    ModelsCorrupt,
+    ModelsMissing,
+    NoFaceInMeme,
+    SafeguardFailed,
+    StillRunning,
+    StorageFailed,
+)
 from layers.core.storage import StoredObject
 from tests.unit.swap.callers import invoke, upload_event
 from tests.unit.swap.fakes import OUTPUTS, UPLOADS, World, drawing, encoded
@@ -105,7 +115,7 @@ def test_another_version_of_the_same_name_is_swapped_anew(world: World, monkeypa
 
 
 def test_a_failure_is_delivered_once_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.models.failure = ModelsMissing("Publish a pack.")
+    world.models.failure = NoFaceInMeme("No face was found in the meme.")
     invoke(world, upload_event(), monkeypatch)
     world.models.failure = None
 
@@ -113,6 +123,35 @@ def test_a_failure_is_delivered_once_too(world: World, monkeypatch: pytest.Monke
 
     assert answer == {"outcomes": ["failed/a.png.json"]}
     assert outputs(world) == {"failed/a.png.json"}
+
+
+@pytest.mark.parametrize("kind", [ModelsMissing, ModelsCorrupt, SafeguardFailed, LabelFailed])
+def test_an_upload_that_only_the_operator_can_cure_tells_why_and_is_swapped_once_that_is_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: type[ColdswapError]
+) -> None:
+    world.models.failure = kind()
+    with pytest.raises(kind):  # which makes it a dead letter in the end
+        invoke(world, upload_event(), monkeypatch)
+    assert world.storage.json("failed/a.png.json")["code"] == kind.code
+    world.models.failure = None
+
+    answer = invoke(world, upload_event(), monkeypatch)
+
+    assert answer == {"outcomes": ["swapped/a.png"]}
+    assert outputs(world) == {"swapped/a.png", "swapped/a.png.json"}
+
+
+def test_an_upload_that_waits_for_the_operator_does_not_hold_up_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.storage.put(UPLOADS, "memes/b.png", encoded(drawing()))
+    world.models.failure = ModelsMissing()
+    event = {"Records": upload_event()["Records"] + upload_event("memes/b.png")["Records"]}
+
+    with pytest.raises(ModelsMissing):
+        invoke(world, event, monkeypatch)
+
+    assert outputs(world) == {"failed/a.png.json", "failed/b.png.json"}
 
 
 def test_what_a_retry_can_cure_is_raised_and_cured(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

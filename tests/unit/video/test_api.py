@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
@@ -506,9 +507,31 @@ def test_the_id_of_a_task_is_in_the_lines_of_who_took_it_and_of_every_step(
 
     lines = [json.loads(line) for line in log.getvalue().splitlines() if "_aws" not in line]
     assert [line.get("leads_to") for line in lines if line["message"] == "answered"] == [f"/task/{task_id}"]
-    steps = [line for line in lines if line["message"] != "answered"]
+    steps = [line for line in lines if "step" in line]
     assert steps
     assert {line["correlation_id"] for line in steps} == {task_id}
+
+
+def test_one_line_of_the_log_tells_who_had_which_script_spoken_without_the_script(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger().handlers[0], "stream", log)
+    body = {**BODY, "voice_id": "Anna1", "badge": True}
+
+    first = world.http("POST", "/generate-video", body, ME, idempotency_key="order-1")
+    again = world.http("POST", "/generate-video", body, ME, idempotency_key="order-1")
+
+    assert first.body["task_id"] == again.body["task_id"]
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    answered = [line for line in lines if line["message"] == "answered"]
+    (audit,) = [line for line in lines if line["message"] == "video requested"]
+    assert audit["caller"] == answered[0]["caller"]
+    assert audit["script_sha256"] == hashlib.sha256(BODY["script_text"].encode()).hexdigest()
+    assert (audit["task_id"], audit["voice"], audit["badge"]) == (first.body["task_id"], "Anna1", True)
+    assert (audit["quality"], audit["characters"]) == ("standard", len(BODY["script_text"]))
+    for text in (BODY["script_text"], BODY["search_query"], "order-1"):
+        assert text not in log.getvalue()
 
 
 def test_credentials_that_name_nobody_are_refused_on_every_route(world: World) -> None:

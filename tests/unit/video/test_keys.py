@@ -92,6 +92,39 @@ def test_a_store_that_does_not_answer_is_worth_another_try(stub: Stubber) -> Non
         keys(SECRET, {})
 
 
+@pytest.mark.parametrize(
+    ("stub", "arn", "call", "code"),
+    [
+        ("secretsmanager", SECRET, "get_secret_value", "AccessDeniedException"),
+        ("secretsmanager", SECRET, "get_secret_value", "DecryptionFailure"),
+        ("ssm", PARAMETER, "get_parameter", "AccessDeniedException"),
+        ("ssm", PARAMETER, "get_parameter", "InvalidKeyId"),
+    ],
+    indirect=["stub"],
+)
+def test_keys_that_may_not_be_decrypted_are_the_operator_s_to_mend(
+    stub: Stubber, arn: str, call: str, code: str
+) -> None:
+    stub.add_client_error(call, code, "User: arn:aws:sts::123456789012:assumed-role/video is not authorized")
+    with pytest.raises(KeysMissing, match=r"kms:Decrypt") as caught:
+        keys(arn, {})
+    assert "123456789012" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stub", "arn", "call", "code"),
+    [
+        ("secretsmanager", SECRET, "get_secret_value", "ResourceNotFoundException"),
+        ("ssm", PARAMETER, "get_parameter", "ParameterNotFound"),
+    ],
+    indirect=["stub"],
+)
+def test_a_store_that_was_deleted_is_not_asked_for_ever(stub: Stubber, arn: str, call: str, code: str) -> None:
+    stub.add_client_error(call, code)
+    with pytest.raises(KeysMissing, match="not there"):
+        keys(arn, {})
+
+
 def test_anything_else_is_no_store_of_keys() -> None:
     with pytest.raises(KeysMissing, match="ARN"):
         keys("arn:aws:s3:::bucket/keys.json", {})
