@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
@@ -18,15 +19,24 @@ from functions.swap.jobs import job
 from functions.swap.ledger import Entry, Listed
 from functions.swap.services import Services, deadline
 from functions.swap.values import PAID_AT_ONCE, SwapRequest
+from layers.core.deadline import Deadline
 from layers.core.errors import Deleted, StorageFailed
 from layers.core.ids import new_id
 from layers.core.telemetry import correlate, logger, server_timing
 from layers.core.terms import TEXT, VERSION
-from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
+from layers.core.web import (
+    JSON,
+    PROBLEM,
+    Caller,
+    ProblemAnswer,
+    http_seconds,
+    parse,
+    plain,
+    record,
+    render_errors,
+    said,
+)
 
-# The HTTP API answers 503 by itself after 30 seconds (API Gateway quotas). A caller with an Idempotency-Key may come
-# back for the result, so the work goes on; without one it would be for nobody.
-HTTP_SECONDS = 27.0
 UPLOAD_SECONDS = 300  # a form takes as many files as come in that time, and each is paid for by us
 
 resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse)
@@ -212,12 +222,14 @@ def post_swap(
     found.terms.require(request.caller)
     if "respond-async" in (prefer or "").lower().replace(" ", "").split(","):
         return _start(body, request, idempotency_key)
-    whole = deadline(resolver.lambda_context)
+    whole, answered = deadline(resolver.lambda_context), _answered_by()
     fresh: dict[str, Any] = {}
 
     def work() -> dict[str, Any]:
         inputs.check(request, found.settings)  # what could never be fetched costs nothing
-        within = whole if idempotency_key else whole.sooner(HTTP_SECONDS)
+        # A caller with an Idempotency-Key may come back for the result, so the work goes on when API Gateway has given
+        # up; without one it would be for nobody.
+        within = whole if idempotency_key else answered
         name = new_id()
         swapped = found.swap(request, key=f"swaps/{name}", add_extension=True, deadline=within)
         fresh.update(results.kept(asdict(swapped.result)))
@@ -360,7 +372,7 @@ def post_uploads() -> Response[Any]:
 def post_verify(body: VerifyBody) -> Response[Any]:
     """Reads the XMP label and the signed one (C2PA). Nothing is kept, and nothing that the file names is fetched."""
     found = _services()
-    within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
+    within = _answered_by()
     with found.sandboxes.share(_caller()):
         found.budget.spend(_caller(), PAID_AT_ONCE)
         verdict = verify.verify(
@@ -433,6 +445,12 @@ def _caller() -> str:
     """The pseudonym of who asks. Raises Unidentified or StorageFailed."""
     asking: Caller = resolver.context["caller"]
     return asking.pseudonym
+
+
+def _answered_by() -> Deadline:
+    """When the answer must be there, as its caller sees it."""
+    event = resolver.current_event.raw_event
+    return deadline(resolver.lambda_context).sooner(http_seconds(event, time.time()))
 
 
 def _once(what: str, key: str | None, body: SwapBody, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -19,12 +19,13 @@ from layers.core.errors import ColdswapError
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.settings import Settings, settings
 from layers.core.shares import Sandboxes
-from layers.core.telemetry import emit, logger
+from layers.core.telemetry import emit, logger, memory_percent
 from layers.core.terms import Terms
 
 SMALLEST_ACCOUNT = 10  # executions at one time, on a new one
 LIMIT_SECONDS = 3600.0  # for which an account's limit is taken to be the same
 LONGEST_SECONDS = 120.0  # that a request may be at work: the function's time-out
+SCRATCH = "verify-"  # begins the names of folders for work files
 MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
 
 if TYPE_CHECKING:
@@ -76,19 +77,16 @@ class Services:
                 ledger=self.ledger,
             )
         except ColdswapError as error:
-            emit({"Failed": 1, "BytesInVain": error.extra.get("bytes_in_vain", 0)}, {}, cold_start=False)
+            emit({"Failed": 1})
+            in_vain = error.extra.get("bytes_in_vain", 0)
+            logger().info("not swapped", extra={"code": error.code, "bytes_in_vain": in_vain})
             raise
         finally:
             if self.settings.model_retention == "request":
                 self.models.release()
         result = swapped.result
-        counts = {
-            "Swapped": sum(face.swapped for face in result.faces),
-            "BytesFetched": result.bytes_fetched,
-            "BytesInVain": result.bytes_in_vain,
-            "PeakMemory": result.peak_memory_mb,
-        }
-        emit(counts, result.timings_ms, result.cold_start)
+        swapped_faces = sum(face.swapped for face in result.faces)
+        emit({"Swapped": swapped_faces, **memory_percent(result.peak_memory_mb)})
         # The audit line: who did what with which pictures and models, and on what ground; no picture, no URL, and of
         # the caller the pseudonym, whose identity stands in the line of the HTTP request.
         audit = {
@@ -99,9 +97,16 @@ class Services:
             "gate": result.gate,
             "caller": request.caller,
             "consent": request.consent,
-            "timings_ms": result.timings_ms,
         }
-        logger().info("swapped", extra={**audit, **counts})
+        measures = {
+            "faces": swapped_faces,
+            "cold_start": int(result.cold_start),  # CloudWatch Logs Insights sums numbers
+            "timings_ms": result.timings_ms,
+            "bytes_fetched": result.bytes_fetched,
+            "bytes_in_vain": result.bytes_in_vain,
+            "peak_memory_mb": result.peak_memory_mb,
+        }
+        logger().info("swapped", extra={**audit, **measures})
         return swapped
 
 

@@ -19,7 +19,7 @@ from layers.core.errors import (
     SafeguardFailed,
     problem,
 )
-from layers.core.telemetry import logger
+from layers.core.telemetry import count_fault, logger
 
 PREFIX = "memes/"
 JSON = "application/json"
@@ -44,6 +44,8 @@ def handle(event: dict[str, Any], context: Any, found: Services) -> dict[str, An
         except ColdswapError as error:
             if not (error.retryable or isinstance(error, OPERATOR_S)):
                 raise
+            if error.retryable:
+                count_fault(error, ended=False)  # an upload that keeps failing becomes a dead letter
             logger().warning("upload to be tried again", extra={"code": error.code, "detail": error.detail})
             to_retry = error
     if to_retry:
@@ -76,6 +78,7 @@ def _swap(bucket: str, key: str, context: Any, found: Services) -> str:
     except ColdswapError as error:
         if error.retryable:
             raise
+        count_fault(error)
         document = problem(error, instance=f"urn:coldswap:request:{context.aws_request_id}")  # as the log has it
         logger().warning("upload failed", extra={"code": error.code, "detail": error.detail})
         found.storage.write(outputs, f"failed/{name}.json", json.dumps(document).encode(), PROBLEM)

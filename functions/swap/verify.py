@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING, Literal
 from functions.swap import inputs
 from functions.swap.ledger import Ledger
 from functions.swap.results import check_owner, check_place
+from functions.swap.services import SCRATCH
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, PictureTooLarge, RefusedUrl, UnsupportedPicture
+from layers.core.scratch import scratch
 from layers.core.settings import MIB, Settings
 from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import SYNTHETIC, Told
@@ -74,8 +75,8 @@ def verify(
     LabelFailed where the stack's own key cannot be read.
     """
     anchors = signing_chain(settings.signing_key).anchors
-    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
-        path = Path(folder) / "file"
+    with scratch(SCRATCH) as folder:
+        path = folder / "file"
         _fetch(path, uri, caller, settings, storage, ledger, deadline)
         budget.spend(caller, path.stat().st_size // UNIT_BYTES)
         return judge(path, anchors)

@@ -22,9 +22,19 @@ from functions.video.webhook import derive_secret, key
 from layers.core.errors import Expired, NotFound, NotReady
 from layers.core.identity import earlier_owner
 from layers.core.telemetry import correlate
-from layers.core.web import JSON, PROBLEM, Caller, ProblemAnswer, parse, plain, record, render_errors, said
+from layers.core.web import (
+    JSON,
+    PROBLEM,
+    Caller,
+    ProblemAnswer,
+    http_seconds,
+    parse,
+    plain,
+    record,
+    render_errors,
+    said,
+)
 
-HTTP_SECONDS = 25.0  # the HTTP API answers 503 by itself after 30 (API Gateway quotas)
 POLL_SECONDS = "2"
 
 File = Literal["video", "poster", "srt", "vtt"]
@@ -137,7 +147,7 @@ def post_video(
         from functions.video.sharing import footage_service
 
         service = footage_service(found, known, _caller())
-        within = deadline(resolver.lambda_context).sooner(HTTP_SECONDS)
+        within = deadline(resolver.lambda_context).sooner(http_seconds(resolver.current_event.raw_event, time.time()))
         plan = estimate(
             request,
             service=service,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from layers.core.errors import KeysMissing, StorageFailed
+from layers.core.errors import ColdswapError, KeysMissing, StorageFailed
 
 NUMBERS = ("PEXELS_REQUESTS_AN_HOUR", "ELEVENLABS_CHARACTERS_A_MONTH")  # what the keys' plans give; no secrets
 NAMES = ("PEXELS_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET", *NUMBERS)
@@ -26,12 +26,18 @@ class Keys:
     """Secrets by their names; none of them is ever printed."""
 
     values: Mapping[str, str] = field(repr=False)
+    configured: bool = True  # whether the operator gives keys at all, and so wants videos
 
     def need(self, name: str) -> str:
-        """The value. Raises KeysMissing naming what the operator has to set."""
+        """The value. Raises KeysMissing naming what the operator has to set; a refusal where it may be left out."""
         value = self.values.get(name)
         if not value:
-            raise KeysMissing(f"{name} is not set. Put it into the secret that the parameter ProviderKeys names.")
+            error: ColdswapError = KeysMissing(
+                f"{name} is not set. Put it into the secret that the parameter ProviderKeys names."
+            )
+            if not self.configured or name == "CALLBACK_SECRET":
+                error.fault = None
+            raise error
         return value
 
     def number(self, name: str) -> int:
@@ -59,7 +65,7 @@ def keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> Keys:
         # What a header cannot carry would end in an error that quotes it.
         if not (value.isascii() and value.isprintable()):
             raise KeysMissing(f"{name} has characters that no key has.")
-    return Keys(found)
+    return Keys(found, configured=bool(provider_keys or found))
 
 
 def _stored(arn: str) -> dict[str, str]:

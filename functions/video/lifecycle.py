@@ -24,7 +24,7 @@ from layers.core.errors import (
     problem,
 )
 from layers.core.ids import new_id
-from layers.core.telemetry import logger
+from layers.core.telemetry import count_fault, logger
 
 
 def submit(request: VideoRequest, caller: str, idempotency_key: str | None, services: Services) -> Task:
@@ -128,12 +128,14 @@ def ended(task_id: str, status: Status, error: ColdswapError, services: Services
     cancels, and asks again, would have more at work than there are slots.
     """
     try:
-        return services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
+        task = services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
     finally:
         if at_work:
             services.slots.shorten(task_id)
         else:
             services.slots.free(task_id)
+    count_fault(error, raised_here=False)
+    return task
 
 
 def settle(event: Mapping[str, Any], services: Services) -> Task | None:

@@ -18,6 +18,7 @@ from layers.core.pseudonyms import Pseudonyms
 from layers.core.shares import Quota
 from layers.core.terms import Terms
 
+SCRATCH = "video-"  # begins the names of folders for work files
 MARGIN_SECONDS = 3.0  # to remove work files, and to say what went wrong
 
 if TYPE_CHECKING:

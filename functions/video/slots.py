@@ -11,8 +11,10 @@ from layers.core.errors import AtCapacity, StorageFailed
 from layers.core.shares import Asking, half
 from layers.core.table import mapped
 
-# A step renews the lease, runs for 300 s at most (the function's time-out), and is tried again within 60.
-LEASE_SECONDS = 400
+# A step renews the lease and runs for 300 s at most (the function's time-out). Until its next try renews it, the
+# workflow may wait for room for 20 minutes, then for Lambda itself, then for a function that rested, each with the
+# longest of waits; a test adds them up. Ended workflows free their slots at once.
+LEASE_SECONDS = 1900
 ENDING_SECONDS = 60  # for which steps of a cancelled task may still be at work; few take longer
 LONGEST_RETRY = 60  # seconds a caller is asked to stay away; a video rarely takes longer
 

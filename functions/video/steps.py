@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from functions.video.lifecycle import ended, failure
-from functions.video.services import Services, deadline
+from functions.video.services import SCRATCH, Services, deadline
 from functions.video.tasks import Task
 from functions.video.values import Clip, Found, Plan, VoiceOver
 from functions.video.work import Work
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest
-from layers.core.telemetry import correlate, emit, logger, peak_memory_mb
+from layers.core.scratch import scratch
+from layers.core.telemetry import cold, correlate, count_fault, emit, logger, memory_percent, peak_memory_mb
 
 Payload = Mapping[str, Any]
 
@@ -63,26 +63,30 @@ def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
             raise InvalidRequest(f"There is no step {name[:40]!r}.")
     except ColdswapError as error:
         failed = type(error).__name__
+        count_fault(error, ended=False)  # whether the video fails is seen where its workflow ends
         logger().warning(
             "step failed", extra={"step": name, "task_id": task_id, "error": failed, "detail": error.detail}
         )
         raise
     except Exception as error:
         failed = type(error).__name__
+        count_fault(error, ended=False)
         where = traceback.format_tb(error.__traceback__)
         logger().error("step broke", extra={"step": name, "task_id": task_id, "error": failed, "trace": where})
         raise InternalError(f"A step ended with {failed}. The log has more.") from None
     finally:
         spent = (time.perf_counter() - began) * 1000
-        counts = {
-            "PeakMemory": peak_memory_mb(),
+        measures = {
+            "ms": round(spent),
+            "cpu_s": round(_cpu_seconds() - cpu, 2),
+            "peak_memory_mb": peak_memory_mb(),
             # Of the largest ffmpeg that this sandbox ever ran; Linux counts in KiB (getrusage(2)).
-            "EncoderPeakMemory": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6, 1),
-            "BytesFetched": result.pop("bytes_fetched", 0),
+            "encoder_peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6, 1),
+            "bytes_fetched": result.pop("bytes_fetched", 0),
+            "cold_start": int(cold()),
         }
-        used = round(_cpu_seconds() - cpu, 2)
-        emit(counts | ({"Failed": 1} if failed else {}), {name: spent} if not failed else {}, cold_start=_cold())
-        logger().info("step", extra={"step": name, "task_id": task_id, "ms": round(spent), "cpu_s": used, **counts})
+        emit(memory_percent(measures["peak_memory_mb"], measures["encoder_peak_memory_mb"]))
+        logger().info("step", extra={"step": name, "task_id": task_id, "failed": int(bool(failed)), **measures})
     return result
 
 
@@ -98,8 +102,8 @@ def _make(name: str, payload: Payload, task_id: str, services: Services, until: 
         logger().warning("lease lost", extra={"task_id": task_id})
     work = services.work.track(task.caller)
     try:
-        with tempfile.TemporaryDirectory(prefix="video-") as folder:
-            return _MAKING[name](payload, Step(task, services, work, Path(folder), until))
+        with scratch(SCRATCH) as folder:
+            return _MAKING[name](payload, Step(task, services, work, folder, until))
     except Exception:
         _keep_or_discard(task_id, work, services)
         raise
@@ -279,13 +283,3 @@ _CLOSING: dict[str, Callable[[Payload, str, Services, Deadline], dict[str, Any]]
 def _cpu_seconds() -> float:
     """Of this process and of the children that it has waited for."""
     return sum(os.times()[:4])
-
-
-_warm = False
-
-
-def _cold() -> bool:
-    """Whether this is the sandbox's first step."""
-    global _warm
-    cold, _warm = not _warm, True
-    return cold

@@ -7,7 +7,9 @@ holds no secret, no picture and no query string.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+Fault = Literal["release", "stack"]
 
 
 class ColdswapError(Exception):
@@ -17,6 +19,9 @@ class ColdswapError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Something went wrong on our side"
     retryable: ClassVar[bool] = False
+    fault: Fault | None = None
+    """What an operator should hear of: a fault that a new release may have brought, or one of what the stack relies on
+    (models, keys, services). None for what a caller can mend, and where patience is asked for."""
 
     def __init__(self, detail: str | None = None, **extra: Any) -> None:
         self.detail = detail or self.title
@@ -26,6 +31,8 @@ class ColdswapError(Exception):
 
 class InternalError(ColdswapError):
     """A fault nobody foresaw; the log has the trace, the caller gets the request's id."""
+
+    fault = "release"
 
 
 class InvalidRequest(ColdswapError):
@@ -88,30 +95,35 @@ class ModelsMissing(ColdswapError):
     """No pack is published, or a part of it is not there."""
 
     code, status, title = "models_missing", 503, "The models are not published"
+    fault = "stack"
 
 
 class ModelsCorrupt(ColdswapError):
     """A manifest or a chunk of weights is not what its digest says, also after a second fetch."""
 
     code, status, title = "models_corrupt", 503, "The models are damaged"
+    fault = "stack"
 
 
 class StorageFailed(ColdswapError):
     """S3, DynamoDB or Step Functions did not answer as it should, also after retries."""
 
     code, status, title, retryable = "storage_failed", 503, "Storage did not answer", True
+    fault = "release"
 
 
 class StorageFull(ColdswapError):
     """The sandbox's disk has no room left."""
 
     code, status, title, retryable = "storage_full", 507, "There is no room left for work files", True
+    fault = "release"
 
 
 class LabelFailed(ColdswapError):
     """A result could not be signed as made with a model, so nobody gets it."""
 
     code, status, title = "label_failed", 500, "The result could not be labelled"
+    fault = "release"
 
 
 class OutOfTime(ColdswapError):
@@ -172,6 +184,7 @@ class SafeguardFailed(ColdswapError):
     """The do-not-swap list or the content gate cannot do its work, so nothing is made. The operator must mend it."""
 
     code, status, title = "safeguard_failed", 503, "A safeguard could not do its work"
+    fault = "stack"
 
 
 class BudgetSpent(ColdswapError):
@@ -212,18 +225,21 @@ class KeysMissing(VideoError):
     """The operator has not given the keys of the voice or footage service."""
 
     code, status, title = "keys_missing", 503, "The keys of a service are not configured"
+    fault = "stack"
 
 
 class KeyRejected(VideoError):
     """The voice or footage service does not accept the operator's key."""
 
     code, status, title = "key_rejected", 502, "A service does not accept its key"
+    fault = "stack"
 
 
 class QuotaExceeded(VideoError):
     """The operator's quota at the voice or footage service is used up."""
 
     code, status, title = "quota_exceeded", 503, "The quota at a service is used up"
+    fault = "stack"
 
 
 class RateLimited(VideoError):
@@ -236,18 +252,21 @@ class ProviderFailed(VideoError):
     """The voice or footage service did not answer as it should."""
 
     code, status, title, retryable = "provider_failed", 502, "A service did not answer as it should", True
+    fault = "stack"
 
 
 class SpeechNotDelivered(VideoError):
     """As many requests for a part of the script as may be paid were sent, and no speech came back."""
 
     code, status, title = "speech_not_delivered", 502, "The voice service did not deliver what it may have charged for"
+    fault = "stack"
 
 
 class WorkGone(VideoError):
     """An intermediate file of a video was deleted while a step relied on it. Earlier steps make it again."""
 
     code, status, title, retryable = "work_gone", 503, "An intermediate file is gone", True
+    fault = "stack"
 
 
 class ProviderRefused(VideoError):
@@ -284,6 +303,7 @@ class EncodingFailed(VideoError):
     """ffmpeg failed for a reason that is not in its input."""
 
     code, status, title, retryable = "encoding_failed", 500, "Encoding failed", True
+    fault = "release"
 
 
 class CallbackFailed(VideoError):

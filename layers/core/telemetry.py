@@ -8,9 +8,14 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, Literal
+
+from layers.core.errors import ColdswapError, InternalError
 
 NAMESPACE = "Coldswap"  # of the metrics
+
+# All there are: CloudWatch charges for each by the month, for each function and stack (and release, of Fault).
+Metric = Literal["Swapped", "Failed", "Fault", "MemoryPercent"]
 
 
 @cache
@@ -27,31 +32,39 @@ def correlate(name: str, lambda_request_id: str) -> None:
     logger().append_keys(lambda_request_id=lambda_request_id)
 
 
-def emit(counts: Mapping[str, float], timings_ms: Mapping[str, float], cold_start: bool) -> None:
-    """One CloudWatch record in embedded metric format: bytes and counts, milliseconds by phase, a cold start.
-
-    Peaks of memory also come as their sum in percent of the sandbox's, for an alarm on any MemorySize.
-    """
+def emit(values: Mapping[Metric, float], release: str = "") -> None:
+    """One CloudWatch record in embedded metric format; with `release`, of that release alone."""
+    if not values:
+        return
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-    metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_metric("ColdStart", MetricUnit.Count, float(cold_start))
-    for phase, spent in timings_ms.items():
-        metrics.add_metric(f"Time{phase.capitalize()}", MetricUnit.Milliseconds, spent)
-    for name, value in counts.items():
-        metrics.add_metric(name, _unit(name), value)
-    peak = sum(value for name, value in counts.items() if name.endswith("PeakMemory"))
-    if peak and (size := os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")):  # in MiB
-        metrics.add_metric("MemoryPercent", MetricUnit.Percent, round(100 * peak * 1e6 / (int(size) << 20), 1))
+    metrics = EphemeralMetrics(namespace=NAMESPACE)  # its dimension `service` is POWERTOOLS_SERVICE_NAME
+    if stack := os.environ.get("STACK_NAME"):
+        metrics.add_dimension("stack", stack)
+    if release:
+        metrics.add_dimension("release", release)
+    for name, value in values.items():
+        metrics.add_metric(name, MetricUnit.Percent if name == "MemoryPercent" else MetricUnit.Count, value)
     metrics.flush_metrics()
 
 
-def _unit(name: str) -> Any:
-    from aws_lambda_powertools.metrics import MetricUnit
+def memory_percent(*peaks_mb: float) -> dict[Metric, float]:
+    """Peaks of memory, in MB, as their sum in percent of the sandbox's; nothing outside of one."""
+    size = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")  # in MiB
+    return {"MemoryPercent": round(100 * sum(peaks_mb) * 1e6 / (int(size) << 20), 1)} if size else {}
 
-    if name.startswith("Bytes"):
-        return MetricUnit.Bytes
-    return MetricUnit.Megabytes if name.endswith("Memory") else MetricUnit.Count
+
+def count_fault(error: Exception, *, ended: bool = True, raised_here: bool = True) -> None:
+    """Ring where the error is a fault; what is not of our family is one.
+
+    `ended`: the request, or the workflow, ends with it, so that it counts once and not at each of its tries.
+    `raised_here`: by this sandbox's release, and not by the one of which a workflow tells.
+    """
+    fault = error.fault if isinstance(error, ColdswapError) else InternalError.fault
+    if fault and ended:
+        emit({"Fault": 1})
+    if fault == "release" and raised_here and (release := os.environ.get("RELEASE")):
+        emit({"Fault": 1}, release)
 
 
 class Phases:
@@ -90,3 +103,13 @@ def peak_memory_mb() -> float:
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
     raise OSError("this system does not tell VmHWM")
+
+
+_warm = False
+
+
+def cold() -> bool:
+    """Whether this is the first time that the process asks: a sandbox's first request."""
+    global _warm
+    first, _warm = not _warm, True
+    return first

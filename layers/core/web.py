@@ -16,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
 from layers.core.identity import AuthMode, identity
 from layers.core.pseudonyms import Pseudonyms
-from layers.core.telemetry import logger
+from layers.core.telemetry import count_fault, logger
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 MOST_TOLD = 20  # mistakes of one request
 _LONGEST_TOLD = 200  # characters of a field's name, which may be the caller's
+ANSWER_SECONDS = 29.0  # from API Gateway's taking a request: after 30 it answers 503 itself (API Gateway quotas)
+MOST_WAITED = 20.0  # seconds; what looks longer is a clock that is wrong
 RETRY_SECONDS = 2  # where an error that a retry can cure does not say more
 
 
@@ -90,6 +92,16 @@ def invalid(errors: Any) -> InvalidRequest:
     return InvalidRequest("; ".join(f"{each['field']}: {each['message']}" for each in told) + ".", errors=told)
 
 
+def http_seconds(event: Mapping[str, Any], now: float) -> float:
+    """Seconds left to answer a request of an HTTP API: it has waited since `timeEpoch` for a sandbox and its start.
+
+    `now` is the epoch in seconds. Clocks differ a little, so a request is neither from the future nor very old.
+    """
+    taken = event.get("requestContext", {}).get("timeEpoch")  # milliseconds
+    waited = now - taken / 1000 if isinstance(taken, int) else 0.0
+    return ANSWER_SECONDS - min(max(waited, 0.0), MOST_WAITED)
+
+
 def request_urn(request_id: str) -> str:
     """The instance of a problem, by which the log has the request."""
     return f"urn:coldswap:request:{request_id}"
@@ -112,6 +124,7 @@ def render_errors(resolver: APIGatewayHttpResolver, documentation: str) -> None:
     """Let the resolver answer every error with a problem document; `documentation` says where the API is described."""
 
     def render(error: ColdswapError) -> Response[Any]:
+        count_fault(error)
         request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
         document = problem(error, instance=request_urn(request_id) if request_id else None)
         patience = error.extra.get("retry_after") or (RETRY_SECONDS if error.retryable else None)

@@ -27,6 +27,10 @@ class Unavailable(Exception):
     """The engine cannot be used here; the message says why."""
 
 
+class Miscalculates(Unavailable):
+    """It runs, and its numbers are wrong."""
+
+
 class _Weights(ctypes.Structure):
     _fields_ = (("offset", ctypes.c_int64), ("half", ctypes.c_int32), ("reserved", ctypes.c_int32))
 
@@ -139,7 +143,7 @@ def _check(found: Any, instructions: bytes) -> None:
         raise Unavailable("this processor has not the instructions that it needs (AVX2, FMA, F16C)")
     if verdict:
         logger().error("the native engine miscalculates on this processor")
-        raise Unavailable("it miscalculates on this processor")
+        raise Miscalculates("it miscalculates on this processor")
 
 
 class NativeSwapper:

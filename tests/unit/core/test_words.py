@@ -82,31 +82,32 @@ def test_server_timing_is_as_the_w3c_has_it() -> None:
     assert telemetry.server_timing({"detect": 12.5, "swap": 300.0}) == "detect;dur=12.5, swap;dur=300"
 
 
-def test_metrics_are_one_record_that_cloudwatch_reads(
+def test_metrics_are_one_record_of_a_function_of_a_stack(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "swap")
-    telemetry.emit({"BytesFetched": 5.0, "PeakMemory": 300.5}, {"detect": 12.5}, cold_start=True)
-    record = json.loads(capsys.readouterr().out)
-    units = {each["Name"]: each["Unit"] for each in record["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
-    assert units == {
-        "ColdStart": "Count",
-        "TimeDetect": "Milliseconds",
-        "BytesFetched": "Bytes",
-        "PeakMemory": "Megabytes",
-    }
-    assert record["BytesFetched"] == [5.0]
-
-
-def test_peaks_are_also_told_in_percent_of_the_sandbox(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "video")
+    monkeypatch.setenv("STACK_NAME", "coldswap-staging")
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1000")
+    telemetry.emit({"Swapped": 2, **telemetry.memory_percent(2**20 / 1e6 * 600, 2**20 / 1e6 * 300)})
 
-    telemetry.emit({"PeakMemory": 2**20 / 1e6 * 600, "EncoderPeakMemory": 2**20 / 1e6 * 300}, {}, cold_start=False)
+    record = json.loads(capsys.readouterr().out)
+    (directive,) = record["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Coldswap"
+    assert [sorted(each) for each in directive["Dimensions"]] == [["service", "stack"]]
+    assert (record["service"], record["stack"]) == ("swap", "coldswap-staging")
+    assert {each["Name"]: each["Unit"] for each in directive["Metrics"]} == {
+        "Swapped": "Count",
+        "MemoryPercent": "Percent",
+    }
+    assert (record["Swapped"], record["MemoryPercent"]) == ([2.0], [90.0])
 
-    assert json.loads(capsys.readouterr().out)["MemoryPercent"] == [90.0]
+
+def test_nothing_to_tell_is_no_record(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", raising=False)
+
+    telemetry.emit(telemetry.memory_percent(600))
+
+    assert capsys.readouterr().out == ""
 
 
 def test_peak_memory_grows_with_what_is_held_and_stays() -> None:

@@ -109,7 +109,9 @@ def test_the_dockerfiles_name_one_base_and_every_image_takes_the_one_that_was_pu
     images_of = [each for each in pinned["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
 
     assert len({base_tag(ROOT / each["Metadata"]["Dockerfile"]) for each in images_of}) == 1
-    assert [each["Metadata"]["DockerBuildArgs"] for each in images_of] == [{"BASE_IMAGE": "base@sha256:1"}] * 3
+    assert [each["Metadata"]["DockerBuildArgs"] for each in images_of] == [{"BASE_IMAGE": "base@sha256:1"}] * len(
+        images_of
+    )
     assert {tuple(each["Properties"]["Architectures"]) for each in images_of} == {("x86_64",)}
     assert images.PLATFORM == "linux/amd64"
 

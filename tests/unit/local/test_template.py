@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from functions.video.settings import VideoSettings
-from layers.core import errors
+from layers.core import errors, telemetry
 from layers.core.settings import Settings
+from layers.core.warm import is_warm_up
 from local import rewrite
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -188,7 +190,7 @@ def test_no_policy_of_a_function_is_wider_than_the_stack(function: str) -> None:
             assert statement["Resource"] == "*"
             continue
         assert '"*"' not in said
-        own = ("AWS::StackName", "Fn::GetAtt", "${StateTable.Arn}", '"Ref": "ProviderKeys"')
+        own = ("AWS::StackName", "Fn::GetAtt", ".Arn}", "${Deployments}", '"Ref": "ProviderKeys"')
         assert any(each in said for each in own)
 
 
@@ -301,6 +303,40 @@ FULL_HOUSE = {
 }
 
 
+RESTING = {
+    "ErrorEquals": [
+        "Lambda.ResourceConflictException",
+        "Lambda.ResourceNotReadyException",
+        "Lambda.CodeArtifactUserPendingException",
+    ],
+    "IntervalSeconds": 5,
+    "BackoffRate": 1.5,
+    "MaxAttempts": 10,
+    "MaxDelaySeconds": 20,
+    "JitterStrategy": "FULL",
+}
+KILLED = {"Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout"}
+
+
+def patience(retry: dict[str, Any]) -> float:
+    """Seconds that a retrier waits at most, over all its tries."""
+    rate, longest = float(retry.get("BackoffRate", 2)), float(retry.get("MaxDelaySeconds", "inf"))
+    return sum(min(float(retry["IntervalSeconds"]) * rate**number, longest) for number in range(retry["MaxAttempts"]))
+
+
+def test_a_function_that_rested_for_weeks_is_waited_for() -> None:
+    for name, task in [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]:
+        assert RESTING in task["Retry"], name
+    assert 120 < patience(RESTING) < 200, "half of it in the mean"
+
+
+def test_a_sandbox_that_was_killed_is_tried_again_by_every_name_that_lambda_has_for_it() -> None:
+    for name, task in [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]:
+        (retry,) = (each for each in task["Retry"] if "Runtime.ExitError" in each["ErrorEquals"])
+        assert set(retry["ErrorEquals"]) >= KILLED, name
+        assert any("Lambda.Unknown" in each["ErrorEquals"] for each in task["Retry"]), name
+
+
 SHARED = {**FULL_HOUSE, "ErrorEquals": ["Lambda.TooManyRequestsException", "AtCapacity"]}  # or it is others' turn
 
 
@@ -320,12 +356,11 @@ def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else(
     # Never raised by a step, by design no more, or cured by the steps before it.
     raised = {"InternalError", "StillRunning", "AtCapacity", "CallbackFailed", "WorkGone"}
     curable = {name for name, kind in errors.family().items() if kind.retryable} - raised
-    lambdas = {"Runtime.ExitError", "Sandbox.Timedout", "States.Timeout"}
 
     for name, task in tasks_of(VIDEO):
         named = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
-        assert {each for each in named if not each.startswith("Lambda.")} == curable | lambdas, name
-        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"] if retry != FULL_HOUSE)
+        assert {each for each in named if not each.startswith("Lambda.")} == curable | KILLED, name
+        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"] if retry not in (FULL_HOUSE, RESTING))
     assert len({json.dumps(task["Retry"]) for _, task in tasks_of(VIDEO)}) == 1
 
 
@@ -362,12 +397,16 @@ def test_one_catch_stands_around_the_making_and_every_way_leads_on() -> None:
     check(VIDEO)
 
 
-def test_a_lease_outlasts_a_step_and_the_wait_for_its_next_try() -> None:
+def test_a_lease_outlasts_a_step_and_all_the_waits_until_its_next_try() -> None:
     from functions.video.slots import LEASE_SECONDS
 
-    longest = max(retry.get("MaxDelaySeconds", 0) for _, task in tasks_of(VIDEO) for retry in task["Retry"])
-
-    assert of_type("AWS::Serverless::Function")["VideoFunction"]["Timeout"] + longest < LEASE_SECONDS
+    for name, task in tasks_of(VIDEO):
+        # What Lambda itself refuses never renewed the lease; what the step raised was a try, which did.
+        refused = [retry for retry in task["Retry"] if all(each.startswith("Lambda.") for each in retry["ErrorEquals"])]
+        assert len(refused) == 3, name
+        tried = max(retry.get("MaxDelaySeconds", 60) for retry in task["Retry"] if retry not in refused)
+        longest = of_type("AWS::Serverless::Function")["VideoFunction"]["Timeout"] + tried + sum(map(patience, refused))
+        assert longest < LEASE_SECONDS, name
 
 
 def test_what_a_workflow_uses_again_outlasts_it_also_where_results_are_kept_for_a_day() -> None:
@@ -418,15 +457,93 @@ def test_every_dead_letter_queue_has_an_alarm() -> None:
         assert [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}] in watched
 
 
-def test_the_dashboard_shows_metrics_that_the_code_sends() -> None:
+def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends() -> None:
     (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
-    body = json.loads(dashboard["DashboardBody"]["Fn::Sub"])
-    own = {metric[1] for each in body["widgets"] for metric in each["properties"]["metrics"] if metric[0] == "Coldswap"}
+    widgets = [each["properties"] for each in json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]]
+    own = [metric for each in widgets for metric in each.get("metrics", []) if metric[0] == "Coldswap"]
+    queries = [each["query"] for each in widgets if "query" in each]
     sources = "".join(path.read_text() for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*.py"))
 
-    for name in own:
-        named = f'"{name.removeprefix("Time").lower()}"' if name.startswith("Time") else f'"{name}"'
-        assert named in sources, name
+    assert {metric[1] for metric in own} == set(get_args(telemetry.Metric))
+    assert all(metric[4:6] == ["stack", "${AWS::StackName}"] for metric in own)
+    assert len(queries) == 3
+    for query in queries:
+        assert re.match(r"SOURCE '\$\{(Swap|Video)Logs\}' \| ", query)
+        fields = re.findall(r"(?:avg|max|sum)\((?:timings_ms\.)?(\w+)\)", query)
+        assert fields
+        for name in [*fields, *re.findall(r"'([a-z ]+)'", query.partition("|")[2])]:
+            assert f'"{name}"' in sources, name
+
+
+def test_workflows_may_write_the_traces_that_staging_asks_for() -> None:
+    for machine in of_type("AWS::Serverless::StateMachine").values():
+        assert machine["Tracing"] == {"Enabled": {"Fn::If": ["Traces", True, False]}}
+        (policy,) = [each for each in machine["Policies"] if "Fn::If" in each]
+        condition, then, otherwise = policy["Fn::If"]
+        (statement,) = then["Statement"]
+        assert (condition, otherwise) == ("Traces", {"Ref": "AWS::NoValue"})
+        assert set(statement["Action"]) == {
+            *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+            *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
+        }
+
+
+def targets(rule: str) -> list[dict[str, Any]]:
+    """Whom a rule calls, and with what, also where a parameter decides."""
+    found = of_type("AWS::Events::Rule")[rule]["Targets"]
+    return [each["Fn::If"][1] if "Fn::If" in each else each for each in found]
+
+
+def test_functions_and_what_the_aliases_point_to_are_called_every_week() -> None:
+    rule = of_type("AWS::Events::Rule")["WeeklyWarmUp"]
+
+    assert rule["ScheduleExpression"] == "rate(7 days)"
+    assert rule.get("State", "ENABLED") == "ENABLED"
+    assert [each["Arn"] for each in targets("WeeklyWarmUp")] == [
+        *({"Fn::GetAtt": [f"{name}Function", "Arn"]} for name in ("Swap", "Video")),
+        *({"Ref": f"{name}Live"} for name in ("Swap", "Video")),
+    ]
+    for rule_name in ("WeeklyWarmUp", "KeepWarm"):
+        assert all(is_warm_up(json.loads(each["Input"])) for each in targets(rule_name))
+
+
+def test_nobody_pays_for_warm_sandboxes_who_did_not_ask_for_them() -> None:
+    assert of_type("AWS::Events::Rule")["KeepWarm"]["State"] == "DISABLED"
+    assert [each["Arn"] for each in targets("KeepWarm")] == [
+        {"Fn::If": ["Canary", {"Ref": f"{name}Live"}, {"Fn::GetAtt": [f"{name}Function", "Arn"]}]}
+        for name in ("Swap", "Video")
+    ]
+
+
+def test_the_rules_that_warm_may_call_what_they_call() -> None:
+    names = [each["Name"]["Fn::Sub"] for each in of_type("AWS::Events::Rule").values()]
+    allowed = {
+        json.dumps(each["FunctionName"]): each["SourceArn"]["Fn::Sub"]
+        for each in of_type("AWS::Lambda::Permission").values()
+        if each["Principal"] == "events.amazonaws.com"
+    }
+
+    assert allowed.keys() == {
+        json.dumps({"Ref": f"{name}{kind}"}) for name in ("Swap", "Video") for kind in ("Function", "Live")
+    }
+    for arn in allowed.values():
+        assert arn.endswith(":rule/${AWS::StackName}-warm-*")
+    assert all(name.startswith("${AWS::StackName}-warm-") for name in names)
+
+
+def test_a_release_takes_requests_only_after_its_own_tests() -> None:
+    hook = TEMPLATE["Resources"]["ReleaseHook"]
+
+    assert hook["Condition"] == "Canary"
+    # What AWSCodeDeployRoleForLambdaLimited lets CodeDeploy call.
+    assert hook["Properties"]["FunctionName"]["Fn::Sub"].startswith("CodeDeployHook_")
+    assert hook["Properties"]["Environment"]["Variables"]["VERSIONS"] == {"Fn::Sub": "${SwapVersion},${VideoVersion}"}
+    assert hook["Metadata"]["Dockerfile"] == "functions/video/Dockerfile", "an image that is built anyway"
+
+
+def test_lambda_s_own_lines_are_json_where_a_filter_reads_them() -> None:
+    for name in ("SwapFunction", "VideoFunction"):
+        assert of_type("AWS::Serverless::Function")[name]["LoggingConfig"]["LogFormat"] == "JSON"
 
 
 def test_with_a_canary_all_who_wait_for_an_answer_call_the_alias_and_without_one_it_is_not_there() -> None:
@@ -446,7 +563,11 @@ def test_with_a_canary_all_who_wait_for_an_answer_call_the_alias_and_without_one
         update = TEMPLATE["Resources"][f"{name}Live"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
         group = TEMPLATE["Resources"][update["DeploymentGroupName"]["Ref"]]["Properties"]
         assert group["ApplicationName"] == update["ApplicationName"]
-        assert {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]} == {f"{name}Errors", "ApiFaults"}
+        assert {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]} == {
+            f"{name}ReleaseFaults",
+            f"{name}Crashes",
+        }
+        assert update["BeforeAllowTrafficHook"] == {"Ref": "ReleaseHook"}
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
 
 

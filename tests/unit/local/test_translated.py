@@ -7,11 +7,11 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from layers.core.telemetry import emit
+from layers.core.telemetry import Metric, emit
 from local import rewrite
 from tests.unit.local.stacks import PSEUDO, REGION, Stack, references, strings
 
@@ -309,14 +309,13 @@ DIMENSIONS = {
     "AWS/ApiGateway": ("ApiId", "AWS::ApiGatewayV2::Api"),
     "AWS/Events": ("RuleName", "AWS::Events::Rule"),
 }
-COUNTS = ("Swapped", "Failed", "BytesFetched", "BytesInVain", "PeakMemory", "EncoderPeakMemory")
 
 
 @pytest.fixture
 def emitted(
     largest: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> list[dict[str, str]]:
-    """The dimensions of what each function sends with its own variables."""
+    """The dimensions of what each function sends with its own variables, and of what is counted in its log."""
     sets = []
     for function in ("SwapFunction", "VideoFunction"):
         variables = largest.of_type("AWS::Lambda::Function")[function]["Environment"]["Variables"]
@@ -324,12 +323,17 @@ def emitted(
             for name, value in variables.items():
                 patch.setenv(name, str(value))
             capsys.readouterr()
-            emit(dict.fromkeys(COUNTS, 1.0), {"start": 1.0}, cold_start=True)
+            for release in ("", variables["RELEASE"]):
+                emit(dict.fromkeys(get_args(Metric), 1.0), str(release))
         for line in capsys.readouterr().out.splitlines():
             document = json.loads(line)
             for directive in document["_aws"]["CloudWatchMetrics"]:
                 for names in directive["Dimensions"]:
                     sets.append({"": directive["Namespace"], **{name: str(document[name]) for name in names}})
+    for each in largest.of_type("AWS::Logs::MetricFilter").values():
+        for transformation in each["MetricTransformations"]:
+            assert "Dimensions" not in transformation, "their names tell the stack"
+            sets.append({"": transformation["MetricNamespace"]})
     return sets
 
 

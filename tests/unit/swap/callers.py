@@ -41,9 +41,13 @@ def http(
     body: Any = None,
     context: Context | None = None,
     authorizer: Any = None,
+    taken: float | None = None,
     **headers: str,
 ) -> Answer:
-    """A request through an HTTP API, payload format 2.0, that is open unless there is an authoriser's word."""
+    """A request through an HTTP API, payload format 2.0, that is open unless there is an authoriser's word.
+
+    `taken`: when API Gateway took it (epoch, seconds).
+    """
     path, _, query = path.partition("?")
     world.settings = replace(world.settings, auth_mode=mode(authorizer))
     event = {
@@ -58,6 +62,7 @@ def http(
             "requestId": "req-1",
             "stage": "$default",
             **({"authorizer": authorizer} if authorizer else {}),
+            **({"timeEpoch": int(taken * 1000)} if taken is not None else {}),
         },
         "isBase64Encoded": False,
     }

@@ -154,15 +154,23 @@ def test_other_paths_are_answered_with_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_without_a_key_work_ends_before_the_gateway_gives_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    left: list[float] = []
+@pytest.fixture
+def left(world: World, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that each swap had when it began."""
+    seconds: list[float] = []
     start = world.models.start_swapper
 
     def start_and_note(deadline: Deadline) -> Any:
-        left.append(deadline.left())
+        seconds.append(deadline.left())
         return start(deadline)
 
     monkeypatch.setattr(world.models, "start_swapper", start_and_note)
+    return seconds
+
+
+def test_without_a_key_work_ends_before_the_gateway_gives_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: list[float]
+) -> None:
     context = Context(left=lambda: 120_000)
 
     http(world, monkeypatch, body=BODY, context=context)
@@ -170,6 +178,14 @@ def test_without_a_key_work_ends_before_the_gateway_gives_up(world: World, monke
 
     assert 20 < left[0] < 30
     assert left[1] > 100
+
+
+def test_what_a_request_waited_for_a_sandbox_is_taken_off(
+    world: World, monkeypatch: pytest.MonkeyPatch, left: list[float]
+) -> None:
+    http(world, monkeypatch, body=BODY, context=Context(left=lambda: 120_000), taken=time.time() - 12)
+
+    assert 5 < left[0] <= 17
 
 
 # ---- Idempotency-Key

@@ -110,8 +110,10 @@ class World:
         self.patch.setattr(app, "services", lambda: self.services)
         return app.handler(json.loads(json.dumps(event)), Context())
 
-    def http(self, method: str, path: str, body: Any = None, who: Any = None, **headers: str) -> Answer:
-        """A request through the HTTP API, payload format 2.0."""
+    def http(
+        self, method: str, path: str, body: Any = None, who: Any = None, taken: float = 0, **headers: str
+    ) -> Answer:
+        """A request through the HTTP API, payload format 2.0; `taken` by API Gateway then (epoch, seconds)."""
         path, _, query = path.partition("?")
         event = {
             "version": "2.0",
@@ -125,6 +127,7 @@ class World:
                 "requestId": "req-1",
                 "stage": "$default",
                 "authorizer": who or ME,
+                **({"timeEpoch": int(taken * 1000)} if taken else {}),
             },
             "isBase64Encoded": False,
             **({"body": body if isinstance(body, str) else json.dumps(body)} if body is not None else {}),
@@ -138,7 +141,7 @@ class World:
 
     def post(self, who: Any = None, **headers: str) -> Answer:
         """POST /generate-video with the usual body."""
-        return self.http("POST", "/generate-video", BODY, who, **headers)
+        return self.http("POST", "/generate-video", BODY, who, 0, **headers)
 
     def finished(self, task_id: str) -> Published:
         """Let the task have its video."""
