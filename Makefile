@@ -76,8 +76,8 @@ signing-key: .venv/ready ## a new key for the stack of ENV to sign its results w
 key: .venv-deploy/ready ## API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
 	@$(DEPLOY) -m local.keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
 
-keep-warm: .venv/ready ## a sandbox of each function of the stack of ENV stays warm: ON=1; without it, no longer
-	@$(PY) -m local.keep_warm --env $(or $(ENV),default) $(if $(ON),--on)
+keep-warm: .venv-deploy/ready ## a sandbox of each function of the stack of ENV stays warm: ON=1; without it, no longer
+	@$(DEPLOY) -m local.keep_warm --env $(or $(ENV),default) $(if $(ON),--on)
 
 models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))

@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from functions.video import release as release_hook
+from layers.core.errors import InternalError
 from layers.core.terms import VERSION
-from local import first_request, images, preflight, rewrite, teardown
+from local import first_request, images, keep_warm, preflight, rewrite, teardown
 from local.stack import (
     CONFIG,
     ROOT,
@@ -234,6 +236,7 @@ def _finish(target: Target) -> None:
     """What comes after a deployment: images to keep, models for a first one, outputs and a first request."""
     formation = target.client("cloudformation")
     stack_outputs = outputs(formation, target.stack)
+    _warm_up([stack_outputs["SwapFunctionName"], stack_outputs["VideoFunctionName"]])
     _keep_newest(target)
     _publish_demo_pack(target, stack_outputs["ModelsBucketName"])
     auth_mode = parameters(formation, target.stack)["AuthMode"]
@@ -247,6 +250,17 @@ def _finish(target: Target) -> None:
     print(f"\n{first_request.RESULT} is the meme with the face.")
     if text := warning(stack_outputs, auth_mode):
         print(f"\n{text}", file=sys.stderr)
+
+
+def _warm_up(functions: list[str]) -> None:
+    """Let the functions test themselves, and Lambda have their images near; what fails is said."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    print("Warming up, which takes a minute after a new image …", flush=True)
+    try:
+        keep_warm.warm_up(release_hook.lambda_client(), functions)
+    except (InternalError, BotoCoreError, ClientError) as error:
+        print(f"The functions are deployed, and not fit: {error} Deploy the commit before this one.", file=sys.stderr)
 
 
 def _keep_newest(target: Target) -> None:

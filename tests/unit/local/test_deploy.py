@@ -15,6 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
+from layers.core.warm import PAYLOAD
 from local import deploy, first_request, images, rewrite, teardown
 from local.deploy import PINNED, DeployFailed, Target, idle_costs, look, overrides, release, tags, warning
 from local.images import Base
@@ -194,6 +195,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(Target, "of", staticmethod(lambda environment: account.target(environment=environment)))
         monkeypatch.setattr(images, "pull", lambda tag: BASE)
         monkeypatch.setattr(first_request, "publish_demo_pack", publish)
+        monkeypatch.setattr("functions.video.release.lambda_client", lambda: account.functions)
         monkeypatch.setattr(subprocess, "run", sam.run)
         deploy.up("default", canary=False, accept_terms=True)
 
@@ -217,6 +219,20 @@ def test_both_images_start_from_the_digest_that_was_pulled_and_sam_sends_no_tele
     assert f"start from {BASE.name}, built on 2026-11-20" in printed
     assert "A month without a request costs" in printed
     assert "Put a face into a meme:" in printed
+
+
+@pytest.mark.parametrize("unfit", ["", "https://VideoFunctionName"])
+def test_both_functions_test_themselves_after_a_deployment(
+    unfit: str, deployed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = Account()
+    account.functions.unfit = unfit
+
+    deployed(account, Sam(account))
+
+    names = ["https://SwapFunctionName", "https://VideoFunctionName"]
+    assert account.functions.invoked == [(name, PAYLOAD) for name in names]
+    assert ("not fit" in capsys.readouterr().err) == bool(unfit)
 
 
 @pytest.mark.parametrize("auth_mode", TEMPLATE["Parameters"]["AuthMode"]["AllowedValues"])
