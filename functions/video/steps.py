@@ -7,6 +7,7 @@ import resource
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from functions.video.tasks import Task
 from functions.video.values import Clip, Found, Plan, VoiceOver
 from functions.video.work import Work
 from layers.core.deadline import Deadline
-from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest
+from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest, StorageFailed
 from layers.core.scratch import scratch
 from layers.core.telemetry import cold, correlate, count_fault, emit, logger, memory_percent, peak_memory_mb
 
@@ -104,6 +105,11 @@ def _make(name: str, payload: Payload, task_id: str, services: Services, until: 
     try:
         with scratch(SCRATCH) as folder:
             return _MAKING[name](payload, Step(task, services, work, folder, until))
+    except Cancelled:
+        _keep_or_discard(task_id, work, services)
+        with suppress(StorageFailed):  # it ends by itself
+            services.slots.free(task_id)  # which was kept for this step
+        raise
     except Exception:
         _keep_or_discard(task_id, work, services)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,8 @@ class Studio:
 
     def free_slots(self) -> int:
         """How many of the two slots nobody holds."""
-        return sum(self.item(f"slot#{number}") is None for number in (0, 1))
+        slots = [self.item(f"slot#{number}") for number in (0, 1)]
+        return sum(slot is None or float(slot["expires_at"]["N"]) <= time.time() for slot in slots)
 
     def keys(self, prefix: str) -> list[str]:
         """Keys of the outputs bucket."""

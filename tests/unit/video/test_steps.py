@@ -495,6 +495,20 @@ def test_an_execution_that_ended_settles_its_task(made: World, told: Any, status
     assert made.limited_to(1).post().status == 202, "the slot is free"
 
 
+def test_a_step_whose_task_was_cancelled_meanwhile_frees_the_slot_that_was_kept_for_it(made: World) -> None:
+    def cancelled(*_: Any, **__: Any) -> str:
+        lifecycle.delete(made.services.tasks.enter("t"), made.services)
+        assert made.limited_to(1).post().status == 503, "this step is still at work"
+        return "key"
+
+    made.patch.setattr(voice, "voice_over", cancelled)
+
+    with pytest.raises(errors.Cancelled):
+        step(made, "voice")
+
+    assert made.limited_to(1).post().status == 202
+
+
 def test_a_task_that_is_over_stays_as_it_is_and_nobody_is_called_twice(made: World) -> None:
     made.finished("t")
     before = made.services.tasks.find("t")
