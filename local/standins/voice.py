@@ -139,8 +139,17 @@ class _Engine:
         return 0
 
 
-@cache
+_starting = threading.Lock()
+
+
 def _engine() -> _Engine:
+    """The process's one: a cache alone would let two first requests start it side by side, and the library crash."""
+    with _starting:
+        return _started()
+
+
+@cache
+def _started() -> _Engine:
     return _Engine()
 
 

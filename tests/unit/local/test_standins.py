@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import requests
 from numpy.typing import NDArray
 
+from local.cloud import ROOT
 from local.standins import elevenlabs, footage, pexels, voice
 from local.standins.footage import SCENES, Rendition, Scene
 from local.standins.servers import StandIns
@@ -415,3 +417,16 @@ def test_scenes_move_and_are_the_same_at_the_same_time() -> None:
         assert np.abs(first - again).max() == 0
         assert np.abs(first - later).mean() > 0.5
         assert first.shape == (scene.size[1], scene.size[0], 3)
+
+
+def test_the_voice_starts_once_however_many_ask_first() -> None:
+    code = """
+from concurrent.futures import ThreadPoolExecutor
+from local.standins import voice
+with ThreadPoolExecutor(8) as pool:
+    print(all(spoken.pcm for spoken in pool.map(voice.speak, ["Hello."] * 8)))
+"""
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr[-500:]
