@@ -1,9 +1,8 @@
-"""What can be checked of a deployed stack without a hand or a change, in the order of docs/first-account.md."""
+"""What can be checked of a deployed stack without manual work or a change, in the order of docs/first-account.md."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +16,12 @@ WHOLE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")
 INDEX = "by-caller"
 POLICY_LETTERS = 5120  # the most that CloudWatch Logs takes as the resource policy of a service's logs
 NEW_ACCOUNT = 10  # executions at one time
+INIT = "initDurationMs"  # in the report of a sandbox's first invocation
 INIT_MS = 10_000  # after which Lambda begins anew, inside the request
 REPORTS_SECONDS = 24 * 3600.0  # of reports that are looked at
 TRACES = ("xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets")
 REFUSED_BY_THE_GATEWAY = (401, 403)
+ENDS = ("SwapFunctionEnded", "VideoFunctionEnded")  # rules by which functions hear of their workflows' ends
 
 
 class Deviation(Exception):
@@ -108,7 +109,7 @@ def one_id(account: Account) -> str:
         raise Deviation(f"the swap function's log has nothing of {answer.request_id}")
     line = _json(lines[0])
     if line.get("correlation_id") != answer.request_id or not line.get("lambda_request_id"):
-        raise Deviation("the function's line has not both ids")
+        raise Deviation("the function's line lacks one of the two ids")
     return f"{answer.request_id} and {line['lambda_request_id']}"
 
 
@@ -139,9 +140,9 @@ def permissions(account: Account) -> str:
             "ContextKeyType": "stringList",
         }
         if _may(account, each.role, each.action, table, [context]) != each.allowed:
-            raise Deviation(f"{each.role} may {'not ' if each.allowed else ''}{each.action} {each.key}")
+            raise Deviation(f"{each.role} is {'denied' if each.allowed else 'allowed'} {each.action} on {each.key}")
     if not _may(account, "SwapFunctionRole", "lambda:GetAccountSettings", "*"):
-        raise Deviation("SwapFunctionRole may not lambda:GetAccountSettings")
+        raise Deviation("SwapFunctionRole is denied lambda:GetAccountSettings")
     return f"{len(asked) + 1} answers of IAM's simulator are as expected"
 
 
@@ -152,7 +153,7 @@ def traces(account: Account) -> str:
     for role in ("SwapStateMachineRole", "VideoStateMachineRole"):
         for action in TRACES:
             if not _may(account, role, action, "*"):
-                raise Deviation(f"{role} may not {action}")
+                raise Deviation(f"{role} is denied {action}")
     return "both workflows may write them"
 
 
@@ -167,8 +168,8 @@ def room(account: Account) -> str:
 
 def cold_starts(account: Account) -> str:
     """INIT stays within its ten seconds."""
-    reports = account.lines(f"/coldswap/{account.stack}/swap", "Init Duration", time.time() - REPORTS_SECONDS)
-    starts = [float(match[1]) for each in reports if (match := re.search(r"Init Duration: ([\d.]+) ms", each))]
+    reports = account.lines(f"/coldswap/{account.stack}/swap", INIT, time.time() - REPORTS_SECONDS)
+    starts = [took for each in reports if (took := _init_ms(_json(each))) is not None]
     if not starts:
         raise ByHand("no cold start in a day's log: swap once")
     if max(starts) > INIT_MS:
@@ -184,9 +185,9 @@ def dead_letters(account: Account) -> str:
             QueueUrl=account.outputs[queue], AttributeNames=["ApproximateNumberOfMessages"]
         )["Attributes"]
         if int(attributes["ApproximateNumberOfMessages"]):
-            raise Deviation(f"letters wait in {queue.removesuffix('Url')}")
-    rule = account.resources["VideoFunctionEnded"].rpartition("|")[2]
-    lost = _sum(account, "AWS/Events", "InvocationsFailedToBeSentToDlq", {"RuleName": rule})
+            raise Deviation(f"dead letters wait in {queue.removesuffix('Url')}")
+    rules = [account.resources[each].rpartition("|")[2] for each in ENDS]
+    lost = sum(_sum(account, "AWS/Events", "InvocationsFailedToBeSentToDlq", {"RuleName": each}) for each in rules)
     if lost:
         raise Deviation(f"{lost:.0f} events could neither be delivered nor kept")
     return "none wait, none were lost"
@@ -252,6 +253,14 @@ def _sum(account: Account, namespace: str, metric: str, dimensions: Mapping[str,
         Statistics=["Sum"],
     )["Datapoints"]
     return float(sum(each["Sum"] for each in points))
+
+
+def _init_ms(report: Mapping[str, Any]) -> float | None:
+    """What INIT took, by Lambda's line on an invocation (LogFormat=JSON); None where it was no cold start."""
+    if report.get("type") != "platform.report":
+        return None
+    took = report["record"]["metrics"].get(INIT)
+    return None if took is None else float(took)
 
 
 def _json(line: str) -> dict[str, Any]:

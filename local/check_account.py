@@ -1,6 +1,6 @@
 """Looks at a deployed stack where the emulator could prove nothing: `python -m local.check_account --env NAME`.
 
-Runs those of the checks in docs/first-account.md that need no hand, and names the others. It sends a few requests that
+Runs the automatic ones of the checks in docs/first-account.md, and names the manual ones. It sends a few requests that
 are refused or ask for the API's description, reads, and changes and deletes nothing. For AuthMode=key it takes a key
 from the variable KEY, for jwt a token from TOKEN. Exits with 1 where something deviates.
 """
@@ -18,7 +18,7 @@ from local.account import Account
 from local.account_checks import CHECKS, ByHand, Deviation
 from local.stack import stack_name
 
-Verdict = Literal["ok", "deviates", "needs a hand"]
+Verdict = Literal["ok", "deviates", "manual"]
 
 BY_HAND = {
     1: "A first deployment that fails leaves nothing",
@@ -50,13 +50,13 @@ def rows(account: Account) -> Iterator[Row]:
     """All checks in the order of docs/first-account.md."""
     for number in sorted({*CHECKS, *BY_HAND}):
         if number in BY_HAND:
-            yield Row(number, BY_HAND[number], "needs a hand", "docs/first-account.md")
+            yield Row(number, BY_HAND[number], "manual", "docs/first-account.md")
         else:
             yield looked_at(account, number)
 
 
 def looked_at(account: Account, number: int) -> Row:
-    """One check; what cannot be looked at needs a hand."""
+    """One check; what cannot be looked at from here is manual."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     title, check = CHECKS[number]
@@ -65,9 +65,9 @@ def looked_at(account: Account, number: int) -> Row:
     except Deviation as deviation:
         return Row(number, title, "deviates", str(deviation))
     except ByHand as reason:
-        return Row(number, title, "needs a hand", str(reason))
+        return Row(number, title, "manual", str(reason))
     except (BotoCoreError, ClientError, OSError) as error:
-        return Row(number, title, "needs a hand", f"could not be looked at: {error}")
+        return Row(number, title, "manual", f"could not be looked at: {error}")
 
 
 def credentials(env: Mapping[str, str]) -> dict[str, str]:
@@ -90,7 +90,7 @@ def main() -> int:
     )
     deviations = 0
     for row in rows(account):
-        print(f"{row.number:2}  {row.verdict:13} {row.title:42} {row.detail}", flush=True)
+        print(f"{row.number:2}  {row.verdict:8} {row.title:42} {row.detail}", flush=True)
         deviations += row.verdict == "deviates"
     return 1 if deviations else 0
 

@@ -78,7 +78,7 @@ class Target:
             account = session.client("sts").get_caller_identity()["Account"]
         except (BotoCoreError, ClientError) as error:
             raise DeployFailed(
-                f"AWS does not let you in: {error}. Sign in (aws configure or aws sso login)."
+                f"AWS rejected the credentials: {error}. Sign in (aws configure or aws sso login)."
             ) from error
         return Target(environment, stack, account, session.region_name, session.client)
 
@@ -177,11 +177,11 @@ def up(environment: str, canary: bool, accept_terms: bool) -> None:
     """Look, build, deploy, tell. Raises DeployFailed, ImageFailed, TeardownFailed and botocore's errors."""
     target = Target.of(environment)
     for caution in look(target, accept_terms):
-        print(f"Take care: {caution}", file=sys.stderr)
+        print(f"Warning: {caution}", file=sys.stderr)
     formation = target.client("cloudformation")
     before = description(formation, target.stack)
     if before and before["StackStatus"] == "ROLLBACK_COMPLETE":
-        print("The stack's creation failed the last time and left an empty record, which takes no deployment.")
+        print("The last attempt to create this stack failed and left an empty record. Deleting it first.")
         teardown.delete_stack(formation, target.stack, print)
     print(f"Deploying {target.stack} to account {target.account}, {target.region}. {idle_costs()}")
     base = images.pull(images.base_tag(DOCKERFILE))
@@ -216,9 +216,7 @@ def _why(formation: Any, target: Target) -> str:
     reasons = list(_failures(formation, target.stack))
     lines = [f"The deployment failed, and the stack is {described['StackStatus']}.", *preflight.advice(reasons)]
     if described["StackStatus"] == "ROLLBACK_COMPLETE":
-        lines.append(
-            f"Nothing is left of it that could be in the way: mend the reason, and {target.command('deploy')} again."
-        )
+        lines.append(f"Nothing is left in the way: fix the reason above, then run {target.command('deploy')} again.")
     return "\n".join(lines)
 
 
@@ -259,8 +257,11 @@ def _warm_up(functions: list[str]) -> None:
     print("Warming up, which takes a minute after a new image …", flush=True)
     try:
         keep_warm.warm_up(release_hook.lambda_client(), functions)
-    except (InternalError, BotoCoreError, ClientError) as error:
-        print(f"The functions are deployed, and not fit: {error} Deploy the commit before this one.", file=sys.stderr)
+    except InternalError as error:
+        print(f"The stack is deployed, but a function failed its self-test: {error}", file=sys.stderr)
+    except (BotoCoreError, ClientError) as error:
+        needed = "It needs lambda:InvokeFunction."
+        print(f"The stack is deployed; the self-test could not be run ({error}). {needed}", file=sys.stderr)
 
 
 def _keep_newest(target: Target) -> None:
@@ -279,7 +280,7 @@ def _publish_demo_pack(target: Target, bucket: str) -> None:
     try:
         published = first_request.publish_demo_pack(s3, bucket)
     except (subprocess.CalledProcessError, OSError, s3.exceptions.ClientError) as error:
-        print(f"No models are published ({error}): do that by make models before the first swap.", file=sys.stderr)
+        print(f"No models were published ({error}). Run make models before the first swap.", file=sys.stderr)
         return
     if published:
         print("The repository's small models are published, for the first request. They know drawn faces only.")

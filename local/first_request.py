@@ -62,12 +62,15 @@ def steps(api: str, region: str, auth_mode: str, environment: str = "default") -
     python = shlex.quote(os.path.relpath(sys.executable, ROOT))
     sign_in, header = {
         "iam": (
-            ("Sign by your AWS credentials:", f'eval "$({python} -m local.deploy credentials)"'),
+            ("Sign with your AWS credentials:", f'eval "$({python} -m local.deploy credentials)"'),
             f'--aws-sigv4 aws:amz:{region}:execute-api --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
             '${AWS_SESSION_TOKEN:+"-Hx-amz-security-token:$AWS_SESSION_TOKEN"} ',
         ),
         "key": (
-            ("Make a key (it is not shown again; echo $KEY, and keep it):", f'KEY="$({_make_key(environment)})"'),
+            (
+                "Make a key (never shown again: run echo $KEY and store it):",
+                f'KEY="$({_make_key(environment)})"',
+            ),
             '-H "x-api-key: $KEY" ',
         ),
         "jwt": (
@@ -82,7 +85,7 @@ def steps(api: str, region: str, auth_mode: str, environment: str = "default") -
     url = 'python3 -c \'import json; print(json.load(open("swapped.json"))["url"])\''
     return [
         *([sign_in] if sign_in else []),
-        ("Call the API so:", call),
+        ("Define a shell function that calls the API:", call),
         ("Read the terms of use:", f"call {api}/terms"),
         ("Accept them, once:", f"call {api}/terms -d '{json.dumps({'version': VERSION})}'"),
         ("Put a face into a meme:", f"{body} | call {api}/swap -d @- > swapped.json"),

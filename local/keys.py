@@ -56,7 +56,7 @@ class Keys:
         except self._dynamodb.exceptions.TransactionCanceledException as error:
             if not _refused_by_condition(error):
                 raise
-            raise InvalidRequest(f"{name} has a key. Revoke it first (make key REVOKE={name}).") from None
+            raise InvalidRequest(f"{name} already has a key. Revoke it first (make key REVOKE={name}).") from None
         return key
 
     def revoke(self, name: str) -> None:
@@ -90,7 +90,7 @@ class Keys:
             ) from None
 
     def list(self) -> list[Listed]:
-        """Who has a key, by name. Raises botocore's errors."""
+        """Who already has a key, by name. Raises botocore's errors."""
         pages = self._dynamodb.get_paginator("scan").paginate(
             TableName=self._table,
             FilterExpression="begins_with(id, :names)",
@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--make", metavar="NAME", help="a key for a name that has none")
     what.add_argument("--revoke", metavar="NAME", help="end the key of a name")
-    what.add_argument("--list", action="store_true", help="who has a key, and since when")
+    what.add_argument("--list", action="store_true", help="who already has a key, and since when")
     return parser
 
 

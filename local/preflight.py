@@ -83,7 +83,7 @@ def status_problems(status: str | None, command: str) -> list[str]:
                 f"console goes on with it, and says what it lacks; {command} deletes the stack in this state too."
             ]
         case _ if status.endswith("_IN_PROGRESS"):
-            return [f"The stack is being changed ({status}). Wait for the end of it, and deploy again."]
+            return [f"The stack is being changed ({status}). Wait until it has finished, and deploy again."]
         case "CREATE_FAILED" | "ROLLBACK_FAILED" | "DELETE_FAILED":
             return [f"The stack is {status} and takes no deployment. {command} deletes what there is of it."]
     return []

@@ -121,7 +121,7 @@ def delete_stack(formation: Any, name: str, show: Show, pause: Pause = time.slee
     if (described := description(formation, name)) is None:
         return
     if described.get("EnableTerminationProtection"):
-        raise TeardownFailed(f"{name} is protected against termination. Take the protection away, and do this again.")
+        raise TeardownFailed(f"{name} has termination protection. Turn it off, then run this again.")
     stack_id, status = described["StackId"], described["StackStatus"]
     show(f"Deleting {name} ({status}) …")
     if status.endswith("_IN_PROGRESS") and status not in UNDER_WAY:
@@ -134,7 +134,7 @@ def delete_stack(formation: Any, name: str, show: Show, pause: Pause = time.slee
         raise TeardownFailed(
             f"{name} is {status}. What could not be deleted:\n"
             + "\n".join(f"  {line}" for line in _undeleted(formation, stack_id))
-            + "\nMend that, and do this again: it goes on from where it is."
+            + "\nFix that, then run this again: it goes on from where it is."
         )
 
 

@@ -61,7 +61,7 @@ def read(
             raise InputNotFound("There is nothing at the S3 URI that was given.") from None
         age = time.time() - stored.written if stored.written is not None else 0.0
         if bucket == settings.uploads_bucket and age > settings.input_seconds:
-            raise InputNotFound(f"{uri} was uploaded more than a day ago and may not be used. Upload it again.")
+            raise InputNotFound("The upload is more than a day old and may no longer be used. Upload it again.")
         return stored.data
     from layers.core.fetch import fetch
 

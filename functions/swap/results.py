@@ -27,20 +27,20 @@ def upload_prefix(caller: str) -> str:
 def check_place(bucket: str, key: str, caller: str | None, settings: Settings) -> None:
     """Raises RefusedUrl for an object that this caller can never own; the stack's own principals have no caller."""
     if bucket not in (settings.uploads_bucket, settings.outputs_bucket, settings.models_bucket):
-        raise RefusedUrl("Only the stack's own buckets are read. Upload the picture first: POST /uploads.")
+        raise RefusedUrl("Only pictures in this stack's own buckets can be used. Upload yours first: POST /uploads.")
     if f"s3://{bucket}/{key}" == settings.default_face:
         return
     if bucket == settings.models_bucket:
         # What else lies beside the models is nobody's to ask after: whether a latent is there tells who was swapped.
         if caller is not None or not key.startswith("faces/"):
-            raise RefusedUrl("Of the models bucket only the stack's default face is read.")
+            raise RefusedUrl("In the models bucket only the stack's default face may be named.")
     elif caller is None:
         return
     elif bucket == settings.uploads_bucket:
         if not key.startswith(upload_prefix(caller)):
-            raise RefusedUrl("Of the uploads bucket only what you uploaded is read: name the uri of POST /uploads.")
+            raise RefusedUrl("In the uploads bucket you may name only your own uploads, by POST /uploads' uri.")
     elif not (_SWAP.fullmatch(key) or _VIDEO.fullmatch(key)):
-        raise RefusedUrl("Of the outputs bucket only your own results are read.")
+        raise RefusedUrl("In the outputs bucket you may name only your own results.")
 
 
 def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, ledger: Ledger) -> None:
@@ -51,7 +51,8 @@ def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, l
         match = pattern.fullmatch(key)
         if match and ledger.owner(kind, match[1]) == caller:
             return
-    raise InputNotFound(f"There is nothing of yours at s3://{bucket}/{key}.")
+    # Without the address: a workflow's history keeps the sentence.
+    raise InputNotFound("There is nothing of yours at the S3 URI that was given.")
 
 
 def inputs_of(request: SwapRequest, settings: Settings) -> frozenset[str]:

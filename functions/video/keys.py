@@ -64,7 +64,7 @@ def keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> Keys:
     for name, value in found.items():
         # What a header cannot carry would end in an error that quotes it.
         if not (value.isascii() and value.isprintable()):
-            raise KeysMissing(f"{name} has characters that no key has.")
+            raise KeysMissing(f"{name} contains characters that are not printable ASCII. Paste it again.")
     return Keys(found, configured=bool(provider_keys or found))
 
 

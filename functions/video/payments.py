@@ -118,12 +118,12 @@ class Claim:
         """
         if self.paid >= MOST_PAID:
             raise SpeechNotDelivered(
-                f"The voice service took {MOST_PAID} requests for a part of this script and delivered no speech. It "
-                "may have charged for both, so it is asked for this part again in a day at the earliest."
+                f"The voice service accepted {MOST_PAID} requests for a part of this script and returned no usable "
+                "speech. It may have charged for both, so this part will not be requested again for a day."
             )
         times = {":until": self.payments.later(LEASE_SECONDS), ":end": self.payments.later(MEMORY_SECONDS)}
         if not self._count(self.paid + 1, ", lease_until = :until, expiration = :end", times):
-            raise ProviderFailed("The voice service took so long that another step asks for this speech by now.")
+            raise ProviderFailed("The voice service took so long that another step has taken over this request.")
 
     def refund(self) -> None:
         """The last request cost nothing."""

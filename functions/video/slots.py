@@ -53,7 +53,7 @@ class Slots:
         same = [name for name in self._names if name in held and name not in free and held[name].caller == caller]
         if contested and not mine and len(same) >= half(len(self._names)):
             raise AtCapacity(
-                "While others ask too, one caller gets half of the room, and you have that. Ask again later.",
+                "Other callers are waiting, so one may use half of the capacity, and you do. Try again later.",
                 retry_after=LONGEST_RETRY,
             )
         for name in mine + free:

@@ -72,7 +72,7 @@ class Budget:
 
     def _over(self, amount: int, passed: int) -> BudgetSpent:
         return BudgetSpent(
-            f"{amount} more {self._unit} are over the {self._limit} that one caller may have in a day (UTC).",
+            f"The daily limit is {self._limit} {self._unit} per caller (UTC day); this needs {amount} more.",
             retry_after=DAY - passed,
         )
 

@@ -67,7 +67,9 @@ def _iam(context: Mapping[str, Any]) -> str:
     cognito = context.get("cognitoIdentity") or {}
     if cognito.get("identityId"):
         if "unauthenticated" in (cognito.get("amr") or ()):
-            raise Unidentified("Guests of an identity pool are nobody in particular. Sign in to the pool first.")
+            raise Unidentified(
+                "Guest identities of a Cognito identity pool cannot be told apart. Sign in to the pool first."
+            )
         return _named("cognito", cognito["identityId"])
     arn = str(context.get("userArn") or "")
     principal, _, session = str(context.get("callerId") or context.get("userId") or "").partition(":")
@@ -76,7 +78,7 @@ def _iam(context: Mapping[str, Any]) -> str:
     if _ROLE in arn:
         return _named("role", principal)
     if _FEDERATED_USER in arn:
-        raise Unidentified("The names of federated users are chosen by who makes them. Assume a role instead.")
+        raise Unidentified("Federated users' names are freely chosen, so they identify nobody. Assume a role instead.")
     return _named("iam", principal)
 
 

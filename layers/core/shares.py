@@ -77,7 +77,7 @@ class Sandboxes:
         running = len(leases) - len(stale)
         if contested and running > 1 and running > half(self._whole()):
             raise AtCapacity(
-                "While others ask too, one caller gets half of the room, and you have that. Ask again in a moment.",
+                "Other callers are waiting, so one may use half of the capacity, and you do. Try again in a moment.",
                 retry_after=2,
             )
 
@@ -143,7 +143,7 @@ class Quota:
 
     def _over(self, passed: int) -> AtCapacity:
         return AtCapacity(
-            f"While others ask too, one caller gets half of what {self._thing} gives, and you have had that.",
+            f"Other callers use {self._thing} too, so one may use half of its quota, and you have. Try again later.",
             retry_after=self._seconds - passed,
         )
 

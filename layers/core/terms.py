@@ -61,7 +61,9 @@ class Terms:
     def accept(self, caller: str | None, version: str) -> None:
         """Records who accepted what and when. Raises InvalidRequest for another version; or StorageFailed."""
         if version != VERSION:
-            raise InvalidRequest(f"The terms of use are of {VERSION}. Read them (GET /terms), and name that version.")
+            raise InvalidRequest(
+                f"The current version of the terms is {VERSION}. Read them (GET /terms), then send that version."
+            )
         if caller is None or not self._table:
             return
         item = {

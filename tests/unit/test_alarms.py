@@ -300,7 +300,9 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
     "SwapNearMemory": [lambda stack: near_memory(stack, "swap")],
     "SwapsOutOfTime": [lambda _: [of_aws("AWS/States", "ExecutionsTimedOut", StateMachineArn="SwapStateMachine")]],
     "SwapEventsDropped": [lambda _: [of_aws("AWS/Lambda", "AsyncEventsDropped", FunctionName="SwapFunction")]],
-    "SwapLettersLost": [lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="SwapFunction")]],
+    "SwapDeadLettersLost": [
+        lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="SwapFunction")]
+    ],
     "SwapEndsLost": [lambda _: [of_aws("AWS/Events", "InvocationsFailedToBeSentToDlq", RuleName="SwapFunctionEnded")]],
     "VideoFaults": [
         lambda stack: stack.failed_video("KeyRejected"),
@@ -322,7 +324,9 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
     "VideoNearMemory": [lambda stack: near_memory(stack, "video")],
     "VideosOutOfTime": [lambda _: [of_aws("AWS/States", "ExecutionsTimedOut", StateMachineArn="VideoStateMachine")]],
     "VideoEventsDropped": [lambda _: [of_aws("AWS/Lambda", "AsyncEventsDropped", FunctionName="VideoFunction")]],
-    "VideoLettersLost": [lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="VideoFunction")]],
+    "VideoDeadLettersLost": [
+        lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="VideoFunction")]
+    ],
     "VideoEndsLost": [
         lambda _: [of_aws("AWS/Events", "InvocationsFailedToBeSentToDlq", RuleName="VideoFunctionEnded")]
     ],

@@ -167,7 +167,7 @@ def test_what_a_stack_cannot_delete_is_named_with_the_reason() -> None:
         {"LogicalResourceId": "Role", "ResourceStatus": "DELETE_FAILED", "ResourceStatusReason": "has policies"},
     ]
 
-    with pytest.raises(TeardownFailed, match=r"DELETE_FAILED[^R]*Role: has policies\nMend that, and do this again"):
+    with pytest.raises(TeardownFailed, match=r"DELETE_FAILED[^R]*Role: has policies\nFix that, then run this again"):
         destroy(clients)
 
     assert set(BUCKETS) < clients.s3.buckets.keys(), "functions that are there may still read them"
@@ -177,7 +177,7 @@ def test_a_protected_stack_is_left_alone() -> None:
     clients = whole()
     clients.formation.protected = True
 
-    with pytest.raises(TeardownFailed, match="protected against termination"):
+    with pytest.raises(TeardownFailed, match="termination protection"):
         destroy(clients)
 
     assert clients.formation.deleted == []

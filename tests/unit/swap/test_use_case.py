@@ -345,7 +345,7 @@ def test_an_upload_may_be_used_for_a_day(world: World, hours: float, used: bool)
     if used:
         swap(world, SwapRequest(MEME))
     else:
-        with pytest.raises(InputNotFound, match="more than a day ago"):
+        with pytest.raises(InputNotFound, match="more than a day old"):
             swap(world, SwapRequest(MEME))
 
 
