@@ -376,11 +376,12 @@ def test_a_finished_video_is_deleted_with_all_that_was_kept_to_make_it(studio: S
     task_id = studio.begin(script := fresh(), f"sea {uuid.uuid4().hex}", quality="draft")
     assert studio.ended(task_id)["status"] == "succeeded"
     assert len(studio.keys(f"videos/{task_id}/")) >= 4
-    assert set(studio.keys("work/")) - before == studio.work(task_id)
+    kept, made = set(studio.keys("work/")), studio.work(task_id)
+    assert kept - before <= made <= kept  # not equal: two scripts that take as long to say may have the same plan
     for _ in range(2):
         assert studio.cloud.request("DELETE", f"/task/{task_id}").status_code == 200
     assert studio.keys(f"videos/{task_id}/") == []
-    assert set(studio.keys("work/")) <= before
+    assert set(studio.keys("work/")) <= before - made
     assert script not in json.dumps(studio.item(f"task#{task_id}"))
     assert studio.status("GET", f"/download/{task_id}") == (410, "expired")
 
