@@ -244,8 +244,8 @@ def _position(caller: str, cursor: str) -> dict[str, Any]:
     """Where a page begins; of this caller's own entries, whatever the cursor says."""
     try:
         name, listed = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        prefix, _, made = name.partition("#")
-        if f"{prefix}#" not in KINDS.values() or not is_id(made) or not _LISTED.fullmatch(listed):
+        prefix, _, result_id = name.partition("#")
+        if f"{prefix}#" not in KINDS.values() or not is_id(result_id) or not _LISTED.fullmatch(listed):
             raise ValueError
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
         raise InvalidRequest("This cursor is not one that a page of results gave as `next`.") from None

@@ -47,8 +47,8 @@ class Work:
     def key(self, kind: str, suffix: str, *inputs: Any) -> str:
         """`work/KIND/DIGEST.SUFFIX` by the SHA-256 of owner and inputs as JSON; what changes the result is in them."""
         parts = [self._owner, *inputs]
-        said = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
-        return f"work/{kind}/{hashlib.sha256(said.encode()).hexdigest()}.{suffix}"
+        encoded = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
+        return f"work/{kind}/{hashlib.sha256(encoded.encode()).hexdigest()}.{suffix}"
 
     def rely_on(self, *keys: str) -> None:
         """What somebody relies on without reading it here belongs to what was used too."""

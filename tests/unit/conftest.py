@@ -10,8 +10,14 @@ import pytest
 
 from local import rewrite
 from local.cloud import ROOT, Cloud
+from tests.unit.clock import Clock
 
 TABLE = rewrite.load(ROOT / "template.yaml")["Resources"]["StateTable"]["Properties"]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(scope="session")

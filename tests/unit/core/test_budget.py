@@ -10,20 +10,14 @@ from botocore.exceptions import ClientError
 
 from layers.core.budget import DAY, Budget
 from layers.core.errors import BudgetSpent, StorageFailed
+from tests.unit.clock import Clock
 
 NOON = 20_000 * DAY + DAY // 2
 
 
-class Clock:
-    at = float(NOON)
-
-    def __call__(self) -> float:
-        return self.at
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(at=float(NOON))
 
 
 @pytest.fixture

@@ -8,20 +8,9 @@ import pytest
 
 from layers.core.errors import AtCapacity
 from layers.core.shares import ASKING_SECONDS, Asking, Quota, Sandboxes
+from tests.unit.clock import Clock
 
 SECONDS = 120.0  # of a request
-
-
-class Clock:
-    at = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -17,15 +17,15 @@ class Clients:
     def client(self, _: str) -> Clients:
         return self
 
-    def describe_stack_resource(self, *, StackName: str, LogicalResourceId: str) -> object:  # noqa: N803 - boto3's names
-        assert LogicalResourceId == "KeepWarm"
-        return {"StackResourceDetail": {"PhysicalResourceId": f"{StackName}-warm-always"}}
+    def describe_stack_resource(self, **wanted: str) -> object:
+        assert wanted["LogicalResourceId"] == "KeepWarm"
+        return {"StackResourceDetail": {"PhysicalResourceId": f"{wanted['StackName']}-warm-always"}}
 
-    def enable_rule(self, *, Name: str) -> None:  # noqa: N803 - boto3's names
-        self.calls.append(("on", Name))
+    def enable_rule(self, **rule: str) -> None:
+        self.calls.append(("on", rule["Name"]))
 
-    def disable_rule(self, *, Name: str) -> None:  # noqa: N803 - boto3's names
-        self.calls.append(("off", Name))
+    def disable_rule(self, **rule: str) -> None:
+        self.calls.append(("off", rule["Name"]))
 
 
 @pytest.mark.parametrize(("options", "call"), [(["--on"], "on"), ([], "off")])

@@ -9,21 +9,10 @@ import pytest
 from functions.swap.ledger import LONGEST_SECONDS, Entry, Ledger
 from layers.core.errors import InvalidRequest, StorageFailed
 from layers.core.ids import new_id
+from tests.unit.clock import Clock
 
 DAY = 24 * 3600
 RESULT = {"key": "swaps/1.png", "faces": [{"index": 0, "box": [1.5, 2, 3, 4]}]}
-
-
-class Clock:
-    at = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.at
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ from local.callers import wait_for
 from local.cloud import ROOT
 from local.standins.servers import StandIns
 from local.standins.serving import Fault
+from tests.unit.clock import Clock
 from tests.unit.video.making import SETTINGS, running, soon, standins, storage, work
-from tests.unit.video.world import Clock
 
 __all__ = ["running", "standins", "storage", "work"]
 
@@ -48,11 +48,6 @@ SPEAK = rewrite.load(ROOT / "functions/video/short_video.asl.yaml")["States"]["M
 @pytest.fixture(autouse=True)
 def never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking.patiently, "__defaults__", (lambda seconds: None, lambda: 0.5))
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

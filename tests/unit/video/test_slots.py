@@ -10,12 +10,7 @@ import pytest
 from functions.video.slots import ENDING_SECONDS, LEASE_SECONDS, Slots
 from layers.core.errors import AtCapacity, ColdswapError, StorageFailed
 from layers.core.shares import ASKING_SECONDS
-from tests.unit.video.world import Clock
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.unit.clock import Clock
 
 
 @pytest.fixture

@@ -13,14 +13,10 @@ from hypothesis import strategies as st
 from functions.video.tasks import REMEMBERED_SECONDS, Task, Tasks
 from functions.video.values import Published
 from layers.core.errors import Cancelled
-from tests.unit.video.world import REQUEST, Clock
+from tests.unit.clock import Clock
+from tests.unit.video.world import REQUEST
 
 PUBLISHED = Published("videos/t/short.mp4", "videos/t/poster.jpg", None, None, 9.5, 1234, ())
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -49,11 +49,11 @@ class Clients:
         self.invoked: list[tuple[str, Any]] = []
         self.verdicts: list[dict[str, str]] = []
 
-    def invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803 - boto3's names
-        self.invoked.append((FunctionName, json.loads(Payload)))
-        if FunctionName == self.broken:
-            told = {"errorType": "InternalError", "errorMessage": "The native engine miscalculates."}
-            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(told).encode())}
+    def invoke(self, **call: Any) -> dict[str, Any]:
+        self.invoked.append((call["FunctionName"], json.loads(call["Payload"])))
+        if call["FunctionName"] == self.broken:
+            error = {"errorType": "InternalError", "errorMessage": "The native engine miscalculates."}
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(json.dumps(error).encode())}
         return {"Payload": io.BytesIO(b'{"warm": true}')}
 
     def put_lifecycle_event_hook_execution_status(self, **verdict: str) -> None:

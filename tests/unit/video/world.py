@@ -25,6 +25,7 @@ from layers.core.shares import Quota
 from layers.core.terms import Terms
 from local.standins.servers import CALLBACK_SECRET
 from tests.bench.folder import FolderStorage
+from tests.unit.clock import Clock
 
 REQUEST = VideoRequest("Say this. And that.", "sea")
 BODY = {"script_text": REQUEST.script_text, "search_query": REQUEST.search_query}
@@ -37,16 +38,6 @@ ME, OTHER = (
     {"iam": {"callerId": f"AIDA{name.upper()}", "userArn": f"arn:aws:iam::123456789012:user/{name}"}}
     for name in ("me", "other")
 )
-
-
-class Clock:
-    """Seconds of the epoch that pass when told to."""
-
-    def __init__(self) -> None:
-        self.at = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.at
 
 
 class FakeExecutions(Executions):
