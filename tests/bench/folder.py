@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from layers.core.deadline import Deadline
@@ -28,7 +31,8 @@ class FolderStorage(Storage):
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
-        self._to(bucket, key).write_bytes(data)
+        with self._whole(bucket, key) as path:
+            path.write_bytes(data)
 
     def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
         shutil.copyfile(self._there(bucket, key), path)
@@ -37,10 +41,12 @@ class FolderStorage(Storage):
     def upload(
         self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
-        shutil.copyfile(path, self._to(bucket, key))
+        with self._whole(bucket, key) as part:
+            shutil.copyfile(path, part)
 
     def copy(self, bucket: str, key: str, to: str) -> None:
-        shutil.copyfile(self._there(bucket, key), self._to(bucket, to))
+        with self._whole(bucket, to) as part:
+            shutil.copyfile(self._there(bucket, key), part)
 
     def renew(self, bucket: str, key: str, head: Head) -> None:
         os.utime(self._there(bucket, key), (time.time(), time.time()))
@@ -54,7 +60,12 @@ class FolderStorage(Storage):
             raise InputNotFound(f"There is nothing at s3://{bucket}/{key}.")
         return path
 
-    def _to(self, bucket: str, key: str) -> Path:
+    @contextmanager
+    def _whole(self, bucket: str, key: str) -> Iterator[Path]:
+        """A file to write that becomes the object once it is whole, as in S3: a reader sees all of it or none."""
         path = self._root / bucket / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder, "part")
+            yield part
+            part.replace(path)
