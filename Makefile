@@ -62,22 +62,22 @@ format: .venv/ready ## put the code into the house's form
 	.venv/bin/ruff format .
 
 deploy: .venv-deploy/ready ## look, build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
-	@$(DEPLOY) -m local.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
+	@$(DEPLOY) -m tools.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
 
 destroy: .venv-deploy/ready ## delete the stack of ENV, whatever state it is in, and its buckets with all that is in them
-	@$(DEPLOY) -m local.deploy down --env $(or $(ENV),default)
+	@$(DEPLOY) -m tools.deploy down --env $(or $(ENV),default)
 
 check-account: .venv-deploy/ready ## look at the stack of ENV on AWS where the emulator proves nothing (docs/first-account.md); changes nothing
-	@$(DEPLOY) -m local.check_account --env $(or $(ENV),default)
+	@$(DEPLOY) -m tools.check_account --env $(or $(ENV),default)
 
 signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with, KMS=1 for one in KMS; NAME is the signer's as readers show it
-	@$(PY) -m local.signing --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)
+	@$(PY) -m tools.signing_key --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)
 
 key: .venv-deploy/ready ## API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
-	@$(DEPLOY) -m local.keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
+	@$(DEPLOY) -m tools.api_keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
 
 keep-warm: .venv-deploy/ready ## a sandbox of each function of the stack of ENV stays warm: ON=1; without it, no longer
-	@$(DEPLOY) -m local.keep_warm --env $(or $(ENV),default) $(if $(ON),--on)
+	@$(DEPLOY) -m tools.keep_warm --env $(or $(ENV),default) $(if $(ON),--on)
 
 models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
@@ -95,10 +95,10 @@ bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in me
 	$(PY) -m tests.bench.memory
 
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
-	$(PY) -m local.demo_pack.measure
+	$(PY) -m local.demo_pack.training.measure
 
 demo-pack-train: .venv-train/ready ## train the demo pack again (a night on two cores)
-	.venv-train/bin/python -m local.demo_pack.train
+	.venv-train/bin/python -m local.demo_pack.training.train
 
 # Where there is no compiler, everything works through onnxruntime.
 $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/engine/native/*.h layers/engine/native/*.inc) | .venv/ready
@@ -138,9 +138,9 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	@touch $@
 
 # torch is no part of the locked set: which build fits depends on the machine.
-.venv-train/ready: local/demo_pack/requirements-train.txt
+.venv-train/ready: local/demo_pack/training/requirements.txt
 	$(PYTHON) -m venv .venv-train
-	.venv-train/bin/pip install --quiet -r local/demo_pack/requirements-train.txt
+	.venv-train/bin/pip install --quiet -r local/demo_pack/training/requirements.txt
 	.venv-train/bin/pip install $(PIP_FLAGS) -r functions/swap/requirements-insightface.txt
 	@touch $@
 

@@ -5,7 +5,7 @@
         print(cloud.request("GET", "/openapi.json").json())
 
 Everything listens on the loopback alone. The emulator, and every function that it runs, end with this process,
-however it ends (see keeper.py).
+however it ends (see supervisor.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ import requests
 from layers.core.identity import ANONYMOUS, identity
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import VERSION, Terms
-from local import rewrite
+from local import template_rewrite
+from tools.template import load_template
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ROOT / ".local/cloud"  # buckets that outlive a run
@@ -66,7 +67,7 @@ class Cloud:
         self.endpoint = f"http://{host}:{self.port}"
         self.outputs: dict[str, str] = {}
         self._lock: IO[bytes] | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, Any] = {}
 
     def __enter__(self) -> Cloud:
@@ -90,10 +91,14 @@ class Cloud:
         scratch = self.folder / "tmp"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        keeper = [sys.executable, str(Path(__file__).with_name("keeper.py")), "-" if self._keep else str(self.folder)]
+        supervisor = [
+            sys.executable,
+            str(Path(__file__).with_name("supervisor.py")),
+            "-" if self._keep else str(self.folder),
+        ]
         with self.log.open("wb") as log:
-            self._keeper = subprocess.Popen(
-                [*keeper, str(python), "-m", "ministack.app"],
+            self._supervisor = subprocess.Popen(
+                [*supervisor, str(python), "-m", "ministack.app"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -102,7 +107,7 @@ class Cloud:
             )
         deadline = time.monotonic() + START_SECONDS
         while not _answers(f"{self.endpoint}/_ministack/health"):
-            if self._keeper.poll() is not None or time.monotonic() > deadline:
+            if self._supervisor.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-2000:]
                 self.stop()
                 raise CloudFailed(f"the emulator did not start on port {self.port}:\n{tail}")
@@ -110,17 +115,17 @@ class Cloud:
 
     def stop(self) -> None:
         """Ends the emulator and its functions and waits until they are gone."""
-        if self._keeper is not None and self._keeper.stdin is not None:
-            self._keeper.stdin.close()
-            self._keeper.wait()
-            self._keeper = None
+        if self._supervisor is not None and self._supervisor.stdin is not None:
+            self._supervisor.stdin.close()
+            self._supervisor.wait()
+            self._supervisor = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
 
     def alive(self) -> bool:
         """Whether the emulator runs."""
-        return self._keeper is not None and self._keeper.poll() is None
+        return self._supervisor is not None and self._supervisor.poll() is None
 
     def _claim(self) -> None:
         """Makes the folder ours alone, and fit to start from."""
@@ -152,7 +157,7 @@ class Cloud:
         function runs instead of its handler from the sources.
         """
         s3, formation = self.client("s3"), self.client("cloudformation")
-        code = bootstrap or rewrite.bootstrap(ROOT, Path(sys.executable))
+        code = bootstrap or template_rewrite.bootstrap(ROOT, Path(sys.executable))
         # As `sam deploy` names it: an update finds other code only under another key.
         bucket, key = CODE_BUCKET, f"{hashlib.sha256(code).hexdigest()}.zip"
         s3.create_bucket(Bucket=bucket)
@@ -161,7 +166,7 @@ class Cloud:
         # Whoever starts a cloud of their own answers to themselves; no AWS account, and nobody else, is in it.
         self._open = open_api
         accepted = {"AcceptTerms": VERSION, **({"AuthMode": "open"} if open_api else {}), **(parameters or {})}
-        template = rewrite.rewrite(rewrite.load(ROOT / "template.yaml"), ROOT, (bucket, key), injected)
+        template = template_rewrite.rewrite(load_template(ROOT / "template.yaml"), ROOT, (bucket, key), injected)
         s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())
         change = formation.update_stack if self._deployed() else formation.create_stack
         change(

@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import callers, shorts
+from local import swap_clients, video_client
 from local.cloud import KEPT, ROOT, Cloud, CloudFailed
-from local.photograph import looks_photographed
+from local.photo_check import looks_photographed
 from local.providers import provider_environment
-from local.publishing import HINT, NAME, publish_demo_pack
+from local.publish_demo_pack import HINT, NAME, publish_demo_pack
 
 if TYPE_CHECKING:
     from local.demo_pack.scenes import DemoScene
@@ -43,8 +43,8 @@ class Run:
 
     face: str
     meme: str
-    cold: callers.Answer | None = None
-    warm: callers.Answer | None = None
+    cold: swap_clients.SwapResponse | None = None
+    warm: swap_clients.SwapResponse | None = None
     cos_source: float | None = None
     cos_target: float | None = None
     problems: list[str] = field(default_factory=list)
@@ -143,12 +143,12 @@ def custom(face: Path | None, meme: Path | None) -> int:
                 return 1
         say(f"swapping with the pack {pack!r}")
         try:
-            request = {"face": callers.upload_form(cloud, face), "meme": callers.upload_form(cloud, meme)}
-            result = callers.post(cloud, {**request, "format": "jpeg"})
-        except callers.CallFailed as error:
+            request = {"face": swap_clients.upload_form(cloud, face), "meme": swap_clients.upload_form(cloud, meme)}
+            result = swap_clients.post(cloud, {**request, "format": "jpeg"})
+        except swap_clients.CallFailed as error:
             print(f"\n{error} ({error.code})", file=sys.stderr)
             return 1
-        (OUT / "custom.jpg").write_bytes(callers.download(result["url"]))
+        (OUT / "custom.jpg").write_bytes(swap_clients.download(result["url"]))
     swapped = sum(each["swapped"] for each in result["faces"])
     say(f"{swapped} of {len(result['faces'])} faces swapped: {os.path.relpath(OUT)}/custom.jpg")
     for note in result["notes"]:
@@ -167,9 +167,9 @@ def _call(cloud: Cloud, who: str, run: Run, drawn: dict[str, DemoScene]) -> None
     face, meme = drawn[run.face].path, drawn[run.meme].path
     cloud.chill()
     try:
-        run.cold = callers.CALLERS[who](cloud, face, meme)
-        run.warm = callers.CALLERS[who](cloud, face, meme)
-    except callers.CallFailed as error:
+        run.cold = swap_clients.CALLERS[who](cloud, face, meme)
+        run.warm = swap_clients.CALLERS[who](cloud, face, meme)
+    except swap_clients.CallFailed as error:
         run.problems.append(f"{error} ({error.code})")
         return
     (OUT / f"{who}.jpg").write_bytes(run.warm.picture)
@@ -178,10 +178,10 @@ def _call(cloud: Cloud, who: str, run: Run, drawn: dict[str, DemoScene]) -> None
         run.problems.append(f"{swapped} of {drawn[run.meme].faces} faces were swapped")
 
 
-def _extra(cloud: Cloud, face: str, meme: str, drawn: dict[str, DemoScene]) -> callers.Answer | None:
+def _extra(cloud: Cloud, face: str, meme: str, drawn: dict[str, DemoScene]) -> swap_clients.SwapResponse | None:
     try:
-        return callers.http(cloud, drawn[face].path, drawn[meme].path)
-    except callers.CallFailed as error:
+        return swap_clients.http(cloud, drawn[face].path, drawn[meme].path)
+    except swap_clients.CallFailed as error:
         print(f"{meme}: {error} ({error.code})", file=sys.stderr)
         return None
 
@@ -207,19 +207,21 @@ def _video(cloud: Cloud, say: Progress) -> Video:
     """A short video over HTTP, fetched with its poster and captions, and a sheet of its frames."""
     began = time.monotonic()
     try:
-        task = shorts.make(cloud, {"script_text": shorts.SCRIPT, "search_query": shorts.QUERY}, say)
+        task = video_client.make(cloud, {"script_text": video_client.SCRIPT, "search_query": video_client.QUERY}, say)
         made = time.monotonic() - began
         files = {"video": "short.mp4", "poster": "poster.jpg", "srt": "short.srt", "vtt": "short.vtt"}
         for file, name in files.items():
-            shorts.fetch(cloud, task, file, OUT / name)
-        shorts.contact_sheet(OUT / "short.mp4", task["seconds"], OUT / "short.jpg")
-    except callers.CallFailed as error:
+            video_client.fetch(cloud, task, file, OUT / name)
+        video_client.contact_sheet(OUT / "short.mp4", task["seconds"], OUT / "short.jpg")
+    except swap_clients.CallFailed as error:
         return Video(problem=f"{error} ({error.code})")
     return Video(task["seconds"], made, (OUT / "short.mp4").stat().st_size)
 
 
-def _write(runs: dict[str, Run], more: list[callers.Answer | None], drawn: dict[str, DemoScene], video: Video) -> None:
-    from local.sheet import Card, sheet
+def _write(
+    runs: dict[str, Run], more: list[swap_clients.SwapResponse | None], drawn: dict[str, DemoScene], video: Video
+) -> None:
+    from local.contact_sheet import Card, sheet
 
     cards = []
     for who, run in runs.items():
@@ -276,7 +278,7 @@ def table(runs: dict[str, Run]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-def _faces(answer: callers.Answer) -> str:
+def _faces(answer: swap_clients.SwapResponse) -> str:
     count = len(answer.result["faces"])
     return f"{count} face{'s' if count > 1 else ''}"
 

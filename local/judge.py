@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from local.demo_pack.measure import Pack
+from local.demo_pack.training.measure import Pack
 
 DETECTION_SIZE = 512  # pixels, as the swap function has it
 

@@ -12,7 +12,7 @@ from types import FrameType
 from local.cloud import ACCOUNT, KEPT, REGION, STACK, Cloud, CloudFailed, free_port
 from local.demo import pictures
 from local.providers import provider_environment
-from local.publishing import publish_demo_pack
+from local.publish_demo_pack import publish_demo_pack
 
 PORT = 4566  # where tools for emulated clouds look first
 FACE, MEME = "ruby", "works-on-my-machine"

@@ -12,9 +12,9 @@ from functions.swap.services import SCRATCH, Services, deadline, services
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InternalError, NotFound, family
 from layers.core.ids import new_id
-from layers.core.scratch import sweep
+from layers.core.scratch_folders import sweep
 from layers.core.telemetry import correlate, count_fault, logger
-from layers.core.warm import is_warm_up
+from layers.core.warm_up import is_warm_up
 
 ENDED = "Step Functions Execution Status Change"
 
@@ -41,21 +41,21 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 def _enter(event: Any, context: Any) -> dict[str, Any] | None:
     found = services()
     if is_warm_up(event):
-        from functions.swap.warm import warm
+        from functions.swap.warm_up import warm
 
         return warm(found)
     if not isinstance(event, dict):
         return task(event, context, found)
     if "http" in event.get("requestContext", {}):
-        from functions.swap import api
+        from functions.swap.entry import http_api
 
-        return api.handle(event, context, found)
+        return http_api.handle(event, context, found)
     if event.get("Event") == "s3:TestEvent":
         return None
     if "Records" in event:
-        from functions.swap import upload
+        from functions.swap.entry import s3_upload
 
-        return upload.handle(event, context, found)
+        return s3_upload.handle(event, context, found)
     if event.get("detail-type") == ENDED:
         ended(event, context)
         return None
@@ -80,7 +80,7 @@ def task(payload: Any, context: Any, found: Services) -> dict[str, Any]:
 
 
 def _task(payload: Any, context: Any, found: Services) -> dict[str, Any]:
-    from functions.swap.body import QueuedBody, parse_task
+    from functions.swap.entry.schemas import QueuedBody, parse_task
 
     body = parse_task(payload)
     if isinstance(body, QueuedBody):

@@ -8,12 +8,13 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from functions.swap.ledger import Ledger
 from functions.swap.results import check_owner, check_place
+from functions.swap.settings import Settings
+from functions.swap.swap_records import SwapRecords
 from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
-from layers.core.errors import InputNotFound, InvalidRequest, PictureTooLarge, RefusedUrl
-from layers.core.settings import MIB, Settings
+from layers.core.errors import InputNotFound, InvalidRequest, ObjectNotFound, PictureTooLarge, RefusedUrl, TooLarge
+from layers.core.units import MIB
 
 if TYPE_CHECKING:
     from layers.core.storage import Storage
@@ -33,7 +34,7 @@ def check(request: SwapRequest, settings: Settings) -> None:
             if not _DATA.match(uri):
                 raise InvalidRequest("A data: URI must start with data:image/…;base64, and hold a picture.")
         elif scheme in ("https", "http"):
-            from layers.core.fetch import check_url
+            from layers.core.http_fetch import check_url
 
             check_url(uri, settings.trusted_origins)
         else:
@@ -41,7 +42,7 @@ def check(request: SwapRequest, settings: Settings) -> None:
 
 
 def read(
-    uri: str, caller: str | None, *, settings: Settings, storage: Storage, ledger: Ledger, deadline: Deadline
+    uri: str, caller: str | None, *, settings: Settings, storage: Storage, ledger: SwapRecords, deadline: Deadline
 ) -> bytes:
     """The bytes that a URI names, `max_picture_bytes` at most; of the stack's buckets only what this caller owns.
 
@@ -56,16 +57,21 @@ def read(
         check_owner(bucket, key, caller, settings, ledger)
         try:
             stored = storage.read(bucket, key, limit, within)
-        except InputNotFound:
+        except TooLarge:
+            raise _too_large(limit) from None
+        except ObjectNotFound:
             # Without its name, which has the caller's pseudonym in it: a workflow's history keeps the sentence.
             raise InputNotFound("There is nothing at the S3 URI that was given.") from None
         age = time.time() - stored.written if stored.written is not None else 0.0
         if bucket == settings.uploads_bucket and age > settings.input_seconds:
             raise InputNotFound("The upload is more than a day old and may no longer be used. Upload it again.")
         return stored.data
-    from layers.core.fetch import fetch
+    from layers.core.http_fetch import fetch
 
-    return fetch(uri, limit=limit, deadline=within, trusted_origins=settings.trusted_origins).data
+    try:
+        return fetch(uri, limit=limit, deadline=within, trusted_origins=settings.trusted_origins).data
+    except TooLarge as error:
+        raise PictureTooLarge(str(error)) from None
 
 
 def is_data(uri: str) -> bool:
@@ -79,11 +85,15 @@ def from_data(uri: str, limit: int) -> tuple[bytes, str]:
     if not head:
         raise InvalidRequest("A data: URI must start with data:image/…;base64, and hold a picture.")
     if (len(uri) - head.end()) // 4 * 3 > limit + 2:
-        raise PictureTooLarge(f"The picture inside the request is larger than {limit // MIB} MiB.")
+        raise _too_large(limit)
     try:
         return base64.b64decode(uri[head.end() :], validate=True), head[1].lower()
     except (binascii.Error, ValueError):
         raise InvalidRequest("The picture inside a data: URI is not valid base64.") from None
+
+
+def _too_large(limit: int) -> PictureTooLarge:
+    return PictureTooLarge(f"The picture is larger than {limit // MIB} MiB.")
 
 
 def _place(uri: str, caller: str | None, settings: Settings) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from functions.swap.ledger import Entry, Status
+from functions.swap.swap_records import Status, SwapRecord
 from layers.core.errors import InternalError, InvalidRequest, StorageFailed, family, problem
 
 
@@ -48,7 +48,7 @@ class Jobs:
             raise StorageFailed("Step Functions did not start the swap. Try again.") from error
 
 
-def job(entry: Entry) -> Job:
+def job(entry: SwapRecord) -> Job:
     """How far the swap in the ledger is."""
     instance = f"/swap/{entry.id}"
     match entry.status:

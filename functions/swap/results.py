@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from functions.swap.ledger import Entry, Ledger
+from functions.swap.settings import Settings
+from functions.swap.swap_records import SwapRecord, SwapRecords
 from functions.swap.values import SwapRequest
 from layers.core.errors import InputNotFound, NotFound, RefusedUrl
-from layers.core.settings import Settings
 
 if TYPE_CHECKING:
     from layers.core.storage import Storage
@@ -43,7 +43,7 @@ def check_place(bucket: str, key: str, caller: str | None, settings: Settings) -
         raise RefusedUrl("In the outputs bucket you may name only your own results.")
 
 
-def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, ledger: Ledger) -> None:
+def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, ledger: SwapRecords) -> None:
     """Raises InputNotFound for another caller's result, exactly as for one that is not there; and StorageFailed."""
     if caller is None or bucket != settings.outputs_bucket or f"s3://{bucket}/{key}" == settings.default_face:
         return
@@ -61,7 +61,7 @@ def inputs_of(request: SwapRequest, settings: Settings) -> frozenset[str]:
     return frozenset(uri.removeprefix(start) for uri in (request.meme, request.face or "") if uri.startswith(start))
 
 
-def own(name: str, caller: str, ledger: Ledger) -> Entry:
+def own(name: str, caller: str, ledger: SwapRecords) -> SwapRecord:
     """The caller's swap of that id. Raises NotFound; another's looks as if it were not there."""
     entry = ledger.find(name)
     if entry is None or entry.caller != caller:
@@ -69,7 +69,7 @@ def own(name: str, caller: str, ledger: Ledger) -> Entry:
     return entry
 
 
-def remove(entry: Entry, storage: Storage, ledger: Ledger, settings: Settings) -> None:
+def remove(entry: SwapRecord, storage: Storage, ledger: SwapRecords, settings: Settings) -> None:
     """Delete the result, the uploads that it was made of, the latent kept of its face, and what is known of it.
 
     The entry goes last, so that what breaks off can be asked for again. Raises StorageFailed.

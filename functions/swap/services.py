@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
-from functions.swap.ledger import Ledger
-from functions.swap.once import Once
-from functions.swap.refused import Refusals
+from functions.swap.safeguards.denylist import DenylistStore
+from functions.swap.settings import Settings, settings
+from functions.swap.swap_records import SwapRecords
 from functions.swap.values import PAID_AT_ONCE, Swapped, SwapRequest
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError
+from layers.core.fair_share import Sandboxes
 from layers.core.pseudonyms import Pseudonyms
-from layers.core.settings import Settings, settings
-from layers.core.shares import Sandboxes
 from layers.core.telemetry import emit, logger, memory_percent
 from layers.core.terms import Terms
 
@@ -26,11 +26,12 @@ SMALLEST_ACCOUNT = 10  # executions at one time, on a new one
 LIMIT_SECONDS = 3600.0  # for which an account's limit is taken to be the same
 LONGEST_SECONDS = 120.0  # that a request may be at work: the function's time-out
 SCRATCH = "verify-"  # begins the names of folders for work files
+ADVICE = "Try a smaller picture, or again: a warm start is faster."  # to whom time ran out
 MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
 
 if TYPE_CHECKING:
     from layers.core.storage import Storage
-    from layers.models.pack import LoadedModels
+    from layers.models.runtime.loaded_models import LoadedModels
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ class Services:
     settings: Settings
     storage: Storage
     models: LoadedModels
-    once: Once
+    once: Idempotency
     jobs: Jobs
     budget: Budget
     terms: Terms
-    refusals: Refusals
-    ledger: Ledger
+    refusals: DenylistStore
+    ledger: SwapRecords
     pseudonyms: Pseudonyms
     sandboxes: Sandboxes
 
@@ -61,10 +62,10 @@ class Services:
             return self._swap(request, key=key, deadline=deadline, add_extension=add_extension)
 
     def _swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool) -> Swapped:
-        from functions.swap import use_case
+        from functions.swap import pipeline
 
         try:
-            swapped = use_case.swap(
+            swapped = pipeline.swap(
                 request,
                 key=key,
                 add_extension=add_extension,
@@ -112,15 +113,15 @@ class Services:
 
 def deadline(context: Any) -> Deadline:
     """When the work of this invocation must be done, with time left to say so if it is not."""
-    return Deadline.after(max(context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS, 0.0))
+    return Deadline.after(max(context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS, 0.0), ADVICE)
 
 
 @cache
 def services() -> Services:
     """This sandbox's."""
     from layers.core.storage import Storage, client
-    from layers.models.pack import LoadedModels
-    from layers.models.store import ModelStore
+    from layers.models.runtime.loaded_models import LoadedModels
+    from layers.models.runtime.model_store import ModelStore
 
     known = settings()
     store, storage = ModelStore(known.models_bucket, client("s3")), Storage()
@@ -128,12 +129,12 @@ def services() -> Services:
         settings=known,
         storage=storage,
         models=LoadedModels(store, known.threads, known.model_retention, known.memory_mb),
-        once=Once(known.state_table),
+        once=Idempotency(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "megapixels", known.daily_budget, _dynamodb),
         terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
-        refusals=Refusals(storage, known.models_bucket),
-        ledger=Ledger(known.state_table, _dynamodb, known.result_seconds),
+        refusals=DenylistStore(storage, known.models_bucket),
+        ledger=SwapRecords(known.state_table, _dynamodb, known.result_seconds),
         pseudonyms=Pseudonyms(known.state_table, _dynamodb),
         sandboxes=Sandboxes(known.state_table, LONGEST_SECONDS, room(known.reserved_concurrency, _lambda), _dynamodb),
     )

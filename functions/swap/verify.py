@@ -8,19 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from functions.swap import inputs
-from functions.swap.ledger import Ledger
 from functions.swap.results import check_owner, check_place
 from functions.swap.services import SCRATCH
+from functions.swap.settings import Settings
+from functions.swap.swap_records import SwapRecords
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, PictureTooLarge, RefusedUrl, UnsupportedPicture
-from layers.core.scratch import scratch
-from layers.core.settings import MIB, Settings
+from layers.core.errors import (
+    ColdswapError,
+    InputNotFound,
+    ObjectNotFound,
+    PictureTooLarge,
+    RefusedUrl,
+    TooLarge,
+    UnsupportedPicture,
+)
+from layers.core.scratch_folders import scratch_folder
+from layers.core.units import MIB
 from layers.media.c2pa_key import signing_chain
-from layers.media.c2pa_label import SYNTHETIC, Told
-from layers.media.c2pa_label import read as read_manifest
-from layers.media.header import PNG_SIGNATURE
-from layers.media.label import SOURCE_TYPE, read_label, read_mp4_label
+from layers.media.c2pa_label import SYNTHETIC, ManifestSummary, read_manifest
+from layers.media.picture_header import PNG_SIGNATURE
+from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
 
 if TYPE_CHECKING:
     from layers.core.storage import Storage
@@ -42,7 +50,7 @@ class Verdict:
     ours: bool
     made_with_a_model: bool  # as either label claims
     source_type: str | None
-    manifest: Told
+    manifest: ManifestSummary
 
     @property
     def sentence(self) -> str:
@@ -63,7 +71,7 @@ def verify(
     *,
     settings: Settings,
     storage: Storage,
-    ledger: Ledger,
+    ledger: SwapRecords,
     budget: Budget,
     deadline: Deadline,
 ) -> Verdict:
@@ -75,9 +83,14 @@ def verify(
     LabelFailed where the stack's own key cannot be read.
     """
     anchors = signing_chain(settings.signing_key).anchors
-    with scratch(SCRATCH) as folder:
+    with scratch_folder(SCRATCH) as folder:
         path = folder / "file"
-        _fetch(path, uri, caller, settings, storage, ledger, deadline)
+        try:
+            _fetch(path, uri, caller, settings, storage, ledger, deadline)
+        except TooLarge as error:
+            raise PictureTooLarge(str(error)) from None
+        except ObjectNotFound:
+            raise InputNotFound("There is nothing at the S3 URI that was given.") from None
         budget.spend(caller, path.stat().st_size // UNIT_BYTES)
         return judge(path, anchors)
 
@@ -114,10 +127,10 @@ def _fetch(
     caller: str | None,
     settings: Settings,
     storage: Storage,
-    ledger: Ledger,
+    ledger: SwapRecords,
     deadline: Deadline,
 ) -> None:
-    from layers.core.storage import parse_s3_uri, written
+    from layers.core.storage import open_for_writing, parse_s3_uri
 
     scheme = uri.partition(":")[0].lower()
     if scheme == "s3" and parse_s3_uri(uri)[0] == settings.outputs_bucket:
@@ -130,9 +143,9 @@ def _fetch(
     elif scheme in ("s3", "data"):
         path.write_bytes(inputs.read(uri, caller, settings=settings, storage=storage, ledger=ledger, deadline=deadline))
     elif scheme in ("https", "http"):
-        from layers.core.fetch import fetch_into
+        from layers.core.http_fetch import fetch_into
 
-        with written(path) as file:
+        with open_for_writing(path) as file:
             fetch_into(
                 file,
                 uri,

@@ -8,9 +8,9 @@ from typing import Any
 
 from functions.video.services import SCRATCH, Services, deadline, services
 from layers.core.errors import ColdswapError
-from layers.core.scratch import sweep
+from layers.core.scratch_folders import sweep
 from layers.core.telemetry import correlate, count_fault
-from layers.core.warm import is_warm_up
+from layers.core.warm_up import is_warm_up
 
 ENDED = "Step Functions Execution Status Change"
 
@@ -36,13 +36,13 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 def _enter(event: Any, context: Any) -> dict[str, Any] | None:
     found = services()
     if is_warm_up(event):
-        from functions.video.warm import warm
+        from functions.video.warm_up import warm
 
         return warm(found, deadline(context))
     if "http" in event.get("requestContext", {}):
-        from functions.video import api
+        from functions.video.entry import http_api
 
-        return api.handle(event, context, found)
+        return http_api.handle(event, context, found)
     if event.get("detail-type") == ENDED:
         ended(event, context, found)
         return None
@@ -53,8 +53,8 @@ def _enter(event: Any, context: Any) -> dict[str, Any] | None:
 
 def ended(event: dict[str, Any], context: Any, found: Services) -> None:
     """Bring up to date the task of an execution that ended without doing so itself; who asked gets one callback."""
-    from functions.video.lifecycle import settle
-    from functions.video.notify import WAITS, attempt, wanted
+    from functions.video.callback import WAITS, attempt, wanted
+    from functions.video.tasks.lifecycle import settle
 
     correlate(str(json.loads(event["detail"]["input"])["task_id"]), context.aws_request_id)
     task = settle(event, found)

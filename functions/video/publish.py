@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from functions.video import captions, poster
+from functions.video.artifacts import ArtifactStore
+from functions.video.provenance import credits
+from functions.video.render import captions, poster
 from functions.video.services import Services
-from functions.video.story import credits
-from functions.video.tasks import Task
-from functions.video.values import Clip, Plan, Published, VoiceOver, file_keys, files
-from functions.video.work import Work
+from functions.video.tasks.store import Task
+from functions.video.values import Clip, Plan, PublishedVideo, VoiceOver, file_keys, files
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled
 
@@ -23,7 +23,7 @@ def publish(
     voice: VoiceOver,
     *,
     services: Services,
-    work: Work,
+    work: ArtifactStore,
     folder: Path,
     deadline: Deadline,
 ) -> Task:
@@ -31,7 +31,7 @@ def publish(
     bucket, storage, place = services.settings.outputs_bucket, services.storage, file_keys(task_id)
     size = work.size(video_key)
     poster_key = poster.make(video_key, plan, work=work, folder=folder, deadline=deadline, settings=services.settings)
-    published = Published(
+    published = PublishedVideo(
         video=place["video"],
         poster=place["poster"],
         srt=place["srt"] if voice.words else None,

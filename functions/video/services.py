@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from functions.video.executions import Executions
-from functions.video.payments import Payments
+from functions.video.providers.payments import Payments
 from functions.video.settings import VideoSettings, settings
-from functions.video.slots import Slots
-from functions.video.tasks import Tasks
+from functions.video.tasks.executions import Executions
+from functions.video.tasks.slots import Slots
+from functions.video.tasks.store import TaskStore
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
+from layers.core.fair_share import Quota
 from layers.core.pseudonyms import Pseudonyms
-from layers.core.shares import Quota
 from layers.core.terms import Terms
 
 SCRATCH = "video-"  # begins the names of folders for work files
 MARGIN_SECONDS = 3.0  # to remove work files, and to say what went wrong
 
 if TYPE_CHECKING:
-    from functions.video.work import Work
+    from functions.video.artifacts import ArtifactStore
     from layers.core.storage import Storage
 
 
@@ -32,8 +32,8 @@ class Services:
 
     settings: VideoSettings
     storage: Storage
-    work: Work
-    tasks: Tasks
+    work: ArtifactStore
+    tasks: TaskStore
     slots: Slots
     executions: Executions
     budget: Budget
@@ -51,7 +51,7 @@ def deadline(context: Any) -> Deadline:
 @cache
 def services() -> Services:
     """This sandbox's."""
-    from functions.video.work import Work
+    from functions.video.artifacts import ArtifactStore
     from layers.core.storage import Storage
 
     known = settings()
@@ -59,8 +59,8 @@ def services() -> Services:
     return Services(
         settings=known,
         storage=storage,
-        work=Work(storage, known.outputs_bucket),
-        tasks=Tasks(known.state_table, _dynamodb),
+        work=ArtifactStore(storage, known.outputs_bucket),
+        tasks=TaskStore(known.state_table, _dynamodb),
         slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
         executions=Executions(known.state_machine_arn, _step_functions),
         budget=Budget(known.state_table, "seconds of video", known.daily_budget, _dynamodb),

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from layers.core.cpu_count import threads
 from layers.core.identity import AuthMode, auth_mode
-from layers.core.processors import threads
-from layers.core.settings import MEGAPIXEL, MIB
+from layers.core.units import MEGAPIXEL, MIB
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from functions.video.lifecycle import ended, failure
+from functions.video.artifacts import ArtifactStore
 from functions.video.services import SCRATCH, Services, deadline
-from functions.video.tasks import Task
-from functions.video.values import Clip, Found, Plan, VoiceOver
-from functions.video.work import Work
+from functions.video.tasks.lifecycle import ended, failure
+from functions.video.tasks.store import Task
+from functions.video.values import Clip, Plan, SearchResult, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest, StorageFailed
-from layers.core.scratch import scratch
+from layers.core.scratch_folders import scratch_folder
 from layers.core.telemetry import cold, correlate, count_fault, emit, logger, memory_percent, peak_memory_mb
 
 Payload = Mapping[str, Any]
@@ -31,7 +31,7 @@ class Step:
 
     task: Task
     services: Services
-    work: Work
+    work: ArtifactStore
     folder: Path
     deadline: Deadline
 
@@ -103,7 +103,7 @@ def _make(name: str, payload: Payload, task_id: str, services: Services, until: 
         logger().warning("lease lost", extra={"task_id": task_id})
     work = services.work.track(task.caller)
     try:
-        with scratch(SCRATCH) as folder:
+        with scratch_folder(SCRATCH) as folder:
             return _MAKING[name](payload, Step(task, services, work, folder, until))
     except Cancelled:
         _keep_or_discard(task_id, work, services)
@@ -115,7 +115,7 @@ def _make(name: str, payload: Payload, task_id: str, services: Services, until: 
         raise
 
 
-def _keep_or_discard(task_id: str, work: Work, services: Services) -> None:
+def _keep_or_discard(task_id: str, work: ArtifactStore, services: Services) -> None:
     """After a step that did not end well: what it made is its task's to delete, or is deleted if the task was."""
     try:
         if work.used and not services.tasks.keep_work(task_id, work.used):
@@ -125,12 +125,12 @@ def _keep_or_discard(task_id: str, work: Work, services: Services) -> None:
 
 
 def _voice(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.keys import keys
-    from functions.video.sharing import voice_service
-    from functions.video.voice import voice_over
+    from functions.video.providers.fair_share import voice_service
+    from functions.video.providers.keys import read_keys
+    from functions.video.render.voice_over import voice_over
 
     settings, request = step.services.settings, step.task.request
-    known = keys(settings.provider_keys)
+    known = read_keys(settings.provider_keys)
     key = voice_over(
         request.script_text,
         request.voice_id or known.voice_id,
@@ -146,14 +146,14 @@ def _voice(payload: Payload, step: Step) -> dict[str, Any]:
 
 
 def _footage(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.footage import find
-    from functions.video.keys import keys
-    from functions.video.sharing import footage_service
+    from functions.video.providers.fair_share import footage_service
+    from functions.video.providers.keys import read_keys
+    from functions.video.render.footage import find
 
     settings = step.services.settings
     key = find(
         step.task.request.search_query,
-        service=footage_service(step.services, keys(settings.provider_keys), step.task.caller),
+        service=footage_service(step.services, read_keys(settings.provider_keys), step.task.caller),
         work=step.work,
         deadline=step.deadline,
         settings=settings,
@@ -163,10 +163,10 @@ def _footage(payload: Payload, step: Step) -> dict[str, Any]:
 
 
 def _plan(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.plan import lay_out
+    from functions.video.render.plan import lay_out
 
     work = step.work
-    voice, found = step.get(payload["voice"], VoiceOver), step.get(payload["found"], Found)
+    voice, found = step.get(payload["voice"], VoiceOver), step.get(payload["found"], SearchResult)
     plan = lay_out(voice, found)
     key = work.key("plan", "json", plan)
     work.put(key, plan)
@@ -175,7 +175,7 @@ def _plan(payload: Payload, step: Step) -> dict[str, Any]:
 
 
 def _clip(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.clip import make
+    from functions.video.render.clip import make
 
     plan, voice = step.get(payload["plan"], Plan), step.get(payload["voice"], VoiceOver)
     segment = plan.segments[int(payload["index"])]
@@ -197,7 +197,7 @@ def _clip(payload: Payload, step: Step) -> dict[str, Any]:
 
 
 def _sound(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.assemble import sound
+    from functions.video.render.assemble import sound
 
     key = sound(
         step.get(payload["voice"], VoiceOver),
@@ -211,7 +211,7 @@ def _sound(payload: Payload, step: Step) -> dict[str, Any]:
 
 
 def _assemble(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.assemble import join
+    from functions.video.render.assemble import join
 
     key = join(
         step.get(payload["plan"], Plan),
@@ -245,13 +245,13 @@ def _publish(payload: Payload, step: Step) -> dict[str, Any]:
 
 
 def _published(task: Task) -> dict[str, Any]:
-    from functions.video.notify import wanted
+    from functions.video.callback import wanted
 
     return {"notify": wanted(task)}
 
 
 def _fail(payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
-    from functions.video.notify import wanted
+    from functions.video.callback import wanted
 
     error = failure(str(payload.get("error") or ""), str(payload.get("cause") or ""))
     told = {"error": type(error).__name__, "cause": error.detail}
@@ -263,7 +263,7 @@ def _fail(payload: Payload, task_id: str, services: Services, until: Deadline) -
 
 
 def _notify(payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
-    from functions.video.notify import attempt, wanted
+    from functions.video.callback import attempt, wanted
 
     task = services.tasks.find(task_id)
     if task is None or not wanted(task):  # deleted meanwhile

@@ -75,7 +75,7 @@ class Footage:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search gave, the best first, none twice; `query` is the one that found it, maybe a more general one."""
 
     query: str
@@ -126,7 +126,7 @@ class Credit:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedVideo:
     """Keys of a finished video's files in the outputs bucket."""
 
     video: str
@@ -138,7 +138,7 @@ class Published:
     credits: tuple[Credit, ...]
 
 
-def files(published: Published) -> list[str]:
+def files(published: PublishedVideo) -> list[str]:
     """The keys of all files of a finished video."""
     keys = (published.video, published.poster, published.srt, published.vtt)
     return [key for key in keys if key is not None]

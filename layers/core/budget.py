@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from layers.core.dynamodb import translate_errors
 from layers.core.errors import BudgetSpent
-from layers.core.table import mapped
 
 DAY = 24 * 3600  # seconds
 
@@ -45,7 +45,7 @@ class Budget:
 
     def _paid(self, name: str) -> int:
         """What that name has paid so far."""
-        with mapped():
+        with translate_errors():
             answer = self._client().get_item(TableName=self._table, Key=self._key(name), ConsistentRead=True)
         return int(answer.get("Item", {}).get("amount", {}).get("N", 0))
 
@@ -62,7 +62,7 @@ class Budget:
         if caller is None or not self._limit or not self._table:
             return
         day, passed = divmod(int(self._now()), DAY)
-        with mapped():
+        with translate_errors():
             answer = self._client().get_item(TableName=self._table, Key=self._item(caller, day))
         if int(answer.get("Item", {}).get("spent", {}).get("N", 0)) + amount > self._limit:
             raise self._over(amount, passed)
@@ -92,7 +92,7 @@ class Budget:
                 ":end": {"N": str((day + 2) * DAY)},
             },
         }
-        with mapped():
+        with translate_errors():
             client = self._client()
             try:
                 if marker is None:

@@ -13,11 +13,12 @@ class Deadline:
     """A moment of the monotonic clock, in seconds."""
 
     at: float
+    advice: str = "Try again."  # what the caller can do about it, in words of the function that sets the deadline
 
     @staticmethod
-    def after(seconds: float) -> Deadline:
+    def after(seconds: float, advice: str = "Try again.") -> Deadline:
         """The moment that many seconds from now."""
-        return Deadline(time.monotonic() + seconds)
+        return Deadline(time.monotonic() + seconds, advice)
 
     def left(self) -> float:
         """Seconds left; negative when it has passed."""
@@ -27,9 +28,9 @@ class Deadline:
         """Seconds left; raises OutOfTime, naming what was being done, when there are none."""
         left = self.left()
         if left <= 0:
-            raise OutOfTime(f"Time ran out while {doing}. Try a smaller picture, or again: a warm start is faster.")
+            raise OutOfTime(f"Time ran out while {doing}. {self.advice}")
         return left
 
     def sooner(self, seconds: float) -> Deadline:
         """This deadline, or the one that many seconds from now if that is earlier."""
-        return Deadline(min(self.at, time.monotonic() + seconds))
+        return Deadline(min(self.at, time.monotonic() + seconds), self.advice)

@@ -44,7 +44,7 @@ class InvalidRequest(ColdswapError):
 class InputNotFound(ColdswapError):
     """A file that the request names is not there."""
 
-    code, status, title = "input_not_found", 404, "A picture named in the request does not exist"
+    code, status, title = "input_not_found", 404, "A file that the request names does not exist"
 
 
 class UnreadablePicture(ColdswapError):
@@ -310,6 +310,14 @@ class CallbackFailed(VideoError):
     """The callback URL did not take the message. Never fails a task."""
 
     code, status, title, retryable = "callback_failed", 502, "The callback URL did not take the message", True
+
+
+class ObjectNotFound(Exception):
+    """There is no such object in a bucket. Each function answers with an error of its own."""
+
+
+class TooLarge(Exception):
+    """A file has more bytes than its reader allows. Each function answers with an error of its own."""
 
 
 def family(root: type[ColdswapError] = ColdswapError) -> dict[str, type[ColdswapError]]:

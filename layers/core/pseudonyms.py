@@ -15,8 +15,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from layers.core.dynamodb import translate_errors
 from layers.core.identity import ANONYMOUS
-from layers.core.table import mapped
 
 ITEM = "secret#pseudonyms"
 _SECRET_BYTES = 32
@@ -57,7 +57,7 @@ class Pseudonyms:
     def _shared(self) -> bytes:
         """The table's secret; whoever comes first makes it, and all take the one that is there."""
         key = {"id": {"S": ITEM}}
-        with mapped():
+        with translate_errors():
             client = self._client()
             item = client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
             if item is None:

@@ -12,12 +12,11 @@ from typing import IO, Any
 
 from layers.core.deadline import Deadline
 from layers.core.errors import (
-    InputNotFound,
     InvalidRequest,
-    MediaTooLarge,
-    PictureTooLarge,
+    ObjectNotFound,
     StorageFailed,
     StorageFull,
+    TooLarge,
 )
 
 CHUNK = 1 << 18  # bytes read between two looks at the clock
@@ -75,7 +74,7 @@ class Storage:
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
         """The whole object, streamed, `limit` bytes at most.
 
-        Raises InputNotFound, PictureTooLarge, StorageFailed or OutOfTime.
+        Raises ObjectNotFound, TooLarge, StorageFailed or OutOfTime.
         """
         with _mapped(f"s3://{bucket}/{key}"):
             answer = client("s3").get_object(Bucket=bucket, Key=key)
@@ -83,7 +82,7 @@ class Storage:
             try:
                 size = int(answer["ContentLength"])
                 if size > limit:
-                    raise PictureTooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
+                    raise TooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
                 data = bytearray()
                 while piece := body.read(CHUNK):
                     data += piece
@@ -104,7 +103,7 @@ class Storage:
         try:
             with _mapped(f"s3://{bucket}/{key}"):
                 answer = client("s3").head_object(Bucket=bucket, Key=key)
-        except InputNotFound:
+        except ObjectNotFound:
             return None
         written = answer.get("LastModified")
         return Head(
@@ -127,15 +126,15 @@ class Storage:
     def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
         """The object into a file, streamed, `limit` bytes at most; how many there are.
 
-        Raises InputNotFound, MediaTooLarge, StorageFailed, StorageFull or OutOfTime.
+        Raises ObjectNotFound, TooLarge, StorageFailed, StorageFull or OutOfTime.
         """
         with _mapped(f"s3://{bucket}/{key}"):
             answer = client("s3").get_object(Bucket=bucket, Key=key)
         size = int(answer["ContentLength"])
         if size > limit:
             answer["Body"].close()
-            raise MediaTooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
-        with closing(answer["Body"]) as body, written(path) as file:
+            raise TooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
+        with closing(answer["Body"]) as body, open_for_writing(path) as file:
             while True:
                 with _mapped(f"s3://{bucket}/{key}"):
                     piece = body.read(CHUNK)
@@ -156,7 +155,7 @@ class Storage:
     def copy(self, bucket: str, key: str, to: str) -> None:
         """The object under another key of its bucket, without its bytes passing here.
 
-        Raises InputNotFound or StorageFailed.
+        Raises ObjectNotFound or StorageFailed.
         """
         with _mapped(f"s3://{bucket}/{key}"):
             client("s3").copy_object(Bucket=bucket, Key=to, CopySource={"Bucket": bucket, "Key": key})
@@ -164,7 +163,7 @@ class Storage:
     def renew(self, bucket: str, key: str, head: Head) -> None:
         """The object as it is, but written now: the bucket's lifecycle counts anew. `head` is what is known of it.
 
-        Raises InputNotFound or StorageFailed.
+        Raises ObjectNotFound or StorageFailed.
         """
         kind = {"ContentType": head.content_type} if head.content_type else {}
         with _mapped(f"s3://{bucket}/{key}"):
@@ -203,7 +202,7 @@ class Storage:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[IO[bytes]]:
+def open_for_writing(path: Path) -> Iterator[IO[bytes]]:
     """The file, open for writing; a full disk is StorageFull."""
     try:
         with path.open("wb") as file:
@@ -234,7 +233,7 @@ def _mapped(uri: str) -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in ("NoSuchKey", "NoSuchBucket", "404", "NotFound"):
-            raise InputNotFound(f"There is nothing at {uri}.") from None
+            raise ObjectNotFound(f"There is nothing at {uri}.") from None
         raise StorageFailed(f"Storage answered {code or 'with an error'} for {uri}.") from error
     except (BotoCoreError, HTTPClientError, HTTPError, OSError) as error:
         raise StorageFailed(f"Storage did not answer for {uri} ({type(error).__name__}).") from error

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from layers.core.dynamodb import translate_errors
 from layers.core.errors import InvalidRequest, TermsNotAccepted
-from layers.core.table import mapped
 
 VERSION = "2026-11-23"
 """With another version everybody is asked again."""
@@ -51,7 +51,7 @@ class Terms:
         if caller is None or not self._table:
             return True
         if caller not in self._known:
-            with mapped():
+            with translate_errors():
                 answer = self._client().get_item(TableName=self._table, Key={"id": {"S": f"terms#{caller}"}})
             if answer.get("Item", {}).get("version", {}).get("S") != VERSION:
                 return False
@@ -71,7 +71,7 @@ class Terms:
             "version": {"S": version},
             "accepted": {"N": str(int(self._now()))},
         }
-        with mapped():
+        with translate_errors():
             self._client().put_item(TableName=self._table, Item=item)
         self._remember(caller)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from layers.engine.stages import Plan, StagedNetwork, Weights
+from layers.engine.stages import StagedNetwork, StagePlan, Weights
 from layers.engine.swapper import Floats
 
 INPUT, OUTPUT = "crop", "embedding"
@@ -13,7 +13,7 @@ INPUT, OUTPUT = "crop", "embedding"
 class OnnxEmbedder:
     """Turns aligned faces into embeddings."""
 
-    def __init__(self, plan: Plan, weights: Weights, threads: int) -> None:
+    def __init__(self, plan: StagePlan, weights: Weights, threads: int) -> None:
         self._network = StagedNetwork(plan, weights, threads)
 
     def run(self, crops: Floats) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from layers.engine.stages import Plan, StagedNetwork, Weights
+from layers.engine.stages import StagedNetwork, StagePlan, Weights
 from layers.engine.swapper import Floats
 
 # InsightFace's names (examples/in_swapper).
@@ -17,7 +17,7 @@ class OnnxSwapper:
     name = "onnxruntime"
     window: int | None = None
 
-    def __init__(self, plan: Plan, weights: Weights, threads: int) -> None:
+    def __init__(self, plan: StagePlan, weights: Weights, threads: int) -> None:
         self._network = StagedNetwork(plan, weights, threads)
 
     def run(self, crops: Floats, latents: Floats) -> Floats:

@@ -76,7 +76,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StagePlan:
     """Stages in order of execution, and the graphs (serialised ONNX) that they run; several may share one."""
 
     stages: tuple[Stage, ...]
@@ -88,7 +88,7 @@ class Plan:
         return b"\n".join([json.dumps(head, sort_keys=True).encode(), b"".join(self.graphs)])
 
     @staticmethod
-    def parse(data: bytes) -> Plan:
+    def parse(data: bytes) -> StagePlan:
         """The bytes are verified by now, so a fault in them is the publisher's. Raises ModelsCorrupt."""
         try:
             line, _, rest = data.partition(b"\n")
@@ -109,13 +109,13 @@ class Plan:
             )
         except (ValueError, KeyError, TypeError) as error:
             raise ModelsCorrupt("The plan of a network cannot be read. Publish the pack again.") from error
-        return Plan(stages, tuple(graphs))
+        return StagePlan(stages, tuple(graphs))
 
 
 class StagedNetwork:
     """Runs a plan with onnxruntime."""
 
-    def __init__(self, plan: Plan, weights: Weights, threads: int) -> None:
+    def __init__(self, plan: StagePlan, weights: Weights, threads: int) -> None:
         """Makes the sessions; needs none of the weights yet."""
         self._stages = plan.stages
         self._sessions = [stage_session(graph, threads) for graph in plan.graphs]

@@ -52,7 +52,7 @@ def parse(secret: str) -> Chain:
     Raises LabelFailed where it is neither.
     """
     if not secret.lstrip().startswith("{"):
-        return derived(secret)
+        return derive_chain(secret)
     try:
         said = json.loads(secret)
         chain = Chain(
@@ -66,7 +66,7 @@ def parse(secret: str) -> Chain:
     return chain
 
 
-def derived(seed: str) -> Chain:
+def derive_chain(seed: str) -> Chain:
     """The one chain of a random text of 32 characters or more: the same everywhere and always.
 
     So a stack whose template made the text has one signer from its first moment, though nobody ever sent it a key.
@@ -77,7 +77,7 @@ def derived(seed: str) -> Chain:
     return _chain(_key(seed, "authority"), _key(seed, "leaf"), ORGANISATION)
 
 
-def made(organisation: str = ORGANISATION) -> Chain:
+def create_chain(organisation: str = ORGANISATION) -> Chain:
     """A new chain by the system's random numbers; the authority's key is forgotten here and now.
 
     `organisation` is the signer's name as readers show it.
@@ -87,7 +87,7 @@ def made(organisation: str = ORGANISATION) -> Chain:
     return _chain(ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()), organisation)
 
 
-def certified(public_key: bytes, kms_key: str, organisation: str = ORGANISATION) -> Chain:
+def certify(public_key: bytes, kms_key: str, organisation: str = ORGANISATION) -> Chain:
     """A new chain for a key that lies in KMS under that alias; the authority's key is forgotten here and now.
 
     `public_key` as KMS gives it, a SubjectPublicKeyInfo in DER. Raises LabelFailed where it is not one on P-256.

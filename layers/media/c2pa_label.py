@@ -67,14 +67,14 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Story:
+class Provenance:
     """How a file came to be: the first action says how it began."""
 
     actions: Sequence[Action]
     ingredients: Sequence[Ingredient] = ()
 
 
-class Seal:
+class Signer:
     """Signs finished files. What cannot be signed raises LabelFailed or StorageFailed and must not be delivered."""
 
     def __init__(self, chain: Callable[[], Chain]) -> None:
@@ -87,13 +87,13 @@ class Seal:
             c2pa_kms.ready()
         import c2pa  # noqa: F401 - for its cost alone
 
-    def picture(self, data: bytes, format: Format, story: Story) -> bytes:
+    def picture(self, data: bytes, format: Format, story: Provenance) -> bytes:
         """The same picture, signed."""
         signed = io.BytesIO()
         self._sign(f"image/{format}", io.BytesIO(data), signed, story)
         return signed.getvalue()
 
-    def video(self, path: Path, story: Story) -> None:
+    def video(self, path: Path, story: Provenance) -> None:
         """Sign an MP4 in place. Raises StorageFull where there is no room for a second one beside it."""
         if shutil.disk_usage(path.parent).free < path.stat().st_size + ROOM:
             raise StorageFull("The disk has no room left for work files.")
@@ -105,7 +105,7 @@ class Seal:
         finally:
             signed.unlink(missing_ok=True)
 
-    def _sign(self, media: str, source: IO[bytes], target: IO[bytes], story: Story) -> None:
+    def _sign(self, media: str, source: IO[bytes], target: IO[bytes], story: Provenance) -> None:
         import c2pa
 
         chain = self._chain()
@@ -143,7 +143,7 @@ def _signer(chain: Chain, refused: list[ColdswapError]) -> Any:
     return c2pa.Signer.from_callback(sign, algorithm, chain.certificates, None)
 
 
-def manifest(story: Story) -> dict[str, Any]:
+def manifest(story: Provenance) -> dict[str, Any]:
     """What c2pa-python builds a manifest from."""
     return {
         "claim_generator_info": [GENERATOR],
@@ -170,7 +170,7 @@ def _action(said: Action) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Told:
+class ManifestSummary:
     """What a file's manifest says, in its own words, shortened.
 
     `state`: no manifest; one that does not fit the file, or is broken; one that fits and was signed by a stranger; one
@@ -185,7 +185,7 @@ class Told:
     problems: list[str] = field(default_factory=list)
 
 
-def read(file: IO[bytes], media: str, anchors: str) -> Told:
+def read_manifest(file: IO[bytes], media: str, anchors: str) -> ManifestSummary:
     """What the file of that media type tells; `anchors` are the certificates of our authorities, in PEM."""
     import c2pa
 
@@ -201,15 +201,15 @@ def read(file: IO[bytes], media: str, anchors: str) -> Told:
             results: dict[str, Any] = reader.get_validation_results() or {}
     except c2pa.C2paError as error:
         if "ManifestNotFound" in str(error) or "no JUMBF" in str(error):
-            return Told("absent")
-        return Told("invalid", problems=[_short(error)])
+            return ManifestSummary("absent")
+        return ManifestSummary("invalid", problems=[_short(error)])
     if not active:
-        return Told("absent")
+        return ManifestSummary("absent")
     known: dict[str, State] = {"valid": "valid", "trusted": "trusted"}
     failures = [str(each.get("code")) for each in (results.get("activeManifest") or {}).get("failure", [])]
     signature = active.get("signature_info") or {}
     signer = [str(signature[part]) for part in ("issuer", "common_name") if signature.get(part)]
-    return Told(
+    return ManifestSummary(
         state=known.get(state, "invalid"),
         signer=_short(", ".join(signer)) or None,
         generator=next((_short(each.get("name")) for each in active.get("claim_generator_info") or []), None),

@@ -8,8 +8,8 @@ import os
 import numpy as np
 
 from layers.core.errors import PictureTooLarge, UnreadablePicture
-from layers.media.header import Header, probe
 from layers.media.picture import Picture, Pixels
+from layers.media.picture_header import Header, probe
 
 # OpenCV reads this once, while it is imported. Our own limit comes first; this one is behind it.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(200_000_000))

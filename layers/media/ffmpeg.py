@@ -45,7 +45,7 @@ _BAD_INPUT = (
 
 
 @dataclass(frozen=True)
-class Ran:
+class FfmpegResult:
     """What a run cost, and what it said: the last 16 KiB of stderr."""
 
     cpu_seconds: float  # user and system
@@ -54,7 +54,7 @@ class Ran:
     stderr: str
 
 
-def run(arguments: Sequence[str], *, deadline: Deadline, threads: int = 1, loglevel: str = "error") -> Ran:
+def run(arguments: Sequence[str], *, deadline: Deadline, threads: int = 1, loglevel: str = "error") -> FfmpegResult:
     """Run ffmpeg with these arguments, the last of which is its one output, and wait for its end.
 
     Decoder of the first input, filters and encoder get `threads` threads each. Whatever ends the wait (the deadline,
@@ -101,7 +101,7 @@ def run(arguments: Sequence[str], *, deadline: Deadline, threads: int = 1, logle
     if status:
         raise _failure(status, stderr)
     cpu = usage.ru_utime + usage.ru_stime
-    return Ran(cpu, usage.ru_maxrss * 1024 / 1e6, time.monotonic() - began, stderr)
+    return FfmpegResult(cpu, usage.ru_maxrss * 1024 / 1e6, time.monotonic() - began, stderr)
 
 
 def untrusted(path: Path) -> list[str]:
@@ -112,7 +112,7 @@ def untrusted(path: Path) -> list[str]:
     ]
 
 
-def escaped(value: object) -> str:
+def escape(value: object) -> str:
     """A value as an option of a filter: safe from the filter's own parser, then from the graph's."""
     once = re.sub(r"[\\':]", r"\\\g<0>", str(value))
     return re.sub(r"[\\'\[\],;]", r"\\\g<0>", once)

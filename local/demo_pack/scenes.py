@@ -37,7 +37,7 @@ SMALLEST = 7.0
 
 
 @dataclass(frozen=True)
-class Scene:
+class TrainingScene:
     """A picture [H, W, 3], its faces' boxes float32 [n, 4] (x0, y0, x1, y1) and keypoints float32 [n, 5, 2], in
     pixels."""
 
@@ -63,7 +63,7 @@ def paste(picture: Bytes, person: Identity, carrier: Carrier, state: State, plac
         picture[y0:y1, x0:x1] = draw(person, carrier, clean(state), inner, (y1 - y0, x1 - x0), picture[y0:y1, x0:x1])
 
 
-def scene(seed: int, pool: range, size: int = 320, most: int = 5) -> Scene:
+def scene(seed: int, pool: range, size: int = 320, most: int = 5) -> TrainingScene:
     """Draw a square scene of up to `most` faces, with clutter, meme text, softness and grain.
 
     A person who would hide a face already there is left out, so every label can be seen. Some people lie on their
@@ -99,7 +99,7 @@ def scene(seed: int, pool: range, size: int = 320, most: int = 5) -> Scene:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.9)), np.uint8)
     if rng.random() < 0.35:
         picture = np.clip(picture + rng.normal(0, rng.uniform(0, 7), picture.shape), 0, 255).astype(np.uint8)
-    return Scene(
+    return TrainingScene(
         picture,
         np.clip(np.array(boxes, np.float32).reshape(-1, 4), 0, size),
         np.array(points, np.float32).reshape(-1, 5, 2),

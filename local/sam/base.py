@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 
 from local.cloud import ROOT
-from local.images import base_tag
 from local.sam.engine import Engine, NoEngine
+from tools.images import base_tag
 
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"  # the Debian with the Python that is tested
 KEPT = ROOT / ".local/sam"

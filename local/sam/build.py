@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from local import rewrite
 from local.cloud import CREDENTIALS, REGION, ROOT
 from local.sam.engine import Engine
+from tools.template import Template, buildable, load_template
 
 FOLDER = ROOT / ".aws-sam"
 BUILT = FOLDER / "build/template.yaml"
@@ -22,7 +22,7 @@ class BuildFailed(Exception):
     """`sam build` did not succeed; the message is the end of what it said."""
 
 
-def functions(template: rewrite.Template) -> dict[str, Any]:
+def functions(template: Template) -> dict[str, Any]:
     """The template's functions by their logical ids, without what only a parameter brings into a stack."""
     return {name: each for name, each in _images(template).items() if "Condition" not in each}
 
@@ -32,7 +32,7 @@ def image(function: Mapping[str, Any], name: str) -> str:
     return f"{name.lower()}:{function['Metadata']['DockerTag']}"
 
 
-def runnable(built: rewrite.Template, environment: Mapping[str, Mapping[str, str]]) -> rewrite.Template:
+def runnable(built: Template, environment: Mapping[str, Mapping[str, str]]) -> Template:
     """A copy to run with `sam local`, with each function's environment by logical id."""
     template = copy.deepcopy(built)
     for name, function in functions(template).items():
@@ -42,17 +42,17 @@ def runnable(built: rewrite.Template, environment: Mapping[str, Mapping[str, str
     return template
 
 
-def build(engine: Engine, base: str) -> rewrite.Template:
+def build(engine: Engine, base: str) -> Template:
     """Builds the functions' images; the template that names them. Raises BuildFailed."""
     FOLDER.mkdir(exist_ok=True)
     source = FOLDER / "buildable.json"
-    template = rewrite.buildable(rewrite.load(ROOT / "template.yaml"), ROOT, base)
+    template = buildable(load_template(ROOT / "template.yaml"), ROOT, base)
     source.write_text(json.dumps(template, indent=2))
     command = [str(SAM), "build", "--template-file", str(source), "--build-dir", str(BUILT.parent)]
     done = subprocess.run(command, env=environment(engine), capture_output=True, text=True, cwd=FOLDER)
     if done.returncode:
         raise BuildFailed(f"sam build:\n{(done.stdout + done.stderr)[-4000:]}")
-    return rewrite.load(BUILT)
+    return load_template(BUILT)
 
 
 def environment(engine: Engine) -> dict[str, str]:
@@ -61,7 +61,7 @@ def environment(engine: Engine) -> dict[str, str]:
     return {**own, **CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "SAM_CLI_TELEMETRY": "0", "DOCKER_BUILDKIT": "0"}
 
 
-def sizes(engine: Engine, template: rewrite.Template) -> dict[str, int]:
+def sizes(engine: Engine, template: Template) -> dict[str, int]:
     """Bytes of each function's image, unpacked, by the folder of its sources."""
     found = {}
     for name, function in functions(template).items():
@@ -71,7 +71,7 @@ def sizes(engine: Engine, template: rewrite.Template) -> dict[str, int]:
     return found
 
 
-def _images(template: rewrite.Template) -> dict[str, Any]:
+def _images(template: Template) -> dict[str, Any]:
     resources = template["Resources"]
     return {name: each for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import keeper
+from local import supervisor
 from local.cloud import ROOT
 
 DATA = ROOT / ".local/docker"  # our own engine's images, kept between runs
@@ -122,7 +122,7 @@ def _own() -> Iterator[str]:
     path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     DATA.mkdir(parents=True, exist_ok=True)
     command = [
-        *(sys.executable, keeper.__file__, str(folder)),
+        *(sys.executable, supervisor.__file__, str(folder)),
         *("dockerd", "--data-root", str(DATA), "--exec-root", str(folder / "run"), "--pidfile", str(folder / "pid")),
         *("--host", host, "--bridge", BRIDGE, "--shutdown-timeout", "5"),
     ]

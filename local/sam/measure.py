@@ -18,14 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from local import callers
+from local import swap_clients
 from local.cloud import CREDENTIALS, LOOPBACK, REGION, ROOT, Cloud, free_port
 from local.demo import pictures
-from local.publishing import publish_demo_pack
-from local.rewrite import Template
+from local.publish_demo_pack import publish_demo_pack
 from local.sam.build import SAM, functions, image
 from local.sam.engine import Engine
 from local.sam.run import variables
+from tools.template import Template
 
 EMULATOR = SAM.parent.parent / "lib"  # of sam; the Python below it has a version in its name
 PROCESSOR_MB = 1769  # of memory, for one whole processor (Lambda, "Configure function memory")
@@ -129,7 +129,7 @@ def demo_request(cloud: Cloud, folder: Path) -> dict[str, str]:
     """A swap's payload, of pictures that are in the cloud from now on."""
     drawn = pictures(folder)
     face, meme = drawn["ruby"].path, drawn["works-on-my-machine"].path
-    return {"face": callers.put_input(cloud, face), "meme": callers.put_input(cloud, meme)}
+    return {"face": swap_clients.put_input(cloud, face), "meme": swap_clients.put_input(cloud, meme)}
 
 
 def http_get(path: str) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from local import keeper
+from local import supervisor
 from local.cloud import LOOPBACK, Cloud, free_port
-from local.rewrite import Template
 from local.sam.build import SAM, environment, functions, runnable
 from local.sam.engine import Engine
+from tools.template import Template
 
 START_SECONDS = 60.0
 INVOKE_SECONDS = 300.0
@@ -103,7 +103,7 @@ class Stack:
         log = self.folder / f"{what}-{port}.log"
         with log.open("wb") as said:
             process = subprocess.Popen(
-                [sys.executable, keeper.__file__, "-", *command],
+                [sys.executable, supervisor.__file__, "-", *command],
                 **self._how(),
                 stdin=subprocess.PIPE,
                 stdout=said,

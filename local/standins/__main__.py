@@ -7,8 +7,8 @@ import sys
 import threading
 from types import FrameType
 
-from local.standins.footage import SCENES
 from local.standins.servers import StandIns
+from local.standins.stock_footage import SCENES
 
 
 def main() -> int:

@@ -9,18 +9,18 @@ import base64
 import re
 from typing import Any
 
-from local.standins import voice
-from local.standins.serving import Fault, Request, Response
+from local.standins import speech_synthesis
+from local.standins.http_server import Fault, Request, Response
 
 API_KEY = "sk_standin_3f9a7c0e5b1d"
 VOICE_ID = "JBFqnCBsd6RMkjVDRZzb"
 
 VOICES = {
-    VOICE_ID: voice.Timbre(),  # George
-    "21m00Tcm4TlvDq8ikWAM": voice.Timbre("f3", 55),  # Rachel
-    "EXAVITQu4vr4xnSDxMaL": voice.Timbre("f2", 50),  # Sarah
-    "pNInz6obpgDQGcFmaJgB": voice.Timbre("m3", 40),  # Adam
-    "onwK4e9ZLuTAKqWW03F9": voice.Timbre("m7", 42, "en-gb-x-rp"),  # Daniel
+    VOICE_ID: speech_synthesis.Timbre(),  # George
+    "21m00Tcm4TlvDq8ikWAM": speech_synthesis.Timbre("f3", 55),  # Rachel
+    "EXAVITQu4vr4xnSDxMaL": speech_synthesis.Timbre("f2", 50),  # Sarah
+    "pNInz6obpgDQGcFmaJgB": speech_synthesis.Timbre("m3", 40),  # Adam
+    "onwK4e9ZLuTAKqWW03F9": speech_synthesis.Timbre("m7", 42, "en-gb-x-rp"),  # Daniel
 }
 
 MODELS = {  # characters a request
@@ -109,10 +109,10 @@ def _check(body: Any, request: Request) -> Response | None:
 
 
 def _speak(
-    body: dict[str, Any], request: Request, timbre: voice.Timbre, *, timestamps: bool, fault: Fault | None
+    body: dict[str, Any], request: Request, timbre: speech_synthesis.Timbre, *, timestamps: bool, fault: Fault | None
 ) -> Response:
-    spoken = voice.speak(body["text"], timbre, speed=(body.get("voice_settings") or {}).get("speed", 1.0))
-    audio = voice.encode(spoken, _format(request))
+    spoken = speech_synthesis.speak(body["text"], timbre, speed=(body.get("voice_settings") or {}).get("speed", 1.0))
+    audio = speech_synthesis.encode(spoken, _format(request))
     cost = {"request-id": "standin", "character-cost": str(len(body["text"]))}
     if fault and fault.kind == "unparsable":
         return Response(200, {"Content-Type": "application/json", **cost}, b'{"audio_base64": "')
@@ -132,7 +132,7 @@ def _format(request: Request) -> str:
     return request.query.get("output_format", "mp3_44100_128")
 
 
-def _alignment(alignment: voice.Alignment) -> dict[str, list[Any]]:
+def _alignment(alignment: speech_synthesis.CharacterTimes) -> dict[str, list[Any]]:
     return {
         "characters": list(alignment.characters),
         "character_start_times_seconds": [round(time, 3) for time in alignment.starts],

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from local.standins.footage import FOLDER, SCENES, Rendition, Scene, file
-from local.standins.serving import HTML, Fault, Request, Response
+from local.standins.http_server import HTML, Fault, Request, Response
+from local.standins.stock_footage import FOLDER, SCENES, FootageFile, FootageScene, file
 
 API_KEY = "standin563492ad6f91700001000001"
 MOST_PER_PAGE = 80
@@ -26,7 +26,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _VIDEO = {"Content-Type": "video/mp4"}
 
 
-class Pexels:
+class PexelsStandIn:
     """The search. Faults of its own:
 
     rate_limit (429; headers=False: without X-Ratelimit; retry_after=S), key (401), none (no results), few (count=N),
@@ -82,7 +82,7 @@ class Pexels:
             "X-Ratelimit-Reset": str(int(time.time()) + 3600),
         }
 
-    def _video(self, scene: Scene, kind: str) -> dict[str, Any]:
+    def _video(self, scene: FootageScene, kind: str) -> dict[str, Any]:
         width, height = (2160, 3840) if scene.portrait else (3840, 2160)
         files = [] if kind == "hls" else [self._file(scene, rendition, kind) for rendition in scene.renditions]
         return {
@@ -100,7 +100,7 @@ class Pexels:
             "video_pictures": [],
         }
 
-    def _file(self, scene: Scene, rendition: Rendition, kind: str) -> dict[str, Any]:
+    def _file(self, scene: FootageScene, rendition: FootageFile, kind: str) -> dict[str, Any]:
         width, height = rendition.width, rendition.height
         name = f"{scene.id}-{rendition.quality}_{width}_{height}_{rendition.fps}fps.mp4"
         return {
@@ -114,13 +114,13 @@ class Pexels:
             "size": rendition.size,
         }
 
-    def _hls(self, scene: Scene) -> dict[str, Any]:
+    def _hls(self, scene: FootageScene) -> dict[str, Any]:
         link = f"{self._files_url}/video-files/{scene.id}/{scene.id}.m3u8"
         unknown = dict.fromkeys(("width", "height", "fps", "size"))
         return {"id": scene.id * 10_000, "quality": "hls", "file_type": "video/mp4", "link": link, **unknown}
 
 
-def search(words: str, orientation: str | None = None, size: str | None = None) -> list[Scene]:
+def search(words: str, orientation: str | None = None, size: str | None = None) -> list[FootageScene]:
     """The scenes for a query: those with most of its words first, then the rest; none where no word is known."""
     asked = set(re.findall(r"\w+", words.lower()))
     asked |= {word.removesuffix("s") for word in asked}
@@ -130,7 +130,7 @@ def search(words: str, orientation: str | None = None, size: str | None = None) 
     return sorted(fitting, key=lambda scene: -len(asked & scene.tags))
 
 
-class Files:
+class FootageFileHost:
     """The file host, with ranges. Faults of its own:
 
     no_range (the whole file whatever was asked), late_moov (the index at the end), garbage (bytes that are no video),
@@ -186,5 +186,5 @@ def _other(path: str) -> Response:
     return Response(200, {"Content-Type": "text/html; charset=utf-8"}, text.encode())
 
 
-def _by_id(id: int) -> Scene | None:
+def _by_id(id: int) -> FootageScene | None:
     return next((scene for scene in SCENES if scene.id == id), None)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from local.standins import elevenlabs, pexels
-from local.standins.footage import FOLDER
-from local.standins.serving import LOOPBACK, TRANSPORT, Asked, Fault, Faults, Request, Response, Service
+from local.standins.http_server import LOOPBACK, TRANSPORT, Fault, Faults, RecordedRequest, Request, Response, Service
+from local.standins.stock_footage import FOLDER
 
 CALLBACK_SECRET = "whsec_" + base64.b64encode(b"the stand-ins' callback secret!!").decode()
 
@@ -32,12 +32,12 @@ class StandIns:
     def __init__(self, footage: Path = FOLDER, host: str = LOOPBACK) -> None:
         """`footage` is the folder that keeps what was drawn; `host` the address to listen on."""
         self._host = host
-        self.requests: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
         self.callbacks: list[tuple[Mapping[str, str], bytes]] = []
         self._faults = Faults()
         self._running = ExitStack()
-        self._files = self._service("files", pexels.Files(footage).answer)
-        search = pexels.Pexels(self._files.url)
+        self._files = self._service("files", pexels.FootageFileHost(footage).answer)
+        search = pexels.PexelsStandIn(self._files.url)
         self._pexels = self._service("pexels", search.answer)
         search.url = self._pexels.url
         self._elevenlabs = self._service("elevenlabs", elevenlabs.answer)
@@ -87,7 +87,7 @@ class StandIns:
         """Ends all faults; what they held goes on."""
         self._faults.clear()
 
-    def asked(self, service: str) -> list[Asked]:
+    def asked(self, service: str) -> list[RecordedRequest]:
         """What was asked of one service."""
         return [asked for asked in self.requests if asked.service == service]
 

@@ -18,15 +18,15 @@ from local.cloud import ROOT
 ERRORS = "tests/integration/test_errors.py"
 FAULTS = "tests/integration/test_faults.py"
 CALLERS = "tests/integration/test_callers.py"
-LISTED = "tests/integration/test_refused.py"
+LISTED = "tests/integration/test_denylist.py"
 LOAD = "tests/integration/test_load.py"
-UNIT = "tests/unit/swap/test_errors.py"
+UNIT = "tests/unit/swap/entry/test_errors.py"
 EACH = f"{UNIT}::test_every_caller_sees_the_error_by_its_name"
 REQUEST = f"{ERRORS}::test_errors_of_the_request"
 TOLD = f"{CALLERS}::test_what_fails_behind_the_caller_s_back_is_told_as_a_problem"
 STORAGE = "tests/unit/core/test_storage.py"
-FETCH = "tests/unit/core/test_fetch.py"
-API = "tests/unit/swap/test_api.py"
+FETCH = "tests/unit/core/test_http_fetch.py"
+API = "tests/unit/swap/entry/test_http_api.py"
 OWN = "The stack's own principals have no budget and have accepted the terms by deploying it."
 
 SWAP = ("http", "respond-async", "upload", "workflow")
@@ -111,9 +111,9 @@ SWAP_FAULTS: dict[str, dict[str, Cell]] = {
 
 SERVICE = "tests/integration/test_video.py::test_a_fault_of_a_service_ends_as_a_problem_with_its_name"
 TESTS = "tests/integration/test_video.py"
-VIDEO_API = "tests/unit/video/test_api.py"
+VIDEO_API = "tests/unit/video/entry/test_http_api.py"
 STEPS = "tests/unit/video/test_steps.py"
-PAYMENTS = "tests/unit/video/test_payments.py"
+PAYMENTS = "tests/unit/video/providers/test_payments.py"
 NO_CALL = "The HTTP entry asks no such service; a step does."
 NO_FILE = "The HTTP entry makes no file; a step does."
 NO_WORK = "It is asked before the workflow starts."
@@ -188,13 +188,13 @@ VIDEO_FAULTS: dict[str, dict[str, Cell]] = {
     "the time is over": {
         "http": (NO_FILE,),
         "step": (
-            "tests/unit/video/test_clip.py::test_the_end_of_time_is_no_reason_to_try_a_spare",
+            "tests/unit/video/render/test_clip.py::test_the_end_of_time_is_no_reason_to_try_a_spare",
             "tests/unit/media/test_ffmpeg.py::test_the_end_of_time_ends_ffmpeg",
         ),
     },
     "no signing key, or a broken one": {
         "http": (NO_FILE,),
-        "step": ("tests/unit/video/test_assemble.py::test_what_cannot_be_signed_is_not_kept",),
+        "step": ("tests/unit/video/render/test_assemble.py::test_what_cannot_be_signed_is_not_kept",),
     },
     "a callback that is refused or fails": {
         "http": (f"{TESTS}::test_a_callback_to_a_private_address_is_refused",),

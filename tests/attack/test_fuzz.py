@@ -30,14 +30,14 @@ from layers.core.errors import (
     UnreadablePicture,
     UnsupportedPicture,
 )
-from layers.media.c2pa_chain import made, parse
-from layers.media.c2pa_label import Seal
+from layers.media.c2pa_chain import create_chain, parse
+from layers.media.c2pa_label import Signer
 from layers.media.decode import decode
 from layers.media.ffmpeg import run
-from layers.media.header import Header, probe
-from layers.media.label import label, label_mp4, read_label, read_mp4_label
 from layers.media.mp4 import read_index
-from layers.models.manifest import Blob, Contract, Manifest, Model, Pointer, Tensor
+from layers.media.picture_header import Header, probe
+from layers.media.xmp_label import label, label_mp4, read_label, read_mp4_label
+from layers.models.runtime.manifest import Blob, Contract, Manifest, Model, Pointer, Tensor
 from tests.attack import bombs
 from tests.unit.media.test_c2pa_label import SWAP, labelled, signed
 from tests.unit.media.test_encode import FORMATS
@@ -82,7 +82,7 @@ def videos() -> list[bytes]:
 
 @cache
 def _chain() -> bytes:
-    return made().text().encode()
+    return create_chain().text().encode()
 
 
 @cache
@@ -242,7 +242,7 @@ def test_a_signing_key(data: bytes) -> None:
     text = data.decode(errors="replace")
     chain = in_time(lambda _: parse(text), data, LabelFailed)
     if chain is not None and chain.key != json.loads(_chain())["key"]:
-        in_time(lambda _: Seal(lambda: chain).picture(labelled("png"), "png", SWAP), data, LabelFailed)
+        in_time(lambda _: Signer(lambda: chain).picture(labelled("png"), "png", SWAP), data, LabelFailed)
 
 
 @given(data=mutants(lambda: [signed("jpeg"), signed("png"), signed("webp"), *videos()]))
@@ -286,7 +286,7 @@ def test_labelling_what_is_no_picture_is_never_silent() -> None:
             except Exception:
                 continue
             with pytest.raises(LabelFailed):
-                Seal(lambda: parse(_chain().decode())).picture(made, format, SWAP)
+                Signer(lambda: parse(_chain().decode())).picture(made, format, SWAP)
 
 
 LONG_TESTS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {

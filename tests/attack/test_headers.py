@@ -17,11 +17,11 @@ from urllib.parse import quote
 
 import pytest
 
-from local.callers import wait_for
 from local.cloud import LOOPBACK, Cloud
+from local.swap_clients import wait_for
 from tests.integration import leaks
 from tests.unit.conftest import table
-from tests.unit.video.world import World, world
+from tests.unit.video.fake_stack import FakeVideoStack, world
 
 __all__ = ["table", "world"]
 
@@ -139,7 +139,7 @@ def test_a_header_is_read_or_refused_and_does_not_come_back(cloud: Cloud, name: 
 KEYS = [value.decode("latin-1") for name, value, status in HEADERS if (name, status) == ("Idempotency-Key", READ)]
 
 
-def test_every_key_names_a_video_of_its_own(world: World) -> None:
+def test_every_key_names_a_video_of_its_own(world: FakeVideoStack) -> None:
     free = world.limited_to(len(KEYS))
 
     first, again = ([free.post(idempotency_key=key) for key in KEYS] for _ in range(2))
@@ -178,7 +178,7 @@ def test_a_download_by_a_crooked_name_leads_nowhere(cloud: Cloud, path: str, nam
     assert not any(line.lower().startswith("location:") for line in answer.head)
 
 
-def test_a_download_is_saved_under_the_name_of_its_task_whatever_the_key_was(world: World) -> None:
+def test_a_download_is_saved_under_the_name_of_its_task_whatever_the_key_was(world: FakeVideoStack) -> None:
     free = world.limited_to(len(KEYS))
     for key in KEYS:
         task_id = free.post(idempotency_key=key).body["task_id"]

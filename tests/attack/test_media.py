@@ -18,8 +18,8 @@ import pytest
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, UnreadableMedia
 from layers.media.ffmpeg import run, untrusted
-from layers.media.label import read_mp4_label
 from layers.media.mp4 import MOST_INDEX, read_index
+from layers.media.xmp_label import read_mp4_label
 
 CANARY = "canary-5f3e9a"
 X264 = ["-an", "-c:v", "libx264", "-preset", "ultrafast", "-f", "mp4"]

@@ -19,10 +19,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from layers.engine.session import session
-from layers.models.catalogue import File, Licence, Source
-from layers.models.fetch import FetchFailed, fetch
-from layers.models.lower import lower_detector, lower_embedder, lower_swapper
-from layers.models.onnx_file import Unfit, load
+from layers.models.tools.catalogue import File, Licence, Source
+from layers.models.tools.convert import convert_detector, convert_embedder, convert_swapper
+from layers.models.tools.internet_download import FetchFailed, download_files
+from layers.models.tools.onnx_file import Unfit, load
 
 GOOD = b"the model " * 1000
 MEMBER = "model.onnx"
@@ -111,12 +111,12 @@ def wanted(url: str) -> File:
 
 def extracted(data: bytes, folder: Path) -> None:
     """Through the way that a published zip takes, from a file: URL's worth of bytes that lie there already."""
-    from layers.models.fetch import _archive
+    from layers.models.tools.internet_download import _archive
 
     file = wanted("http://127.0.0.1:9/models.zip")
     archive = _archive(file.sources[0], folder)
     archive.write_bytes(data)
-    fetch([file], folder)
+    download_files([file], folder)
 
 
 def around(folder: Path) -> set[Path]:
@@ -268,7 +268,7 @@ def test_a_file_that_reaches_outside_is_no_model(name: str, canary: Path) -> Non
     path = canary / "model.onnx"
     path.write_bytes(CROOKED[name])
 
-    checks: list[Callable[[Path], Any]] = [lower_detector, lower_embedder, lower_swapper]
+    checks: list[Callable[[Path], Any]] = [convert_detector, convert_embedder, convert_swapper]
     if name != "empty":  # which is a network of nothing
         checks.append(load)
     for check in checks:
@@ -300,7 +300,7 @@ def test_a_weight_that_claims_to_be_enormous_is_not_made(dims: list[int], canary
 
     path = canary / "model.onnx"
     path.write_bytes(model(change))
-    for lower in (lower_detector, lower_embedder, lower_swapper):
+    for lower in (convert_detector, convert_embedder, convert_swapper):
         with pytest.raises(Unfit):
             lower(path)
 

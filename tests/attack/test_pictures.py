@@ -78,7 +78,7 @@ def _highest(reset: bool = False) -> float:
 
 def _decode_all(folder: Path) -> dict[str, Any]:
     from layers.core.errors import ColdswapError
-    from layers.core.settings import MEGAPIXEL, MIB
+    from layers.core.units import MEGAPIXEL, MIB
     from layers.media.decode import decode
 
     resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))

@@ -13,13 +13,13 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from functions.swap.body import TaskBody, parse_task
+from functions.swap.entry.schemas import TaskBody, parse_task
 from layers.core.errors import ColdswapError, InvalidRequest, NotFound, RefusedUrl, problem
 from layers.core.ids import made_at
 from layers.core.storage import parse_s3_uri
-from layers.models.manifest import Manifest, Pointer
-from tests.unit.swap.callers import Answer, http, invoke, upload_event
-from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, World, drawing, encoded
+from layers.models.runtime.manifest import Manifest, Pointer
+from tests.unit.swap.entry_clients import Answer, http, invoke, upload_event
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, drawing, encoded
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
 DEEP = 100_000
@@ -99,7 +99,7 @@ BODIES: dict[str, str | bytes] = {
 }
 
 
-def post(world: World, patch: pytest.MonkeyPatch, path: str, body: str | bytes) -> Answer:
+def post(world: FakeSwapStack, patch: pytest.MonkeyPatch, path: str, body: str | bytes) -> Answer:
     """A body as API Gateway hands it on: as text, or in base64 where it is none."""
     if isinstance(body, str):
         with suppress(UnicodeEncodeError):
@@ -131,7 +131,7 @@ def test_no_body_is_a_fault_of_ours(name: str, path: str, monkeypatch: pytest.Mo
     if path == "/verify" and isinstance(body, str):
         body = body.replace('"meme"', '"uri"')
 
-    answer = post(World(), monkeypatch, path, body)
+    answer = post(FakeSwapStack(), monkeypatch, path, body)
 
     assert 400 <= answer.status < 500 or (name == "same-faces" and answer.status == 200), answer.body
     assert len(json.dumps(answer.body)) < 20_000, "what came is not sent back whole"
@@ -193,7 +193,7 @@ HEADERS: list[tuple[str, str]] = [
 @pytest.mark.parametrize(("name", "value"), HEADERS, ids=lambda value: ascii(value)[1:30])
 def test_no_header_is_a_fault_of_ours_or_comes_back(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: Any = {name: value}
-    answer = http(World(), monkeypatch, body={"meme": "file:///etc/passwd"}, **sent)
+    answer = http(FakeSwapStack(), monkeypatch, body={"meme": "file:///etc/passwd"}, **sent)
 
     assert answer.status in (202, 400, 422), answer.body
     for header in answer.headers.items():
@@ -239,7 +239,7 @@ PATHS = [
 @pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "\r\n"])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ascii(path)[1:40])
 def test_no_path_is_a_fault_of_ours(path: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(World(), monkeypatch, method, path)
+    answer = http(FakeSwapStack(), monkeypatch, method, path)
 
     assert answer.status in (400, 404, 405), answer.body
     assert "Traceback" not in str(answer.body)
@@ -307,7 +307,7 @@ NAMES = [
     ids=lambda value: ascii(value)[1:40],
 )
 def test_an_upload_of_any_name_ends_beside_its_like(name: str, good: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = FakeSwapStack()
     world.storage.put(UPLOADS, f"memes/{name}", SMALL if good else b"GIF89a")
     before = set(world.storage.objects)
 
@@ -323,7 +323,7 @@ def test_an_upload_of_any_name_ends_beside_its_like(name: str, good: bool, monke
 
 @pytest.mark.parametrize("face", [f"s3://{UPLOADS}/{name}" for name in NAMES] + NAMES, ids=lambda f: ascii(f)[1:40])
 def test_metadata_of_an_upload_names_a_face_within_the_rules(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = FakeSwapStack()
     world.storage.put(UPLOADS, "memes/a.png", encoded(drawing()), face=face)
 
     outcome = invoke(world, upload_event(), monkeypatch)
@@ -423,7 +423,7 @@ BUCKETS = [
 @pytest.mark.parametrize("bucket", BUCKETS)
 @pytest.mark.parametrize("path", ["/swap", "/verify"])
 def test_no_bucket_but_the_stacks_own_is_read(bucket: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World()
+    world = FakeSwapStack()
     body = {"meme" if path == "/swap" else "uri": f"s3://{bucket}/requests/1/meme"}
 
     assert http(world, monkeypatch, path=path, body=body).body["code"] == RefusedUrl.code

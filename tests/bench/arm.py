@@ -47,14 +47,14 @@ class Ours:
 
     def embedding(self) -> list[float]:
         """Of the face, by the same modules."""
-        from functions.swap import detect, embed
+        from functions.swap.face import detect, embed
         from layers.media.decode import decode
 
         known, deadline = services(), Deadline.after(SECONDS)
         data = known.storage.read(UPLOADS, PICTURE, known.settings.max_picture_bytes, deadline).data
         pixels = decode(data, known.settings.max_picture_bytes, known.settings.max_picture_pixels).pixels
         face = detect.Detector(known.models.detector_session(deadline), 512).find(pixels, deadline)[0]
-        return [float(value) for value in embed.embedding(pixels, face, known.models.embedder(deadline))]
+        return [float(value) for value in embed.embed_face(pixels, face, known.models.embedder(deadline))]
 
 
 class Naive:

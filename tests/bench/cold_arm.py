@@ -22,9 +22,9 @@ from layers.core.deadline import Deadline
 from layers.core.storage import client
 from layers.core.telemetry import peak_memory_mb
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.stages import Plan
-from layers.models.pack import PLAN, WEIGHTS, LoadedModels
-from layers.models.store import ModelStore
+from layers.engine.stages import StagePlan
+from layers.models.runtime.loaded_models import PLAN, WEIGHTS, LoadedModels
+from layers.models.runtime.model_store import ModelStore
 from tests.bench import FILES, MODELS, instructions
 
 THREADS = len(os.sched_getaffinity(0))
@@ -43,7 +43,7 @@ def main() -> None:
     retention: Literal["request", "container"] = "request" if arm == "windowed" else "container"
     models = LoadedModels(store, THREADS, retention, 1769)
     swapper = models.refresh(deadline).models["swapper"]
-    plan = Plan.parse(store.read(swapper.blob(PLAN), deadline)) if arm == "staged" else None
+    plan = StagePlan.parse(store.read(swapper.blob(PLAN), deadline)) if arm == "staged" else None
     before, cpu = time.perf_counter(), time.process_time()
     if arm == "naive":
         with tempfile.TemporaryDirectory() as folder:

@@ -20,9 +20,9 @@ import onnxruntime
 
 from layers.engine.native_swapper import Description, NativeSwapper
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.stages import Plan
+from layers.engine.stages import StagePlan
 from layers.engine.swapper import Floats
-from layers.models.lower import Held, lower_swapper, psnr_db
+from layers.models.tools.convert import InMemoryWeights, convert_swapper, psnr_db
 from tests.bench.hold import onnxruntime_block
 from tests.bench.instructions import wanted
 from tests.bench.quiet import quiet
@@ -34,11 +34,11 @@ FACES = 8
 
 def measure(file: Path, repeats: int) -> dict[str, Any]:
     """Seconds and CPU seconds a face by arm, their ratios to the naive arm, and parity to fp32 in dB."""
-    lowered = lower_swapper(file)
-    weights = Held(lowered.blobs["weights"])
+    lowered = convert_swapper(file)
+    weights = InMemoryWeights(lowered.blobs["weights"])
     description = Description.parse(bytes(lowered.blobs["native"]), len(lowered.blobs["weights"]))
     naive = onnxruntime.InferenceSession(str(file), quiet(), providers=["CPUExecutionProvider"])
-    staged = OnnxSwapper(Plan.parse(bytes(lowered.blobs["plan"])), weights, 2)
+    staged = OnnxSwapper(StagePlan.parse(bytes(lowered.blobs["plan"])), weights, 2)
     random = np.random.default_rng(0)
     crops = random.random((FACES, 3, 128, 128), np.float32)
     latents = random.standard_normal((FACES, 512)).astype(np.float32)

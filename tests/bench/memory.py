@@ -24,9 +24,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from layers.models.publish import publish
-from local.callers import put_input
+from layers.models.tools.publish import publish
 from local.cloud import ROOT, Cloud
+from local.swap_clients import put_input
 from tests.bench import MODELS, UPLOADS, form, hold, standin
 from tests.bench.bench import NOTHING, environment, server
 from tests.bench.memory_arm import WARM_RUNS, Arm, resident_mb
@@ -41,7 +41,7 @@ from tests.bench.prepare import (
     picture_with_one_face,
     version,
 )
-from tests.integration.asking import sandboxes
+from tests.integration.swap_client import sandboxes
 
 FOLDER = ROOT / "build/memory"
 LICENCES = dict.fromkeys(("detector", "embedder", "swapper"), "none")

@@ -18,8 +18,8 @@ import onnxruntime
 from botocore.exceptions import ClientError
 from numpy.typing import NDArray
 
-from layers.models import lower
-from layers.models.publish import publish
+from layers.models.tools import convert
+from layers.models.tools.publish import publish
 from tests.bench import FILES, MODELS, PICTURE, UPLOADS, standin
 
 SIDE = 1080  # of the picture
@@ -55,7 +55,7 @@ class Folder:
 
 def version() -> str:
     """SHA-256 of the code that makes stand-ins and packs: with other code, what it made is made anew."""
-    here, models = Path(__file__).parent, Path(lower.__file__).parent
+    here, models = Path(__file__).parent, Path(convert.__file__).parent
     makers = [here / "standin.py", *(models / f"{name}.py" for name in ("cut", "family", "lower", "onnx_file"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()
 

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.faulty_s3 import FaultyS3
+from tests.support.faulty_s3 import FaultyS3
 
 
 class Pace:

@@ -62,7 +62,7 @@ def test_a_library_that_asks_in_another_way_is_not_taken_for_held(
 @pytest.mark.usefixtures("restored")
 def test_the_function_of_a_held_process_makes_held_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.unit.engine.test_native import described, lowered
-    from tests.unit.models.test_lower import Memory
+    from tests.unit.models.tools.test_convert import Memory
 
     pack = lowered(16)
     monkeypatch.setenv(instructions.SWITCH, "avx2")

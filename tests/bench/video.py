@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from functions.video.values import Found, Plan
-from local import shorts
+from functions.video.values import Plan, SearchResult
+from local import video_client
 from local.cloud import ROOT, Cloud
-from local.standins import footage as drawing
+from local.standins import stock_footage as drawing
 from local.standins.servers import StandIns
 from tests.bench import form
 from tests.bench.video_arm import Job, Ours, as_job
-from tests.integration.studio import Studio
+from tests.integration.video_client import VideoClient
 
 SCRIPT = (
     "The sea is older than every map of it. Each wave that breaks on this shore set out days ago, from a storm that "
@@ -54,7 +54,7 @@ class Film:
         return (720, *self.short_sides.values())
 
 
-FULL = Film(SCRIPT, 5, {"1080": 1080, "2160": 2160}, (shorts.SCRIPT, shorts.QUERY), 5)
+FULL = Film(SCRIPT, 5, {"1080": 1080, "2160": 2160}, (video_client.SCRIPT, video_client.QUERY), 5)
 LINE = "The sea is older than every map of it."
 QUICK = Film(LINE, 1, {"1080": 720, "2160": 720}, (LINE, QUERY), 1)
 
@@ -85,7 +85,7 @@ def lay_out(job: dict[str, Any], film: Film) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         ours = Ours(Job(**{**job, "bucket": folder}), Path(folder))
         plan = ours.plan()
-        found = ours.work.get(ours.footage(), Found, ours.within)
+        found = ours.work.get(ours.footage(), SearchResult, ours.within)
     if len(plan.segments) != film.clips:
         raise RuntimeError(f"the plan has {len(plan.segments)} clips of {len(found.footage)} footages")
     for segment in plan.segments:
@@ -120,7 +120,7 @@ def orchestration(standins: StandIns, film: Film) -> float:
     """
     with Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
-        studio, times = Studio(cloud, standins), []
+        studio, times = VideoClient(cloud, standins), []
         for _ in range(1 + film.executions):
             execution = studio.execution(studio.begin(*film.workflow, captions=False))
             if execution["status"] != "SUCCEEDED":

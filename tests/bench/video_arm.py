@@ -20,18 +20,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from functions.video import assemble, captions, clip, footage, plan, voice
-from functions.video.asking import Payment
-from functions.video.elevenlabs import ElevenLabs
-from functions.video.payments import Payments
-from functions.video.pexels import Pexels
+from functions.video.artifacts import ArtifactStore
+from functions.video.providers.client import Payment
+from functions.video.providers.elevenlabs import ElevenLabs
+from functions.video.providers.payments import Payments
+from functions.video.providers.pexels import Pexels
+from functions.video.render import assemble, captions, clip, footage, plan
+from functions.video.render import voice_over as voice
 from functions.video.settings import VideoSettings
-from functions.video.values import Clip, Found, Plan, VoiceOver
-from functions.video.work import Work
+from functions.video.values import Clip, Plan, SearchResult, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.telemetry import peak_memory_mb
 from tests.bench import video_peers
-from tests.bench.folder import FolderStorage
+from tests.support.folder_storage import FolderStorage
 
 SECONDS = 600.0
 
@@ -81,7 +82,7 @@ class Ours:
                 **job.environment,
             }
         )
-        self.work = Work(FolderStorage(Path(job.bucket)), "outputs")
+        self.work = ArtifactStore(FolderStorage(Path(job.bucket)), "outputs")
         self.within = Deadline.after(SECONDS)
 
     def voice(self) -> str:
@@ -103,7 +104,7 @@ class Ours:
         )
 
     def plan(self) -> Plan:
-        return plan.lay_out(self.spoken(), self.work.get(self.footage(), Found, self.within))
+        return plan.lay_out(self.spoken(), self.work.get(self.footage(), SearchResult, self.within))
 
     def spoken(self) -> VoiceOver:
         return self.work.get(self.voice(), VoiceOver, self.within)

@@ -12,15 +12,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from functions.swap.story import story
-from functions.video.story import of_video
+from functions.swap.provenance import describe_swap
+from functions.video.provenance import describe_video
 from layers.core.deadline import Deadline
-from layers.media.c2pa_chain import Chain, made
-from layers.media.c2pa_label import Seal
+from layers.media.c2pa_chain import Chain, create_chain
+from layers.media.c2pa_label import Signer
 from layers.media.encode import encode
 from layers.media.ffmpeg import run
-from layers.media.label import SOURCE_TYPE, label, label_mp4
 from layers.media.picture import Format
+from layers.media.xmp_label import SOURCE_TYPE, label, label_mp4
 from tests.unit.media.test_c2pa_label import CLIPS
 from tests.unit.media.test_encode import picture
 
@@ -59,7 +59,7 @@ def faults(path: Path, manifest: bool) -> list[str]:
 
 def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
     """A signed file of each kind, and whether exiftool reads its manifest."""
-    seal, said = Seal(lambda: chain), story(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64})
+    seal, said = Signer(lambda: chain), describe_swap(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64})
     made_files = {}
     for format in PICTURES:
         path = folder / f"sample.{format}"
@@ -70,7 +70,7 @@ def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
         ["-f", "lavfi", "-i", "testsrc2=s=180x320:d=1:r=30", "-c:v", "libx264", str(video)], deadline=Deadline.after(60)
     )
     label_mp4(video)
-    seal.video(video, of_video(CLIPS))
+    seal.video(video, describe_video(CLIPS))
     made_files[video] = False
     return made_files
 
@@ -79,7 +79,7 @@ def main() -> int:
     """The exit status."""
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
-        for path, manifest in samples(Path(folder), made()).items():
+        for path, manifest in samples(Path(folder), create_chain()).items():
             found = faults(path, manifest)
             print(f"{path.name}: {'; '.join(found) or 'labelled' + (' and signed' if manifest else '')}")
             wrong += len(found)

@@ -14,10 +14,10 @@ import pytest
 
 from local.cloud import ACCOUNT, REGION, STACK, Cloud
 from local.demo import pictures
-from local.publishing import publish_demo_pack
+from local.publish_demo_pack import publish_demo_pack
 from tests.integration import leaks
-from tests.integration.asking import Stack
-from tests.integration.meddler import Meddler
+from tests.integration.fault_proxy import FaultProxy
+from tests.integration.swap_client import SwapClients
 
 DEFAULT_FACE = "faces/default.png"
 
@@ -59,9 +59,9 @@ def origin(drawn: dict[str, Path]) -> Iterator[Origin]:
 
 
 @pytest.fixture(scope="session")
-def stack(drawn: dict[str, Path], origin: Origin) -> Iterator[Stack]:
+def stack(drawn: dict[str, Path], origin: Origin) -> Iterator[SwapClients]:
     """The deployed stack."""
-    with Cloud() as cloud, Meddler(lambda: cloud.endpoint) as meddler:
+    with Cloud() as cloud, FaultProxy(lambda: cloud.endpoint) as meddler:
         cloud.deploy(
             {"DefaultFace": f"s3://{STACK}-models-{ACCOUNT}-{REGION}/{DEFAULT_FACE}"},
             {"AWS_ENDPOINT_URL_S3": meddler.url, "TRUSTED_ORIGINS": origin.url},
@@ -70,18 +70,18 @@ def stack(drawn: dict[str, Path], origin: Origin) -> Iterator[Stack]:
         cloud.client("s3").put_object(
             Bucket=cloud.bucket("models"), Key=DEFAULT_FACE, Body=drawn["ivy"].read_bytes(), ContentType="image/png"
         )
-        yield Stack(cloud, meddler)
+        yield SwapClients(cloud, meddler)
         leaks.check(cloud)
 
 
 @pytest.fixture(scope="session")
-def s3(stack: Stack) -> Any:
+def s3(stack: SwapClients) -> Any:
     """The emulated S3, not through the meddler."""
     return stack.cloud.client("s3")
 
 
 @pytest.fixture
-def pointer(stack: Stack, s3: Any) -> Iterator[dict[str, Any]]:
+def pointer(stack: SwapClients, s3: Any) -> Iterator[dict[str, Any]]:
     """The published pack's manifest; whatever a test does to the pointer is undone, and the models are loaded anew."""
     bucket = stack.cloud.bucket("models")
     kept = s3.get_object(Bucket=bucket, Key="packs/current.json")["Body"].read()

@@ -12,14 +12,14 @@ import pytest
 from layers.core.api_keys import digest
 from layers.core.ids import new_id
 from layers.core.terms import VERSION
-from local.account import Account
-from local.callers import data_uri
-from local.check_account import rows
 from local.cloud import REGION, STACK, Cloud
-from local.keys import Keys
-from local.publishing import publish_demo_pack
+from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
+from local.swap_clients import data_uri
 from tests.integration import leaks
+from tools.account import Account
+from tools.api_keys import ApiKeyStore
+from tools.check_account import rows
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 NOBODYS = "ck_" + "n" * 43
@@ -31,7 +31,7 @@ class KeyedCloud:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        self.keys = Keys(cloud.client("dynamodb"), cloud.state_table)
+        self.keys = ApiKeyStore(cloud.client("dynamodb"), cloud.state_table)
         self.shown: list[str] = []
         self._numbers = itertools.count()
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import requests
 
-from layers.media.label import SOURCE_TYPE, read_label
-from local.callers import data_uri, download, upload_form, wait_for
-from tests.integration.asking import Stack
+from layers.media.xmp_label import SOURCE_TYPE, read_label
+from local.swap_clients import data_uri, download, upload_form, wait_for
 from tests.integration.conftest import Origin
-from tests.integration.meddler import Fault
+from tests.integration.fault_proxy import Fault
+from tests.integration.swap_client import SwapClients
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"
@@ -31,7 +31,7 @@ def pixels(file: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_the_face_changes_and_nothing_else(stack: Stack, drawn: dict[str, Path], caller: str) -> None:
+def test_the_face_changes_and_nothing_else(stack: SwapClients, drawn: dict[str, Path], caller: str) -> None:
     meme = drawn[MEME].read_bytes()
 
     outcome = stack.ask(caller, meme, stack.put(drawn["ruby"].read_bytes()))
@@ -53,7 +53,7 @@ def test_the_face_changes_and_nothing_else(stack: Stack, drawn: dict[str, Path],
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_the_default_face_serves_who_names_none(stack: Stack, drawn: dict[str, Path], caller: str) -> None:
+def test_the_default_face_serves_who_names_none(stack: SwapClients, drawn: dict[str, Path], caller: str) -> None:
     bare = stack.ask(caller, drawn[MEME].read_bytes())
     named = stack.ask(caller, drawn[MEME].read_bytes(), stack.put(drawn["ivy"].read_bytes()))
 
@@ -62,7 +62,7 @@ def test_the_default_face_serves_who_names_none(stack: Stack, drawn: dict[str, P
 
 
 def test_pictures_come_in_the_request_by_https_and_from_s3(
-    stack: Stack, drawn: dict[str, Path], origin: Origin
+    stack: SwapClients, drawn: dict[str, Path], origin: Origin
 ) -> None:
     meme = drawn[MEME]
     faces = (data_uri(drawn["ruby"]), f"{origin.url}/ruby.png", stack.put(drawn["ruby"].read_bytes()))
@@ -78,7 +78,7 @@ def test_pictures_come_in_the_request_by_https_and_from_s3(
     assert len(answers[0].headers["Server-Timing"].split(", ")) == len(timings)
 
 
-def test_a_large_picture_goes_through_the_form(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_large_picture_goes_through_the_form(stack: SwapClients, drawn: dict[str, Path]) -> None:
     uri = upload_form(stack.cloud, drawn[MEME])
 
     answer = stack.cloud.request("POST", "/swap", {"meme": uri, "faces": "largest", "format": "png"})
@@ -87,7 +87,7 @@ def test_a_large_picture_goes_through_the_form(stack: Stack, drawn: dict[str, Pa
     assert answer.json()["content_type"] == "image/png"
 
 
-def test_a_result_is_there_until_it_is_deleted(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_result_is_there_until_it_is_deleted(stack: SwapClients, drawn: dict[str, Path]) -> None:
     made = stack.cloud.request("POST", "/swap", {"meme": data_uri(drawn[MEME]), "consent": "a drawing"}).json()
     name = PurePosixPath(made["key"]).stem
     assert requests.get(made["url"], timeout=60).status_code == 200
@@ -98,7 +98,7 @@ def test_a_result_is_there_until_it_is_deleted(stack: Stack, drawn: dict[str, Pa
     assert stack.cloud.request("DELETE", f"/results/{name}").json()["code"] == "not_found"
 
 
-def test_the_form_takes_no_more_than_its_limit(stack: Stack) -> None:
+def test_the_form_takes_no_more_than_its_limit(stack: SwapClients) -> None:
     place = stack.cloud.request("POST", "/uploads").json()
 
     sent = requests.post(place["url"], data=place["fields"], files={"file": bytes((20 << 20) + 1)}, timeout=60)
@@ -107,13 +107,13 @@ def test_the_form_takes_no_more_than_its_limit(stack: Stack) -> None:
     assert "EntityTooLarge" in sent.text
 
 
-def test_who_does_not_sign_is_turned_away(stack: Stack) -> None:
+def test_who_does_not_sign_is_turned_away(stack: SwapClients) -> None:
     answer = requests.post(f"{stack.cloud.api_url}/swap", json={}, timeout=60)
 
     assert answer.status_code == 403
 
 
-def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: SwapClients, drawn: dict[str, Path]) -> None:
     record = {"TableName": stack.cloud.state_table, "Key": {"id": {"S": f"terms#{stack.cloud.caller()}"}}}
     assert "Item" in stack.cloud.client("dynamodb").get_item(**record)
     stack.cloud.client("dynamodb").delete_item(**record)
@@ -132,7 +132,7 @@ def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: Stack, drawn:
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "GET"])
-def test_no_page_of_another_origin_is_let_in(stack: Stack, method: str) -> None:
+def test_no_page_of_another_origin_is_let_in(stack: SwapClients, method: str) -> None:
     headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
 
     answer = stack.cloud.request(method, "/openapi.json", headers=headers)
@@ -140,7 +140,7 @@ def test_no_page_of_another_origin_is_let_in(stack: Stack, method: str) -> None:
     assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
 
 
-def test_the_api_describes_itself(stack: Stack) -> None:
+def test_the_api_describes_itself(stack: SwapClients) -> None:
     document = stack.cloud.request("GET", "/openapi.json").json()
     docs = stack.cloud.request("GET", "/docs")
 
@@ -151,7 +151,7 @@ def test_the_api_describes_itself(stack: Stack) -> None:
     assert "swagger" in docs.text.lower()
 
 
-def test_an_unknown_path_is_a_problem_like_any_other(stack: Stack) -> None:
+def test_an_unknown_path_is_a_problem_like_any_other(stack: SwapClients) -> None:
     answer = stack.cloud.request("GET", "/nothing/here")
 
     assert answer.status_code == 404
@@ -159,7 +159,7 @@ def test_an_unknown_path_is_a_problem_like_any_other(stack: Stack) -> None:
     assert answer.json()["code"] == "not_found"
 
 
-def test_the_same_key_gives_the_stored_result(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_the_same_key_gives_the_stored_result(stack: SwapClients, drawn: dict[str, Path]) -> None:
     key = {"Idempotency-Key": str(uuid.uuid4())}
     request = {"meme": stack.put(drawn[MEME].read_bytes())}
 
@@ -174,7 +174,7 @@ def test_the_same_key_gives_the_stored_result(stack: Stack, drawn: dict[str, Pat
     assert other.json()["code"] == "idempotency_conflict"
 
 
-def test_the_same_key_while_it_is_still_running(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_the_same_key_while_it_is_still_running(stack: SwapClients, drawn: dict[str, Path]) -> None:
     key = {"Idempotency-Key": str(uuid.uuid4())}
     meme = stack.put(drawn[MEME].read_bytes())
     answers = []
@@ -194,7 +194,7 @@ def test_the_same_key_while_it_is_still_running(stack: Stack, drawn: dict[str, P
     assert answers[0].status_code == 200
 
 
-def test_who_does_not_wait_is_told_where_to_look(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_who_does_not_wait_is_told_where_to_look(stack: SwapClients, drawn: dict[str, Path]) -> None:
     request = {"meme": data_uri(drawn[MEME]), "face": data_uri(drawn["ruby"])}
 
     started = stack.cloud.request("POST", "/swap", request, {"Prefer": "respond-async"})
@@ -211,7 +211,7 @@ def test_who_does_not_wait_is_told_where_to_look(stack: Stack, drawn: dict[str, 
     assert line["links"] == {"self": place, "delete": f"/results/{line['id']}"}
 
 
-def test_what_fails_behind_the_caller_s_back_is_told_as_a_problem(stack: Stack) -> None:
+def test_what_fails_behind_the_caller_s_back_is_told_as_a_problem(stack: SwapClients) -> None:
     blank = bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1])
 
     started = stack.cloud.request("POST", "/swap", {"meme": stack.put(blank)}, {"Prefer": "respond-async"})
@@ -223,13 +223,13 @@ def test_what_fails_behind_the_caller_s_back_is_told_as_a_problem(stack: Stack) 
     assert "Traceback" not in json.dumps(done)
 
 
-def test_a_swap_that_nobody_asked_for_is_not_found(stack: Stack) -> None:
+def test_a_swap_that_nobody_asked_for_is_not_found(stack: SwapClients) -> None:
     answer = stack.cloud.request("GET", f"/swap/{uuid.uuid4()}")
 
     assert answer.status_code == 404
 
 
-def test_a_second_delivery_changes_nothing(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_second_delivery_changes_nothing(stack: SwapClients, drawn: dict[str, Path]) -> None:
     name = f"a b+ü {uuid.uuid4()}.jpg"
     s3, uploads = stack.cloud.client("s3"), stack.cloud.bucket("uploads")
     tag = s3.put_object(Bucket=uploads, Key=f"memes/{name}", Body=drawn[MEME].read_bytes())["ETag"].strip('"')
@@ -261,7 +261,7 @@ def test_a_second_delivery_changes_nothing(stack: Stack, drawn: dict[str, Path])
     assert first[1] is not None
 
 
-def _ended(stack: Stack, place: str) -> dict[str, Any] | None:
+def _ended(stack: SwapClients, place: str) -> dict[str, Any] | None:
     answer = stack.cloud.request("GET", place)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()

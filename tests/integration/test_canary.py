@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from local import callers
+from local import swap_clients
 from local.cloud import Cloud
-from local.publishing import publish_demo_pack
+from local.publish_demo_pack import publish_demo_pack
 from tests.integration import leaks
 
 pytestmark = pytest.mark.full
@@ -23,7 +23,7 @@ def test_callers_that_wait_for_an_answer_are_served_by_the_alias(drawn: dict[str
             (alias,) = functions.list_aliases(FunctionName=cloud.outputs[name])["Aliases"]
             assert (alias["Name"], alias["FunctionVersion"]) == ("live", "1")
 
-        for call in (callers.http, callers.workflow, callers.upload):
+        for call in (swap_clients.http, swap_clients.workflow, swap_clients.upload):
             answer = call(cloud, drawn["noor"], drawn["on-mute"])
             assert all(face["swapped"] for face in answer.result["faces"])
         leaks.check(cloud)

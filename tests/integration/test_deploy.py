@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from local import deploy, first_request, images, rewrite, teardown
+from local import template_rewrite
 from local.cloud import ACCOUNT, CREDENTIALS, REGION, ROOT, STACK, Cloud, CloudFailed
-from local.stack import bucket_names, description
-from tests.unit.local.aws import Functions
+from tests.unit.tools.aws import Functions
+from tools import deploy, first_request, images, teardown
+from tools.stack import bucket_names, description
+from tools.template import Template
 
 
 def here(folder: Path) -> list[str]:
@@ -63,7 +65,7 @@ def cloud(running: Cloud) -> Iterator[Cloud]:
 
 def run(cloud: Cloud, folder: Path, lines: list[str], **environment: str) -> None:
     """Runs printed lines as one script in a folder that has what the repository's root has, and nothing to build."""
-    for name in ("Makefile", "examples", "layers", "local", ".venv"):
+    for name in ("Makefile", "examples", "layers", "local", "tools", ".venv"):
         (folder / name).symlink_to(ROOT / name)
     (folder / ".venv-deploy").symlink_to(ROOT / ".venv")
     (folder / "requirements").mkdir()
@@ -86,9 +88,9 @@ def test_it_fails_is_mended_deployed_and_destroyed_and_leaves_nothing(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     formation, s3 = cloud.client("cloudformation"), cloud.client("s3")
-    whole = rewrite.rewrite
+    whole = template_rewrite.rewrite
 
-    def with_a_fault(*arguments: Any) -> rewrite.Template:
+    def with_a_fault(*arguments: Any) -> Template:
         """A resource that cannot be made, after the buckets."""
         template = whole(*arguments)
         after = [name for name, each in template["Resources"].items() if each["Type"] == "AWS::S3::Bucket"]
@@ -96,7 +98,7 @@ def test_it_fails_is_mended_deployed_and_destroyed_and_leaves_nothing(
         return template
 
     with monkeypatch.context() as broken:
-        broken.setattr(rewrite, "rewrite", with_a_fault)
+        broken.setattr(template_rewrite, "rewrite", with_a_fault)
         with pytest.raises(CloudFailed, match="ROLLBACK_COMPLETE: Fault"):
             cloud.deploy()
 

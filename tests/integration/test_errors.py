@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.integration.asking import Outcome, Stack
 from tests.integration.conftest import Origin
-from tests.integration.meddler import Fault
+from tests.integration.fault_proxy import Fault
+from tests.integration.swap_client import Outcome, SwapClients
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.parametrize("caller", CALLERS)
 class World:
     """What a case may need to make its pictures."""
 
-    stack: Stack
+    stack: SwapClients
     drawn: dict[str, Path]
     origin: Origin
 
@@ -38,7 +38,7 @@ class World:
 
 
 @pytest.fixture
-def world(stack: Stack, drawn: dict[str, Path], origin: Origin) -> World:
+def world(stack: SwapClients, drawn: dict[str, Path], origin: Origin) -> World:
     return World(stack, drawn, origin)
 
 
@@ -104,7 +104,7 @@ def test_no_pack_is_published(world: World, s3: Any, caller: str) -> None:
 
 
 @pytest.fixture(params=["flipped", "truncated"])
-def damaged(request: pytest.FixtureRequest, stack: Stack, s3: Any, pointer: dict[str, Any]) -> Iterator[None]:
+def damaged(request: pytest.FixtureRequest, stack: SwapClients, s3: Any, pointer: dict[str, Any]) -> Iterator[None]:
     """One bit of the swapper's weights is wrong, or their end is missing."""
     blobs = pointer["models"]["swapper"]["blobs"]
     largest = max(blobs, key=lambda blob: int(blob["size"]))
@@ -133,7 +133,7 @@ def test_the_outputs_bucket_refuses(world: World, caller: str) -> None:
 
 
 @pytest.fixture
-def hurried(stack: Stack, drawn: dict[str, Path]) -> Iterator[None]:
+def hurried(stack: SwapClients, drawn: dict[str, Path]) -> Iterator[None]:
     """A function with three seconds, of which half are for the work; warm, so that they are enough to answer."""
     stack.cloud.chill(timeout=3)
     stack.ask("http", drawn[MEME].read_bytes())

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from local.callers import wait_for
-from tests.integration.asking import Stack
-from tests.integration.meddler import Fault
+from local.swap_clients import wait_for
+from tests.integration.fault_proxy import Fault
+from tests.integration.swap_client import SwapClients
 
 MEME = "works-on-my-machine"
 
@@ -28,7 +28,7 @@ MEME = "works-on-my-machine"
         (lambda stack: Fault("PUT", f"/{stack.cloud.bucket('outputs')}/", status=500, times=1), "and at the result"),
     ],
 )
-def test_what_passes_by_itself_is_only_slower(stack: Stack, drawn: dict[str, Path], fault: Any, why: str) -> None:
+def test_what_passes_by_itself_is_only_slower(stack: SwapClients, drawn: dict[str, Path], fault: Any, why: str) -> None:
     stack.cloud.chill()
 
     with stack.meddler.fault(fault(stack)) as met:
@@ -38,7 +38,7 @@ def test_what_passes_by_itself_is_only_slower(stack: Stack, drawn: dict[str, Pat
     assert outcome.result, outcome
 
 
-def test_an_upload_that_keeps_failing_ends_in_the_dead_letter_queue(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_an_upload_that_keeps_failing_ends_in_the_dead_letter_queue(stack: SwapClients, drawn: dict[str, Path]) -> None:
     key = f"memes/{uuid.uuid4()}.jpg"
     uploads = stack.cloud.bucket("uploads")
 
@@ -51,7 +51,7 @@ def test_an_upload_that_keeps_failing_ends_in_the_dead_letter_queue(stack: Stack
     assert stack.output(key.replace("memes/", "failed/") + ".json") is None
 
 
-def test_http_survives_a_kill_in_mid_request(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_http_survives_a_kill_in_mid_request(stack: SwapClients, drawn: dict[str, Path]) -> None:
     meme = stack.put(drawn[MEME].read_bytes())
     answers = []
 
@@ -68,7 +68,7 @@ def test_http_survives_a_kill_in_mid_request(stack: Stack, drawn: dict[str, Path
     assert again.json()["cold_start"]
 
 
-def test_a_workflow_survives_a_kill_in_mid_request(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_workflow_survives_a_kill_in_mid_request(stack: SwapClients, drawn: dict[str, Path]) -> None:
     meme = stack.put(drawn[MEME].read_bytes())
     ended: list[dict[str, Any]] = []
 
@@ -82,7 +82,7 @@ def test_a_workflow_survives_a_kill_in_mid_request(stack: Stack, drawn: dict[str
     assert ended[0]["status"] == "SUCCEEDED"
 
 
-def test_an_upload_is_never_lost_to_a_kill(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_an_upload_is_never_lost_to_a_kill(stack: SwapClients, drawn: dict[str, Path]) -> None:
     key = f"memes/{uuid.uuid4()}.jpg"
     uploads = stack.cloud.bucket("uploads")
 
@@ -96,7 +96,7 @@ def test_an_upload_is_never_lost_to_a_kill(stack: Stack, drawn: dict[str, Path])
     assert wait_for(lambda: stack.output(swapped) or stack.dead_letter(key))
 
 
-def _kill(stack: Stack) -> None:
+def _kill(stack: SwapClients) -> None:
     sandboxes = stack.sandboxes()
     assert sandboxes
     for process in sandboxes:

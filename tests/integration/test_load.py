@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 import requests
 
-from local.callers import data_uri, wait_for
 from local.cloud import Cloud
-from local.publishing import publish_demo_pack
+from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
+from local.swap_clients import data_uri, wait_for
 from tests.integration import leaks
-from tests.integration.asking import sandboxes
-from tests.integration.studio import Studio
+from tests.integration.swap_client import sandboxes
+from tests.integration.video_client import VideoClient
 
 CAPACITY = 2  # swaps at one time, and videos: the template's default of MaxConcurrentTasks
 CALLERS = 2 * CAPACITY
@@ -73,12 +73,12 @@ def largest(cloud: Cloud) -> int:
 
 
 @pytest.fixture(scope="module")
-def studio() -> Iterator[Studio]:
+def studio() -> Iterator[VideoClient]:
     """A stack with room for two swaps and two videos."""
     with StandIns() as standins, Cloud() as cloud:
         cloud.deploy({"ReservedConcurrency": str(CAPACITY)}, standins.environment)
         publish_demo_pack(cloud)
-        yield Studio(cloud, standins)
+        yield VideoClient(cloud, standins)
         leaks.check(cloud, private=[SCRIPT, *standins.secrets])
 
 
@@ -94,7 +94,7 @@ def flat(resident: list[int]) -> bool:
     return max(resident[half:]) <= 1.1 * max(resident[:half])
 
 
-def test_swaps_at_twice_the_capacity(studio: Studio, body: dict[str, str]) -> None:
+def test_swaps_at_twice_the_capacity(studio: VideoClient, body: dict[str, str]) -> None:
     """Callers in pairs send the same keys at the same time, and come back until each key has its result."""
     tally = Tally()
 
@@ -125,7 +125,7 @@ def test_swaps_at_twice_the_capacity(studio: Studio, body: dict[str, str]) -> No
     assert flat(tally.resident)
 
 
-def test_swaps_that_nobody_waits_for_at_twice_the_capacity(studio: Studio, body: dict[str, str]) -> None:
+def test_swaps_that_nobody_waits_for_at_twice_the_capacity(studio: VideoClient, body: dict[str, str]) -> None:
     before = set(studio.keys("swaps/"))
     tally = Tally()
 
@@ -155,7 +155,7 @@ def test_swaps_that_nobody_waits_for_at_twice_the_capacity(studio: Studio, body:
     assert flat(tally.resident)
 
 
-def executions(studio: Studio) -> list[dict[str, Any]]:
+def executions(studio: VideoClient) -> list[dict[str, Any]]:
     """Of the videos' workflow."""
     machine = studio.cloud.outputs["VideoStateMachineArn"]
     found: list[dict[str, Any]] = studio.cloud.client("stepfunctions").list_executions(stateMachineArn=machine)[
@@ -164,7 +164,7 @@ def executions(studio: Studio) -> list[dict[str, Any]]:
     return found
 
 
-def test_videos_at_twice_the_capacity(studio: Studio) -> None:
+def test_videos_at_twice_the_capacity(studio: VideoClient) -> None:
     before = executions(studio)
     tally = Tally()
     hold = studio.standins.fault("elevenlabs.hold", times=None)  # the first stay until the others come
@@ -204,7 +204,7 @@ def test_videos_at_twice_the_capacity(studio: Studio) -> None:
     assert studio.left_behind() == []
 
 
-def test_a_video_waits_for_longer_than_a_fault_while_its_function_is_full(studio: Studio) -> None:
+def test_a_video_waits_for_longer_than_a_fault_while_its_function_is_full(studio: VideoClient) -> None:
     functions, function = studio.cloud.client("lambda"), studio.cloud.outputs["VideoFunctionName"]
     hold = studio.standins.fault("elevenlabs.hold")
     task_id = studio.begin(f"{SCRIPT} Wait for it.", captions=False, quality="draft")
@@ -218,7 +218,7 @@ def test_a_video_waits_for_longer_than_a_fault_while_its_function_is_full(studio
     assert studio.ended(task_id)["status"] == "succeeded"
 
 
-def refusals(studio: Studio, task_id: str) -> int:
+def refusals(studio: VideoClient, task_id: str) -> int:
     """How often Lambda had no room for a step of this task."""
     (arn,) = (each["executionArn"] for each in executions(studio) if each["name"].startswith(task_id))
     history = studio.cloud.client("stepfunctions").get_execution_history(executionArn=arn)["events"]

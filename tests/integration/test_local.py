@@ -17,9 +17,9 @@ import pytest
 
 from local import demo
 from local.cloud import ROOT, Cloud, CloudFailed
-from local.publishing import publish_demo_pack
-from tests.integration.asking import Stack
-from tests.integration.meddler import Meddler
+from local.publish_demo_pack import publish_demo_pack
+from tests.integration.fault_proxy import FaultProxy
+from tests.integration.swap_client import SwapClients
 
 STARTER = """
 import signal
@@ -38,11 +38,11 @@ def test_emulator_and_sandboxes_end_with_whoever_started_them(tmp_path: Path, nu
         assert starter.stdout
         endpoint, folder = starter.stdout.readline().split()
         ran = Cloud(tmp_path, int(endpoint.rpartition(":")[2]))
-        processes = [*Stack(ran, Meddler(lambda: endpoint)).sandboxes(), *_of_folder(folder)]
+        processes = [*SwapClients(ran, FaultProxy(lambda: endpoint)).sandboxes(), *_of_folder(folder)]
         watched = [os.pidfd_open(process) for process in processes]
         starter.send_signal(number)
 
-    assert len(watched) > 2, "the keeper, the emulator and a sandbox"
+    assert len(watched) > 2, "the supervisor, the emulator and a sandbox"
     for each in watched:
         assert select.select([each], [], [], 30)[0], "it still runs"
         os.close(each)
@@ -111,7 +111,7 @@ def test_kept_buckets_belong_to_one_run_at_a_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("pointer")
-def test_a_pack_of_the_operator_s_own_stays_in_use(stack: Stack, s3: Any) -> None:
+def test_a_pack_of_the_operator_s_own_stays_in_use(stack: SwapClients, s3: Any) -> None:
     pointer = {"Bucket": stack.cloud.bucket("models"), "Key": "packs/current.json"}
     theirs = json.dumps({"pack": "theirs", "digest": "0" * 64}).encode()
     s3.put_object(**pointer, Body=theirs)
@@ -139,7 +139,7 @@ def test_with_jwt_nobody_enters_without_a_token() -> None:
     assert authorizer["JwtConfiguration"] == {"Issuer": "https://issuer.example", "Audience": ["coldswap"]}
 
 
-def test_nothing_listens_beyond_the_loopback(stack: Stack) -> None:
+def test_nothing_listens_beyond_the_loopback(stack: SwapClients) -> None:
     ours = {each for process in _of_folder(str(stack.cloud.folder)) for each in _opened(process)}
     tables = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
     sockets = [line.split() for table in tables for line in table]
@@ -174,7 +174,7 @@ def test_a_demo_that_fails_says_so_and_leaves_nothing_running(
 
 
 def _of_folder(folder: str) -> list[int]:
-    """Processes with the folder in their environment or their command: the emulator and its keeper."""
+    """Processes with the folder in their environment or their command: the emulator and its supervisor."""
     found = []
     for process in Path("/proc").iterdir():
         try:

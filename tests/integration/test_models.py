@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from layers.core import storage
-from layers.models.__main__ import main
-from layers.models.catalogue import CATALOGUE, Catalogue
-from local.callers import wait_for
+from layers.models.tools.catalogue import CATALOGUE, Catalogue
+from layers.models.tools.cli import main
 from local.cloud import CREDENTIALS, REGION, ROOT, STACK, Cloud
+from local.swap_clients import wait_for
 from tests.bench import standin
-from tests.integration.asking import Stack
+from tests.integration.swap_client import SwapClients
 
 MEME = "works-on-my-machine"
 SWITCHES = 6
@@ -46,7 +46,7 @@ class Commands:
 
 @pytest.fixture
 def commands(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    stack: SwapClients, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Commands:
     address(stack.cloud, monkeypatch)
     monkeypatch.chdir(tmp_path)
@@ -127,7 +127,7 @@ def two_packs(commands: Commands, pointer: dict[str, Any]) -> tuple[str, str]:
 
 
 def test_packs_are_listed_checked_and_chosen_by_the_stack_s_name(
-    commands: Commands, two_packs: tuple[str, str], stack: Stack
+    commands: Commands, two_packs: tuple[str, str], stack: SwapClients
 ) -> None:
     one, two = two_packs
     packs = {each["digest"]: each for each in commands("list")["packs"]}
@@ -139,7 +139,7 @@ def test_packs_are_listed_checked_and_chosen_by_the_stack_s_name(
 
 
 def test_no_request_sees_a_mixed_pack(
-    commands: Commands, two_packs: tuple[str, str], stack: Stack, drawn: dict[str, Path]
+    commands: Commands, two_packs: tuple[str, str], stack: SwapClients, drawn: dict[str, Path]
 ) -> None:
     request = {"meme": stack.put(drawn[MEME].read_bytes())}
     expected = set()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from layers.models import fetch as fetching
+from layers.models.tools import internet_download as fetching
 from local.cloud import Cloud
-from local.upstream import Upstream, zipped
 from tests.bench import standin
 from tests.bench.prepare import picture_with_one_face
 from tests.integration.test_models import Commands, Traffic, address, ask
+from tests.support.model_host import ModelHost, zipped
 
 pytestmark = pytest.mark.full
 
@@ -33,21 +33,21 @@ def published(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def upstream(tmp_path: Path, published: dict[str, Path]) -> Iterator[Upstream]:
+def upstream(tmp_path: Path, published: dict[str, Path]) -> Iterator[ModelHost]:
     """The servers."""
     folder = tmp_path / "upstream"
     folder.mkdir()
     (folder / SWAPPER).hardlink_to(published[SWAPPER])
     zipped(folder / "buffalo_l.zip", {EMBEDDER: published[EMBEDDER]}, pack=False)
     zipped(folder / "buffalo_sc.zip", {DETECTOR: published[DETECTOR]})
-    with Upstream(folder) as servers:
+    with ModelHost(folder) as servers:
         yield servers
 
 
 def test_from_upstream_to_a_swap_and_back(
     tmp_path: Path,
     published: dict[str, Path],
-    upstream: Upstream,
+    upstream: ModelHost,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -88,7 +88,7 @@ def test_from_upstream_to_a_swap_and_back(
         assert ask(cloud, request) == first
 
 
-def _fetch(commands: Commands, upstream: Upstream) -> None:
+def _fetch(commands: Commands, upstream: ModelHost) -> None:
     """One call that is given up, and one that goes on from there."""
     upstream.fault("broken", match=f"/store/{SWAPPER}", after=100 * MB)
     upstream.fault("elsewhere", match=f"/store/{SWAPPER}")

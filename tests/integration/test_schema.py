@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import ROOT, Cloud
-from local.publishing import publish_demo_pack
+from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
 from tests.integration import leaks
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from layers.media.c2pa_chain import made
-from layers.media.c2pa_label import read
-from local import callers, signing
-from local.callers import data_uri
+from layers.media.c2pa_chain import create_chain
+from layers.media.c2pa_label import read_manifest
+from local import swap_clients
 from local.cloud import STACK, Cloud
-from local.verify import main as verify
-from tests.integration.asking import Stack
+from local.swap_clients import data_uri
+from tests.integration.swap_client import SwapClients
 from tests.unit.media import c2pa_reader
+from tools import signing_key
+from tools.verify import main as verify
 
 
 def verdict(cloud: Cloud, uri: str) -> dict[str, Any]:
@@ -28,16 +29,16 @@ def verdict(cloud: Cloud, uri: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("caller", ["http", "upload", "workflow"])
 def test_whoever_asks_the_result_is_signed_from_the_first_on(
-    stack: Stack, drawn: dict[str, Path], caller: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stack: SwapClients, drawn: dict[str, Path], caller: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody ever made a key for this stack: the template's secret is enough."""
-    answer = getattr(callers, caller)(stack.cloud, drawn["noor"], drawn["on-mute"])
-    anchors = signing.anchors(stack.cloud.client("secretsmanager"), stack.cloud.outputs["SigningKeyArn"])
+    answer = getattr(swap_clients, caller)(stack.cloud, drawn["noor"], drawn["on-mute"])
+    anchors = signing_key.anchors(stack.cloud.client("secretsmanager"), stack.cloud.outputs["SigningKeyArn"])
     path, known = tmp_path / "result.jpg", tmp_path / "ours.pem"
     path.write_bytes(answer.picture)
     known.write_text(anchors)
 
-    assert read(io.BytesIO(answer.picture), answer.result["content_type"], anchors).state == "trusted"
+    assert read_manifest(io.BytesIO(answer.picture), answer.result["content_type"], anchors).state == "trusted"
     done = c2pa_reader.read(answer.picture).actions[1]
     assert done["parameters"]["coldswap.pack"] == "demo"
     assert done["parameters"]["coldswap.models"] == {
@@ -53,12 +54,12 @@ def test_whoever_asks_the_result_is_signed_from_the_first_on(
     assert asked.status_code == {"http": 200, "upload": 422, "workflow": 404}[caller]
 
 
-def test_a_new_key_leaves_callers_and_their_keys_as_they_are(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_new_key_leaves_callers_and_their_keys_as_they_are(stack: SwapClients, drawn: dict[str, Path]) -> None:
     cloud, again = stack.cloud, {"Idempotency-Key": "before and after"}
     request = {"meme": data_uri(drawn["on-mute"])}
     before = cloud.request("POST", "/swap", request, again).json()
 
-    signing.renew(cloud.client("secretsmanager"), cloud.outputs["SigningKeyArn"], made("Yet another name"))
+    signing_key.renew(cloud.client("secretsmanager"), cloud.outputs["SigningKeyArn"], create_chain("Yet another name"))
     cloud.chill()
 
     assert cloud.request("POST", "/swap", request, again).json()["key"] == before["key"]
@@ -68,14 +69,14 @@ def test_a_new_key_leaves_callers_and_their_keys_as_they_are(stack: Stack, drawn
     assert cloud.request("DELETE", f"/results/{name}").status_code == 200
 
 
-def test_a_new_key_signs_and_the_old_results_stay_ours(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_new_key_signs_and_the_old_results_stay_ours(stack: SwapClients, drawn: dict[str, Path]) -> None:
     cloud, secrets = stack.cloud, stack.cloud.client("secretsmanager")
     arn = cloud.outputs["SigningKeyArn"]
-    before = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+    before = swap_clients.http(cloud, drawn["noor"], drawn["on-mute"])
 
-    signing.renew(secrets, arn, made("A new name"))
+    signing_key.renew(secrets, arn, create_chain("A new name"))
     cloud.chill()
-    after = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+    after = swap_clients.http(cloud, drawn["noor"], drawn["on-mute"])
 
     outputs = cloud.bucket("outputs")
     first, second = (verdict(cloud, f"s3://{outputs}/{each.result['key']}") for each in (before, after))
@@ -84,19 +85,19 @@ def test_a_new_key_signs_and_the_old_results_stay_ours(stack: Stack, drawn: dict
     assert not first["manifest"]["signer"].startswith("A new name, ")
 
 
-def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: SwapClients, drawn: dict[str, Path]) -> None:
     cloud, secrets, kms = stack.cloud, stack.cloud.client("secretsmanager"), stack.cloud.client("kms")
     arn, alias, outputs = cloud.outputs["SigningKeyArn"], f"alias/{STACK}-signing", cloud.bucket("outputs")
-    before = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+    before = swap_clients.http(cloud, drawn["noor"], drawn["on-mute"])
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=alias, TargetKeyId=key)
     held = secrets.get_secret_value(SecretId=arn)["SecretString"]
-    chain = signing.in_kms(kms, STACK, "A key of its own")
-    known = "".join((chain.anchors, signing.anchors(secrets, arn)))
+    chain = signing_key.in_kms(kms, STACK, "A key of its own")
+    known = "".join((chain.anchors, signing_key.anchors(secrets, arn)))
     secrets.put_secret_value(SecretId=arn, SecretString=replace(chain, anchors=known).text())
     cloud.chill()
     try:
-        after = callers.http(cloud, drawn["noor"], drawn["on-mute"])
+        after = swap_clients.http(cloud, drawn["noor"], drawn["on-mute"])
         first, second = (verdict(cloud, f"s3://{outputs}/{each.result['key']}") for each in (before, after))
         assert first["ours"] is second["ours"] is True
         assert second["manifest"]["signer"].startswith("A key of its own, ")
@@ -114,14 +115,14 @@ def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: Stack, dr
         cloud.chill()
 
 
-def test_what_was_not_made_here_is_not_ours(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_what_was_not_made_here_is_not_ours(stack: SwapClients, drawn: dict[str, Path]) -> None:
     told = verdict(stack.cloud, data_uri(drawn["on-mute"]))
 
     assert told["ours"] is told["made_with_a_model"] is False
     assert told["manifest"]["state"] == "absent"
 
 
-def test_a_secret_that_is_no_key_delivers_nothing(stack: Stack, drawn: dict[str, Path]) -> None:
+def test_a_secret_that_is_no_key_delivers_nothing(stack: SwapClients, drawn: dict[str, Path]) -> None:
     cloud, secrets = stack.cloud, stack.cloud.client("secretsmanager")
     arn = cloud.outputs["SigningKeyArn"]
     held = secrets.get_secret_value(SecretId=arn)["SecretString"]
@@ -130,8 +131,8 @@ def test_a_secret_that_is_no_key_delivers_nothing(stack: Stack, drawn: dict[str,
     secrets.put_secret_value(SecretId=arn, SecretString="{}")
     cloud.chill()
     try:
-        with pytest.raises(callers.CallFailed) as raised:
-            callers.http(cloud, drawn["noor"], drawn["on-mute"])
+        with pytest.raises(swap_clients.CallFailed) as raised:
+            swap_clients.http(cloud, drawn["noor"], drawn["on-mute"])
     finally:
         secrets.put_secret_value(SecretId=arn, SecretString=held)
         cloud.chill()

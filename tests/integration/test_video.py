@@ -21,27 +21,27 @@ import numpy as np
 import pytest
 
 from layers.media.ffmpeg import program
-from layers.media.label import SOURCE_TYPE, read_label, read_mp4_label
-from local.callers import wait_for as until
+from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
 from local.cloud import Cloud
-from local.standins.footage import identify
 from local.standins.servers import CALLBACK_SECRET, StandIns
+from local.standins.stock_footage import identify
+from local.swap_clients import wait_for as until
 from tests.integration import leaks
-from tests.integration.studio import Studio, alive
+from tests.integration.video_client import VideoClient, alive
 
 SCRIPT = "The sea was here before us. It will be here when we are gone. Listen to it for a while."
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Studio]:
+def running() -> Iterator[VideoClient]:
     with StandIns() as standins, Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
-        yield Studio(cloud, standins)
+        yield VideoClient(cloud, standins)
         leaks.check(cloud, private=[SCRIPT.partition(".")[0], *standins.secrets])
 
 
 @pytest.fixture
-def studio(running: Studio) -> Iterator[Studio]:
+def studio(running: VideoClient) -> Iterator[VideoClient]:
     """With no fault on, nothing asked yet, and both slots free again afterwards."""
     running.standins.clear()
     running.standins.requests.clear()
@@ -51,7 +51,7 @@ def studio(running: Studio) -> Iterator[Studio]:
 
 
 @pytest.fixture(scope="module")
-def made(running: Studio) -> dict[str, Any]:
+def made(running: VideoClient) -> dict[str, Any]:
     """A finished video, asked for with a callback."""
     running.standins.clear()
     task_id = running.begin(SCRIPT, callback_url=running.standins.callback_url)
@@ -74,7 +74,7 @@ def decoded(video: bytes, folder: Path, *, at: float) -> np.ndarray[Any, Any]:
     return np.frombuffer(raw, np.uint8).reshape(1280, 720, 3)
 
 
-def test_a_script_becomes_a_video(studio: Studio, made: dict[str, Any], tmp_path: Path) -> None:
+def test_a_script_becomes_a_video(studio: VideoClient, made: dict[str, Any], tmp_path: Path) -> None:
     assert (made["status"], made["stage"], made["progress"]) == ("succeeded", "done", 1)
     video = studio.file(made["task_id"])
     assert len(video) == made["bytes"]
@@ -97,7 +97,7 @@ def test_a_script_becomes_a_video(studio: Studio, made: dict[str, Any], tmp_path
     assert all(credit["source"] == "Pexels" and credit["footage_url"] for credit in made["credits"])
 
 
-def test_poster_and_captions_come_with_it(studio: Studio, made: dict[str, Any]) -> None:
+def test_poster_and_captions_come_with_it(studio: VideoClient, made: dict[str, Any]) -> None:
     poster = studio.file(made["task_id"], "poster")
     assert read_label(poster) == SOURCE_TYPE
     assert studio.verified(made["task_id"], "poster.jpg")["ours"] is True
@@ -110,7 +110,7 @@ def test_poster_and_captions_come_with_it(studio: Studio, made: dict[str, Any]) 
     assert studio.status("GET", f"/download/{made['task_id']}?file=script") == (400, "invalid_request")
 
 
-def test_who_asked_is_told_with_a_signature(studio: Studio, made: dict[str, Any]) -> None:
+def test_who_asked_is_told_with_a_signature(studio: VideoClient, made: dict[str, Any]) -> None:
     (told,) = until(lambda: studio.callbacks(made["task_id"]) or None)
     assert told["type"] == "video.succeeded"
     assert told["data"]["links"]["download"] == f"/download/{made['task_id']}"
@@ -126,7 +126,7 @@ def test_who_asked_is_told_with_a_signature(studio: Studio, made: dict[str, Any]
     assert studio.execution(made["task_id"])["status"] == "SUCCEEDED"
 
 
-def test_the_same_inputs_again_cost_nothing(studio: Studio, made: dict[str, Any]) -> None:
+def test_the_same_inputs_again_cost_nothing(studio: VideoClient, made: dict[str, Any]) -> None:
     again = studio.ended(studio.begin(SCRIPT))
     assert again["task_id"] != made["task_id"]
     assert again["status"] == "succeeded"
@@ -134,7 +134,7 @@ def test_the_same_inputs_again_cost_nothing(studio: Studio, made: dict[str, Any]
     assert studio.file(again["task_id"]) == studio.file(made["task_id"])
 
 
-def test_other_captions_need_no_new_speech(studio: Studio, made: dict[str, Any]) -> None:
+def test_other_captions_need_no_new_speech(studio: VideoClient, made: dict[str, Any]) -> None:
     plain = studio.ended(studio.begin(SCRIPT, captions=False, quality="draft"))
     assert plain["status"] == "succeeded"
     assert studio.counts()["elevenlabs"] == studio.counts()["pexels"] == 0
@@ -142,7 +142,7 @@ def test_other_captions_need_no_new_speech(studio: Studio, made: dict[str, Any])
     assert studio.file(plain["task_id"]) != studio.file(made["task_id"])
 
 
-def test_nothing_private_is_in_the_states_or_the_log(studio: Studio, made: dict[str, Any]) -> None:
+def test_nothing_private_is_in_the_states_or_the_log(studio: VideoClient, made: dict[str, Any]) -> None:
     states = studio.cloud.client("stepfunctions")
     arn = studio.execution(made["task_id"])["executionArn"]
     history = json.dumps(states.get_execution_history(executionArn=arn, maxResults=1000), default=str)
@@ -153,7 +153,7 @@ def test_nothing_private_is_in_the_states_or_the_log(studio: Studio, made: dict[
     assert studio.standins.callback_url not in history
 
 
-def test_a_task_that_failed_is_not_quoted_by_its_history(studio: Studio) -> None:
+def test_a_task_that_failed_is_not_quoted_by_its_history(studio: VideoClient) -> None:
     script, query = fresh(), f"sea {uuid.uuid4().hex}"
     studio.standins.fault("pexels.none", times=None)
     task_id = studio.begin(script, query, callback_url=studio.standins.callback_url)
@@ -166,7 +166,7 @@ def test_a_task_that_failed_is_not_quoted_by_its_history(studio: Studio) -> None
         assert private not in history
 
 
-def test_a_repeated_request_is_the_same_task(studio: Studio, made: dict[str, Any]) -> None:
+def test_a_repeated_request_is_the_same_task(studio: VideoClient, made: dict[str, Any]) -> None:
     key = str(uuid.uuid4())
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: studio.post(SCRIPT, key=key), range(2))
@@ -178,7 +178,7 @@ def test_a_repeated_request_is_the_same_task(studio: Studio, made: dict[str, Any
     assert studio.post(SCRIPT, key=key).json()["status"] == "succeeded"
 
 
-def test_a_third_video_waits_until_there_is_room(studio: Studio) -> None:
+def test_a_third_video_waits_until_there_is_room(studio: VideoClient) -> None:
     hold = studio.standins.fault("elevenlabs.hold", times=None)
     tasks = [studio.begin(fresh()) for _ in range(2)]
     refused = studio.post(fresh())
@@ -206,7 +206,7 @@ def test_a_third_video_waits_until_there_is_room(studio: Studio) -> None:
 @pytest.mark.parametrize(
     ("service", "stage"), [("elevenlabs", "voice-over"), ("pexels", "footage"), ("files", "clips")]
 )
-def test_a_task_can_be_cancelled_at_any_stage(studio: Studio, service: str, stage: str) -> None:
+def test_a_task_can_be_cancelled_at_any_stage(studio: VideoClient, service: str, stage: str) -> None:
     hold = studio.standins.fault(f"{service}.hold", times=None)
     task_id = studio.begin(fresh(), f"sea {uuid.uuid4().hex}")
     assert hold.reached.wait(60)
@@ -221,7 +221,7 @@ def test_a_task_can_be_cancelled_at_any_stage(studio: Studio, service: str, stag
     assert studio.keys(f"videos/{task_id}") == []
 
 
-def test_an_execution_that_an_operator_stops_is_settled(studio: Studio) -> None:
+def test_an_execution_that_an_operator_stops_is_settled(studio: VideoClient) -> None:
     hold = studio.standins.fault("elevenlabs.hold", times=None)
     task_id = studio.begin(fresh(), callback_url=studio.standins.callback_url)
     assert hold.reached.wait(60)
@@ -234,7 +234,7 @@ def test_an_execution_that_an_operator_stops_is_settled(studio: Studio) -> None:
     until(lambda: studio.standins.asked("elevenlabs") or None)  # the step that was at work counts here
 
 
-def test_a_worker_that_is_killed_in_mid_encode_is_replaced(studio: Studio) -> None:
+def test_a_worker_that_is_killed_in_mid_encode_is_replaced(studio: VideoClient) -> None:
     task_id = studio.begin(fresh(), f"sea {uuid.uuid4().hex}", quality="high")
     encoder, sandbox = until(lambda: next(iter(studio.encoders()), None))
     os.kill(sandbox, signal.SIGKILL)
@@ -245,7 +245,7 @@ def test_a_worker_that_is_killed_in_mid_encode_is_replaced(studio: Studio) -> No
     assert studio.counts()["pexels"] == 1
 
 
-def test_what_is_deleted_while_a_video_is_made_is_made_again(studio: Studio) -> None:
+def test_what_is_deleted_while_a_video_is_made_is_made_again(studio: VideoClient) -> None:
     hold = studio.standins.fault("files.hold")
     task_id = studio.begin(fresh(), f"sea {uuid.uuid4().hex}", quality="draft")
     assert hold.reached.wait(60)
@@ -260,7 +260,7 @@ def test_what_is_deleted_while_a_video_is_made_is_made_again(studio: Studio) -> 
     assert studio.counts()["elevenlabs"] == studio.counts()["pexels"] == 1
 
 
-def test_a_new_task_goes_on_where_a_failed_one_stopped(studio: Studio) -> None:
+def test_a_new_task_goes_on_where_a_failed_one_stopped(studio: VideoClient) -> None:
     script = fresh()
     studio.standins.fault("files.status", times=None, status=404)
     failed = studio.ended(studio.begin(script))
@@ -283,7 +283,7 @@ def test_a_new_task_goes_on_where_a_failed_one_stopped(studio: Studio) -> None:
     ],
 )
 def test_a_fault_of_a_service_ends_as_a_problem_with_its_name(
-    studio: Studio, fault: str, how: dict[str, Any], code: str
+    studio: VideoClient, fault: str, how: dict[str, Any], code: str
 ) -> None:
     studio.standins.fault(fault, times=None, **how)
     task_id = studio.begin(fresh(), f"sea {uuid.uuid4().hex}", callback_url=studio.standins.callback_url)
@@ -298,7 +298,7 @@ def test_a_fault_of_a_service_ends_as_a_problem_with_its_name(
     assert studio.status("GET", f"/download/{task_id}") == (409, "not_ready")
 
 
-def test_a_service_that_is_busy_for_a_while_fails_nothing(studio: Studio) -> None:
+def test_a_service_that_is_busy_for_a_while_fails_nothing(studio: VideoClient) -> None:
     studio.standins.fault("elevenlabs.rate_limit", times=4)
     studio.standins.fault("pexels.html", times=4, status=503)
     studio.standins.fault("files.broken", after=1000)
@@ -307,7 +307,7 @@ def test_a_service_that_is_busy_for_a_while_fails_nothing(studio: Studio) -> Non
     assert studio.counts()["elevenlabs"] == 5
 
 
-def test_a_callback_is_tried_again_and_never_fails_a_video(studio: Studio, made: dict[str, Any]) -> None:
+def test_a_callback_is_tried_again_and_never_fails_a_video(studio: VideoClient, made: dict[str, Any]) -> None:
     studio.standins.fault("callbacks.status", status=500)
     studio.standins.fault("callbacks.redirect", to="http://127.0.0.1:1/")
     told = studio.begin(SCRIPT, callback_url=studio.standins.callback_url)
@@ -324,12 +324,12 @@ def test_a_callback_is_tried_again_and_never_fails_a_video(studio: Studio, made:
 @pytest.mark.parametrize(
     "url", ["http://example.com/", "https://10.0.0.1/", "https://[::1]/", "https://localhost:9001/"]
 )
-def test_a_callback_to_a_private_address_is_refused(studio: Studio, url: str) -> None:
+def test_a_callback_to_a_private_address_is_refused(studio: VideoClient, url: str) -> None:
     refused = studio.post(SCRIPT, callback_url=url)
     assert (refused.status_code, refused.json()["code"]) == (422, "refused_url")
 
 
-def test_a_dry_run_spends_nothing(studio: Studio) -> None:
+def test_a_dry_run_spends_nothing(studio: VideoClient) -> None:
     answer = studio.post(fresh(), "city night", dry_run=True)
     assert answer.status_code == 200
     plan = answer.json()
@@ -350,14 +350,14 @@ def test_a_dry_run_spends_nothing(studio: Studio) -> None:
         (b"{", "invalid_request"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused(studio: Studio, body: Any, code: str) -> None:
+def test_a_request_that_makes_no_sense_is_refused(studio: VideoClient, body: Any, code: str) -> None:
     answer = studio.cloud.request("POST", "/generate-video", body)
     assert answer.json()["code"] == code
     assert answer.status_code in (400, 413)
     assert studio.free_slots() == 2
 
 
-def test_what_is_not_there_is_said_so(studio: Studio) -> None:
+def test_what_is_not_there_is_said_so(studio: VideoClient) -> None:
     for method, path in (("GET", "/task/x"), ("DELETE", f"/task/{uuid.uuid4()}"), ("GET", "/download/x")):
         assert studio.status(method, path) == (404, "not_found")
     paths = studio.cloud.request("GET", "/video/openapi.json").json()["paths"]
@@ -365,13 +365,13 @@ def test_what_is_not_there_is_said_so(studio: Studio) -> None:
     assert "swagger" in studio.cloud.request("GET", "/video/docs").text.lower()
 
 
-def test_nobody_is_answered_without_a_signature(studio: Studio) -> None:
+def test_nobody_is_answered_without_a_signature(studio: VideoClient) -> None:
     routes = studio.cloud.client("apigatewayv2").get_routes(ApiId=studio.cloud.api_id)["Items"]
     assert len(routes) == 6
     assert {each["AuthorizationType"] for each in routes} == {"AWS_IAM"}
 
 
-def test_a_finished_video_is_deleted_with_all_that_was_kept_to_make_it(studio: Studio) -> None:
+def test_a_finished_video_is_deleted_with_all_that_was_kept_to_make_it(studio: VideoClient) -> None:
     before = set(studio.keys("work/"))
     task_id = studio.begin(script := fresh(), f"sea {uuid.uuid4().hex}", quality="draft")
     assert studio.ended(task_id)["status"] == "succeeded"
@@ -387,7 +387,7 @@ def test_a_finished_video_is_deleted_with_all_that_was_kept_to_make_it(studio: S
 
 
 @pytest.mark.full
-def test_many_videos_one_after_another_leave_nothing_behind(studio: Studio) -> None:
+def test_many_videos_one_after_another_leave_nothing_behind(studio: VideoClient) -> None:
     def resident() -> int:
         pages = [int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in studio.sandboxes()]
         return max(pages)

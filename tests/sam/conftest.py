@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from local import rewrite
-from local.callers import put_input
+from local import template_rewrite
 from local.cloud import ROOT, Cloud
 from local.demo import pictures
-from local.publishing import publish_demo_pack
+from local.publish_demo_pack import publish_demo_pack
 from local.sam.build import BUILT
 from local.sam.engine import Engine
 from local.sam.run import Stack
 from local.standins.servers import StandIns
+from local.swap_clients import put_input
+from tools.template import load_template
 
 collect_ignore_glob = [] if "COLDSWAP_SAM" in os.environ else ["test_*.py"]
 
@@ -62,7 +63,7 @@ def world(engine: Engine, standins: StandIns, tmp_path_factory: pytest.TempPathF
         cloud.deploy(
             open_api=True,  # sam local's events name no caller
             environment={**standins.environment, "RELAY": str(relay)},
-            bootstrap=rewrite.bootstrap(ROOT, Path(sys.executable), "local.sam.relay"),
+            bootstrap=template_rewrite.bootstrap(ROOT, Path(sys.executable), "local.sam.relay"),
         )
         publish_demo_pack(cloud)
         yield World(cloud, relay)
@@ -77,7 +78,7 @@ def cloud(world: World) -> Cloud:
 @pytest.fixture(scope="session")
 def stack(engine: Engine, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The images with the template's own MemorySize."""
-    return Stack.of(engine, rewrite.load(BUILT), cloud, tmp_path_factory.mktemp("sam"))
+    return Stack.of(engine, load_template(BUILT), cloud, tmp_path_factory.mktemp("sam"))
 
 
 @pytest.fixture

@@ -15,17 +15,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from functions.swap import use_case
-from functions.swap.ledger import Ledger
-from functions.swap.refused import Refusals
+from functions.swap import pipeline
+from functions.swap.safeguards.denylist import DenylistStore
+from functions.swap.settings import Settings
+from functions.swap.swap_records import SwapRecords
 from functions.swap.values import SwapRequest
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.settings import Settings
 from layers.core.storage import Head, Storage
-from layers.models.pack import LoadedModels
-from layers.models.publish import publish
-from layers.models.store import ModelStore
+from layers.models.runtime.loaded_models import LoadedModels
+from layers.models.runtime.model_store import ModelStore
+from layers.models.tools.publish import publish
 
 BUCKETS = {"MODELS_BUCKET": "models", "UPLOADS_BUCKET": "uploads", "OUTPUTS_BUCKET": "outputs"}
 SECONDS = 120.0
@@ -82,15 +82,15 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
     models = LoadedModels(ModelStore("models", objects), settings.threads)
     picture = (folder / "contact.jpg").read_bytes()
     uri = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
-    result = use_case.swap(
+    result = pipeline.swap(
         SwapRequest(uri, uri, faces="largest"),
         key="swapped",
         deadline=Deadline.after(SECONDS),
         settings=settings,
         storage=storage,
         budget=Budget("", "megapixels", 0, dict),
-        refusals=Refusals(storage, "models"),
-        ledger=Ledger("", dict, 0),
+        refusals=DenylistStore(storage, "models"),
+        ledger=SwapRecords("", dict, 0),
         models=models,
     ).result
     if result.engine is None or not result.engine.startswith("native"):

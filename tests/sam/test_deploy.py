@@ -8,8 +8,8 @@ import pytest
 
 from local import demo_pack
 from local.cloud import Cloud
-from local.first_request import publish_demo_pack
 from local.sam.engine import Engine
+from tools.first_request import publish_demo_pack
 
 
 def test_the_image_builds_the_pack_for_the_first_request(

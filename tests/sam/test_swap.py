@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import requests
 
-from local import callers
+from local import swap_clients
 from local.cloud import Cloud
-from local.redrive import redrive
 from local.sam.run import Stack
 from tests.sam.conftest import World
+from tools.redrive import redrive
 
 TOO_LITTLE = 64  # MB: the interpreter starts, the models do not fit
 SHORT = 10  # seconds; until then a request that was killed counts as one that still runs
@@ -93,7 +93,7 @@ def test_http_through_start_api(api: str, cloud: Cloud, request_body: dict[str, 
 
     assert swapped.status_code == 200, swapped.text
     assert swapped.headers["Server-Timing"]
-    assert callers.download(swapped.json()["url"]) == picture(cloud, swapped.json()["key"])
+    assert swap_clients.download(swapped.json()["url"]) == picture(cloud, swapped.json()["key"])
 
 
 def test_documents_and_problems_through_start_api(api: str) -> None:
@@ -106,11 +106,11 @@ def test_documents_and_problems_through_start_api(api: str) -> None:
     assert (wrong.status_code, wrong.headers["Content-Type"]) == (400, "application/problem+json")
 
 
-@pytest.mark.parametrize("who", callers.CALLERS)
+@pytest.mark.parametrize("who", swap_clients.CALLERS)
 def test_the_local_cloud_s_callers_reach_the_containers(
     who: str, start_lambda: dict[str, str], cloud: Cloud, drawn: dict[str, Path]
 ) -> None:
-    answer = callers.CALLERS[who](cloud, drawn["noor"], drawn["on-mute"])
+    answer = swap_clients.CALLERS[who](cloud, drawn["noor"], drawn["on-mute"])
 
     assert any(face["swapped"] for face in answer.result["faces"])
 
@@ -132,15 +132,15 @@ def test_too_little_memory_is_told_to_each_caller_and_loses_nothing(
     sqs, s3 = starved.client("sqs"), starved.client("s3")
 
     over_http = starved.request("POST", "/swap", request_body)
-    with pytest.raises(callers.CallFailed, match=r"Runtime\.ExitError") as in_a_workflow:
-        callers.workflow(starved, drawn["noor"], drawn["on-mute"])
+    with pytest.raises(swap_clients.CallFailed, match=r"Runtime\.ExitError") as in_a_workflow:
+        swap_clients.workflow(starved, drawn["noor"], drawn["on-mute"])
     s3.put_object(
         Bucket=starved.bucket("uploads"),
         Key=f"memes/{name}",
         Body=drawn["on-mute"].read_bytes(),
         Metadata={"face": request_body["face"]},
     )
-    callers.wait_for(lambda: waiting(sqs, queue) or None)
+    swap_clients.wait_for(lambda: waiting(sqs, queue) or None)
 
     assert over_http.status_code in (500, 502)
     assert in_a_workflow.value.code == "InternalError"
@@ -156,7 +156,7 @@ def test_a_dead_letter_is_redriven(start_lambda: dict[str, str], cloud: Cloud) -
         redrive(queue, function, sqs, functions)  # too early it only comes back
         return outcome(cloud, "starved.jpg")
 
-    assert callers.wait_for(again) == "swapped/starved.jpg.json"
+    assert swap_clients.wait_for(again) == "swapped/starved.jpg.json"
     assert not waiting(sqs, queue)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import requests
 
-from functions.video.tasks import Tasks
+from functions.video.tasks.store import TaskStore
 from functions.video.values import VideoRequest
-from local import shorts
+from local import video_client
 from local.cloud import Cloud
 from local.sam.run import Stack, variables
 from local.standins.servers import StandIns
@@ -24,7 +24,7 @@ Invoke = Callable[[dict[str, Any]], Any]
 @pytest.fixture
 def task(cloud: Cloud, standins: StandIns, how: str) -> str:
     """A task of no workflow, so that its steps are ours to call."""
-    tasks = Tasks(variables(cloud, "VideoFunction")["STATE_TABLE"], lambda: cloud.client("dynamodb"))
+    tasks = TaskStore(variables(cloud, "VideoFunction")["STATE_TABLE"], lambda: cloud.client("dynamodb"))
     request = VideoRequest(SCRIPT, "sea", callback_url=standins.callback_url, quality="draft")
     task = tasks.new(f"by-hand-{how}", request, "nobody", KEPT_SECONDS)
     assert tasks.add(task)
@@ -81,7 +81,7 @@ def test_a_step_that_cannot_be_done_says_so_by_its_name(stack: Stack) -> None:
 def test_the_workflow_calls_into_containers(start_lambda: dict[str, str], cloud: Cloud) -> None:
     request = {"script_text": SCRIPT, "search_query": "city", "quality": "draft"}
 
-    made = shorts.make(cloud, request, print)
+    made = video_client.make(cloud, request, print)
 
     assert made["status"] == "succeeded"
     assert made["seconds"] > 3

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from local import rewrite
 from local.cloud import ROOT, Cloud
-from tests.unit.clock import Clock
+from tests.support.clock import Clock
+from tools.template import load_template
 
-TABLE = rewrite.load(ROOT / "template.yaml")["Resources"]["StateTable"]["Properties"]
+TABLE = load_template(ROOT / "template.yaml")["Resources"]["StateTable"]["Properties"]
 
 
 @pytest.fixture

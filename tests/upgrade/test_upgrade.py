@@ -20,19 +20,19 @@ from typing import Any
 
 import pytest
 
-from functions.video import webhook
+from functions.video import webhook_signature
 from layers.core import storage
 from layers.core.errors import FaceRefused, InputNotFound, NotFound, TermsNotAccepted
 from layers.core.terms import VERSION
-from layers.models import __main__ as models_command
-from layers.models.manifest import POINTER_KEY
-from local import refused
-from local.callers import data_uri, download, wait_for
+from layers.models.runtime.manifest import POINTER_KEY
+from layers.models.tools import cli as models_command
 from local.cloud import ACCOUNT, CREDENTIALS, REGION, ROOT, STACK, Cloud
 from local.demo import pictures
 from local.standins.servers import CALLBACK_SECRET, StandIns
-from tests.integration.meddler import Fault, Meddler
-from tests.integration.studio import Studio
+from local.swap_clients import data_uri, download, wait_for
+from tests.integration.fault_proxy import Fault, FaultProxy
+from tests.integration.video_client import VideoClient
+from tools import denylist
 
 pytestmark = pytest.mark.upgrade
 
@@ -62,8 +62,8 @@ class Upgraded:
     began: datetime  # the update
 
     @property
-    def studio(self) -> Studio:
-        return Studio(self.cloud, self.standins)
+    def studio(self) -> VideoClient:
+        return VideoClient(self.cloud, self.standins)
 
     @property
     def meme(self) -> dict[str, str]:
@@ -122,7 +122,7 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """Deployed by the earlier version, used through it, and updated while two videos, a swap and an upload are made."""
     drawn = {name: each.path for name, each in pictures(tmp_path_factory.mktemp("drawn")).items()}
-    with StandIns() as standins, PatientCloud() as cloud, Meddler(lambda: cloud.endpoint) as meddler:
+    with StandIns() as standins, PatientCloud() as cloud, FaultProxy(lambda: cloud.endpoint) as meddler:
         parameters = {"DefaultFace": f"s3://{STACK}-models-{ACCOUNT}-{REGION}/{DEFAULT_FACE}"}
         environment = {**standins.environment, "AWS_ENDPOINT_URL_S3": meddler.url}
         services = [
@@ -268,7 +268,7 @@ def test_a_callback_is_signed_as_its_receiver_expects(upgraded: Upgraded, step: 
     (message,) = wait_for(lambda: upgraded.studio.callbacks(task_id) or None)
 
     headers, body = message["headers"], message["body"]
-    expected = webhook.headers(CALLBACK_SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
+    expected = webhook_signature.sign(CALLBACK_SECRET, headers["webhook-id"], int(headers["webhook-timestamp"]), body)
     assert headers["webhook-signature"] == expected["webhook-signature"]
     assert message["type"] == "video.succeeded"
 
@@ -356,7 +356,7 @@ def test_the_denylist_is_obeyed_and_read(upgraded: Upgraded, capsys: pytest.Capt
     answer = upgraded.cloud.request("POST", "/swap", {**upgraded.meme, "face": face})
 
     assert (answer.status_code, answer.json()["code"]) == (FaceRefused.status, FaceRefused.code)
-    assert refused.main(["list", "--bucket", upgraded.cloud.bucket("models")]) == 0
+    assert denylist.main(["list", "--bucket", upgraded.cloud.bucket("models")]) == 0
     assert "ruby" in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from layers.core.budget import DAY, Budget
 from layers.core.errors import BudgetSpent, StorageFailed
-from tests.unit.clock import Clock
+from tests.support.clock import Clock
 
 NOON = 20_000 * DAY + DAY // 2
 

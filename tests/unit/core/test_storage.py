@@ -18,15 +18,14 @@ from botocore.stub import ANY, Stubber
 from layers.core import storage
 from layers.core.deadline import Deadline
 from layers.core.errors import (
-    InputNotFound,
     InvalidRequest,
-    MediaTooLarge,
+    ObjectNotFound,
     OutOfTime,
-    PictureTooLarge,
     StorageFailed,
     StorageFull,
+    TooLarge,
 )
-from layers.core.storage import Head, Storage, parse_s3_uri, written
+from layers.core.storage import Head, Storage, open_for_writing, parse_s3_uri
 
 NAMES = {"Bucket": "b", "Key": "k"}
 SOON = Deadline.after(3600)
@@ -59,7 +58,7 @@ def test_an_object_comes_whole_with_what_is_known_of_it(stub: Stubber) -> None:
 def test_more_bytes_than_the_limit_are_not_read(stub: Stubber) -> None:
     answer = body(b"x" * 11)
     stub.add_response("get_object", answer, NAMES)
-    with pytest.raises(PictureTooLarge):
+    with pytest.raises(TooLarge):
         Storage().read("b", "k", 10, SOON)
     assert answer["Body"]._amount_read == 0
 
@@ -79,8 +78,8 @@ def test_reading_stops_at_the_deadline(stub: Stubber) -> None:
 @pytest.mark.parametrize(
     ("code", "status", "kind"),
     [
-        ("NoSuchKey", 404, InputNotFound),
-        ("NoSuchBucket", 404, InputNotFound),
+        ("NoSuchKey", 404, ObjectNotFound),
+        ("NoSuchBucket", 404, ObjectNotFound),
         ("AccessDenied", 403, StorageFailed),
         ("SlowDown", 503, StorageFailed),
         ("InternalError", 500, StorageFailed),
@@ -171,7 +170,7 @@ def test_an_object_goes_into_a_file(stub: Stubber, tmp_path: Path) -> None:
     assert (tmp_path / "k").read_bytes() == b"x" * 700_000
 
 
-@pytest.mark.parametrize(("promised", "limit", "kind"), [(700_000, 699_999, MediaTooLarge), (10, 10, StorageFailed)])
+@pytest.mark.parametrize(("promised", "limit", "kind"), [(700_000, 699_999, TooLarge), (10, 10, StorageFailed)])
 def test_a_file_is_not_larger_than_allowed_and_not_shorter_than_promised(
     stub: Stubber, tmp_path: Path, promised: int, limit: int, kind: type[Exception]
 ) -> None:
@@ -182,7 +181,7 @@ def test_a_file_is_not_larger_than_allowed_and_not_shorter_than_promised(
 
 def test_a_full_disk_is_told_from_other_faults() -> None:
     # Every write to /dev/full fails as on a full disk (full(4)).
-    with pytest.raises(StorageFull), written(Path("/dev/full")) as file:
+    with pytest.raises(StorageFull), open_for_writing(Path("/dev/full")) as file:
         file.write(b"x")
 
 

@@ -10,7 +10,7 @@ import pytest
 from layers.core import terms
 from layers.core.errors import InvalidRequest, StorageFailed, TermsNotAccepted
 from layers.core.terms import TEXT, VERSION, Terms
-from local import rewrite
+from tools.template import load_template
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -79,7 +79,7 @@ def test_the_stack_s_own_principals_are_not_asked(dynamodb: Any, table: str) -> 
 
 
 def test_template_documentation_and_code_have_one_version_and_one_text() -> None:
-    template = rewrite.load(ROOT / "template.yaml")
+    template = load_template(ROOT / "template.yaml")
     assert template["Parameters"]["AcceptTerms"]["AllowedValues"] == ["no", VERSION]
     assert template["Parameters"]["AcceptTerms"]["Default"] == "no"
     (refusal,) = template["Rules"]["TermsAreAccepted"]["Assertions"]

@@ -9,10 +9,10 @@ from collections import Counter
 
 import pytest
 
+from functions.swap.settings import Settings
 from layers.core import telemetry
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, NoFaceInMeme, OutOfTime, VideoError, family, problem
-from layers.core.settings import Settings
 
 ENVIRONMENT = {"MODELS_BUCKET": "m", "UPLOADS_BUCKET": "u", "OUTPUTS_BUCKET": "o"}
 
@@ -123,8 +123,8 @@ def test_peak_memory_grows_with_what_is_held_and_stays() -> None:
 
 def test_nothing_heavy_is_imported_by_the_words_alone() -> None:
     code = (
-        "import sys, layers.core.storage, layers.core.fetch, layers.core.telemetry, layers.media.decode, "
-        "layers.media.encode, layers.media.label; "
+        "import sys, layers.core.storage, layers.core.http_fetch, layers.core.telemetry, layers.media.decode, "
+        "layers.media.encode, layers.media.xmp_label; "
         "print([name for name in ('boto3', 'botocore', 'cv2', 'requests', 'aws_lambda_powertools', 'pydantic')"
         " if name in sys.modules])"
     )

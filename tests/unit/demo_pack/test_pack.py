@@ -12,10 +12,10 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from local.demo_pack.drawing import draw, keypoints
-from local.demo_pack.measure import PACK, Pack
 from local.demo_pack.people import RESERVE, State, identity, sample_carrier
-from local.demo_pack.photographs import HELD_BACK, folder_of
 from local.demo_pack.scenes import demo_pictures, overlap, placed, scene
+from local.demo_pack.training.measure import PACK, Pack
+from local.demo_pack.training.photographs import HELD_BACK, folder_of
 
 KINDS = ("detector", "embedder", "swapper", "judge")
 DESCRIBED: dict[str, Any] = json.loads((PACK / "pack.json").read_text())["models"]

@@ -17,11 +17,11 @@ from layers.core.errors import ModelsCorrupt, OutOfTime
 from layers.engine import native_swapper
 from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.stages import Plan
+from layers.engine.stages import StagePlan
 from layers.engine.swapper import Floats
-from layers.models.lower import Lowered, lower_swapper, psnr_db
+from layers.models.tools.convert import ConvertedModel, convert_swapper, psnr_db
 from tests.bench import standin
-from tests.unit.models.test_lower import Memory
+from tests.unit.models.tools.test_convert import Memory
 
 try:
     HERE = native_swapper.library()
@@ -35,19 +35,19 @@ DEMO = Path(__file__).resolve().parents[3] / "local/demo_pack/swapper.onnx"
 
 
 @cache
-def lowered(width: int, seed: int = 1) -> Lowered:
+def lowered(width: int, seed: int = 1) -> ConvertedModel:
     """A network of the family with that many channels in its first layer; of 16, the demo pack's."""
     if width == 16 and seed == 1:
-        return lower_swapper(DEMO)
+        return convert_swapper(DEMO)
     with tempfile.TemporaryDirectory() as folder:
-        return lower_swapper(standin.inswapper(Path(folder) / "swapper.onnx", "fp16", width=8 * width, seed=seed))
+        return convert_swapper(standin.inswapper(Path(folder) / "swapper.onnx", "fp16", width=8 * width, seed=seed))
 
 
-def described(pack: Lowered) -> Description:
+def described(pack: ConvertedModel) -> Description:
     return Description.parse(bytes(pack.blobs["native"]), len(pack.blobs["weights"]))
 
 
-def native(pack: Lowered, weights: Any = None, threads: int = 2, instructions: str = "") -> NativeSwapper:
+def native(pack: ConvertedModel, weights: Any = None, threads: int = 2, instructions: str = "") -> NativeSwapper:
     return NativeSwapper(described(pack), weights or Memory(pack.blobs["weights"]), threads, instructions)
 
 
@@ -57,8 +57,8 @@ def faces(count: int, seed: int = 0) -> tuple[Floats, Floats]:
     return random.random((count, 3, 128, 128), np.float32), latents / np.linalg.norm(latents, axis=1, keepdims=True)
 
 
-def by_onnxruntime(pack: Lowered, crops: Floats, latents: Floats) -> Floats:
-    plan = Plan.parse(bytes(pack.blobs["plan"]))
+def by_onnxruntime(pack: ConvertedModel, crops: Floats, latents: Floats) -> Floats:
+    plan = StagePlan.parse(bytes(pack.blobs["plan"]))
     return OnnxSwapper(plan, Memory(pack.blobs["weights"]), 2).run(crops, latents)
 
 

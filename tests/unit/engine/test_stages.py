@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from layers.core.errors import ModelsCorrupt
 from layers.engine.onnx_embedder import latent
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.stages import Plan, Stage, Weight
+from layers.engine.stages import Stage, StagePlan, Weight
 from tests.unit.models import toys
-from tests.unit.models.test_lower import Memory, faces, swapper
+from tests.unit.models.tools.test_convert import Memory, faces, swapper
 
 
 def test_a_plan_survives_storage() -> None:
     weights = (Weight("v1h", "float16", (2, 3), 64), Weight("v2", "float32", (5,), 128))
-    plan = Plan((Stage(0, weights, {"v0": "target"}, {"v3": "output"}, ("target",)),), (b"graph\n\x00", b"two"))
-    assert Plan.parse(plan.dump()) == plan
+    plan = StagePlan((Stage(0, weights, {"v0": "target"}, {"v3": "output"}, ("target",)),), (b"graph\n\x00", b"two"))
+    assert StagePlan.parse(plan.dump()) == plan
     assert plan.stages[0].until == 128 + 5 * 4
 
 
@@ -27,7 +27,7 @@ def test_a_plan_survives_storage() -> None:
 )
 def test_rubbish_is_no_plan(data: bytes) -> None:
     with pytest.raises(ModelsCorrupt):
-        Plan.parse(data)
+        StagePlan.parse(data)
 
 
 def test_faces_do_not_see_each_other() -> None:
@@ -47,7 +47,7 @@ def test_each_face_needs_its_latent() -> None:
 
 def test_no_face_is_no_work() -> None:
     weights = Memory(toys.lowered()["swapper"].blobs["weights"])
-    plan = Plan.parse(bytes(toys.lowered()["swapper"].blobs["plan"]))
+    plan = StagePlan.parse(bytes(toys.lowered()["swapper"].blobs["plan"]))
     crops, latents = faces(0)
     assert OnnxSwapper(plan, weights, 1).run(crops, latents).shape == (0, 3, 128, 128)
     assert weights.asked == []

@@ -11,11 +11,11 @@ import pytest
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt, OutOfTime
 from layers.engine.native_swapper import STEP_BYTES
-from layers.models.download import Download
-from layers.models.lower import Lowered
-from layers.models.manifest import Blob
-from layers.models.store import ModelStore
-from tests.faulty_s3 import Fault, FaultyS3
+from layers.models.runtime.manifest import Blob
+from layers.models.runtime.model_store import ModelStore
+from layers.models.runtime.s3_download import Download
+from layers.models.tools.convert import ConvertedModel
+from tests.support.faulty_s3 import Fault, FaultyS3
 from tests.unit.engine.test_native import SETS, described, faces, lowered, native
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native engine is not to be had")
@@ -31,7 +31,7 @@ def s3() -> Iterator[FaultyS3]:
         yield server
 
 
-def fetched(s3: FaultyS3, pack: Lowered, window: int, seconds: float = 30) -> Download:
+def fetched(s3: FaultyS3, pack: ConvertedModel, window: int, seconds: float = 30) -> Download:
     data = bytes(pack.blobs["weights"])
     chunks = tuple(hashlib.sha256(data[at : at + CHUNK]).hexdigest() for at in range(0, len(data), CHUNK))
     blob = Blob("weights", hashlib.sha256(data).hexdigest(), len(data), CHUNK, chunks)
@@ -42,7 +42,7 @@ def fetched(s3: FaultyS3, pack: Lowered, window: int, seconds: float = 30) -> Do
     return download
 
 
-def wanted(pack: Lowered) -> int:
+def wanted(pack: ConvertedModel) -> int:
     return described(pack).widest + STEP_BYTES
 
 

@@ -8,18 +8,18 @@ import pytest
 from PIL import Image
 
 from local import demo
-from local.callers import Answer
-from local.sheet import Card, sheet
+from local.contact_sheet import Card, sheet
+from local.swap_clients import SwapResponse
 
 
-def answer(seconds: float, cold: bool, peak: float) -> Answer:
+def answer(seconds: float, cold: bool, peak: float) -> SwapResponse:
     result = {
         "faces": [{"swapped": True}, {"swapped": True}],
         "cold_start": cold,
         "timings_ms": {"detect": 40.0, "swap": 130.0, "fetch": 1.0, "paste": 9.0, "encode": 7.0},
         "peak_memory_mb": peak,
     }
-    return Answer(result, b"", seconds)
+    return SwapResponse(result, b"", seconds)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from local import rewrite
 from local.sam import base, build, engine, relay
+from tools.template import buildable, load_template
 
 ROOT = Path(__file__).resolve().parents[3]
-TEMPLATE = rewrite.load(ROOT / "template.yaml")
+TEMPLATE = load_template(ROOT / "template.yaml")
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def test_nobody_there_is_a_sandbox_that_ended() -> None:
 
 
 def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere() -> None:
-    copied = rewrite.buildable(TEMPLATE, ROOT, "base:tag")
+    copied = buildable(TEMPLATE, ROOT, "base:tag")
 
     for name, function in build.functions(copied).items():
         metadata = function["Metadata"]

@@ -19,9 +19,9 @@ import requests
 from numpy.typing import NDArray
 
 from local.cloud import ROOT
-from local.standins import elevenlabs, footage, pexels, voice
-from local.standins.footage import SCENES, Rendition, Scene
+from local.standins import elevenlabs, pexels, speech_synthesis, stock_footage
 from local.standins.servers import StandIns
+from local.standins.stock_footage import SCENES, FootageFile, FootageScene
 
 TIMEOUT = 60  # seconds, longer than a drawing takes on a busy machine
 CITY = next(scene for scene in SCENES if scene.name == "city-night")  # the quickest to draw
@@ -62,13 +62,13 @@ def _search(standins: StandIns, query: str, *, key: str = pexels.API_KEY, **para
     )
 
 
-def _link(standins: StandIns, scene: Scene = CITY, short: int = 720) -> str:
+def _link(standins: StandIns, scene: FootageScene = CITY, short: int = 720) -> str:
     one = _rendition(scene, short)
     name = f"{scene.id}-{one.quality}_{one.width}_{one.height}_{one.fps}fps.mp4"
     return f"{standins.files_url}/video-files/{scene.id}/{name}"
 
 
-def _rendition(scene: Scene, short: int) -> Rendition:
+def _rendition(scene: FootageScene, short: int) -> FootageFile:
     return next(one for one in scene.renditions if min(one.width, one.height) == short)
 
 
@@ -76,21 +76,23 @@ def _get(url: str, **headers: str) -> requests.Response:
     return requests.get(url, headers=headers, timeout=TIMEOUT, allow_redirects=False)
 
 
-def _loudness(spoken: voice.Spoken, start: float, end: float) -> float:
-    samples = np.frombuffer(spoken.pcm, np.int16)[round(start * voice.RATE) : round(end * voice.RATE)]
+def _loudness(spoken: speech_synthesis.Spoken, start: float, end: float) -> float:
+    samples = np.frombuffer(spoken.pcm, np.int16)[
+        round(start * speech_synthesis.RATE) : round(end * speech_synthesis.RATE)
+    ]
     return float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
 
 
 def test_alignment_says_when_the_sound_is_heard() -> None:
     text = "Look at the waves. They never stop! Do you hear them?"
 
-    spoken = voice.speak(text)
+    spoken = speech_synthesis.speak(text)
 
     times = spoken.alignment
     assert "".join(times.characters) == text
     assert times.starts[0] < 0.2
     assert list(times.starts[1:]) == pytest.approx(list(times.ends[:-1]))
-    assert times.ends[-1] == pytest.approx(spoken.seconds - voice.TAIL / voice.RATE)
+    assert times.ends[-1] == pytest.approx(spoken.seconds - speech_synthesis.TAIL / speech_synthesis.RATE)
     for pause in (match.start() for match in re.finditer(r"[.!] ", text)):
         silent = _loudness(spoken, times.starts[pause] + 0.05, times.ends[pause + 1])
         before = text.rindex(" ", 0, pause) + 1
@@ -103,7 +105,7 @@ def test_alignment_says_when_the_sound_is_heard() -> None:
     ["海は静かです。", "大海很平静。", "नमस्ते दुनिया", "مرحبا بالعالم", "a\x00b\nc", "…", "😀 {x}", " "],
 )
 def test_every_character_of_any_text_has_its_time(text: str) -> None:
-    times = voice.speak(text).alignment
+    times = speech_synthesis.speak(text).alignment
 
     assert "".join(times.characters) == text
     assert len(times.starts) == len(times.ends) == len(text)
@@ -116,7 +118,7 @@ def test_speech_with_timestamps_is_sound_as_long_as_it_says(standins: StandIns) 
 
     sound = _decoded(base64.b64decode(answer["audio_base64"]))
     ends = answer["alignment"]["character_end_times_seconds"]
-    assert len(sound) / 44_100 == pytest.approx(ends[-1] + voice.TAIL / voice.RATE, abs=0.06)
+    assert len(sound) / 44_100 == pytest.approx(ends[-1] + speech_synthesis.TAIL / speech_synthesis.RATE, abs=0.06)
     assert answer["alignment"]["characters"] == list("Hello there.")
     assert answer["normalized_alignment"] is not None
 
@@ -398,9 +400,9 @@ def test_a_scene_is_told_in_any_of_its_frames_and_nothing_else_is() -> None:
                 whole = cv2.resize(frame, None, fx=1280 / 720, fy=1280 / 720)
                 left = (whole.shape[1] - 720) // 2
                 frame = np.asarray(whole[:, left : left + 720], np.uint8)
-            assert footage.identify(_worn(frame)) == scene.name
+            assert stock_footage.identify(_worn(frame)) == scene.name
     for grey in (0, 90, 255):
-        assert footage.identify(np.full((1280, 720, 3), grey, np.uint8)) is None
+        assert stock_footage.identify(np.full((1280, 720, 3), grey, np.uint8)) is None
 
 
 def _worn(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -422,9 +424,9 @@ def test_scenes_move_and_are_the_same_at_the_same_time() -> None:
 def test_the_voice_starts_once_however_many_ask_first() -> None:
     code = """
 from concurrent.futures import ThreadPoolExecutor
-from local.standins import voice
+from local.standins import speech_synthesis
 with ThreadPoolExecutor(8) as pool:
-    print(all(spoken.pcm for spoken in pool.map(voice.speak, ["Hello."] * 8)))
+    print(all(spoken.pcm for spoken in pool.map(speech_synthesis.speak, ["Hello."] * 8)))
 """
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)

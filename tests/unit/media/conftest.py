@@ -8,7 +8,7 @@ import pytest
 
 from layers.core.deadline import Deadline
 from layers.media.ffmpeg import run
-from layers.media.label import label_mp4
+from layers.media.xmp_label import label_mp4
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from layers.core.errors import LabelFailed
 from layers.core.secrets import secret
 from layers.media import c2pa_key
-from layers.media.c2pa_chain import Chain, derived, made, parse
+from layers.media.c2pa_chain import Chain, create_chain, derive_chain, parse
 from layers.media.c2pa_key import signing_chain
 
 SEED = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01"
@@ -22,7 +22,7 @@ SEED = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01"
 
 @pytest.fixture(params=["derived", "made"])
 def chain(request: pytest.FixtureRequest) -> Chain:
-    return derived(SEED) if request.param == "derived" else made()
+    return derive_chain(SEED) if request.param == "derived" else create_chain()
 
 
 def certificates(chain: Chain) -> tuple[x509.Certificate, x509.Certificate]:
@@ -74,13 +74,13 @@ def test_it_is_good_for_years(chain: Chain) -> None:
 
 
 def test_one_secret_gives_one_chain_and_another_another() -> None:
-    assert derived(SEED) == derived(SEED)
-    assert derived(SEED).key != derived(SEED[::-1]).key
-    assert made().key != made().key
+    assert derive_chain(SEED) == derive_chain(SEED)
+    assert derive_chain(SEED).key != derive_chain(SEED[::-1]).key
+    assert create_chain().key != create_chain().key
 
 
 def test_the_name_that_readers_show_is_the_operators() -> None:
-    leaf, _ = certificates(made("Meme Works & Söhne"))
+    leaf, _ = certificates(create_chain("Meme Works & Söhne"))
     (name,) = leaf.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
 
     assert name.value == "Meme Works & Söhne"
@@ -132,7 +132,7 @@ def test_a_configured_key_is_that_of_the_secret(monkeypatch: pytest.MonkeyPatch)
         return SEED
 
     monkeypatch.setattr("layers.core.secrets.secret", held)
-    assert signing_chain("arn:a") == derived(SEED)
+    assert signing_chain("arn:a") == derive_chain(SEED)
     assert signing_chain("arn:a") is signing_chain("arn:a"), "it is not made again each time"
     assert set(asked) == {"arn:a"}
     assert secret is not held

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from functions.video.story import of_video
+from functions.video.provenance import describe_video
 from layers.core import storage
 from layers.core.errors import ColdswapError, LabelFailed, StorageFailed
-from layers.media.c2pa_chain import Chain, certified, derived, parse
-from layers.media.c2pa_label import Seal, read
+from layers.media.c2pa_chain import Chain, certify, derive_chain, parse
+from layers.media.c2pa_label import Signer, read_manifest
 from tests.unit.media.test_c2pa_label import CLIPS, always, judged, signed
 
 ALIAS = "alias/coldswap-signing"
@@ -40,7 +40,7 @@ class Kms:
         return {"Signature": self.key.sign(asked["Message"], ec.ECDSA(utils.Prehashed(SHA256())))}
 
     def chain(self) -> Chain:
-        return certified(self.key.public_key().public_bytes(DER, SPKI), ALIAS)
+        return certify(self.key.public_key().public_bytes(DER, SPKI), ALIAS)
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_a_video_is_signed_too(kms: Kms, mp4: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.mp4"
     chain = kms.chain()
     shutil.copy(mp4, path)
-    Seal(always(chain)).video(path, of_video(CLIPS))
+    Signer(always(chain)).video(path, describe_video(CLIPS))
     with path.open("rb") as file:
-        told = read(file, "video/mp4", chain.anchors)
+        told = read_manifest(file, "video/mp4", chain.anchors)
     assert told.state == "trusted"
     assert kms.asked
 
@@ -89,7 +89,7 @@ def test_the_secret_holds_no_private_key_and_is_read_back(kms: Kms) -> None:
     chain = kms.chain()
     assert "PRIVATE" not in chain.text()
     assert parse(chain.text()) == chain
-    assert "kms_key" not in derived("0123456789abcdefghijklmnopqrstuvwxyz").text()
+    assert "kms_key" not in derive_chain("0123456789abcdefghijklmnopqrstuvwxyz").text()
 
 
 def coded(code: str) -> ClientError:
@@ -130,13 +130,13 @@ def test_what_kms_does_not_sign_is_not_delivered(
 def test_only_keys_on_p256_are_certified(key: Any) -> None:
     data = ec.generate_private_key(key).public_key().public_bytes(DER, SPKI) if key else b"no key"
     with pytest.raises(LabelFailed, match="ECC_NIST_P256"):
-        certified(data, ALIAS)
+        certify(data, ALIAS)
 
 
 def test_the_client_is_made_ahead_only_where_a_key_is_in_kms(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(storage, "client", asked.append)
-    Seal(always(derived("0123456789abcdefghijklmnopqrstuvwxyz"))).ready()
+    Signer(always(derive_chain("0123456789abcdefghijklmnopqrstuvwxyz"))).ready()
     assert asked == []
-    Seal(always(Kms().chain())).ready()
+    Signer(always(Kms().chain())).ready()
     assert asked == ["kms"]

@@ -16,23 +16,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from functions.swap.story import story
-from functions.video.story import of_poster, of_video
+from functions.swap.provenance import describe_swap
+from functions.video.provenance import describe_poster, describe_video
 from functions.video.values import Clip, Footage
 from layers.core.deadline import Deadline
 from layers.core.errors import LabelFailed, StorageFull
 from layers.media import c2pa_label
-from layers.media.c2pa_chain import Chain, derived, made
-from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, Seal, Story, Told, read
+from layers.media.c2pa_chain import Chain, create_chain, derive_chain
+from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, ManifestSummary, Provenance, Signer, read_manifest
 from layers.media.encode import encode
 from layers.media.ffmpeg import run
-from layers.media.label import SOURCE_TYPE, label, read_label, read_mp4_label
 from layers.media.picture import Format
+from layers.media.xmp_label import SOURCE_TYPE, label, read_label, read_mp4_label
 from tests.unit.media import c2pa_reader
 from tests.unit.media.test_encode import FORMATS, picture
 
-OURS = derived("0123456789abcdefghijklmnopqrstuvwxyz")
-SWAP = story(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64})
+OURS = derive_chain("0123456789abcdefghijklmnopqrstuvwxyz")
+SWAP = describe_swap(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64})
 TRAINED = {SOURCE_TYPE, SYNTHETIC}
 
 
@@ -44,12 +44,12 @@ def labelled(format: Format) -> bytes:
     return label(encode(picture(120, 160), format, 90), format)
 
 
-def signed(format: Format, chain: Chain = OURS, told: Story = SWAP) -> bytes:
-    return Seal(always(chain)).picture(labelled(format), format, told)
+def signed(format: Format, chain: Chain = OURS, told: Provenance = SWAP) -> bytes:
+    return Signer(always(chain)).picture(labelled(format), format, told)
 
 
-def judged(data: bytes, format: str, anchors: str = OURS.anchors) -> Told:
-    return read(io.BytesIO(data), f"image/{format}", anchors)
+def judged(data: bytes, format: str, anchors: str = OURS.anchors) -> ManifestSummary:
+    return read_manifest(io.BytesIO(data), f"image/{format}", anchors)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def video(mp4: Path, tmp_path: Path) -> Path:
     """The same, signed."""
     path = tmp_path / "short.mp4"
     shutil.copy(mp4, path)
-    Seal(always(OURS)).video(path, of_video(CLIPS))
+    Signer(always(OURS)).video(path, describe_video(CLIPS))
     return path
 
 
@@ -74,7 +74,7 @@ def test_a_signed_picture_is_ours_to_us_valid_to_strangers_and_still_the_picture
 
     assert judged(data, format).state == "trusted"
     assert judged(data, format, anchors="").state == "valid"
-    assert judged(data, format, anchors=made().anchors).state == "valid"
+    assert judged(data, format, anchors=create_chain().anchors).state == "valid"
     with Image.open(io.BytesIO(labelled(format))) as before, Image.open(io.BytesIO(data)) as after:
         assert np.array_equal(np.asarray(before), np.asarray(after))
     assert read_label(data) == SOURCE_TYPE
@@ -128,7 +128,7 @@ def test_a_label_written_after_signing_breaks_it() -> None:
 
 
 def test_a_picture_without_a_swap_says_that_none_was_made() -> None:
-    told = judged(signed("png", told=story(0, 2, "demo", {})), "png")
+    told = judged(signed("png", told=describe_swap(0, 2, "demo", {})), "png")
 
     assert [each["action"] for each in told.actions] == ["c2pa.opened", "c2pa.transcoded"]
     assert not TRAINED & {each.get("digitalSourceType") for each in told.actions}
@@ -136,7 +136,7 @@ def test_a_picture_without_a_swap_says_that_none_was_made() -> None:
 
 def test_a_signed_video_plays_the_same_and_says_where_its_parts_are_from(mp4: Path, video: Path) -> None:
     with video.open("rb") as file:
-        told = read(file, "video/mp4", OURS.anchors)
+        told = read_manifest(file, "video/mp4", OURS.anchors)
 
     assert told.state == "trusted"
     assert [each["action"] for each in told.actions] == ["c2pa.created", "c2pa.placed", "c2pa.placed"]
@@ -173,14 +173,14 @@ def test_any_later_change_of_a_video_is_seen(video: Path, share: float) -> None:
     data = bytearray(video.read_bytes())
     data[int(len(data) * share)] ^= 1
 
-    assert read(io.BytesIO(data), "video/mp4", OURS.anchors).state == "invalid"
+    assert read_manifest(io.BytesIO(data), "video/mp4", OURS.anchors).state == "invalid"
 
 
 def test_a_remux_drops_the_signature_and_nobody_claims_otherwise(video: Path, tmp_path: Path) -> None:
     run(["-i", str(video), "-c", "copy", str(tmp_path / "again.mp4")], deadline=Deadline.after(60))
 
     with (tmp_path / "again.mp4").open("rb") as file:
-        assert read(file, "video/mp4", OURS.anchors).state == "absent"
+        assert read_manifest(file, "video/mp4", OURS.anchors).state == "absent"
 
 
 def test_a_video_that_has_no_room_for_its_copy_is_storage_full(
@@ -192,14 +192,14 @@ def test_a_video_that_has_no_room_for_its_copy_is_storage_full(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
 
     with pytest.raises(StorageFull):
-        Seal(always(OURS)).video(path, of_poster())
+        Signer(always(OURS)).video(path, describe_poster())
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     "chain",
     [
-        replace(OURS, key=made().key),
+        replace(OURS, key=create_chain().key),
         replace(OURS, key="-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
         replace(OURS, certificates="-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
         replace(OURS, certificates=OURS.anchors),
@@ -214,7 +214,7 @@ def test_what_cannot_be_signed_is_an_error_and_never_a_picture(chain: Chain, mp4
     path = tmp_path / "short.mp4"
     shutil.copy(mp4, path)
     with pytest.raises(LabelFailed):
-        Seal(always(chain)).video(path, of_poster())
+        Signer(always(chain)).video(path, describe_poster())
     assert list(tmp_path.iterdir()) == [path], "nothing half signed is left"
     assert path.read_bytes() == mp4.read_bytes()
 
@@ -222,18 +222,18 @@ def test_what_cannot_be_signed_is_an_error_and_never_a_picture(chain: Chain, mp4
 def test_what_is_no_picture_cannot_be_signed() -> None:
     for data in (b"", b"no picture", b"\xff\xd8\xff"):
         with pytest.raises(LabelFailed):
-            Seal(always(OURS)).picture(data, "jpeg", SWAP)
+            Signer(always(OURS)).picture(data, "jpeg", SWAP)
 
 
 def test_a_file_without_a_manifest_tells_nothing() -> None:
     for format in FORMATS:
-        assert judged(labelled(format), format) == Told("absent")
+        assert judged(labelled(format), format) == ManifestSummary("absent")
 
 
 def test_a_stranger_may_tell_much_and_is_heard_in_part() -> None:
     many = [Action("c2pa.opened", "x" * 5000, ingredients=["a"])]
     many += [Action("c2pa.edited", f"{number} \u202e<script>") for number in range(200)]
-    told = judged(signed("png", told=Story(many, [Ingredient("a", "parentOf", "y" * 5000)])), "png")
+    told = judged(signed("png", told=Provenance(many, [Ingredient("a", "parentOf", "y" * 5000)])), "png")
 
     assert len(told.actions) == 50
     assert max(len(json.dumps(each)) for each in [*told.actions, *told.ingredients]) < 1000
@@ -264,6 +264,6 @@ def test_being_ready_needs_the_key_and_says_when_there_is_none() -> None:
     def broken() -> Chain:
         raise LabelFailed("no key")
 
-    Seal(always(OURS)).ready()
+    Signer(always(OURS)).ready()
     with pytest.raises(LabelFailed, match="no key"):
-        Seal(broken).ready()
+        Signer(broken).ready()

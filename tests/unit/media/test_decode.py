@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 
 from layers.core.errors import ColdswapError, PictureTooLarge, UnreadablePicture, UnsupportedPicture
 from layers.media.decode import decode
-from layers.media.header import probe
 from layers.media.picture import Picture, Pixels
+from layers.media.picture_header import probe
 
 HUGE = 10**9
 

@@ -14,8 +14,8 @@ from PIL import Image
 from layers.core.errors import PictureTooLarge
 from layers.media.decode import decode
 from layers.media.encode import encode
-from layers.media.label import SOURCE_TYPE, label, read_label
 from layers.media.picture import Format, Picture
+from layers.media.xmp_label import SOURCE_TYPE, label, read_label
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"

@@ -13,7 +13,7 @@ import pytest
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, EncodingFailed, OutOfTime, StorageFull, UnreadableMedia
-from layers.media.ffmpeg import Ran, program, run, untrusted
+from layers.media.ffmpeg import FfmpegResult, program, run, untrusted
 
 ENDLESS = ["-f", "lavfi", "-i", "testsrc2=size=64x64", "-f", "rawvideo"]
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
@@ -29,7 +29,7 @@ def draw(path: Path, *more: str, seconds: float = 0.5, codec: tuple[str, ...] = 
     return path
 
 
-def convert(path: Path, to: Path) -> Ran:
+def convert(path: Path, to: Path) -> FfmpegResult:
     return run([*untrusted(path), "-an", *X264, str(to)], deadline=soon())
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from layers.core.deadline import Deadline
 from layers.core.errors import UnreadableMedia
 from layers.media.ffmpeg import run
-from layers.media.label import SOURCE_TYPE, label_mp4, read_mp4_label
 from layers.media.mp4 import Index, read_index
+from layers.media.xmp_label import SOURCE_TYPE, label_mp4, read_mp4_label
 
 
 @cache

@@ -6,9 +6,9 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from layers.models.built import lower_pack
-from layers.models.lower import Lowered, lower_detector
-from layers.models.manifest import ModelName
+from layers.models.runtime.manifest import ModelName
+from layers.models.tools.bundle import lower_pack
+from layers.models.tools.convert import ConvertedModel, convert_detector
 from tests.bench import standin
 
 
@@ -23,15 +23,15 @@ def files() -> Path:
 
 
 @cache
-def lowered() -> dict[ModelName, Lowered]:
+def lowered() -> dict[ModelName, ConvertedModel]:
     """The same as a pack holds them."""
     return lower_pack(files())
 
 
 @cache
-def lowered_detector(shift: float) -> Lowered:
+def lowered_detector(shift: float) -> ConvertedModel:
     """Another detector."""
-    return lower_detector(standin.det_10g(files() / "another.onnx", shift))
+    return convert_detector(standin.det_10g(files() / "another.onnx", shift))
 
 
 @cache

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from functions.swap.values import SwapRequest
-from layers.core import fetch
+from layers.core import http_fetch
 from layers.core.deadline import Deadline
 from layers.core.errors import (
     ColdswapError,
@@ -24,24 +24,24 @@ from layers.core.errors import (
     UnsupportedPicture,
 )
 from layers.core.ids import new_id
-from layers.media.c2pa_chain import made
+from layers.media.c2pa_chain import create_chain
 from layers.media.c2pa_key import signing_chain
-from layers.media.c2pa_label import SYNTHETIC, Action, Seal, Story
-from layers.media.label import SOURCE_TYPE, label
-from local.verify import main
-from tests.unit.swap.callers import http
-from tests.unit.swap.fakes import MODELS, OUTPUTS, UPLOADS, World, drawing, encoded
+from layers.media.c2pa_label import SYNTHETIC, Action, Provenance, Signer
+from layers.media.xmp_label import SOURCE_TYPE, label
+from tests.unit.swap.entry_clients import http
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, drawing, encoded
+from tools.verify import main
 
 JPEG = encoded(drawing(), ".jpg")
-STRANGE = Story([Action("c2pa.created", "Painted \x1b[2J by a model", source_type=SYNTHETIC)])
+STRANGE = Provenance([Action("c2pa.created", "Painted \x1b[2J by a model", source_type=SYNTHETIC)])
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def world() -> FakeSwapStack:
+    return FakeSwapStack()
 
 
-def swapped(world: World) -> str:
+def swapped(world: FakeSwapStack) -> str:
     """The key of a result."""
     request, name = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", format="jpeg"), new_id()
     result = world.services.swap(request, key=f"swaps/{name}.jpg", deadline=Deadline.after(60)).result
@@ -49,7 +49,7 @@ def swapped(world: World) -> str:
     return result.key
 
 
-def asked(world: World, patch: pytest.MonkeyPatch, uri: str) -> tuple[int, Any]:
+def asked(world: FakeSwapStack, patch: pytest.MonkeyPatch, uri: str) -> tuple[int, Any]:
     answer = http(world, patch, path="/verify", body={"uri": uri})
     return answer.status, answer.body
 
@@ -58,7 +58,7 @@ def data_uri(data: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
 
 
-def test_a_result_is_ours_and_says_what_was_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_is_ours_and_says_what_was_done(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     key = swapped(world)
 
     status, told = asked(world, monkeypatch, f"s3://{OUTPUTS}/{key}")
@@ -73,7 +73,7 @@ def test_a_result_is_ours_and_says_what_was_done(world: World, monkeypatch: pyte
 
 
 def test_the_same_result_is_ours_when_it_comes_back_as_an_upload_or_in_the_request(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = world.storage.objects[OUTPUTS, swapped(world)].data
     world.storage.put(UPLOADS, "requests/1/upload", data)
@@ -82,7 +82,7 @@ def test_the_same_result_is_ours_when_it_comes_back_as_an_upload_or_in_the_reque
         assert asked(world, monkeypatch, uri)[1]["ours"] is True
 
 
-def test_one_changed_bit_and_it_is_nobodys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_changed_bit_and_it_is_nobodys(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     data = bytearray(world.storage.objects[OUTPUTS, swapped(world)].data)
     data[-900] ^= 1
 
@@ -93,8 +93,8 @@ def test_one_changed_bit_and_it_is_nobodys(world: World, monkeypatch: pytest.Mon
     assert "proves nothing" in told["sentence"]
 
 
-def test_what_a_stranger_signed_is_the_strangers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Seal(lambda: made("Painters")).picture(JPEG, "jpeg", STRANGE)
+def test_what_a_stranger_signed_is_the_strangers(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Signer(lambda: create_chain("Painters")).picture(JPEG, "jpeg", STRANGE)
 
     _, told = asked(world, monkeypatch, data_uri(data))
 
@@ -104,15 +104,17 @@ def test_what_a_stranger_signed_is_the_strangers(world: World, monkeypatch: pyte
     assert told["manifest"]["signer"].startswith("Painters, ")
 
 
-def test_a_stranger_who_calls_itself_by_our_name_is_not_us(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Seal(lambda: made()).picture(JPEG, "jpeg", STRANGE)
+def test_a_stranger_who_calls_itself_by_our_name_is_not_us(
+    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Signer(lambda: create_chain()).picture(JPEG, "jpeg", STRANGE)
 
     assert asked(world, monkeypatch, data_uri(data))[1]["ours"] is False
 
 
-def test_what_a_former_key_signed_stays_ours(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_former_key_signed_stays_ours(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     data = world.storage.objects[OUTPUTS, swapped(world)].data
-    new = made()
+    new = create_chain()
     renewed = replace(new, anchors=new.anchors + signing_chain("").anchors)
     monkeypatch.setattr("functions.swap.verify.signing_chain", lambda _: renewed)
 
@@ -121,7 +123,7 @@ def test_what_a_former_key_signed_stays_ours(world: World, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("data", "model"), [(JPEG, False), (label(JPEG, "jpeg"), True)], ids=["bare", "XMP alone"])
 def test_a_file_without_a_signed_label_proves_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch, data: bytes, model: bool
+    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, data: bytes, model: bool
 ) -> None:
     _, told = asked(world, monkeypatch, data_uri(data))
 
@@ -155,7 +157,7 @@ def gif() -> bytes:
     ],
 )
 def test_what_cannot_be_looked_at_has_its_error(
-    world: World, monkeypatch: pytest.MonkeyPatch, uri: str, kind: type[ColdswapError]
+    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, uri: str, kind: type[ColdswapError]
 ) -> None:
     status, told = asked(world, monkeypatch, uri)
 
@@ -163,7 +165,7 @@ def test_what_cannot_be_looked_at_has_its_error(
 
 
 def test_a_url_is_fetched_by_the_one_fetcher_and_within_its_limits(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: dict[str, Any] = {}
 
@@ -171,7 +173,7 @@ def test_a_url_is_fetched_by_the_one_fetcher_and_within_its_limits(
         limits.update(limited, url=url)
         file.write(JPEG)
 
-    monkeypatch.setattr(fetch, "fetch_into", fetched)
+    monkeypatch.setattr(http_fetch, "fetch_into", fetched)
     status, _ = asked(world, monkeypatch, "https://pictures.example/a.jpg")
 
     assert status == 200
@@ -180,7 +182,7 @@ def test_a_url_is_fetched_by_the_one_fetcher_and_within_its_limits(
 
 
 def test_a_picture_too_large_to_be_read_whole_is_refused(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     key = swapped(world)
     world.storage.put(OUTPUTS, key, JPEG + bytes(41 << 20))
@@ -188,10 +190,12 @@ def test_a_picture_too_large_to_be_read_whole_is_refused(
     assert asked(world, monkeypatch, f"s3://{OUTPUTS}/{key}")[1]["code"] == PictureTooLarge.code
 
 
-def test_the_command_line_says_the_same(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_says_the_same(
+    world: FakeSwapStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ours, strange, bare, anchors = (tmp_path / name for name in ("ours.jpg", "strange.jpg", "bare.jpg", "ours.pem"))
     ours.write_bytes(world.storage.objects[OUTPUTS, swapped(world)].data)
-    strange.write_bytes(Seal(lambda: made("Painters")).picture(JPEG, "jpeg", STRANGE))
+    strange.write_bytes(Signer(lambda: create_chain("Painters")).picture(JPEG, "jpeg", STRANGE))
     bare.write_bytes(JPEG)
     anchors.write_text(signing_chain("").anchors)
 

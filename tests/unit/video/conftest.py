@@ -1,5 +1,5 @@
 """Fixtures that several modules share."""
 
-from tests.unit.video.world import world
+from tests.unit.video.fake_stack import world
 
 __all__ = ["world"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from functions.video.values import Footage, Found, Rendition, VoiceOver, Word
+from functions.video.values import Footage, Rendition, SearchResult, VoiceOver, Word
 
 SCRIPT = (
     "The ocean is older than the mountains. It has never once stopped moving. "
@@ -36,6 +36,6 @@ def footage(number: int, seconds: float = 12.0, *renditions: Rendition) -> Foota
     return Footage(f"pexels:{number}", seconds, f"https://pages.example/{number}", f"Person {number}", "", some)
 
 
-def found(*seconds: float) -> Found:
+def found(*seconds: float) -> SearchResult:
     """Footage of these lengths, the best first, numbered from 1."""
-    return Found("sea", tuple(footage(number, each) for number, each in enumerate(seconds, 1)))
+    return SearchResult("sea", tuple(footage(number, each) for number, each in enumerate(seconds, 1)))

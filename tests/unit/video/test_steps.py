@@ -15,15 +15,19 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from functions.video import app, assemble, clip, elevenlabs, footage, lifecycle, plan, poster, steps, values, voice
-from functions.video.lifecycle import failure
-from functions.video.slots import ENDING_SECONDS
-from functions.video.tasks import Task, digest
-from functions.video.values import Clip, Footage, Found, Plan, Rendition, Segment, VideoRequest, VoiceOver, Word
-from functions.video.work import Work
+from functions.video import app, steps, values
+from functions.video.artifacts import ArtifactStore
+from functions.video.providers import elevenlabs
+from functions.video.render import assemble, clip, footage, plan, poster
+from functions.video.render import voice_over as voice
+from functions.video.tasks import lifecycle
+from functions.video.tasks.lifecycle import failure
+from functions.video.tasks.slots import ENDING_SECONDS
+from functions.video.tasks.store import Task, digest
+from functions.video.values import Clip, Footage, Plan, Rendition, SearchResult, Segment, VideoRequest, VoiceOver, Word
 from layers.core import errors
 from local.standins.servers import StandIns
-from tests.unit.video.world import BODY, REQUEST, World
+from tests.unit.video.fake_stack import BODY, REQUEST, FakeVideoStack
 
 SECRET = "a sentence that nobody else should read"
 WORDS = (Word("Say", 0.0, 0.5, 0, 3), Word("this.", 0.5, 1.0, 4, 9, ends_sentence=True))
@@ -50,21 +54,21 @@ CLIPS = (Clip("work/clip/0.mp4", 0, 30, SEA, 1000), Clip("work/clip/1.mp4", 1, 3
 
 
 @pytest.fixture
-def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def made(world: FakeVideoStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeVideoStack]:
     """A running task "t" whose steps are done by stubs that put what they would make."""
     services, patch = world.services, world.patch
     world.services.slots.take("t", "ann")
     services.tasks.add(services.tasks.new("t", REQUEST, "me", 1000))
 
     def put(key: str, value: Any) -> Callable[..., str]:
-        def make(*_: Any, work: Work, **__: Any) -> str:
+        def make(*_: Any, work: ArtifactStore, **__: Any) -> str:
             work.put(key, value)
             return key
 
         return make
 
     patch.setattr(voice, "voice_over", put("work/voice/a.json", VOICE))
-    patch.setattr(footage, "find", put("work/footage/a.json", Found("sea", (SEA, SKY, DUNE))))
+    patch.setattr(footage, "find", put("work/footage/a.json", SearchResult("sea", (SEA, SKY, DUNE))))
     patch.setattr(plan, "lay_out", lambda voice, found: PLAN)
     patch.setattr(
         clip,
@@ -73,7 +77,7 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     )
 
     def file(key: str) -> Callable[..., str]:
-        def make(*_: Any, work: Work, **__: Any) -> str:
+        def make(*_: Any, work: ArtifactStore, **__: Any) -> str:
             work.put_bytes(key, key.encode(), "x/y")
             return key
 
@@ -88,11 +92,11 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
     assert list(temporary.iterdir()) == [], "a step left its folder"
 
 
-def step(world: World, name: str, **payload: Any) -> Any:
+def step(world: FakeVideoStack, name: str, **payload: Any) -> Any:
     return world.invoke({"step": name, "task_id": "t", **payload})
 
 
-def up_to_publish(world: World) -> dict[str, Any]:
+def up_to_publish(world: FakeVideoStack) -> dict[str, Any]:
     """All but the last step, wired as the workflow wires them; what publish is given."""
     spoken, found = step(world, "voice"), step(world, "footage")
     planned = step(world, "plan", voice=spoken["voice"], found=found["found"])
@@ -102,7 +106,7 @@ def up_to_publish(world: World) -> dict[str, Any]:
     return {"clips": clips, **keys, "video": step(world, "assemble", clips=clips, **keys)["video"]}
 
 
-def test_the_steps_hand_each_other_what_they_need(made: World) -> None:
+def test_the_steps_hand_each_other_what_they_need(made: FakeVideoStack) -> None:
     answer = step(made, "publish", **up_to_publish(made))
 
     task = made.services.tasks.find("t")
@@ -112,14 +116,14 @@ def test_the_steps_hand_each_other_what_they_need(made: World) -> None:
     assert task.status == "succeeded"
     assert task.published.seconds == 2
     assert [each.footage_url for each in task.published.credits] == [SEA.page_url, DUNE.page_url], "what is really seen"
-    bucket = Path(made.services.storage._to("outputs", "x")).parent  # type: ignore[attr-defined]  # a folder's store
+    bucket = made.buckets / "outputs"
     assert (bucket / task.published.video).read_bytes() == b"work/video/a.mp4"
     assert (bucket / task.published.poster).read_bytes() == b"work/poster/a.jpg"
     assert b"this." in (bucket / str(task.published.srt)).read_bytes()
     assert (bucket / str(task.published.vtt)).read_bytes().startswith(b"WEBVTT")
 
 
-def test_publishing_frees_the_slot(made: World) -> None:
+def test_publishing_frees_the_slot(made: FakeVideoStack) -> None:
     given = up_to_publish(made)
     made.services.slots.take("other", "ann")
     assert made.post().status == 503
@@ -129,7 +133,7 @@ def test_publishing_frees_the_slot(made: World) -> None:
     assert made.post().status == 202
 
 
-def test_publishing_again_after_a_lost_answer_changes_nothing(made: World) -> None:
+def test_publishing_again_after_a_lost_answer_changes_nothing(made: FakeVideoStack) -> None:
     given = up_to_publish(made)
     first = step(made, "publish", **given)
     before = made.services.tasks.find("t")
@@ -139,7 +143,7 @@ def test_publishing_again_after_a_lost_answer_changes_nothing(made: World) -> No
     assert made.services.tasks.find("t") == before
 
 
-def test_who_waits_for_word_gets_it_after_publishing(made: World) -> None:
+def test_who_waits_for_word_gets_it_after_publishing(made: FakeVideoStack) -> None:
     made.services.tasks.remove("t")
     request = replace(REQUEST, callback_url="https://c.example/")
     made.services.tasks.add(made.services.tasks.new("t", request, "me", 1000))
@@ -148,7 +152,7 @@ def test_who_waits_for_word_gets_it_after_publishing(made: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["voice", "footage", "plan", "clip", "sound", "assemble", "publish"])
-def test_no_step_begins_for_a_task_that_was_cancelled(made: World, name: str) -> None:
+def test_no_step_begins_for_a_task_that_was_cancelled(made: FakeVideoStack, name: str) -> None:
     given = up_to_publish(made)
     made.services.tasks.end("t", "cancelled", {})
 
@@ -168,7 +172,7 @@ def test_no_step_begins_for_a_task_that_was_cancelled(made: World, name: str) ->
         step(made, name, index=0, found="", **given)
 
 
-def test_a_video_cancelled_while_it_is_published_leaves_nothing(made: World) -> None:
+def test_a_video_cancelled_while_it_is_published_leaves_nothing(made: FakeVideoStack) -> None:
     given = up_to_publish(made)
     make = poster.make
 
@@ -194,17 +198,17 @@ WORK = (
 )
 
 
-def there(world: World, *keys: str) -> list[str]:
+def there(world: FakeVideoStack, *keys: str) -> list[str]:
     return [key for key in keys if world.services.storage.head("outputs", key)]
 
 
-def task_of(world: World) -> Task:
+def task_of(world: FakeVideoStack) -> Task:
     task = world.services.tasks.find("t")
     assert task
     return task
 
 
-def test_a_task_knows_the_work_of_its_steps(made: World) -> None:
+def test_a_task_knows_the_work_of_its_steps(made: FakeVideoStack) -> None:
     inputs = up_to_publish(made)
     assert task_of(made).work == {*WORK, inputs["plan"]}
 
@@ -214,7 +218,7 @@ def test_a_task_knows_the_work_of_its_steps(made: World) -> None:
 
 
 @pytest.mark.parametrize("end", ["succeeded", "failed", "running"])
-def test_deleting_a_task_deletes_files_work_and_what_was_asked_for(made: World, end: str) -> None:
+def test_deleting_a_task_deletes_files_work_and_what_was_asked_for(made: FakeVideoStack, end: str) -> None:
     made.services.tasks.remove("t")
     private = VideoRequest(SECRET, "sea of secrets", callback_url="https://c.example/?token=42")
     made.services.tasks.add(made.services.tasks.new("t", private, "me", 1000))
@@ -243,7 +247,7 @@ def test_deleting_a_task_deletes_files_work_and_what_was_asked_for(made: World, 
     assert step(made, "notify", attempt=1) == {"notify": False}, "nobody waits for word of it"
 
 
-def test_what_is_left_by_a_deletion_that_broke_off_is_deleted_by_the_next(made: World) -> None:
+def test_what_is_left_by_a_deletion_that_broke_off_is_deleted_by_the_next(made: FakeVideoStack) -> None:
     inputs = up_to_publish(made)
     step(made, "publish", **inputs)
 
@@ -261,7 +265,7 @@ def test_what_is_left_by_a_deletion_that_broke_off_is_deleted_by_the_next(made: 
     assert there(made, *WORK, *values.file_keys("t").values()) == []
 
 
-def ends_meanwhile(made: World, how: Callable[[], object]) -> None:
+def ends_meanwhile(made: FakeVideoStack, how: Callable[[], object]) -> None:
     """Let the first clip be made while something becomes of its task."""
     make = clip.make
 
@@ -277,22 +281,22 @@ def ends_meanwhile(made: World, how: Callable[[], object]) -> None:
         step(made, "clip", index=0, voice=planned["voice"], plan=planned["plan"])
 
 
-def test_a_step_that_ends_after_its_task_was_deleted_deletes_what_it_made(made: World) -> None:
+def test_a_step_that_ends_after_its_task_was_deleted_deletes_what_it_made(made: FakeVideoStack) -> None:
     ends_meanwhile(made, lambda: lifecycle.delete(task_of(made), made.services))
 
     assert there(made, *WORK) == []
     assert task_of(made).work == frozenset()
 
 
-def test_a_step_that_ends_after_its_task_failed_keeps_what_it_made(made: World) -> None:
+def test_a_step_that_ends_after_its_task_failed_keeps_what_it_made(made: FakeVideoStack) -> None:
     ends_meanwhile(made, lambda: step(made, "fail", error="EncodingFailed", cause="None."))
 
     assert there(made, "work/clip/0.json")
     assert "work/clip/0.json" in task_of(made).work, "so that it can be deleted"
 
 
-def test_what_a_failed_step_made_is_its_tasks_too(made: World) -> None:
-    def speaks_a_part(*_: Any, work: Work, **__: Any) -> str:
+def test_what_a_failed_step_made_is_its_tasks_too(made: FakeVideoStack) -> None:
+    def speaks_a_part(*_: Any, work: ArtifactStore, **__: Any) -> str:
         work.put_bytes("work/speech/a.mp3", b"part", "audio/mpeg")
         raise errors.ProviderFailed("ElevenLabs answered with status 500.")
 
@@ -304,7 +308,7 @@ def test_what_a_failed_step_made_is_its_tasks_too(made: World) -> None:
 
 
 @pytest.mark.parametrize("gone", ["voice", "plan", "clips", "video"])
-def test_a_step_that_relies_on_what_is_gone_says_so_for_the_steps_before_it(made: World, gone: str) -> None:
+def test_a_step_that_relies_on_what_is_gone_says_so_for_the_steps_before_it(made: FakeVideoStack, gone: str) -> None:
     inputs = up_to_publish(made)
     key = inputs[gone][0] if gone == "clips" else inputs[gone]
     made.services.storage.delete("outputs", key)
@@ -313,7 +317,7 @@ def test_a_step_that_relies_on_what_is_gone_says_so_for_the_steps_before_it(made
         step(made, "publish", **inputs)
 
 
-def test_a_fault_that_nobody_foresaw_tells_the_workflow_nothing(made: World) -> None:
+def test_a_fault_that_nobody_foresaw_tells_the_workflow_nothing(made: FakeVideoStack) -> None:
     def breaks(*_: Any, **__: Any) -> str:
         raise ValueError(SECRET)
 
@@ -343,7 +347,7 @@ def quoted(node: ast.Raise) -> set[str]:
 def test_no_error_of_a_video_quotes_what_was_asked_for() -> None:
     raised = [
         (path.name, node.lineno, quoted(node) & PRIVATE)
-        for path in Path(steps.__file__).parent.glob("*.py")
+        for path in Path(steps.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Raise)
     ]
@@ -355,7 +359,7 @@ def test_no_error_of_a_video_quotes_what_was_asked_for() -> None:
     assert quoted(example) & PRIVATE == {"search_query"}
 
 
-def test_a_step_renews_the_lease_of_its_task(made: World) -> None:
+def test_a_step_renews_the_lease_of_its_task(made: FakeVideoStack) -> None:
     made = made.limited_to(1)
     for _ in range(5):
         made.clock.at += 300
@@ -364,7 +368,7 @@ def test_a_step_renews_the_lease_of_its_task(made: World) -> None:
     assert made.post().status == 503
 
 
-def test_a_lost_lease_does_not_stop_what_was_paid_for(made: World) -> None:
+def test_a_lost_lease_does_not_stop_what_was_paid_for(made: FakeVideoStack) -> None:
     made = made.limited_to(1)
     made.clock.at += 1000
     made.post()
@@ -372,7 +376,7 @@ def test_a_lost_lease_does_not_stop_what_was_paid_for(made: World) -> None:
     assert step(made, "voice")["voice"]
 
 
-def test_a_step_logs_no_script_no_url_and_no_key(made: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_step_logs_no_script_no_url_and_no_key(made: FakeVideoStack, capsys: pytest.CaptureFixture[str]) -> None:
     request = VideoRequest(SECRET, "sea of secrets", callback_url="https://c.example/?token=42")
     made.services.tasks.remove("t")
     made.services.tasks.add(made.services.tasks.new("t", request, "me", 1000))
@@ -396,7 +400,7 @@ def test_a_step_logs_no_script_no_url_and_no_key(made: World, capsys: pytest.Cap
         assert private not in said
 
 
-def test_the_operators_voice_speaks_unless_the_request_names_one(made: World) -> None:
+def test_the_operators_voice_speaks_unless_the_request_names_one(made: FakeVideoStack) -> None:
     heard: list[str] = []
 
     def speaks(text: str, voice_id: str, **named: Any) -> str:
@@ -414,7 +418,7 @@ def test_the_operators_voice_speaks_unless_the_request_names_one(made: World) ->
     assert heard == ["operators", "mine"]
 
 
-def test_a_failure_is_recorded_and_frees_the_slot(made: World) -> None:
+def test_a_failure_is_recorded_and_frees_the_slot(made: FakeVideoStack) -> None:
     cause = json.dumps({"errorMessage": "Nothing was found.", "errorType": "NoFootage", "stackTrace": [SECRET]})
 
     answer = step(made, "fail", error="NoFootage", cause=cause)
@@ -445,7 +449,7 @@ def test_what_lambda_says_of_a_dead_sandbox_or_a_full_house_is_an_error_of_ours(
             assert failure(name, "").detail == kind.title
 
 
-def test_a_step_whose_storage_fails_says_so_and_can_be_tried_again(made: World) -> None:
+def test_a_step_whose_storage_fails_says_so_and_can_be_tried_again(made: FakeVideoStack) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise errors.StorageFailed("Storage answered 500.")
 
@@ -458,7 +462,7 @@ def test_a_step_whose_storage_fails_says_so_and_can_be_tried_again(made: World) 
 
 
 @pytest.mark.parametrize("payload", [{}, {"step": "else"}, {"step": ["voice"]}])
-def test_an_unknown_step_is_refused(world: World, payload: dict[str, Any]) -> None:
+def test_an_unknown_step_is_refused(world: FakeVideoStack, payload: dict[str, Any]) -> None:
     with pytest.raises(errors.InvalidRequest):
         world.invoke({"task_id": "t", **payload})
 
@@ -481,7 +485,7 @@ def event(status: str, **detail: Any) -> dict[str, Any]:
         (event("ABORTED"), "cancelled", "cancelled"),
     ],
 )
-def test_an_execution_that_ended_settles_its_task(made: World, told: Any, status: str, code: str) -> None:
+def test_an_execution_that_ended_settles_its_task(made: FakeVideoStack, told: Any, status: str, code: str) -> None:
     made.services.tasks.enter("t")
 
     assert made.invoke(told) is None
@@ -495,7 +499,7 @@ def test_an_execution_that_ended_settles_its_task(made: World, told: Any, status
     assert made.limited_to(1).post().status == 202, "the slot is free"
 
 
-def test_a_step_whose_task_was_cancelled_meanwhile_frees_the_slot_that_was_kept_for_it(made: World) -> None:
+def test_a_step_whose_task_was_cancelled_meanwhile_frees_the_slot_that_was_kept_for_it(made: FakeVideoStack) -> None:
     def cancelled(*_: Any, **__: Any) -> str:
         lifecycle.delete(made.services.tasks.enter("t"), made.services)
         assert made.limited_to(1).post().status == 503, "this step is still at work"
@@ -509,7 +513,7 @@ def test_a_step_whose_task_was_cancelled_meanwhile_frees_the_slot_that_was_kept_
     assert made.limited_to(1).post().status == 202
 
 
-def test_a_task_that_is_over_stays_as_it_is_and_nobody_is_called_twice(made: World) -> None:
+def test_a_task_that_is_over_stays_as_it_is_and_nobody_is_called_twice(made: FakeVideoStack) -> None:
     made.finished("t")
     before = made.services.tasks.find("t")
 
@@ -518,7 +522,7 @@ def test_a_task_that_is_over_stays_as_it_is_and_nobody_is_called_twice(made: Wor
     assert made.services.tasks.find("t") == before
 
 
-def test_a_settled_task_is_told_once(made: World) -> None:
+def test_a_settled_task_is_told_once(made: FakeVideoStack) -> None:
     with StandIns() as standins:
         origins = frozenset(standins.environment["TRUSTED_ORIGINS"].split(","))
         settings = replace(made.services.settings, trusted_origins=origins)

@@ -1,0 +1,98 @@
+"""Latents kept in S3, so that a face that comes again needs no embedder.
+
+A latent is biometric data. That of the stack's default face is kept for good; that of any other only where the operator
+says so, and not used once its time is over (the bucket's lifecycle deletes it).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from functions.swap.settings import Settings
+from functions.swap.values import Floats, Latent
+from layers.core.deadline import Deadline
+from layers.core.errors import ObjectNotFound, StorageFailed, TooLarge
+
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
+
+LENGTH = 512
+_LIMIT = 16 << 10  # bytes; one is 6 KB
+
+
+class LatentCache:
+    """Those of one embedder, in the models bucket: latents/default/EMBEDDER/PICTURE.json;
+    and those of other faces, which their caller alone finds: latents/others/CALLER/EMBEDDER/PICTURE.json.
+    """
+
+    def __init__(self, storage: Storage, settings: Settings, embedder: str, caller: str | None) -> None:
+        """`embedder`: digest of the embedder and its embedding map; `caller`: a pseudonym, None for the stack's own."""
+        self._owner = caller or "stack"
+        self._storage = storage
+        self._settings = settings
+        self.embedder = embedder
+
+    def find(self, picture: str, is_default: bool, deadline: Deadline) -> Latent | None:
+        """The latent of the face in the picture with that SHA-256, if it is kept and may be used."""
+        if not (is_default or self._settings.cache_latents):
+            return None
+        try:
+            stored = self._storage.read(self._settings.models_bucket, self._key(picture, is_default), _LIMIT, deadline)
+        except (ObjectNotFound, TooLarge, StorageFailed):
+            return None
+        try:
+            document = json.loads(stored.data)
+            values, embedding = (decode_vector(document[name]) for name in ("values", "embedding"))
+            age = time.time() - float(document["made"])
+        except (ValueError, KeyError, TypeError):
+            return None
+        if not is_default and not 0 <= age < self._settings.latent_seconds:
+            return None
+        return Latent(values, embedding, self.embedder)
+
+    def kept_at(self, picture: str) -> str | None:
+        """The key of the latent of a face that is not the default one, where the settings let it be kept."""
+        return self._key(picture, is_default=False) if self._settings.cache_latents else None
+
+    def keep(self, picture: str, latent: Latent, is_default: bool) -> None:
+        """Write it where the settings allow; a failure costs only the next request some time."""
+        if not (is_default or self._settings.cache_latents):
+            return
+        document = {
+            "made": time.time(),
+            "values": encode_vector(latent.values),
+            "embedding": encode_vector(latent.embedding),
+        }
+        key = self._key(picture, is_default)
+        with suppress(StorageFailed):
+            self._storage.write(self._settings.models_bucket, key, json.dumps(document).encode(), "application/json")
+
+    def _key(self, picture: str, is_default: bool) -> str:
+        return f"latents/{'default' if is_default else f'others/{self._owner}'}/{self.embedder}/{picture}.json"
+
+
+def encode_vector(vector: Floats) -> str:
+    """A vector as the documents in the bucket have it."""
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def decode_vector(text: object) -> Floats:
+    """float32 [512] of unit length, as `written` wrote it. Raises ValueError for anything else."""
+    if not isinstance(text, str):
+        raise ValueError("a vector is text")
+    values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
+    if values.shape != (LENGTH,) or not abs(float(np.linalg.norm(values)) - 1) < 1e-3:
+        raise ValueError(f"a vector has {LENGTH} numbers and unit length")
+    return values
+
+
+def embedder_digest(digests: dict[str, str]) -> str:
+    """One name for the embedder and the embedding map, which comes with the swapper."""
+    return hashlib.sha256(f"{digests['embedder']} {digests['swapper']}".encode()).hexdigest()

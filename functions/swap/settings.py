@@ -1,0 +1,78 @@
+"""What the environment decides, read once and typed. template.yaml sets every one of these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from layers.core.cpu_count import threads
+from layers.core.identity import AuthMode, auth_mode
+from layers.core.units import MEGAPIXEL, MIB
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Buckets by name, times in seconds, sizes in bytes or pixels."""
+
+    models_bucket: str
+    uploads_bucket: str
+    outputs_bucket: str
+    default_face: str  # URI of the face for uploads and bare requests; "" when there is none
+    model_retention: Literal["container", "request"]
+    cache_latents: bool
+    trusted_origins: frozenset[str]  # "scheme://host:port", beside the public internet; empty in AWS
+    state_table: str  # DynamoDB table of powertools' idempotency; "" turns idempotency off
+    state_machine_arn: str  # runs swaps asked for with Prefer: respond-async; "" turns that off
+    threads: int  # of every inference session
+    auth_mode: AuthMode = "iam"  # how the HTTP API learns who calls
+    result_seconds: int = 7 * 24 * 3600  # how long a result is kept
+    reserved_concurrency: int = 0  # sandboxes that this function may have; 0 for what the account has left
+    signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
+    daily_budget: int = 0  # megapixels of memes that one caller of the HTTP API may have in a day; 0 for no end
+    memory_mb: int = 512  # of the sandbox; Lambda sets it itself
+    detection_size: int = 512  # the old server's; a multiple of 32
+    max_picture_bytes: int = 20 * MIB
+    max_picture_pixels: int = 40 * MEGAPIXEL
+    max_faces: int = 32  # swapped in one request
+    max_verified_bytes: int = 200 * MIB  # of a file whose label is read; the longest videos made here
+    fetch_seconds: float = 15.0
+    input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it
+    url_seconds: int = 3600  # how long a presigned link to a result lives
+    latent_seconds: int = 24 * 3600
+
+    @staticmethod
+    def read(env: Mapping[str, str]) -> Settings:
+        """Raises ValueError naming the variable that is wrong, so that a bad deployment fails at its first start."""
+        retention = env.get("MODEL_RETENTION", "container")
+        if retention not in ("container", "request"):
+            raise ValueError(f"MODEL_RETENTION must be container or request, not {retention!r}")
+        missing = [name for name in ("MODELS_BUCKET", "UPLOADS_BUCKET", "OUTPUTS_BUCKET") if not env.get(name)]
+        if missing:
+            raise ValueError(f"not set: {', '.join(missing)}")
+        return Settings(
+            models_bucket=env["MODELS_BUCKET"],
+            uploads_bucket=env["UPLOADS_BUCKET"],
+            outputs_bucket=env["OUTPUTS_BUCKET"],
+            default_face=env.get("DEFAULT_FACE", ""),
+            model_retention="request" if retention == "request" else "container",
+            cache_latents=env.get("CACHE_LATENTS", "false").lower() == "true",
+            trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
+            state_table=env.get("STATE_TABLE", ""),
+            state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
+            threads=threads(env),
+            auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
+            result_seconds=int(env.get("RESULT_DAYS") or 7) * 24 * 3600,
+            reserved_concurrency=int(env.get("RESERVED_CONCURRENCY") or 0),
+            signing_key=env.get("SIGNING_KEY", ""),
+            daily_budget=int(env.get("DAILY_BUDGET", "0")),
+            memory_mb=int(env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")),
+        )
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings."""
+    return Settings.read(os.environ)

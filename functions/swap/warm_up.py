@@ -1,0 +1,84 @@
+"""The warm-up of the swap function: what its requests import, and whether it calculates, encodes and signs."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from typing import Any
+
+from functions.swap.services import Services
+from layers.core.errors import InternalError
+from layers.core.telemetry import Phases, cold
+
+# In this order: decoding sets limits before OpenCV is imported.
+MODULES = (
+    "functions.swap.entry.http_api",
+    "functions.swap.entry.s3_upload",
+    "functions.swap.entry.schemas",
+    "functions.swap.pipeline",
+    "functions.swap.face.detect",
+    "functions.swap.face.embed",
+    "functions.swap.face.paste",
+    "functions.swap.face.badge",
+    "functions.swap.safeguards.content_filter",
+    "layers.media.encode",
+    "layers.media.xmp_label",
+    "layers.engine.onnx_embedder",
+    "layers.engine.onnx_swapper",
+    "onnxruntime",
+    "c2pa",
+)
+CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager", "lambda")
+
+
+def warm(services: Services) -> dict[str, Any]:
+    """What was done and how long it took; a sandbox that is warm has nothing more to do.
+
+    Raises InternalError where the engine miscalculates, LabelFailed or StorageFailed where nothing could be signed.
+    """
+    phases = Phases()
+    was_cold = cold()
+    with phases("import"):
+        _import()
+    with phases("test"):
+        engine = _test(services.settings.signing_key)
+    return {"warm": True, "cold_start": was_cold, "engine": engine, "timings_ms": phases.timings_ms()}
+
+
+@cache
+def _import() -> None:
+    from layers.core.storage import client
+
+    for name in MODULES:
+        importlib.import_module(name)
+    from functions.swap.face.detect import scrfd
+
+    scrfd()
+    for service in CLIENTS:
+        client(service)
+
+
+@cache
+def _test(signing_key: str) -> str:
+    """What will run the swapper; the native engine has compared two ways of computing a layer by then."""
+    import numpy as np
+
+    from functions.swap.provenance import describe_swap
+    from layers.engine.native_swapper import Miscalculates, Unavailable, library
+    from layers.media.c2pa_key import signing_chain
+    from layers.media.c2pa_label import Signer
+    from layers.media.encode import encode
+    from layers.media.picture import Picture
+    from layers.media.xmp_label import label
+
+    grey = Picture(np.full((16, 16, 3), 128, np.uint8), None, "", "jpeg")
+    Signer(lambda: signing_chain(signing_key)).picture(
+        label(encode(grey, "jpeg", 90), "jpeg"), "jpeg", describe_swap(0, 0, "", {})
+    )
+    try:
+        library()
+    except Miscalculates as error:
+        raise InternalError("The native engine miscalculates on this processor.") from error
+    except Unavailable:
+        return "onnxruntime"
+    return "native"

@@ -1,0 +1,142 @@
+"""The label that says that a picture or video was made with a trained model: IPTC's digital source type, in XMP.
+
+EU AI Act, Article 50; IPTC Photo Metadata Standard, "Digital Source Type"; where XMP lives in a file: XMP
+specification part 3 (JPEG, PNG, MP4) and RFC 9649 (WebP).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from layers.media.picture_header import PNG_SIGNATURE, probe, webp_chunks, webp_frame_size
+
+if TYPE_CHECKING:  # numpy comes with it, which the video function does without
+    from layers.media.picture import Format
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+_PACKET = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about=""'
+    ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
+    ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
+    f' Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"'
+    ' xmp:CreatorTool="Coldswap"/>'
+    "</rdf:RDF></x:xmpmeta>"
+    '<?xpacket end="r"?>'
+).encode()
+_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword, not compressed, no language, no translation
+_XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
+_MP4_XMP = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
+_MOST_XMP = 1 << 20  # bytes
+_MOST_BOXES = 10_000  # of an MP4, fragments of which have two for each second or so
+_FOUND = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
+
+
+def label(data: bytes, format: Format) -> bytes:
+    """The same picture with the label; `data` is what `encode` made, without metadata of its own."""
+    if format == "jpeg":
+        segment = _JPEG_XMP + _PACKET
+        at = 2
+        if data[2:4] == b"\xff\xe0":  # JFIF's own segment stays the first
+            at += 2 + struct.unpack_from(">H", data, 4)[0]
+        return data[:at] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[at:]
+    if format == "png":
+        after_header = len(PNG_SIGNATURE) + 25
+        return data[:after_header] + _png_chunk(b"iTXt", _PNG_XMP + _PACKET) + data[after_header:]
+    return _label_webp(data)
+
+
+def label_mp4(path: Path) -> None:
+    """Put the label at the end of an MP4 that ffmpeg made, in place, so that no offset in it changes.
+
+    Raises ValueError for what is not an MP4, or whose last box has no end.
+    """
+    with path.open("r+b") as file:
+        *_, (_, _, end) = _mp4_boxes(file)
+        file.seek(end)
+        file.write(struct.pack(">I4s", 24 + len(_PACKET), b"uuid") + _MP4_XMP + _PACKET)
+
+
+def read_mp4_label(path: Path) -> str | None:
+    """The digital source type that an MP4 claims in its XMP; None where it claims none.
+
+    Raises ValueError for what is not an MP4.
+    """
+    with path.open("rb") as file:
+        for kind, at, _ in _mp4_boxes(file):
+            file.seek(at)
+            if kind == b"uuid" and file.read(16) == _MP4_XMP and (found := _FOUND.search(file.read(_MOST_XMP))):
+                return found[1].decode("ascii", "replace")
+    return None
+
+
+def read_label(data: bytes) -> str | None:
+    """The digital source type that a JPEG, PNG or WebP claims in its XMP; None where it claims none.
+
+    Raises what `probe` raises.
+    """
+    format = probe(data).format
+    if format == "webp":
+        packets = [bytes(body) for kind, body in webp_chunks(data) if kind == b"XMP "]
+    elif format == "png":
+        start = data.find(b"iTXtXML:com.adobe.xmp\0")
+        packets = [data[start : start + int.from_bytes(data[start - 4 : start], "big")]] if start > 0 else []
+    else:
+        start = data.find(_JPEG_XMP)
+        packets = [data[start : start + int.from_bytes(data[start - 2 : start], "big")]] if start > 0 else []
+    for packet in packets:
+        if found := _FOUND.search(packet):
+            return found[1].decode("ascii", "replace")
+    return None
+
+
+def _mp4_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, first byte of the body, and the byte after it, of each box that is not in another."""
+    size, at, count = file.seek(0, 2), 0, 0
+    while at < size:
+        count += 1
+        if count > _MOST_BOXES:
+            raise ValueError("an MP4 of far too many boxes")
+        file.seek(at)
+        head = file.read(16).ljust(16, b"\0")
+        length, kind, long = struct.unpack(">I4sQ", head)
+        body = 16 if length == 1 else 8
+        length = long if length == 1 else length
+        if length < body or at + length > size or (at == 0 and kind != b"ftyp"):
+            raise ValueError("not an MP4, or its last box has no end")
+        yield kind, at + body, at + length
+        at += length
+    if not size:
+        raise ValueError("not an MP4: it is empty")
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _label_webp(data: bytes) -> bytes:
+    """Into the extended format, whose first chunk announces what follows."""
+    chunks = [(kind, bytes(body)) for kind, body in webp_chunks(data) if kind not in (b"VP8X", b"XMP ")]
+    flags, size = _XMP_FLAG, (0, 0)
+    for kind, body in chunks:
+        if kind in (b"VP8 ", b"VP8L"):
+            size = webp_frame_size(kind, memoryview(body))
+        # Bit 28 after the lossless signature says whether alpha is used.
+        if kind == b"ALPH" or (kind == b"VP8L" and body[4] & 0x10):
+            flags |= _ALPHA_FLAG
+    extended = struct.pack("<I", flags) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
+    body = b"WEBP" + b"".join(_webp_chunk(*chunk) for chunk in [(b"VP8X", extended), *chunks, (b"XMP ", _PACKET)])
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _webp_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)

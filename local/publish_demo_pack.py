@@ -1,0 +1,31 @@
+"""Puts the demo pack into a local cloud, through the code that publishes any pack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from layers.models.runtime.manifest import POINTER_KEY, Pointer
+from layers.models.tools.publish import publish
+from local import demo_pack
+from local.cloud import ROOT, Cloud
+
+PACK = ROOT / "local/demo_pack"
+NAME, HINT = demo_pack.NAME, demo_pack.HINT
+
+
+def publish_demo_pack(cloud: Cloud) -> str:
+    """Publishes it, unless a pack of another name is in use already; the name of the one in use."""
+    s3, bucket = cloud.client("s3"), cloud.bucket("models")
+    current = _current(s3, bucket)
+    if current not in (None, NAME):
+        return str(current)
+    publish(PACK, bucket, s3, NAME, dict.fromkeys(("detector", "embedder", "swapper"), demo_pack.LICENCE), HINT)
+    return NAME
+
+
+def _current(s3: Any, bucket: str) -> str | None:
+    try:
+        body = s3.get_object(Bucket=bucket, Key=POINTER_KEY)["Body"]
+    except s3.exceptions.NoSuchKey:
+        return None
+    return Pointer.parse(body.read()).pack

@@ -1,0 +1,293 @@
+"""What the stand-ins share: HTTP on a free loopback port, a log of what was asked, and faults on demand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+LOOPBACK = "127.0.0.1"
+PIECE = 1 << 16  # bytes sent between two looks at whether a fault ends or slows the answer
+LARGEST_BODY = 1 << 20  # bytes of a request
+
+HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked; header names are in lower case."""
+
+    service: str
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's value. Raises ValueError."""
+        return json.loads(self.body)
+
+
+@dataclass
+class RecordedRequest:
+    """A line of the log: the request, the answer's status (0: there was none), and the bytes of body sent so far."""
+
+    request: Request
+    status: int
+    sent: int = 0
+
+    @property
+    def service(self) -> str:
+        return self.request.service
+
+    @property
+    def path(self) -> str:
+        return self.request.path
+
+    @property
+    def range(self) -> str | None:
+        """The Range header, where there was one."""
+        return self.request.headers.get("range")
+
+
+@dataclass
+class Response:
+    """An answer: a body, or `length` bytes of a file from `offset`."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    file: Path | None = None
+    offset: int = 0
+    length: int = 0
+
+    @staticmethod
+    def of(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """A JSON answer."""
+        return Response(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode())
+
+    @property
+    def size(self) -> int:
+        return self.length if self.file else len(self.body)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, in order."""
+        if self.file is None:
+            yield from (self.body[start : start + PIECE] for start in range(0, len(self.body), PIECE))
+            return
+        with self.file.open("rb") as source:
+            source.seek(self.offset)
+            left = self.length
+            while left and (piece := source.read(min(PIECE, left))):
+                left -= len(piece)
+                yield piece
+
+
+class Fault:
+    """Something that goes wrong `times` times (None: until it is cleared) for requests whose target has `match` in it.
+
+    `reached` is set when a request first meets it; `release()` lets held requests go on.
+    """
+
+    def __init__(self, kind: str, times: int | None, match: str, how: Mapping[str, Any]) -> None:
+        self.service, _, self.kind = kind.partition(".")
+        self.left = times
+        self.match = match
+        self.how = how
+        self.reached = threading.Event()
+        self.released = threading.Event()
+
+    def release(self) -> None:
+        """Lets the requests that this fault holds go on, and holds no more."""
+        self.left = 0
+        self.released.set()
+
+
+class Faults:
+    """The faults that are on, the oldest first."""
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+
+    def add(self, fault: Fault) -> Fault:
+        with self._lock:
+            self._faults.append(fault)
+        return fault
+
+    def take(self, service: str, text: str) -> Fault | None:
+        """The first fault for this request, used once."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.service == service and fault.left != 0 and fault.match in text:
+                    fault.left = None if fault.left is None else fault.left - 1
+                    fault.reached.set()
+                    return fault
+        return None
+
+    def clear(self) -> None:
+        with self._lock:
+            faults, self._faults = self._faults, []
+        for fault in faults:
+            fault.release()
+
+
+# Faults that every service can have, with what they take.
+TRANSPORT: dict[str, str] = {
+    "hold": "answers nothing until release(); after=N: stops after N bytes of the body",
+    "slow": "seconds=S: answers S seconds late",
+    "trickle": "bytes_per_second=N: sends the body slowly",
+    "drop": "closes the connection without an answer",
+    "broken": "after=N: closes the connection after N bytes of the body, less than it promised",
+    "length": "promised=N: the Content-Length says N, the body is what it is",
+    "html": "status=S (502): a page of HTML",
+    "status": "status=S, retry_after=S (no such header without it): a bare status",
+    "redirect": "to=URL: 302",
+}
+
+Answer = Callable[[Request, Fault | None], Response]
+
+
+class Service:
+    """One server on a free port. `answer` is given a fault only if it is one of its own kinds."""
+
+    def __init__(
+        self, name: str, answer: Answer, faults: Faults, log: list[RecordedRequest], port: int = 0, host: str = LOOPBACK
+    ) -> None:
+        self.name = name
+        self._answer = answer
+        self._faults = faults
+        self._log = log
+        self.closed = threading.Event()
+        service = self
+
+        class Handler(_Handler):
+            def handle_request(self) -> None:
+                service.serve(self)
+
+        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        self.url = f"http://{host}:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name=name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.closed.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def serve(self, handler: _Handler) -> None:
+        """Answers one request."""
+        request = handler.read(self.name)
+        fault = self._faults.take(self.name, f"{handler.path} {request.body.decode(errors='replace')}")
+        if fault and fault.kind == "drop":
+            self._log.append(RecordedRequest(request, 0))
+            handler.close_connection = True
+            return
+        if fault and fault.kind == "hold" and "after" not in fault.how:
+            fault.released.wait()
+        if fault and fault.kind == "slow":
+            self.closed.wait(fault.how["seconds"])
+        transport = fault if fault and fault.kind in TRANSPORT else None
+        response = _plain(transport) or self._answer(request, None if transport else fault)
+        asked = RecordedRequest(request, response.status)
+        self._log.append(asked)
+        try:
+            for piece in handler.sending(response, transport, self.closed):
+                asked.sent += len(piece)  # before the client can have it, so that whoever has the answer finds it here
+                handler.wfile.write(piece)
+        except ConnectionError:
+            handler.close_connection = True
+
+
+def _plain(fault: Fault | None) -> Response | None:
+    """The answer that a fault gives in place of the service's own."""
+    if fault is None:
+        return None
+    if fault.kind == "html":
+        return Response(fault.how.get("status", 502), {"Content-Type": "text/html; charset=utf-8"}, HTML)
+    if fault.kind == "status":
+        wait = fault.how.get("retry_after")
+        return Response(fault.how["status"], {} if wait is None else {"Retry-After": str(wait)})
+    if fault.kind == "redirect":
+        return Response(302, {"Location": fault.how["to"]})
+    return None
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = 60  # seconds that an idle connection is kept
+
+    def handle_request(self) -> None:
+        raise NotImplementedError
+
+    def do_GET(self) -> None:
+        self.handle_request()
+
+    def do_HEAD(self) -> None:
+        self.handle_request()
+
+    def do_POST(self) -> None:
+        self.handle_request()
+
+    def read(self, service: str) -> Request:
+        """The request, its body too."""
+        target = urlsplit(self.path)
+        length = min(int(self.headers.get("Content-Length") or 0), LARGEST_BODY)
+        return Request(
+            service=service,
+            method=self.command,
+            path=target.path,
+            query=dict(parse_qsl(target.query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(length),
+        )
+
+    def sending(self, response: Response, fault: Fault | None, closed: threading.Event) -> Iterator[bytes]:
+        """Sends the answer's head, and gives the pieces of the body when it is their time to be sent."""
+        kind = fault.kind if fault else ""
+        how = fault.how if fault else {}
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(how["promised"] if kind == "length" else response.size))
+        self.end_headers()
+        self.close_connection = self.close_connection or kind in ("length", "broken")
+        if self.command == "HEAD":
+            return
+        stop = how.get("after") if kind in ("hold", "broken") else None
+        sent = 0
+        for piece in response.pieces():
+            if fault and stop is not None and sent + len(piece) > stop:
+                yield piece[: stop - sent]
+                if kind == "broken":
+                    return
+                fault.released.wait()
+                yield piece[stop - sent :]
+                stop = None
+            elif kind == "trickle":
+                yield from _slowly(piece, how["bytes_per_second"], closed)
+            else:
+                yield piece
+            sent += len(piece)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing: the stand-ins keep a log of their own."""
+
+
+def _slowly(piece: bytes, bytes_per_second: float, closed: threading.Event) -> Iterator[bytes]:
+    step = max(1, round(bytes_per_second / 10))
+    for start in range(0, len(piece), step):
+        closed.wait(len(piece[start : start + step]) / bytes_per_second)
+        yield piece[start : start + step]

@@ -1,0 +1,79 @@
+"""The only differences between the template that AWS gets and the one that the local cloud gets.
+
+All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
+environment; a workflow's definition file is put into the template, as `sam package` would; functions learn where the
+emulated AWS is and which origins of this machine they may fetch from; a full function is waited for under the
+emulator's name for that too; and CodeDeploy, which the emulator has not, is left out.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import shlex
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from tools.template import Template, load_template
+
+
+def bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
+    """A zip whose bootstrap runs a function's handler from the sources at `root`.
+
+    `client` is the module that asks for events: AWS's own runtime client, unless another is named.
+    """
+    lines = [
+        "#!/bin/sh",
+        f"export PYTHONPATH={shlex.quote(str(root))}",
+        f'exec {shlex.quote(str(python))} -m {client} "$_HANDLER"',
+    ]
+    entry = zipfile.ZipInfo("bootstrap")
+    entry.external_attr = 0o755 << 16
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(entry, "\n".join(lines) + "\n")
+    return packed.getvalue()
+
+
+def rewrite(template: Template, root: Path, code: tuple[str, str], environment: dict[str, str]) -> Template:
+    """The template for the local cloud; the one given stays as it is.
+
+    `root` is the folder that the template's paths are relative to, `code` the bucket and key of `bootstrap`'s zip, and
+    `environment` is set for every function over what the template says.
+    """
+    template = copy.deepcopy(template)
+    resources = template["Resources"]
+    for name in [name for name, each in resources.items() if each["Type"].startswith("AWS::CodeDeploy::")]:
+        del resources[name]
+    for resource in resources.values():
+        resource.pop("UpdatePolicy", None)
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::Serverless::Function":
+            _run_from_sources(properties, code)
+            properties.setdefault("Environment", {}).setdefault("Variables", {}).update(environment)
+            resource.pop("Metadata", None)
+        elif resource["Type"] == "AWS::Serverless::StateMachine":
+            properties["Definition"] = _full_house(load_template(root / properties.pop("DefinitionUri")))
+    return template
+
+
+def _full_house(part: Any) -> Any:
+    """A state machine in which what waits for room alone also does so under the name that the emulator gives that."""
+    if isinstance(part, dict):
+        return {
+            name: [*each, "Lambda.Unknown"]
+            if name == "ErrorEquals" and "Lambda.TooManyRequestsException" in each
+            else _full_house(each)
+            for name, each in part.items()
+        }
+    return [_full_house(each) for each in part] if isinstance(part, list) else part
+
+
+def _run_from_sources(properties: dict[str, Any], code: tuple[str, str]) -> None:
+    if properties.get("PackageType") != "Image":
+        raise ValueError("every function of the stack is an image")
+    del properties["PackageType"]
+    (handler,) = properties.pop("ImageConfig")["Command"]
+    bucket, key = code
+    properties.update(Runtime="provided.al2023", Handler=handler, CodeUri={"Bucket": bucket, "Key": key})

@@ -1,0 +1,53 @@
+"""The do-not-swap list in the deployed stack: kept from outside, obeyed by every caller at the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.swap.safeguards.denylist import KEY
+from layers.core.errors import FaceRefused, SafeguardFailed
+from tests.integration.swap_client import SwapClients
+from tests.integration.test_callers import CALLERS, MEME, pixels
+from tools.denylist import DenylistFile, Embedding, add
+
+THRESHOLD = 0.7  # of these very pictures
+
+
+@pytest.fixture
+def listed(stack: SwapClients, s3: Any) -> Iterator[DenylistFile]:
+    """No list but what the test puts there."""
+    bucket = stack.cloud.bucket("models")
+    yield DenylistFile(s3, bucket)
+    s3.delete_object(Bucket=bucket, Key=KEY)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_who_is_listed_is_neither_put_in_nor_replaced(
+    stack: SwapClients, s3: Any, listed: DenylistFile, drawn: dict[str, Path], caller: str
+) -> None:
+    meme, ruby = drawn[MEME].read_bytes(), stack.put(drawn["ruby"].read_bytes())
+    embedding = Embedding(s3, stack.cloud.bucket("models"))
+    assert (before := stack.ask(caller, meme, ruby)).result, before
+
+    add(listed, embedding, "ruby", [drawn["ruby"]], THRESHOLD)
+    assert stack.ask(caller, meme, ruby).code == FaceRefused.code
+    assert (other := stack.ask(caller, meme)).result, other
+    assert [face["swapped"] for face in other.result["faces"]] == [True]
+
+    add(listed, embedding, "who the meme shows", [drawn[MEME]])
+    left = stack.ask(caller, meme)
+    assert left.result, left
+    assert [(face["swapped"], face["reason"]) for face in left.result["faces"]] == [(False, "refused")]
+    assert abs(pixels(left.picture) - pixels(meme)).mean() < 2  # JPEG again, no more
+
+
+def test_a_damaged_list_stops_every_caller(
+    stack: SwapClients, s3: Any, listed: DenylistFile, drawn: dict[str, Path]
+) -> None:
+    s3.put_object(Bucket=stack.cloud.bucket("models"), Key=KEY, Body=b"{")
+    for caller in CALLERS:
+        assert stack.ask(caller, drawn[MEME].read_bytes()).code == SafeguardFailed.code

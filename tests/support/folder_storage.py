@@ -1,0 +1,71 @@
+"""Storage whose buckets are folders, so that a benchmark of media work measures nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from layers.core.deadline import Deadline
+from layers.core.errors import ObjectNotFound
+from layers.core.storage import Head, Storage, StoredObject
+
+
+class FolderStorage(Storage):
+    """Objects as files under `root`/bucket/key."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
+        return StoredObject(self._there(bucket, key).read_bytes(), "", None)
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        path = self._root / bucket / key
+        return Head(path.stat().st_size, "", None, written=path.stat().st_mtime) if path.exists() else None
+
+    def write(
+        self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        with self._whole(bucket, key) as path:
+            path.write_bytes(data)
+
+    def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
+        shutil.copyfile(self._there(bucket, key), path)
+        return path.stat().st_size
+
+    def upload(
+        self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        with self._whole(bucket, key) as part:
+            shutil.copyfile(path, part)
+
+    def copy(self, bucket: str, key: str, to: str) -> None:
+        with self._whole(bucket, to) as part:
+            shutil.copyfile(self._there(bucket, key), part)
+
+    def renew(self, bucket: str, key: str, head: Head) -> None:
+        os.utime(self._there(bucket, key), (time.time(), time.time()))
+
+    def delete(self, bucket: str, key: str) -> None:
+        (self._root / bucket / key).unlink(missing_ok=True)
+
+    def _there(self, bucket: str, key: str) -> Path:
+        path = self._root / bucket / key
+        if not path.exists():
+            raise ObjectNotFound(f"There is nothing at s3://{bucket}/{key}.")
+        return path
+
+    @contextmanager
+    def _whole(self, bucket: str, key: str) -> Iterator[Path]:
+        """A file to write that becomes the object once it is whole, as in S3: a reader sees all of it or none."""
+        path = self._root / bucket / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder, "part")
+            yield part
+            part.replace(path)

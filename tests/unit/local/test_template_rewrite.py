@@ -1,0 +1,159 @@
+"""What the local cloud changes in a template, and that it changes nothing else."""
+
+from __future__ import annotations
+
+import copy
+import io
+import stat
+import subprocess
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import template_rewrite
+from tools.template import load_template
+
+ROOT = Path(__file__).resolve().parents[3]
+CODE = ("code", "bootstrap.zip")
+
+
+def test_short_forms_become_long_ones(tmp_path: Path) -> None:
+    path = tmp_path / "template.yaml"
+    path.write_text("""
+a: !Ref Bucket
+b: !GetAtt Queue.Arn
+c: !Sub "${AWS::StackName}-x"
+d: !If [Condition, !Ref A, !Ref AWS::NoValue]
+e: !Not [!Equals [!Ref A, ""]]
+f: !Sub
+  - "${x}"
+  - x: !Ref B
+""")
+
+    assert load_template(path) == {
+        "a": {"Ref": "Bucket"},
+        "b": {"Fn::GetAtt": ["Queue", "Arn"]},
+        "c": {"Fn::Sub": "${AWS::StackName}-x"},
+        "d": {"Fn::If": ["Condition", {"Ref": "A"}, {"Ref": "AWS::NoValue"}]},
+        "e": {"Fn::Not": [{"Fn::Equals": [{"Ref": "A"}, ""]}]},
+        "f": {"Fn::Sub": ["${x}", {"x": {"Ref": "B"}}]},
+    }
+
+
+@pytest.fixture
+def template() -> dict[str, Any]:
+    return {
+        "Resources": {
+            "Swap": {
+                "Type": "AWS::Serverless::Function",
+                "Metadata": {"Dockerfile": "functions/swap/Dockerfile"},
+                "Properties": {
+                    "PackageType": "Image",
+                    "ImageConfig": {"Command": ["package.module.handler"]},
+                    "MemorySize": 1769,
+                    "Environment": {"Variables": {"TRUSTED_ORIGINS": "", "STATE_TABLE": {"Ref": "StateTable"}}},
+                },
+            },
+            "Workflow": {
+                "Type": "AWS::Serverless::StateMachine",
+                "Properties": {"DefinitionUri": "flow.asl.yaml", "DefinitionSubstitutions": {"A": "b"}},
+            },
+            "Route": {
+                "Type": "AWS::ApiGatewayV2::Route",
+                "Properties": {"RouteKey": "$default", "AuthorizationType": "AWS_IAM", "AuthorizerId": {"Ref": "Jwt"}},
+            },
+            "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "b"}},
+        }
+    }
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "flow.asl.yaml").write_text("StartAt: A\nStates: {A: {Type: Succeed}}\n")
+    return tmp_path
+
+
+def test_an_image_function_runs_its_handler_from_the_sources(template: dict[str, Any], root: Path) -> None:
+    function = template_rewrite.rewrite(template, root, CODE, {"TRUSTED_ORIGINS": "http://127.0.0.1:1"})["Resources"][
+        "Swap"
+    ]
+
+    assert function == {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {
+            "Runtime": "provided.al2023",
+            "Handler": "package.module.handler",
+            "CodeUri": {"Bucket": "code", "Key": "bootstrap.zip"},
+            "MemorySize": 1769,
+            "Environment": {
+                "Variables": {"TRUSTED_ORIGINS": "http://127.0.0.1:1", "STATE_TABLE": {"Ref": "StateTable"}}
+            },
+        },
+    }
+
+
+def test_a_workflow_brings_its_definition(template: dict[str, Any], root: Path) -> None:
+    workflow = template_rewrite.rewrite(template, root, CODE, {})["Resources"]["Workflow"]
+
+    assert workflow["Properties"] == {
+        "Definition": {"StartAt": "A", "States": {"A": {"Type": "Succeed"}}},
+        "DefinitionSubstitutions": {"A": "b"},
+    }
+
+
+def test_a_full_house_is_waited_for_by_the_emulator_s_name_too(template: dict[str, Any], root: Path) -> None:
+    retry = "Retry: [{ErrorEquals: [Lambda.TooManyRequestsException]}, {ErrorEquals: [Lambda.Unknown]}]"
+    (root / "flow.asl.yaml").write_text(f"StartAt: A\nStates: {{A: {{Type: Task, {retry}}}}}\n")
+
+    flow = template_rewrite.rewrite(template, root, CODE, {})["Resources"]["Workflow"]["Properties"]["Definition"]
+
+    assert flow["States"]["A"]["Retry"] == [
+        {"ErrorEquals": ["Lambda.TooManyRequestsException", "Lambda.Unknown"]},
+        {"ErrorEquals": ["Lambda.Unknown"]},
+    ]
+
+
+def test_the_rest_and_the_given_template_stay_as_they_are(template: dict[str, Any], root: Path) -> None:
+    before = copy.deepcopy(template)
+
+    rewritten = template_rewrite.rewrite(template, root, CODE, {"A": "b"})
+
+    assert template == before
+    for name in ("Route", "Bucket"):
+        assert rewritten["Resources"][name] == before["Resources"][name]
+
+
+def test_a_function_that_is_no_image_is_refused(template: dict[str, Any], root: Path) -> None:
+    template["Resources"]["Swap"]["Properties"]["PackageType"] = "Zip"
+
+    with pytest.raises(ValueError, match="image"):
+        template_rewrite.rewrite(template, root, CODE, {})
+
+
+def test_the_bootstrap_runs_the_runtime_client_on_the_handler(tmp_path: Path) -> None:
+    root, python = tmp_path / "with a space", tmp_path / "it's python"
+    root.mkdir()
+    python.write_text('#!/bin/sh\necho "$PYTHONPATH|$*"\n')
+    python.chmod(0o755)
+
+    with zipfile.ZipFile(io.BytesIO(template_rewrite.bootstrap(root, python))) as archive:
+        (entry,) = archive.infolist()
+        script = tmp_path / "bootstrap"
+        script.write_bytes(archive.read(entry))
+    mode = entry.external_attr >> 16
+    script.chmod(mode)
+
+    assert entry.filename == "bootstrap"
+    assert mode & stat.S_IXUSR
+    said = subprocess.run([script], env={"_HANDLER": "a.b.handler"}, capture_output=True, text=True, check=True)
+    assert said.stdout == f"{root}|-m awslambdaric a.b.handler\n"
+
+
+def test_the_project_s_own_template_is_rewritten_whole() -> None:
+    rewritten = template_rewrite.rewrite(load_template(ROOT / "template.yaml"), ROOT, CODE, {})
+
+    for resource in rewritten["Resources"].values():
+        assert "ImageConfig" not in resource.get("Properties", {})
+        assert "DefinitionUri" not in resource.get("Properties", {})

@@ -1,0 +1,190 @@
+"""Models come when they are needed, stay as long as they may, and a failure of one request does not outlive it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from layers.core.deadline import Deadline
+from layers.core.errors import ModelsCorrupt, ModelsMissing, OutOfTime
+from layers.models.runtime.loaded_models import LoadedModels
+from layers.models.runtime.model_store import ModelStore
+from layers.models.tools.publish import publish
+from tests.support.faulty_s3 import Fault, FaultyS3
+from tests.unit.models import toys
+from tests.unit.models.tools.test_convert import faces, original, psnr
+
+BUCKET = "models"
+
+
+@pytest.fixture
+def s3() -> Iterator[FaultyS3]:
+    with FaultyS3() as server:
+        _publish(server)
+        yield server
+
+
+def _publish(s3: FaultyS3, name: str = "toys") -> str:
+    return publish(toys.lowered(), BUCKET, s3.client(), name, dict.fromkeys(toys.lowered(), "MIT"), "Toys only.")
+
+
+def models(s3: FaultyS3, memory_mb: int = 512) -> LoadedModels:
+    return LoadedModels(ModelStore(BUCKET, s3.client(max_pool_connections=40)), 1, "container", memory_mb)
+
+
+def soon() -> Deadline:
+    return Deadline.after(30)
+
+
+def swap_once(loaded: LoadedModels) -> None:
+    crops, latents = faces(1)
+    made = loaded.start_swapper(soon()).swapper().run(crops, latents)
+    assert psnr(made, original(toys.files() / "swapper.onnx", target=crops, source=latents)) > 100
+
+
+def test_what_is_published_is_what_runs(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    swap_once(loaded)
+    assert loaded.manifest.pack == "toys"
+    assert loaded.manifest.hint == "Toys only."
+    assert set(loaded.digests) == {"detector", "embedder", "swapper"}
+    detector = loaded.detector_session(soon())
+    assert [value.name for value in detector.get_outputs()][:3] == ["448", "471", "494"]
+    assert loaded.emap(soon()).shape == (512, 512)
+    crop = np.zeros((1, 3, 112, 112), np.float32)
+    assert loaded.embedder(soon()).run(crop).shape == (1, 512)
+
+
+def test_publishing_again_uploads_no_blob(s3: FaultyS3) -> None:
+    s3.requests.clear()
+    _publish(s3)
+    assert not [seen for seen in s3.requests if seen.method == "PUT" and "/blobs/" in seen.key]
+
+
+def test_the_pointer_is_written_last(s3: FaultyS3) -> None:
+    s3.objects.clear()
+    s3.requests.clear()
+    _publish(s3)
+    assert [seen.key for seen in s3.requests if seen.method == "PUT"][-1] == f"{BUCKET}/packs/current.json"
+
+
+def test_a_warm_swap_fetches_nothing(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    swap_once(loaded)
+    fetched = loaded.bytes_fetched
+    s3.requests.clear()
+    swap_once(loaded)
+    assert loaded.bytes_fetched == fetched
+    assert [seen.key for seen in s3.requests] == [f"{BUCKET}/packs/current.json"]
+
+
+def test_a_released_pack_is_fetched_again(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    swap_once(loaded)
+    fetched = loaded.bytes_fetched
+    loaded.release()
+    swap_once(loaded)
+    assert loaded.bytes_fetched == 2 * fetched
+
+
+def test_a_swapper_that_is_not_needed_is_dropped_and_counted(s3: FaultyS3) -> None:
+    s3.fail(f"blobs/sha256/{_weights(models(s3))}", Fault(stall_after=1000))
+    loaded = models(s3, 3008)
+    pending = loaded.start_swapper(soon())
+    assert pending.drop() <= 1000
+    swap_once(loaded)
+
+
+def test_complete_weights_stay_although_they_came_in_vain(s3: FaultyS3) -> None:
+    loaded = models(s3, 3008)
+    pending = loaded.start_swapper(soon())
+    pending._weights.wait()
+    assert pending.drop() == pending._weights.blob.size
+    fetched = loaded.bytes_fetched
+    swap_once(loaded)
+    assert loaded.bytes_fetched <= fetched + 100_000  # the plan at most, if it was still on its way
+
+
+def test_a_small_sandbox_gives_the_embedder_back_before_the_swapper_runs(s3: FaultyS3) -> None:
+    crop = np.zeros((1, 3, 112, 112), np.float32)
+    for memory_mb, stays in ((512, False), (3008, True)):
+        loaded = models(s3, memory_mb)
+        pending = loaded.start_swapper(soon())
+        embedder = loaded.embedder(soon())
+        embedder.run(crop)
+        pending.swapper()
+        if stays:
+            embedder.run(crop)
+            assert loaded.embedder(soon()) is embedder
+        else:
+            with pytest.raises(RuntimeError, match="closed"):
+                embedder.run(crop)
+            loaded.embedder(soon()).run(crop)
+
+
+def test_a_small_sandbox_never_holds_embedder_and_whole_swapper(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    crops, latents = faces(1)
+    for _ in range(2):
+        pending = loaded.start_swapper(soon())
+        loaded.embedder(soon()).run(np.zeros((1, 3, 112, 112), np.float32))
+        in_memory = [pending._weights.complete]
+        pending.swapper().run(crops, latents)
+        in_memory.append(pending._weights.complete)
+        assert in_memory == [False, True]
+        for thread in pending._weights.threads:
+            thread.join(20)
+    swap_once(loaded)
+
+
+def test_a_new_pack_is_noticed_at_the_next_request(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    swap_once(loaded)
+    before = loaded.start_swapper(soon())
+    _publish(s3, "newer")
+    after = loaded.start_swapper(soon())
+    assert loaded.manifest.pack == "newer"
+    assert after is not before
+    with pytest.raises(RuntimeError, match="closed"):
+        before.swapper().run(*faces(1))
+
+
+def test_a_damaged_blob_fails_the_request_and_no_other(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    key = f"{BUCKET}/blobs/sha256/{_weights(loaded)}"
+    whole = s3.objects[key]
+    s3.objects[key] = whole[:-1] + bytes([whole[-1] ^ 1])
+    with pytest.raises(ModelsCorrupt):
+        swap_once(loaded)
+    s3.objects[key] = whole
+    swap_once(loaded)
+
+
+def test_a_missing_plan_fails_the_request_and_no_other(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    key = f"{BUCKET}/{loaded.refresh(soon()).models['swapper'].blob('plan').key}"
+    plan = s3.objects.pop(key)
+    with pytest.raises(ModelsMissing):
+        swap_once(loaded)
+    s3.objects[key] = plan
+    swap_once(loaded)
+
+
+def test_a_stalled_bucket_fails_in_time_and_the_next_request_starts_afresh(s3: FaultyS3) -> None:
+    loaded = models(s3)
+    s3.fail(_weights(loaded), Fault(stall_after=100))
+    with pytest.raises(OutOfTime):
+        loaded.start_swapper(Deadline.after(0.5)).swapper().run(*faces(1))
+    swap_once(loaded)
+
+
+def test_no_pack_is_a_clear_error(s3: FaultyS3) -> None:
+    s3.objects.clear()
+    with pytest.raises(ModelsMissing, match="make models"):
+        models(s3).start_swapper(soon())
+
+
+def _weights(loaded: LoadedModels) -> str:
+    return loaded.refresh(soon()).models["swapper"].blob("weights").sha256

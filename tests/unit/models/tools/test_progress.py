@@ -1,0 +1,41 @@
+"""Bars are for people at a terminal."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from layers.models.tools.progress import Bars, shown, silent
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_fills_and_ends_its_line() -> None:
+    stream = io.StringIO()
+    bars = Bars(stream)
+    for done in (0, 50_000_000, 50_000_001, 100_000_000):
+        bars("model.onnx", done, 100_000_000)
+    drawn = stream.getvalue().split("\r")[1:]
+    assert [line.count("#") for line in drawn] == [0, 15, 30]
+    assert all(line.startswith("model.onnx") for line in drawn)
+    assert drawn[-1].endswith("\n")
+    assert "50.0 of 100.0 MB" in drawn[1]
+
+
+def test_a_size_that_is_not_known_is_counted() -> None:
+    stream = io.StringIO()
+    Bars(stream)("model.onnx", 3_000_000, 0)
+    assert "3.0 MB" in stream.getvalue()
+
+
+def test_bars_are_shown_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert isinstance(shown(as_json=False), Bars)
+    assert shown(as_json=True) is silent
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert shown(as_json=False) is silent

@@ -1,0 +1,580 @@
+"""What must hold for the stack, read from the template itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from functions.swap.settings import Settings
+from functions.video.settings import VideoSettings
+from layers.core import errors, telemetry
+from layers.core.warm_up import is_warm_up
+from tools.template import load_template
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATE = load_template(ROOT / "template.yaml")
+WORKFLOW = load_template(ROOT / "functions/swap/swap.asl.yaml")
+VIDEO = load_template(ROOT / "functions/video/short_video.asl.yaml")
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    found = {name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if each["Type"] == kind}
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_nothing_beside_the_public_internet_is_trusted(function: str) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+
+    assert variables["TRUSTED_ORIGINS"] == ""
+
+
+@pytest.mark.parametrize("function", of_type("AWS::Serverless::Function").values())
+def test_handlers_are_where_the_template_says(function: dict[str, Any]) -> None:
+    (handler,) = function["ImageConfig"]["Command"]
+
+    assert importlib.util.find_spec(handler.rpartition(".")[0])
+
+
+@pytest.mark.parametrize(("function", "settings"), [("SwapFunction", Settings), ("VideoFunction", VideoSettings)])
+def test_the_settings_are_all_set(function: str, settings: Any) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+    read: set[str] = set()
+
+    class Recorder(dict[str, str]):
+        def get(self, key: str, default: Any = None) -> Any:
+            read.add(key)
+            return super().get(key, default)
+
+    defaults = {name: value if isinstance(value, str) else name for name, value in variables.items()}
+    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7", "DAILY_BUDGET": "5000", "RESERVED_CONCURRENCY": "0"}
+    choices = {"MODEL_RETENTION": "container", "AUTH_MODE": "iam"}
+    settings.read(Recorder({**defaults, **choices, **numbers}))
+
+    assert {name for name in read if not name.startswith("AWS_LAMBDA_")} <= variables.keys()
+
+
+def test_parameters_are_few_and_described() -> None:
+    assert len(TEMPLATE["Parameters"]) <= 18
+    for parameter in TEMPLATE["Parameters"].values():
+        assert parameter["Description"]
+        assert "Default" in parameter
+
+
+def resolved(value: Any, auth_mode: str) -> Any:
+    """A value of the template as it is in a stack with this AuthMode."""
+    if not isinstance(value, dict) or "Fn::If" not in value:
+        return value
+    condition, then, otherwise = value["Fn::If"]
+    parameter, wanted = TEMPLATE["Conditions"][condition]["Fn::Equals"]
+    assert parameter == {"Ref": "AuthMode"}
+    return resolved(then if wanted == auth_mode else otherwise, auth_mode)
+
+
+@pytest.mark.parametrize(
+    ("auth_mode", "authorization", "authorizer"),
+    [
+        ("iam", "AWS_IAM", {"Ref": "AWS::NoValue"}),
+        ("jwt", "JWT", {"Ref": "JwtAuthorizer"}),
+        ("key", "CUSTOM", {"Ref": "KeyAuthorizer"}),
+        ("open", "NONE", {"Ref": "AWS::NoValue"}),
+    ],
+)
+def test_every_route_asks_for_what_the_parameter_says(auth_mode: str, authorization: str, authorizer: Any) -> None:
+    parameter = TEMPLATE["Parameters"]["AuthMode"]
+
+    assert parameter["Default"] == "iam"
+    assert parameter["AllowedValues"] == ["iam", "jwt", "key", "open"]
+    for route in of_type("AWS::ApiGatewayV2::Route").values():
+        assert resolved(route["AuthorizationType"], auth_mode) == authorization
+        assert resolved(route["AuthorizerId"], auth_mode) == authorizer
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_a_function_is_told_who_may_call_by_a_setting(function: str) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+
+    assert variables["AUTH_MODE"] == {"Ref": "AuthMode"}
+
+
+def test_the_authoriser_is_asked_before_every_request_whatever_its_headers_and_its_answer_is_not_kept() -> None:
+    assert of_type("AWS::ApiGatewayV2::Authorizer")["KeyAuthorizer"] == {
+        "ApiId": {"Ref": "Api"},
+        "Name": "key",
+        "AuthorizerType": "REQUEST",
+        "AuthorizerPayloadFormatVersion": "2.0",
+        "EnableSimpleResponses": True,
+        "IdentitySource": [],
+        "AuthorizerResultTtlInSeconds": 0,
+        "AuthorizerUri": {
+            "Fn::Sub": "arn:${AWS::Partition}:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/"
+            "${KeyAuthorizerFunction.Arn}/invocations"
+        },
+    }
+
+
+def test_only_this_api_s_authoriser_may_call_the_function_behind_it() -> None:
+    permission = of_type("AWS::Lambda::Permission")["KeyAuthorizerPermission"]
+
+    assert permission["FunctionName"] == {"Ref": "KeyAuthorizerFunction"}
+    assert permission["SourceArn"]["Fn::Sub"].endswith(":${Api}/authorizers/${KeyAuthorizer}")
+
+
+def test_the_authoriser_is_there_with_keys_alone_and_answers_before_the_api_gives_up() -> None:
+    named = {name: each for name, each in TEMPLATE["Resources"].items() if name.startswith("KeyAuthorizer")}
+    function = named["KeyAuthorizerFunction"]
+
+    assert len(named) == 6
+    assert {each["Condition"] for each in named.values()} == {"KeyAuth"}
+    assert function["Properties"]["Timeout"] < 10  # seconds, of an HTTP API's quotas
+
+
+def test_the_authoriser_s_image_is_the_video_function_s_and_built_once() -> None:
+    resources = TEMPLATE["Resources"]
+
+    assert resources["KeyAuthorizerFunction"]["Metadata"] == resources["VideoFunction"]["Metadata"]
+
+
+def test_one_failure_of_the_authoriser_rings() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+
+    for metric in ("Errors", "Throttles"):
+        alarm = alarms[f"KeyAuthorizer{metric}"]
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Threshold"]) == ("AWS/Lambda", metric, 1)
+        assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "KeyAuthorizerFunction"}}]
+
+
+def test_a_stack_that_is_open_says_so_in_its_outputs() -> None:
+    output = TEMPLATE["Outputs"]["ApiIsOpen"]
+
+    assert output["Condition"] == "OpenApi"
+    assert "spend your money" in output["Value"]["Fn::Sub"]
+
+
+@pytest.mark.parametrize("bucket", of_type("AWS::S3::Bucket").items(), ids=lambda item: item[0])
+def test_buckets_are_encrypted_private_and_speak_tls_alone(bucket: tuple[str, dict[str, Any]]) -> None:
+    name, properties = bucket
+    policies = [each for each in of_type("AWS::S3::BucketPolicy").values() if each["Bucket"] == {"Ref": name}]
+    (statement,) = policies[0]["PolicyDocument"]["Statement"]
+
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(properties["PublicAccessBlockConfiguration"]) == 4
+    assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert properties["LifecycleConfiguration"]["Rules"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert statement["Resource"] == [{"Fn::GetAtt": [name, "Arn"]}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
+
+
+def statements(function: str) -> list[dict[str, Any]]:
+    """Of the function's policies, those under a condition too."""
+    found = []
+    for policy in of_type("AWS::Serverless::Function")[function]["Policies"]:
+        for each in policy["Statement"]:
+            found.append(each["Fn::If"][1] if "Fn::If" in each else each)
+    return found
+
+
+@pytest.mark.parametrize("function", of_type("AWS::Serverless::Function"))
+def test_no_policy_of_a_function_is_wider_than_the_stack(function: str) -> None:
+    for statement in statements(function):
+        said = json.dumps(statement)
+        assert ':*"' not in json.dumps(statement["Action"])
+        if statement["Action"] == WITHOUT_A_RESOURCE:
+            assert statement["Resource"] == "*"
+            continue
+        assert '"*"' not in said
+        own = ("AWS::StackName", "Fn::GetAtt", ".Arn}", "${Deployments}", '"Ref": "ProviderKeys"')
+        assert any(each in said for each in own)
+
+
+def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
+    objects = [each for each in statements("VideoFunction") if "s3:GetObject" in json.dumps(each["Action"])]
+    (keys,) = [each for each in statements("VideoFunction") if each["Sid"] == "ReadProviderKeys"]
+
+    for statement in statements("VideoFunction"):
+        said = json.dumps(statement)
+        assert "-models-" not in said
+        assert "-uploads-" not in said
+    assert all(
+        resource["Fn::Sub"].endswith(("/work/*", "/videos/*"))
+        for statement in objects
+        for resource in statement["Resource"]
+    )
+    assert keys["Resource"] == {"Ref": "ProviderKeys"}
+    assert TEMPLATE["Parameters"]["ProviderKeys"]["Default"] == "", "no key is ever in a template"
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_a_function_may_use_the_table_and_start_its_own_workflow(function: str) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+    allowed = [each["Resource"] for each in statements(function) if "states:StartExecution" in json.dumps(each)]
+    machines = {"SwapFunction": "SwapStateMachine", "VideoFunction": "VideoStateMachine"}
+    name = of_type("AWS::Serverless::StateMachine")[machines[function]]["Name"]["Fn::Sub"]
+
+    assert allowed == [variables["STATE_MACHINE_ARN"]]
+    assert variables["STATE_MACHINE_ARN"]["Fn::Sub"].endswith(f":stateMachine:{name}")
+    assert variables["STATE_TABLE"] == {"Ref": "StateTable"}
+
+
+def test_every_path_of_the_video_api_has_a_route_to_its_function() -> None:
+    from functions.video.entry.http_api import openapi
+
+    described = json.loads(openapi())["paths"]
+    paths = {
+        f"{method.upper()} {path.replace('{task_id}', '{id}')}" for path in described for method in described[path]
+    }
+    routed = {
+        route["RouteKey"]
+        for route in of_type("AWS::ApiGatewayV2::Route").values()
+        if route["Target"] == {"Fn::Sub": "integrations/${VideoIntegration}"}
+    }
+
+    beneath = {each for each in paths if each.startswith("GET /video/")}
+    assert routed == paths - beneath | {"GET /video/{proxy+}"}
+
+
+def test_the_workflow_retries_exactly_what_a_retry_can_cure_and_catches_all_that_a_task_can_raise() -> None:
+    others = {"ColdswapError", "InternalError", "Unidentified", "TermsNotAccepted", "AtCapacity", "Deleted"}
+    named = set(errors.family()) - others - set(errors.family(errors.VideoError))
+    task = WORKFLOW["States"]["Swap"]
+
+    assert set(task["Retry"][0]["ErrorEquals"]) == {name for name in named if errors.family()[name].retryable}
+    assert set(task["Catch"][0]["ErrorEquals"]) == named
+    assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+
+
+def test_every_state_that_the_workflow_names_is_there() -> None:
+    states = WORKFLOW["States"]
+    ways = [way for state in states.values() for name in ("Catch", "Choices") for way in state.get(name, [])]
+    named = {each["Next"] for each in (*ways, *states.values()) if "Next" in each}
+    defaults = {state["Default"] for state in states.values() if "Default" in state}
+
+    assert named | defaults | {WORKFLOW["StartAt"]} == states.keys()
+
+
+def test_the_workflow_records_what_failed_where_the_api_looks_and_may_do_no_more() -> None:
+    from functions.swap.swap_records import KINDS
+
+    record = WORKFLOW["States"]["Record"]
+    machine = of_type("AWS::Serverless::StateMachine")["SwapStateMachine"]
+    (statement,) = machine["Policies"][1]["Statement"]
+
+    assert f"'{KINDS['swap']}' &" in record["Arguments"]["Key"]["id"]["S"]
+    assert record["Arguments"]["ConditionExpression"] == "attribute_exists(id)", "what was deleted is not brought back"
+    assert statement["Action"] == "dynamodb:UpdateItem"
+    assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{KINDS['swap']}*"]}}
+    assert machine["DefinitionSubstitutions"]["StateTable"] == {"Ref": "StateTable"}
+
+
+def test_the_task_outlasts_the_function_and_the_workflow_the_task() -> None:
+    function = of_type("AWS::Serverless::Function")["SwapFunction"]
+
+    assert function["Timeout"] < WORKFLOW["States"]["Swap"]["TimeoutSeconds"] < WORKFLOW["TimeoutSeconds"]
+
+
+def tasks_of(states: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Every Task of a workflow, by name, however deep."""
+    found = []
+    for name, state in states["States"].items():
+        if state["Type"] == "Task":
+            found.append((name, state))
+        for inner in [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]:
+            found += tasks_of(inner)
+    return found
+
+
+WITHOUT_A_RESOURCE = "lambda:GetAccountSettings"  # Service Authorization Reference: no resource types
+
+
+FULL_HOUSE = {
+    "ErrorEquals": ["Lambda.TooManyRequestsException"],
+    "IntervalSeconds": 1,
+    "BackoffRate": 2,
+    "MaxAttempts": 25,
+    "MaxDelaySeconds": 60,
+    "JitterStrategy": "FULL",
+}
+
+
+RESTING = {
+    "ErrorEquals": [
+        "Lambda.ResourceConflictException",
+        "Lambda.ResourceNotReadyException",
+        "Lambda.CodeArtifactUserPendingException",
+    ],
+    "IntervalSeconds": 5,
+    "BackoffRate": 1.5,
+    "MaxAttempts": 10,
+    "MaxDelaySeconds": 20,
+    "JitterStrategy": "FULL",
+}
+KILLED = {"Runtime.ExitError", "Runtime.OutOfMemory", "Sandbox.Timedout", "States.Timeout"}
+
+
+def patience(retry: dict[str, Any]) -> float:
+    """Seconds that a retrier waits at most, over all its tries."""
+    rate, longest = float(retry.get("BackoffRate", 2)), float(retry.get("MaxDelaySeconds", "inf"))
+    return sum(min(float(retry["IntervalSeconds"]) * rate**number, longest) for number in range(retry["MaxAttempts"]))
+
+
+def test_a_function_that_rested_for_weeks_is_waited_for() -> None:
+    for name, task in [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]:
+        assert RESTING in task["Retry"], name
+    assert 120 < patience(RESTING) < 200, "half of it in the mean"
+
+
+def test_a_sandbox_that_was_killed_is_tried_again_by_every_name_that_lambda_has_for_it() -> None:
+    for name, task in [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]:
+        (retry,) = (each for each in task["Retry"] if "Runtime.ExitError" in each["ErrorEquals"])
+        assert set(retry["ErrorEquals"]) >= KILLED, name
+        assert any("Lambda.Unknown" in each["ErrorEquals"] for each in task["Retry"]), name
+
+
+SHARED = {**FULL_HOUSE, "ErrorEquals": ["Lambda.TooManyRequestsException", "AtCapacity"]}  # or it is others' turn
+
+
+def test_a_full_house_is_waited_for_longer_than_a_fault_and_is_told_as_one() -> None:
+    calls = [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]
+    for name, task in calls:
+        assert (SHARED if name == "Swap" else FULL_HOUSE) in task["Retry"], name
+        named = [error for retry in task["Retry"] for error in retry["ErrorEquals"]]
+        assert len(named) == len(set(named)), name
+    (patience_ends,) = (
+        each["Next"] for each in WORKFLOW["States"]["Swap"]["Catch"] if each["ErrorEquals"] == SHARED["ErrorEquals"]
+    )
+    assert WORKFLOW["States"][patience_ends]["Output"]["error"] == errors.AtCapacity.__name__
+
+
+def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else() -> None:
+    # Never raised by a step, by design no more, or cured by the steps before it.
+    raised = {"InternalError", "StillRunning", "AtCapacity", "CallbackFailed", "WorkGone"}
+    curable = {name for name, kind in errors.family().items() if kind.retryable} - raised
+
+    for name, task in tasks_of(VIDEO):
+        named = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
+        assert {each for each in named if not each.startswith("Lambda.")} == curable | KILLED, name
+        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"] if retry not in (FULL_HOUSE, RESTING))
+    assert len({json.dumps(task["Retry"]) for _, task in tasks_of(VIDEO)}) == 1
+
+
+def test_every_task_of_the_video_outlasts_the_function_and_names_a_step() -> None:
+    from functions.video.steps import _CLOSING, _MAKING
+
+    function = of_type("AWS::Serverless::Function")["VideoFunction"]
+    steps = [task["Arguments"]["Payload"]["step"] for _, task in tasks_of(VIDEO)]
+
+    assert sorted(steps) == sorted([*_MAKING, *_CLOSING])
+    for _, task in tasks_of(VIDEO):
+        assert function["Timeout"] < task["TimeoutSeconds"] < VIDEO["TimeoutSeconds"]
+        assert task["Arguments"]["FunctionName"] == "${VideoFunctionArn}"
+
+
+def test_one_catch_stands_around_the_making_and_every_way_leads_on() -> None:
+    make = VIDEO["States"]["Make"]
+    assert [(each["ErrorEquals"], each["MaxAttempts"]) for each in make["Retry"]] == [(["WorkGone"], 2)]
+    assert make["Catch"][0]["ErrorEquals"] == ["States.ALL"]
+    assert make["Catch"][0]["Next"] == "Fail"
+
+    def check(machine: Any) -> None:
+        named = {machine["StartAt"]}
+        for state in machine["States"].values():
+            named |= {
+                each["Next"] for each in [state, *state.get("Catch", []), *state.get("Choices", [])] if "Next" in each
+            }
+            named |= {state["Default"]} if "Default" in state else set()
+            assert "Next" in state or state.get("End") or state["Type"] in ("Choice", "Fail", "Succeed")
+            for inner in [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]:
+                check(inner)
+        assert named == machine["States"].keys()
+
+    check(VIDEO)
+
+
+def test_a_lease_outlasts_a_step_and_all_the_waits_until_its_next_try() -> None:
+    from functions.video.tasks.slots import LEASE_SECONDS
+
+    for name, task in tasks_of(VIDEO):
+        # What Lambda itself refuses never renewed the lease; what the step raised was a try, which did.
+        refused = [retry for retry in task["Retry"] if all(each.startswith("Lambda.") for each in retry["ErrorEquals"])]
+        assert len(refused) == 3, name
+        tried = max(retry.get("MaxDelaySeconds", 60) for retry in task["Retry"] if retry not in refused)
+        longest = of_type("AWS::Serverless::Function")["VideoFunction"]["Timeout"] + tried + sum(map(patience, refused))
+        assert longest < LEASE_SECONDS, name
+
+
+def test_what_a_workflow_uses_again_outlasts_it_also_where_results_are_kept_for_a_day() -> None:
+    from functions.video.artifacts import FRESH_SECONDS
+
+    assert TEMPLATE["Parameters"]["ResultDays"]["MinValue"] == 1
+    assert FRESH_SECONDS + VIDEO["TimeoutSeconds"] < 24 * 3600
+
+
+def test_executions_that_end_by_themselves_are_settled_or_kept() -> None:
+    function = of_type("AWS::Serverless::Function")["VideoFunction"]
+    rule = function["Events"]["Ended"]["Properties"]
+
+    assert rule["Pattern"]["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    assert rule["Pattern"]["detail"]["stateMachineArn"] == [function["Environment"]["Variables"]["STATE_MACHINE_ARN"]]
+    assert rule["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["UnsettledTasks", "Arn"]}}
+    assert function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+
+
+def test_the_api_comes_before_the_functions_for_sam_local() -> None:
+    kinds = [each["Type"] for each in TEMPLATE["Resources"].values()]
+
+    assert kinds.index("AWS::ApiGatewayV2::Api") < kinds.index("AWS::Serverless::Function")
+
+
+def test_every_alarm_rings_at_the_topic_and_says_what_is_wrong() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+
+    for alarm in alarms.values():
+        assert alarm["AlarmDescription"].endswith(".")
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlarmTopic"}]
+        assert alarm["TreatMissingData"] == "notBreaching"  # nothing runs while nobody asks
+
+
+def test_alarms_near_the_time_out_know_the_time_out() -> None:
+    functions = of_type("AWS::Serverless::Function")
+    alarms = of_type("AWS::CloudWatch::Alarm")
+
+    for name in ("SwapFunction", "VideoFunction"):
+        near = alarms[name.removesuffix("Function") + "NearTimeout"]
+        assert near["Threshold"] == functions[name]["Timeout"] * 900
+
+
+def test_every_dead_letter_queue_has_an_alarm() -> None:
+    watched = [alarm["Dimensions"] for alarm in of_type("AWS::CloudWatch::Alarm").values() if "Dimensions" in alarm]
+
+    for queue in of_type("AWS::SQS::Queue"):
+        assert [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}] in watched
+
+
+def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends() -> None:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    widgets = [each["properties"] for each in json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]]
+    own = [metric for each in widgets for metric in each.get("metrics", []) if metric[0] == "Coldswap"]
+    queries = [each["query"] for each in widgets if "query" in each]
+    sources = "".join(path.read_text() for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*.py"))
+
+    assert {metric[1] for metric in own} == set(get_args(telemetry.Metric))
+    assert all(metric[4:6] == ["stack", "${AWS::StackName}"] for metric in own)
+    assert len(queries) == 3
+    for query in queries:
+        assert re.match(r"SOURCE '\$\{(Swap|Video)Logs\}' \| ", query)
+        fields = re.findall(r"(?:avg|max|sum)\((?:timings_ms\.)?(\w+)\)", query)
+        assert fields
+        for name in [*fields, *re.findall(r"'([a-z ]+)'", query.partition("|")[2])]:
+            assert f'"{name}"' in sources, name
+
+
+def test_workflows_may_write_the_traces_that_staging_asks_for() -> None:
+    for machine in of_type("AWS::Serverless::StateMachine").values():
+        assert machine["Tracing"] == {"Enabled": {"Fn::If": ["Traces", True, False]}}
+        (policy,) = [each for each in machine["Policies"] if "Fn::If" in each]
+        condition, then, otherwise = policy["Fn::If"]
+        (statement,) = then["Statement"]
+        assert (condition, otherwise) == ("Traces", {"Ref": "AWS::NoValue"})
+        assert set(statement["Action"]) == {
+            *("xray:PutTraceSegments", "xray:PutTelemetryRecords"),
+            *("xray:GetSamplingRules", "xray:GetSamplingTargets"),
+        }
+
+
+def targets(rule: str) -> list[dict[str, Any]]:
+    """Whom a rule calls, and with what, also where a parameter decides."""
+    found = of_type("AWS::Events::Rule")[rule]["Targets"]
+    return [each["Fn::If"][1] if "Fn::If" in each else each for each in found]
+
+
+def test_functions_and_what_the_aliases_point_to_are_called_every_week() -> None:
+    rule = of_type("AWS::Events::Rule")["WeeklyWarmUp"]
+
+    assert rule["ScheduleExpression"] == "rate(7 days)"
+    assert rule.get("State", "ENABLED") == "ENABLED"
+    assert [each["Arn"] for each in targets("WeeklyWarmUp")] == [
+        *({"Fn::GetAtt": [f"{name}Function", "Arn"]} for name in ("Swap", "Video")),
+        *({"Ref": f"{name}Live"} for name in ("Swap", "Video")),
+    ]
+    for rule_name in ("WeeklyWarmUp", "KeepWarm"):
+        assert all(is_warm_up(json.loads(each["Input"])) for each in targets(rule_name))
+
+
+def test_nobody_pays_for_warm_sandboxes_who_did_not_ask_for_them() -> None:
+    assert of_type("AWS::Events::Rule")["KeepWarm"]["State"] == "DISABLED"
+    assert [each["Arn"] for each in targets("KeepWarm")] == [
+        {"Fn::If": ["Canary", {"Ref": f"{name}Live"}, {"Fn::GetAtt": [f"{name}Function", "Arn"]}]}
+        for name in ("Swap", "Video")
+    ]
+
+
+def test_the_rules_that_warm_may_call_what_they_call() -> None:
+    names = [each["Name"]["Fn::Sub"] for each in of_type("AWS::Events::Rule").values()]
+    allowed = {
+        json.dumps(each["FunctionName"]): each["SourceArn"]["Fn::Sub"]
+        for each in of_type("AWS::Lambda::Permission").values()
+        if each["Principal"] == "events.amazonaws.com"
+    }
+
+    assert allowed.keys() == {
+        json.dumps({"Ref": f"{name}{kind}"}) for name in ("Swap", "Video") for kind in ("Function", "Live")
+    }
+    for arn in allowed.values():
+        assert arn.endswith(":rule/${AWS::StackName}-warm-*")
+    assert all(name.startswith("${AWS::StackName}-warm-") for name in names)
+
+
+def test_a_release_takes_requests_only_after_its_own_tests() -> None:
+    hook = TEMPLATE["Resources"]["ReleaseHook"]
+
+    assert hook["Condition"] == "Canary"
+    # What AWSCodeDeployRoleForLambdaLimited lets CodeDeploy call.
+    assert hook["Properties"]["FunctionName"]["Fn::Sub"].startswith("CodeDeployHook_")
+    assert hook["Properties"]["Environment"]["Variables"]["VERSIONS"] == {"Fn::Sub": "${SwapVersion},${VideoVersion}"}
+    assert hook["Metadata"]["Dockerfile"] == "functions/video/Dockerfile", "an image that is built anyway"
+
+
+def test_lambda_s_own_lines_are_json_where_a_filter_reads_them() -> None:
+    for name in ("SwapFunction", "VideoFunction"):
+        assert of_type("AWS::Serverless::Function")[name]["LoggingConfig"]["LogFormat"] == "JSON"
+
+
+def test_with_a_canary_all_who_wait_for_an_answer_call_the_alias_and_without_one_it_is_not_there() -> None:
+    conditional = {name for name, each in TEMPLATE["Resources"].items() if each.get("Condition") == "Canary"}
+    deployed = {name for name, each in TEMPLATE["Resources"].items() if "CodeDeploy" in each["Type"]}
+    assert deployed < conditional
+
+    for name in ("Swap", "Video"):
+        called = {"Fn::If": ["Canary", {"Ref": f"{name}Live"}, {"Fn::GetAtt": [f"{name}Function", "Arn"]}]}
+        integrations = [each["IntegrationUri"] for each in of_type("AWS::ApiGatewayV2::Integration").values()]
+        machine = TEMPLATE["Resources"][f"{name}StateMachine"]["Properties"]["DefinitionSubstitutions"]
+        permissions = [each["FunctionName"] for each in of_type("AWS::Lambda::Permission").values()]
+        assert called in integrations
+        assert machine[f"{name}FunctionArn"] == called
+        assert {"Fn::If": ["Canary", {"Ref": f"{name}Live"}, {"Ref": f"{name}Function"}]} in permissions
+
+        update = TEMPLATE["Resources"][f"{name}Live"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+        group = TEMPLATE["Resources"][update["DeploymentGroupName"]["Ref"]]["Properties"]
+        assert group["ApplicationName"] == update["ApplicationName"]
+        assert {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]} == {
+            f"{name}ReleaseFaults",
+            f"{name}Crashes",
+        }
+        assert update["BeforeAllowTrafficHook"] == {"Ref": "ReleaseHook"}
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+
+
+def test_every_canary_is_a_version_of_its_own() -> None:
+    for name in ("Swap", "Video"):
+        version = TEMPLATE["Resources"][f"{name}Version"]
+        assert version["Properties"]["Description"] == {"Ref": "CanaryRelease"}
+        assert version["UpdateReplacePolicy"] == "Retain"
+        variables = TEMPLATE["Resources"][f"{name}Function"]["Properties"]["Environment"]["Variables"]
+        assert variables["RELEASE"] == {"Ref": "CanaryRelease"}

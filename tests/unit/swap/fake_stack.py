@@ -1,0 +1,408 @@
+"""The world around the swap function, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import cv2
+import numpy as np
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyItemAlreadyExistsError,
+    IdempotencyItemNotFoundError,
+)
+from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
+from botocore.exceptions import ClientError
+
+from functions.swap.idempotency import Idempotency
+from functions.swap.jobs import Jobs
+from functions.swap.results import upload_prefix
+from functions.swap.safeguards.denylist import DenylistStore
+from functions.swap.services import Services
+from functions.swap.settings import Settings
+from functions.swap.swap_records import SwapRecord, SwapRecords
+from functions.swap.values import Floats
+from layers.core.budget import Budget
+from layers.core.deadline import Deadline
+from layers.core.errors import ObjectNotFound, TooLarge
+from layers.core.fair_share import Sandboxes
+from layers.core.identity import ANONYMOUS, AuthMode, identity
+from layers.core.pseudonyms import Pseudonyms
+from layers.core.storage import Head, StoredObject
+from layers.core.terms import Terms
+from layers.media.picture import Pixels
+from tests.unit.swap import networks
+from tests.unit.swap.face.test_align import placed
+
+MODELS, UPLOADS, OUTPUTS = "models", "uploads", "outputs"
+ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-swap"
+
+
+def drawing(faces: int = 1, width: int = 600, height: int = 400, scale: float = 1.2) -> Pixels:
+    """A picture with that many faces side by side, uint8 BGR."""
+    pixels = np.full((height, width, 3), (150, 170, 190), np.uint8)
+    for number in range(faces):
+        networks.marked(pixels, placed(width * (number + 0.5) / faces, height / 2, scale, 0), 5)
+    return pixels
+
+
+def encoded(pixels: Pixels, extension: str = ".png") -> bytes:
+    """The picture as a file."""
+    return bytes(cv2.imencode(extension, pixels)[1])
+
+
+def decoded(data: bytes) -> Pixels:
+    """The file as uint8 [H, W, C]."""
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
+
+
+def settings(**changed: Any) -> Settings:
+    """A stack whose default face is in its models bucket."""
+    usual: dict[str, Any] = {
+        "models_bucket": MODELS,
+        "uploads_bucket": UPLOADS,
+        "outputs_bucket": OUTPUTS,
+        "default_face": f"s3://{MODELS}/faces/default.png",
+        "model_retention": "container",
+        "cache_latents": False,
+        "trusted_origins": frozenset(),
+        "state_table": "",
+        "state_machine_arn": ARN,
+        "threads": 1,
+        "auth_mode": "open",
+    }
+    return Settings(**{**usual, **changed})
+
+
+class MemoryStorage:
+    """Storage in a dictionary; `failures` raises when a bucket and key are touched."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], StoredObject] = {}
+        self.failures: dict[tuple[str, str], Exception] = {}
+        self.reads: list[str] = []
+        self.forms = 0
+
+    def put(self, bucket: str, key: str, data: bytes, **metadata: str) -> None:
+        self.objects[bucket, key] = StoredObject(data, _etag(data), "image/png", metadata)
+
+    def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
+        deadline.check("reading")
+        self.reads.append(f"{bucket}/{key}")
+        self._maybe_fail("read", key)
+        if (bucket, key) not in self.objects:
+            raise ObjectNotFound(f"There is nothing at s3://{bucket}/{key}.")
+        found = self.objects[bucket, key]
+        if len(found.data) > limit:
+            raise TooLarge(f"s3://{bucket}/{key} is too large.")
+        return found
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        self._maybe_fail("head", key)
+        found = self.objects.get((bucket, key))
+        return Head(len(found.data), found.etag, found.content_type, found.metadata) if found else None
+
+    def write(
+        self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        self._maybe_fail("write", key)
+        self.objects[bucket, key] = StoredObject(data, _etag(data), content_type, metadata or {})
+
+    def delete(self, bucket: str, key: str) -> None:
+        self.objects.pop((bucket, key), None)
+
+    def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
+        return path.write_bytes(self.read(bucket, key, limit, deadline).data)
+
+    def presign_get(self, bucket: str, key: str, seconds: int) -> str:
+        return f"https://{bucket}.example/{key}?for={seconds}"
+
+    def presign_post(self, bucket: str, key: str, limit_bytes: int, seconds: int) -> dict[str, Any]:
+        return {"url": f"https://{bucket}.example/", "fields": {"key": key, "limit": str(limit_bytes)}}
+
+    def _maybe_fail(self, what: str, key: str) -> None:
+        for (action, prefix), failure in self.failures.items():
+            if action == what and key.startswith(prefix):
+                raise failure
+
+    def json(self, key: str) -> Any:
+        return json.loads(self.objects[OUTPUTS, key].data)
+
+
+def _etag(data: bytes) -> str:
+    return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+class MemoryRecords(SwapRecords):
+    """Swaps in a dictionary, and owners of videos; the table itself is tried in tests/unit/core/test_ledger.py."""
+
+    def __init__(self) -> None:
+        super().__init__("", dict, 7 * 24 * 3600)
+        self.entries: dict[str, SwapRecord] = {}
+        self.videos: dict[str, str] = {}
+        self.failure: Exception | None = None
+
+    def queue(self, name: str, caller: str, request: Mapping[str, Any], inputs: frozenset[str]) -> None:
+        self._keep(SwapRecord(name, caller, "queued", self._now(), json.loads(json.dumps(request)), inputs))
+
+    def add(
+        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent: str | None
+    ) -> None:
+        self._keep(
+            SwapRecord(name, caller, "succeeded", self._now(), None, inputs, json.loads(json.dumps(result)), latent)
+        )
+
+    def begin(self, name: str) -> SwapRecord | None:
+        entry = self.find(name)
+        if entry and entry.status in ("queued", "running"):
+            self._keep(replace(entry, status="running"))
+        return self.find(name)
+
+    def finish(self, name: str, result: Mapping[str, Any], latent: str | None) -> bool:
+        entry = self.find(name)
+        if entry:
+            self._keep(replace(entry, status="succeeded", request=None, result=dict(result), latent=latent))
+        return entry is not None
+
+    def find(self, name: str) -> SwapRecord | None:
+        if self.failure:
+            raise self.failure
+        entry = self.entries.get(name)
+        if entry and self._overdue(entry.status, entry.created_at):
+            return replace(entry, status="failed", error="OutOfTime", request=None)
+        return entry
+
+    def owner(self, kind: str, name: str) -> str | None:
+        entry = self.find(name)
+        return (entry.caller if entry else None) if kind == "swap" else self.videos.get(name)
+
+    def remove(self, name: str) -> None:
+        self.entries.pop(name, None)
+
+    def _keep(self, entry: SwapRecord) -> None:
+        if self.failure:
+            raise self.failure
+        self.entries[entry.id] = entry
+
+
+class FixedPseudonyms(Pseudonyms):
+    """With a secret that tests know, and a short name for everybody where the API is open."""
+
+    def __init__(self) -> None:
+        super().__init__("", dict)
+        self._secret = b"tests"
+
+    def caller(self, identity: str) -> str:
+        return "1" if identity == ANONYMOUS else super().caller(identity)
+
+
+def folder(authorizer: Any = None) -> str:
+    """Where the uploads of whom the authoriser names lie; without one, of everybody where the API is open."""
+    event = {"requestContext": {"authorizer": authorizer}}
+    return upload_prefix(FixedPseudonyms().caller(identity(event, mode(authorizer))))
+
+
+def mode(authorizer: Any) -> AuthMode:
+    """In which the API has such an authoriser."""
+    kinds: dict[str, AuthMode] = {"iam": "iam", "jwt": "jwt", "lambda": "key"}
+    return kinds[next(iter(authorizer))] if authorizer else "open"
+
+
+class FlatSwapper:
+    """Gives one colour for every face; remembers what it was given."""
+
+    colour = (40, 200, 90)  # BGR
+    name = "one colour"
+
+    def __init__(self) -> None:
+        self.latents: list[Floats] = []
+        self.crops: list[Floats] = []
+
+    def run(self, crops: Floats, latents: Floats) -> Floats:
+        assert crops.shape[1:] == (3, 128, 128)
+        assert len(crops) == len(latents)
+        assert crops.dtype == latents.dtype == np.float32
+        assert 0 <= crops.min() <= crops.max() <= 1
+        self.crops.extend(crops[:, None])
+        self.latents.extend(latents[:, None])
+        rgb = (np.array(self.colour[::-1], np.float32) + 0.5) / 255
+        return np.broadcast_to(rgb[None, :, None, None], crops.shape).astype(np.float32)
+
+    def close(self) -> None:
+        raise AssertionError("models close their own swappers")
+
+
+class Pending:
+    """A swapper under way."""
+
+    size = 1000
+
+    def __init__(self, models: FakeModels) -> None:
+        self.models = models
+        self.dropped = self.taken = False
+
+    def swapper(self, once: bool = False) -> FlatSwapper:
+        assert not self.dropped
+        self.taken = True
+        return self.models.made
+
+    def drop(self) -> int:
+        self.dropped = True
+        return 0 if self.taken else self.size
+
+
+class FakeModels:
+    """A pack whose detector sees marks, whose embedder sees the mean colour, and whose swapper paints one colour."""
+
+    def __init__(self) -> None:
+        self.manifest = SimpleNamespace(pack="toy", hint=None)
+        self.digests = {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64}
+        self.bytes_fetched = 0
+        self.failure: Exception | None = None
+        self.classifier: Any = None  # of the content gate
+        self.knowing: Any = self  # the embedder
+        self.pending: list[Pending] = []
+        self.made = FlatSwapper()
+        self.embedded = 0
+        self.released = 0
+
+    def start_swapper(self, deadline: Deadline) -> Pending:
+        deadline.check("looking up the models")
+        if self.failure:
+            raise self.failure
+        self.pending.append(Pending(self))
+        self.bytes_fetched += Pending.size
+        return self.pending[-1]
+
+    def detector_session(self, deadline: Deadline) -> networks.MarkedFaces:
+        return networks.MarkedFaces()
+
+    def embedder(self, deadline: Deadline) -> Any:
+        assert not self.pending[-1].taken, "the embedder comes before the swapper, or both need memory"
+        self.embedded += 1
+        return self.knowing
+
+    def run(self, crops: Floats) -> Floats:
+        assert crops.shape == (1, 3, 112, 112)
+        return np.asarray(crops.reshape(1, -1)[:, : 512 * 20 : 20] + np.arange(512), np.float32)
+
+    def emap(self, deadline: Deadline) -> Floats:
+        return np.eye(512, dtype=np.float32)
+
+    def gate(self, deadline: Deadline) -> tuple[Any, float]:
+        return self.classifier, 0.5
+
+    def release(self) -> None:
+        self.released += 1
+
+
+class MemoryTable(BasePersistenceLayer):
+    """Idempotency records in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # powertools leaves it untyped
+        self.records: dict[str, DataRecord] = {}
+        self.failure: Exception | None = None
+
+    def _get_record(self, idempotency_key: str) -> DataRecord:
+        if idempotency_key not in self.records:
+            raise IdempotencyItemNotFoundError
+        return self.records[idempotency_key]
+
+    def _put_record(self, data_record: DataRecord) -> None:
+        if self.failure:
+            raise self.failure
+        if data_record.idempotency_key in self.records:
+            raise IdempotencyItemAlreadyExistsError
+        self.records[data_record.idempotency_key] = data_record
+
+    def _update_record(self, data_record: DataRecord) -> None:
+        self.records[data_record.idempotency_key] = data_record
+
+    def _delete_record(self, data_record: DataRecord) -> None:
+        del self.records[data_record.idempotency_key]
+
+
+def _gone(name: str) -> type[ClientError]:
+    return type(name, (ClientError,), {})
+
+
+class StepFunctions:
+    """Just enough of the client."""
+
+    exceptions = SimpleNamespace(ExecutionAlreadyExists=_gone("ExecutionAlreadyExists"))
+
+    def __init__(self) -> None:
+        self.executions: dict[str, dict[str, Any]] = {}
+        self.failure: Exception | None = None
+
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:  # noqa: N803 - boto3's names
+        if self.failure:
+            raise self.failure
+        assert stateMachineArn == ARN
+        if name in self.executions:
+            raise self.exceptions.ExecutionAlreadyExists({}, "StartExecution")
+        self.executions[name] = {"status": "RUNNING", "input": input}
+
+
+@cache
+def _one_face() -> bytes:
+    return encoded(drawing())
+
+
+@dataclass
+class FakeSwapStack:
+    """A stack in memory, and its services."""
+
+    settings: Settings = field(default_factory=settings)
+    storage: MemoryStorage = field(default_factory=MemoryStorage)
+    models: FakeModels = field(default_factory=FakeModels)
+    table: MemoryTable = field(default_factory=MemoryTable)
+    machine: StepFunctions = field(default_factory=StepFunctions)
+    budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
+    terms: Terms = field(default_factory=lambda: Terms("", dict))
+    refusals: DenylistStore = field(init=False)
+    ledger: MemoryRecords = field(default_factory=MemoryRecords)
+    sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 120, int, dict))
+
+    def __post_init__(self) -> None:
+        self.refusals = DenylistStore(cast(Any, self.storage), MODELS)
+        self.storage.put(MODELS, "faces/default.png", _one_face())
+        self.storage.put(UPLOADS, "requests/1/meme", _one_face())
+
+    @property
+    def services(self) -> Services:
+        return Services(
+            settings=self.settings,
+            storage=cast(Any, self.storage),
+            models=cast(Any, self.models),
+            once=Idempotency("", self.table),
+            jobs=Jobs(self.settings.state_machine_arn, lambda: self.machine),
+            budget=self.budget,
+            terms=self.terms,
+            refusals=self.refusals,
+            ledger=self.ledger,
+            pseudonyms=FixedPseudonyms(),
+            sandboxes=self.sandboxes,
+        )
+
+
+@dataclass
+class Context:
+    """Of an invocation."""
+
+    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+    function_name: str = "swap"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:eu-west-1:123456789012:function:swap"
+    left: Callable[[], int] = lambda: 60_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.left()

@@ -1,0 +1,284 @@
+"""The do-not-swap list: who is on it is neither put into a picture nor replaced in one, and nothing goes unguarded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from functions.swap.safeguards.denylist import KEY, THRESHOLD, DeniedFace, Denylist
+from functions.swap.values import Floats, SwapRequest, SwapResult
+from layers.core.deadline import Deadline
+from layers.core.errors import FaceRefused, SafeguardFailed, StorageFailed
+from tests.unit.swap.entry_clients import CALLERS
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, Context, FakeSwapStack, drawing, encoded
+from tests.unit.swap.test_pipeline import MEME, painted, swap
+
+ONE, OTHER = np.eye(512, dtype=np.float32)[:2]
+
+
+class Knowing:
+    """An embedder that gives the next of these embeddings for each face that it is asked about, either way up."""
+
+    def __init__(self, world: FakeSwapStack, *answers: Floats) -> None:
+        self.answers = list(answers)
+        self.upright: Floats | None = None
+        self.answer = OTHER
+        world.models.knowing = self
+
+    def run(self, crops: Floats) -> Floats:
+        if self.upright is None or not np.array_equal(crops, self.upright[:, :, ::-1, ::-1]):
+            self.upright, self.answer = crops, self.answers.pop(0)
+        return np.asarray(self.answer[None] * 17, np.float32)
+
+
+@pytest.fixture
+def world() -> FakeSwapStack:
+    return FakeSwapStack()
+
+
+def listed(world: FakeSwapStack, *faces: Floats, embedder: str | None = None, **changed: Any) -> None:
+    name = embedder or world.models.digests["embedder"]
+    entries = tuple(DeniedFace(f"p{number}", name, face, "2026-11-23") for number, face in enumerate(faces))
+    world.storage.put(MODELS, KEY, replace(Denylist(entries), **changed).dump())
+
+
+def faces_of(result: SwapResult) -> list[tuple[bool, str | None]]:
+    return [(face.swapped, face.reason) for face in result.faces]
+
+
+def test_without_a_list_the_default_face_needs_no_embedder_the_second_time(world: FakeSwapStack) -> None:
+    swap(world, SwapRequest(MEME))
+    swap(world, SwapRequest(MEME))
+    assert world.models.embedded == 1
+
+
+def test_an_emptied_list_costs_no_embedder_either(world: FakeSwapStack) -> None:
+    swap(world, SwapRequest(MEME))
+    world.storage.put(MODELS, KEY, Denylist().dump())
+    assert faces_of(swap(world, SwapRequest(MEME))) == [(True, None)]
+    assert world.models.embedded == 1
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_source_on_the_list_is_refused_to_every_caller(
+    world: FakeSwapStack, caller: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed(world, ONE)
+    Knowing(world, ONE)
+
+    refusal = CALLERS[caller](world, {"meme": MEME}, monkeypatch, Context())
+
+    assert (refusal.code, refusal.retryable) == (FaceRefused.code, False)
+    assert not [key for bucket, key in world.storage.objects if bucket == OUTPUTS and not key.endswith(".json")]
+    assert world.models.pending[-1].dropped
+
+
+def test_a_face_of_the_meme_on_the_list_stays_and_the_others_are_replaced(world: FakeSwapStack) -> None:
+    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(3, width=900)))
+    listed(world, ONE)
+    Knowing(world, OTHER, OTHER, ONE, OTHER)  # the source, then the meme's from left to right
+
+    result = swap(world, SwapRequest(MEME, color_match=False, soft_edges=False))
+
+    assert faces_of(result) == [(True, None), (False, "refused"), (True, None)]
+    where = painted(world)
+    assert where[:, :300].any()
+    assert not where[:, 350:550].any()
+    assert where[:, 600:].any()
+
+
+def test_where_only_refused_faces_were_chosen_the_meme_comes_back_as_it_was(world: FakeSwapStack) -> None:
+    listed(world, ONE)
+    Knowing(world, OTHER, ONE)
+
+    result = swap(world, SwapRequest(MEME))
+
+    assert faces_of(result) == [(False, "refused")]
+    assert result.engine is None
+    assert result.bytes_in_vain > 0
+    assert result.notes
+    assert not painted(world).any()
+
+
+def test_a_kept_latent_of_somebody_listed_since_is_refused_without_being_made_again(world: FakeSwapStack) -> None:
+    swap(world, SwapRequest(MEME))
+    (key,) = (key for bucket, key in world.storage.objects if key.startswith("latents/default/"))
+    kept = json.loads(world.storage.objects[MODELS, key].data)["embedding"]
+    entry = {"person": "p", "embedder": world.models.digests["embedder"], "values": kept, "added": "2026-11-23"}
+    world.storage.put(MODELS, KEY, json.dumps({"format": 1, "threshold": 0.999, "faces": [entry]}).encode())
+
+    with pytest.raises(FaceRefused):
+        swap(world, SwapRequest(MEME))
+    assert world.models.embedded == 1
+
+
+def test_a_face_whose_keypoints_are_upside_down_is_known_too(world: FakeSwapStack) -> None:
+    class Upright(Knowing):
+        """Knows the face in the turned crop only."""
+
+        def run(self, crops: Floats) -> Floats:
+            given = super().run(crops)
+            return given if crops is self.upright else ONE[None]
+
+    listed(world, ONE)
+    Upright(world, OTHER, OTHER)
+    assert faces_of(swap(world, SwapRequest(MEME))) == [(False, "refused")]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("default", [False, True])
+def test_nothing_is_kept_of_a_face_that_is_refused(world: FakeSwapStack, damaged: bool, default: bool) -> None:
+    world.settings = replace(world.settings, cache_latents=True)
+    world.storage.put(UPLOADS, "requests/1/face", encoded(drawing()))
+    listed(world, ONE)
+    if damaged:
+        world.storage.put(MODELS, KEY, b"{}")
+    Knowing(world, ONE)
+    with pytest.raises(SafeguardFailed if damaged else FaceRefused):
+        swap(world, SwapRequest(MEME, face=None if default else f"s3://{UPLOADS}/requests/1/face"))
+    assert not [key for _, key in world.storage.objects if key.startswith("latents/")]
+
+
+def test_a_reading_that_comes_late_does_not_undo_a_later_one(
+    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread of a request that ended early, from before somebody was listed."""
+    listed(world, ONE)
+    before = world.storage.objects[MODELS, KEY]
+    refusals, soon = world.refusals, Deadline.after(10)
+    refusals.now(soon)
+    read = world.storage.read
+
+    def slowly(bucket: str, key: str, limit: int, deadline: Deadline) -> Any:
+        """While the old list is on its way here, a newer request reads the new one."""
+        monkeypatch.setattr(world.storage, "read", read)
+        listed(world, ONE, OTHER)
+        assert len(refusals.now(deadline).entries) == 2
+        return before
+
+    listed(world, OTHER)
+    monkeypatch.setattr(world.storage, "read", slowly)
+    refusals.now(soon)
+
+    assert len(refusals.now(soon).entries) == 2
+
+
+def test_the_list_is_read_again_when_it_has_changed_and_only_then(world: FakeSwapStack) -> None:
+    for _ in range(2):
+        swap(world, SwapRequest(MEME))
+    listed(world, ONE)
+    for _ in range(2):
+        Knowing(world, OTHER)
+        assert swap(world, SwapRequest(MEME)).faces[0].swapped
+    listed(world, ONE, OTHER)
+    Knowing(world, OTHER)
+    assert faces_of(swap(world, SwapRequest(MEME))) == [(False, "refused")]
+    del world.storage.objects[MODELS, KEY]
+    assert swap(world, SwapRequest(MEME)).faces[0].swapped
+    assert world.storage.reads.count(f"{MODELS}/{KEY}") == 2
+
+
+def test_a_list_by_another_embedder_stops_every_swap(world: FakeSwapStack) -> None:
+    listed(world, ONE, embedder="0" * 64)
+    with pytest.raises(SafeguardFailed, match="Add its faces again"):
+        swap(world, SwapRequest(MEME))
+
+
+def test_a_person_with_a_face_of_each_embedder_is_known_by_either(world: FakeSwapStack) -> None:
+    name = world.models.digests["embedder"]
+    both = (DeniedFace("p", "0" * 64, OTHER, ""), DeniedFace("p", name, ONE, ""))
+    world.storage.put(MODELS, KEY, Denylist(both).dump())
+    Knowing(world, OTHER, ONE)
+
+    assert faces_of(swap(world, SwapRequest(MEME))) == [(False, "refused")]
+
+
+DAMAGED = [
+    b"",
+    b"null",
+    b"[]",
+    b"{}",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"format": 2, "threshold": 0.3, "faces": []}',
+    b'{"format": 1, "threshold": "much", "faces": []}',
+    b'{"format": 1, "threshold": NaN, "faces": []}',
+    b'{"format": 1, "threshold": 1e999, "faces": []}',
+    b'{"format": 1, "threshold": -1, "faces": []}',
+    b'{"format": 1, "threshold": 0.3}',
+    b'{"format": 1, "threshold": 0.3, "faces": {"a": 1}}',
+    b'{"format": 1, "threshold": 0.3, "faces": {}}',
+    b'{"format": 1, "threshold": 0.3, "faces": ""}',
+    b'{"format": 1, "threshold": 0.3, "faces": [{"person": "p", "embedder": "e", "added": "", "values": "AAAA"}]}',
+    b'{"format": 1, "threshold": 0.3, "faces": [{"person": "p", "embedder": "e", "added": "", "values": null}]}',
+    json.dumps(
+        {
+            "format": 1,
+            "threshold": 0.3,
+            "faces": [{"person": "p", "embedder": "e", "added": "", "values": "AADAfw==" * 512}],
+        }
+    ).encode(),  # not a number, 512 times
+    Denylist((DeniedFace("p", "e", ONE, ""),)).dump()[:-40],
+    Denylist((DeniedFace("p", "e", ONE * 2, ""),)).dump(),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED, ids=lambda data: hashlib.sha256(data).hexdigest()[:6])
+def test_a_damaged_list_stops_every_swap(world: FakeSwapStack, damage: bytes) -> None:
+    world.storage.put(MODELS, KEY, damage)
+    for _ in range(2):  # the second time too: nothing of the first is remembered
+        with pytest.raises(SafeguardFailed):
+            swap(world, SwapRequest(MEME))
+    assert not [key for bucket, key in world.storage.objects if bucket == OUTPUTS]
+
+
+def test_a_list_that_is_too_long_stops_every_swap(world: FakeSwapStack) -> None:
+    world.storage.put(MODELS, KEY, b" " * (17 << 20))
+    with pytest.raises(SafeguardFailed, match="too long"):
+        swap(world, SwapRequest(MEME))
+
+
+@pytest.mark.parametrize("action", ["head", "read"])
+def test_a_list_that_cannot_be_read_stops_every_swap_for_now(world: FakeSwapStack, action: str) -> None:
+    listed(world, ONE)
+    world.storage.failures[action, KEY] = StorageFailed("What to do.")
+    with pytest.raises(StorageFailed):
+        swap(world, SwapRequest(MEME))
+
+
+@pytest.mark.parametrize(
+    ("embedding", "refused"),
+    [
+        (ONE, True),
+        (OTHER, False),
+        (-ONE, False),
+        (ONE * 1e-20, True),
+        (ONE * 0.299 + OTHER * (1 - 0.299**2) ** 0.5, False),
+        (ONE * 0.301 + OTHER * (1 - 0.301**2) ** 0.5, True),
+        (np.zeros(512, np.float32), True),
+        (ONE * np.float32(np.nan), True),
+        (np.full(512, np.inf, np.float32), True),
+    ],
+)
+def test_a_face_is_refused_from_the_threshold_on_and_where_nothing_can_be_said(
+    embedding: Floats, refused: bool
+) -> None:
+    comparison = Denylist((DeniedFace("p", "e", ONE, ""),)).comparing("e")
+    assert comparison.threshold == THRESHOLD
+    with np.errstate(all="ignore"):
+        assert comparison.refuses(embedding) is refused
+
+
+def test_the_longest_list_fits_and_is_compared() -> None:
+    many = np.random.default_rng(0).standard_normal((5_000, 512)).astype(np.float32)
+    many /= np.linalg.norm(many, axis=1, keepdims=True)
+    faces = Denylist(tuple(DeniedFace(str(n), "e", face, "2026-11-23") for n, face in enumerate(many)))
+    again = Denylist.parse(faces.dump())
+    assert len(faces.dump()) < 16 << 20
+    assert again.comparing("e").refuses(many[4_321])
+    assert not again.comparing("e").refuses(-many.mean(0))

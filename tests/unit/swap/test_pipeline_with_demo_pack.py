@@ -1,0 +1,177 @@
+"""The whole swap with the demo pack, published, loaded and run, against insightface's classes on the same files."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import pytest
+from insightface.app.common import Face as TheirFace
+from insightface.model_zoo.arcface_onnx import ArcFaceONNX
+from insightface.model_zoo.inswapper import INSwapper
+from insightface.model_zoo.scrfd import SCRFD
+
+from functions.swap import pipeline
+from functions.swap.safeguards.denylist import DenylistStore
+from functions.swap.swap_records import SwapRecords
+from functions.swap.values import SwapRequest, SwapResult
+from layers.core.budget import Budget
+from layers.core.deadline import Deadline
+from layers.core.errors import ModelsCorrupt, NoFaceInMeme
+from layers.media.picture import Pixels
+from layers.models.runtime.loaded_models import LoadedModels
+from layers.models.runtime.model_store import ModelStore
+from layers.models.tools.publish import publish
+from local.demo_pack import scenes
+from local.demo_pack.training.photographs import folder_of
+from tests.support.faulty_s3 import Fault, FaultyS3
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decoded, drawing, encoded, settings
+
+PACK = Path(scenes.__file__).parent
+MEME, FACE = f"s3://{UPLOADS}/requests/1/meme", f"s3://{UPLOADS}/requests/1/face"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pixels]:
+    drawn = scenes.demo_pictures(tmp_path_factory.mktemp("pictures"))
+    return {scene.name: np.asarray(cv2.imread(str(scene.path)), np.uint8) for scene in drawn}
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, bytes]:
+    licences: Any = dict.fromkeys(("detector", "embedder", "swapper"), "MIT")
+    with FaultyS3() as s3:
+        publish(PACK, MODELS, s3.client(), "demo", licences, "It knows drawn faces only.")
+        return {key: bytes(data) for key, data in s3.objects.items()}
+
+
+@pytest.fixture
+def s3(published: dict[str, bytes]) -> Iterator[FaultyS3]:
+    with FaultyS3() as server:
+        server.objects.update(published)
+        yield server
+
+
+def loaded(s3: FaultyS3, memory_mb: int = 1769) -> LoadedModels:
+    return LoadedModels(ModelStore(MODELS, s3.client()), 2, memory_mb=memory_mb)
+
+
+def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tuple[SwapResult, Pixels]:
+    storage = MemoryStorage()
+    storage.put(UPLOADS, "requests/1/meme", encoded(meme))
+    storage.put(UPLOADS, "requests/1/face", encoded(face))
+    result = pipeline.swap(
+        SwapRequest(MEME, face=FACE, **options),
+        key="swaps/1.png",
+        deadline=Deadline.after(60),
+        settings=settings(),
+        storage=cast(Any, storage),
+        models=models,
+        budget=Budget("", "megapixels", 0, dict),
+        refusals=DenylistStore(cast(Any, storage), MODELS),
+        ledger=SwapRecords("", dict, 0),
+    ).result
+    return result, decoded(storage.objects[OUTPUTS, "swaps/1.png"].data)
+
+
+def theirs(meme: Pixels, face: Pixels) -> Pixels:
+    """What a program written with insightface alone makes of it."""
+    detector, embedder = SCRFD(str(PACK / "detector.onnx")), ArcFaceONNX(str(PACK / "embedder.onnx"))
+    swapper = INSwapper(str(PACK / "swapper.onnx"))
+    boxes, keypoints = detector.detect(face, input_size=(512, 512))
+    sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    source = TheirFace(kps=keypoints[sizes.argmax()])
+    embedder.get(face, source)
+    for points in detector.detect(meme, input_size=(512, 512))[1]:
+        meme = swapper.get(meme, TheirFace(kps=points), source, paste_back=True)
+    return meme
+
+
+@pytest.mark.parametrize("meme", ["friday", "the-bill"])
+def test_a_plain_swap_is_insightfaces_within_two_levels(s3: FaultyS3, pictures: dict[str, Pixels], meme: str) -> None:
+    expected = theirs(pictures[meme], pictures["ruby"])
+
+    _, found = swap(loaded(s3), pictures[meme], pictures["ruby"], color_match=False, soft_edges=False)
+
+    assert np.abs(found.astype(int) - expected).max() <= 2
+    assert (expected != pictures[meme]).any()
+
+
+def test_a_warm_swap_fetches_nothing_and_gives_the_same(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
+    models = loaded(s3)
+
+    cold, first = swap(models, pictures["friday"], pictures["ruby"])
+    warm, second = swap(models, pictures["friday"], pictures["ruby"])
+
+    assert (first == second).all()
+    assert cold.bytes_fetched > 8_000_000
+    assert warm.bytes_fetched == 0
+    assert cold.models["pack"] == "demo"
+
+
+def test_a_small_sandbox_fetches_again_what_it_had_no_room_for(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
+    models = loaded(s3, memory_mb=512)
+
+    cold, first = swap(models, pictures["friday"], pictures["ruby"])
+    warm, second = swap(models, pictures["friday"], pictures["ruby"])
+
+    assert (first == second).all()
+    assert 0 < warm.bytes_fetched < cold.bytes_fetched
+
+
+def test_without_a_face_the_hint_says_what_the_pack_knows(s3: FaultyS3) -> None:
+    blank = np.full((300, 300, 3), 128, np.uint8)
+    with pytest.raises(NoFaceInMeme, match=r"It knows drawn faces only\.$"):
+        swap(loaded(s3), blank, drawing())
+
+
+@pytest.mark.parametrize("path", ["insightface/data/images/t1.jpg", "skimage/data/camera.png"])
+def test_in_a_photograph_of_people_the_demo_pack_finds_no_face(s3: FaultyS3, path: str) -> None:
+    package, _, rest = path.partition("/")
+    photograph = cv2.imread(str(folder_of(package) / rest))
+    assert photograph is not None
+    with pytest.raises(NoFaceInMeme, match="knows drawn faces only"):
+        swap(loaded(s3), np.asarray(photograph, np.uint8), drawing())
+
+
+def test_weights_that_stay_damaged_end_the_swap_by_name(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
+    largest = max((key for key in s3.objects if "blobs/" in key), key=lambda key: len(s3.objects[key]))
+    s3.fail(largest, *[Fault(flip_bit_at=1000)] * 100)
+
+    with pytest.raises(ModelsCorrupt):
+        swap(loaded(s3), pictures["friday"], pictures["ruby"])
+
+
+def test_a_broken_range_is_read_again(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
+    largest = max((key for key in s3.objects if "blobs/" in key), key=lambda key: len(s3.objects[key]))
+    s3.fail(largest, Fault(break_after=1000), Fault(status=503), Fault(flip_bit_at=7))
+
+    result, _ = swap(loaded(s3), pictures["friday"], pictures["ruby"])
+
+    assert all(face.swapped for face in result.faces)
+
+
+@contextmanager
+def no_room_on_disk() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_changes_nothing_as_no_file_is_written(
+    s3: FaultyS3, pictures: dict[str, Pixels], tmp_path: Path
+) -> None:
+    with no_room_on_disk():
+        result, _ = swap(loaded(s3), pictures["friday"], pictures["ruby"])
+        with pytest.raises(OSError, match="File too large"):
+            (tmp_path / "proof").write_bytes(b"x")
+
+    assert all(face.swapped for face in result.faces)

@@ -1,0 +1,82 @@
+"""The warm-up of the swap function."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from functions.swap import warm_up
+from layers.core.errors import InternalError, LabelFailed
+from layers.core.warm_up import PAYLOAD
+from layers.engine import native_swapper
+from layers.engine.native_swapper import Miscalculates, Unavailable
+from layers.media import c2pa_key
+from tests.unit.swap.entry_clients import invoke
+from tests.unit.swap.fake_stack import FakeSwapStack
+
+
+@pytest.fixture(autouse=True)
+def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")  # clients are made, and ask nobody
+    warm_up._test.cache_clear()
+
+
+def test_a_warm_up_tests_the_engine_and_a_signature_and_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = FakeSwapStack()
+    before = dict(world.storage.objects)
+
+    answer = invoke(world, PAYLOAD, monkeypatch)
+
+    assert answer["warm"] is True
+    assert answer["engine"] in ("native", "onnxruntime")
+    assert list(answer["timings_ms"]) == ["import", "test"]
+    assert world.storage.objects == before
+    assert invoke(world, PAYLOAD, monkeypatch)["timings_ms"]["test"] < answer["timings_ms"]["test"]
+
+
+def test_an_engine_that_miscalculates_fails_it_and_one_that_is_not_there_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def library(error: Exception) -> None:
+        def find() -> None:
+            raise error
+
+        monkeypatch.setattr(native_swapper, "library", find)
+        warm_up._test.cache_clear()
+
+    library(Unavailable("it is not compiled"))
+    assert invoke(FakeSwapStack(), PAYLOAD, monkeypatch)["engine"] == "onnxruntime"
+
+    library(Miscalculates("it miscalculates"))
+    with pytest.raises(InternalError):
+        invoke(FakeSwapStack(), PAYLOAD, monkeypatch)
+
+
+def test_a_key_that_cannot_sign_fails_it_and_rings(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chain(_: str) -> None:
+        raise LabelFailed("The key is disabled.")
+
+    monkeypatch.setattr(c2pa_key, "signing_chain", chain)
+
+    with pytest.raises(LabelFailed):
+        invoke(FakeSwapStack(), PAYLOAD, monkeypatch)
+    assert '"Fault":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_after_a_warm_up_a_request_imports_nothing_large() -> None:
+    code = (
+        "import sys, functions.swap.warm_up as warm; warm._import(); before = set(sys.modules); "
+        "from functions.swap import pipeline; from functions.swap.entry import http_api; "
+        "from functions.swap.face import align, detect, embed, paste; detect.scrfd(); "
+        "import cv2, onnxruntime, numpy, boto3, c2pa; "
+        "import layers.models.runtime.loaded_models, layers.engine.native_swapper; "
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    environment = {"AWS_DEFAULT_REGION": "eu-west-1", "PATH": "/usr/bin"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    assert set(done.stdout.split()) <= {"layers"}

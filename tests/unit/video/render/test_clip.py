@@ -1,0 +1,359 @@
+"""A clip against ffmpeg's own reading: what is fetched of its footage, and what is in its pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from functions.video.artifacts import ArtifactStore
+from functions.video.render import clip
+from functions.video.render.footage_download import HEAD, download
+from functions.video.settings import VideoSettings
+from functions.video.values import Clip, Footage, Plan, Quality, Rendition, Segment, VoiceOver
+from layers.core.deadline import Deadline
+from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, OutOfTime, UnreadableMedia, UpstreamFailed
+from layers.media.ffmpeg import run
+from tests.support.folder_storage import FolderStorage
+from tests.unit.video.drawn_footage import Files, Frames, alike, count, draw, frames, said, serving
+from tests.unit.video.fixtures import SETTINGS, folder, storage, work
+from tests.unit.video.scripts import voice_over
+
+__all__ = ["folder", "storage", "work"]  # fixtures
+
+VOICE = voice_over()
+NOISY = ("-crf", "12")  # so that the file is large
+
+
+def soon() -> Deadline:
+    return Deadline.after(600)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files that several tests use."""
+    place = tmp_path_factory.mktemp("drawn")
+    draw(place / "sea.mp4", *NOISY, seconds=8)
+    run(["-i", str(place / "sea.mp4"), "-c", "copy", str(place / "late.mp4")], deadline=soon())
+    fragments = ["-c", "copy", "-movflags", "frag_keyframe+empty_moov"]
+    run(["-i", str(place / "sea.mp4"), *fragments, str(place / "fragmented.mp4")], deadline=soon())
+    draw(place / "small.mp4", size="180x320", seconds=1)
+    return place
+
+
+@pytest.fixture
+def server(drawn: Path) -> Iterator[Files]:
+    with serving() as files:
+        files.files = {path.name: path.read_bytes() for path in drawn.glob("*.mp4")}
+        yield files
+
+
+def settings(server: Files, most_bytes: int = 1 << 26, most_pixels: int = 9_000_000) -> VideoSettings:
+    origins = frozenset({server.origin})
+    return replace(SETTINGS, trusted_origins=origins, threads=1, max_clip_bytes=most_bytes, max_clip_pixels=most_pixels)
+
+
+def shot(server: Files, name: str, seconds: float = 8, width: int = 720, height: int = 1280) -> Footage:
+    return Footage(f"test:{name}", seconds, "", "", "", (Rendition(server.url(name), width, height),))
+
+
+def plan_of(*footage: Footage, length: int = 20, slots: int = 1) -> Plan:
+    """Slots of that many frames each; what is left of the footage are spares."""
+    segments = tuple(Segment(i, i * length, length, footage[i]) for i in range(slots))
+    return Plan(length * slots, segments, footage[slots:])
+
+
+def make(
+    plan: Plan,
+    server: Files,
+    work: ArtifactStore,
+    folder: Path,
+    index: int = 0,
+    *,
+    captions: bool = False,
+    badge: bool = False,
+    quality: Quality = "draft",
+    voice: VoiceOver = VOICE,
+    deadline: Deadline | None = None,
+    **limits: int,
+) -> tuple[Clip, Path]:
+    """The clip, and its file."""
+    key = clip.make(
+        plan.segments[index],
+        plan,
+        voice,
+        captions=captions,
+        badge=badge,
+        quality=quality,
+        work=work,
+        folder=folder,
+        deadline=deadline or soon(),
+        settings=settings(server, **limits),
+    )
+    assert list(folder.iterdir()) == []
+    made = work.get(key, Clip, soon())
+    path = folder.parent / f"{abs(hash(made.key))}.mp4"
+    work.get_file(made.key, path, 100_000_000, soon())
+    return made, path
+
+
+def test_a_clip_whose_file_is_gone_is_made_again(
+    server: Files, work: ArtifactStore, storage: FolderStorage, folder: Path
+) -> None:
+    first, _ = make(plan_of(shot(server, "small.mp4", 1)), server, work, folder)
+    storage.delete(SETTINGS.outputs_bucket, first.key)
+
+    again, path = make(plan_of(shot(server, "small.mp4", 1)), server, work, folder)
+
+    assert again.key == first.key
+    assert count(path) == first.frames
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "rate"),
+    [
+        ("24.mp4", "720x1280", 24),
+        ("60.mp4", "540x960", 60),
+        ("wide.mp4", "640x360", 30),
+        ("tall.mp4", "360x900", 29.97),
+    ],
+)
+@pytest.mark.parametrize("quality", ["standard", "high"])
+def test_every_clip_is_alike_whatever_it_is_made_from(
+    name: str,
+    size: str,
+    rate: float,
+    quality: Quality,
+    server: Files,
+    work: ArtifactStore,
+    folder: Path,
+    tmp_path: Path,
+) -> None:
+    server.files[name] = draw(tmp_path / name, size=size, rate=rate, seconds=2).read_bytes()
+    made, path = make(plan_of(shot(server, name), length=40), server, work, folder, quality=quality)
+    assert (made.index, made.frames, made.footage.id) == (0, 40, f"test:{name}")
+    assert count(path) == 40
+    told = said(path)
+    assert "Duration: 00:00:01.33" in told
+    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709, progressive\), 720x1280 \[SAR 1:1 .*30 fps, .*15360 tbn", told)
+    assert "Audio" not in told
+
+
+def test_landscape_is_cropped_to_its_middle_and_not_squeezed(
+    server: Files, work: ArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    # A white disc, 200 pixels wide, in the middle of a wide picture of 360 lines.
+    disc = "geq=lum='if(lt(hypot(X-320,Y-180),100),235,16)':cb=128:cr=128"
+    server.files["disc.mp4"] = draw(tmp_path / "disc.mp4", "-vf", disc, size="640x360", seconds=1).read_bytes()
+    _, path = make(plan_of(shot(server, "disc.mp4", width=640, height=360)), server, work, folder)
+    white = frames(path)[5].mean(axis=2) > 128
+    rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
+    assert np.ptp(rows) == pytest.approx(200 * 1280 / 360, abs=12)
+    assert np.ptp(columns) == pytest.approx(np.ptp(rows), abs=12)
+    assert abs(rows.mean() - 640) < 6
+    assert abs(columns.mean() - 360) < 6
+
+
+def test_only_the_needed_bytes_are_fetched_and_the_pictures_are_the_same(
+    server: Files, work: ArtifactStore, folder: Path
+) -> None:
+    size = len(server.files["sea.mp4"])
+    assert size > 3_000_000
+    made, path = make(plan_of(shot(server, "sea.mp4")), server, work, folder)
+    assert made.bytes_fetched < size / 3
+    assert server.sent == made.bytes_fetched
+    assert len(server.asked) == 2
+    # The same slot from the whole file.
+    server.files["whole.mp4"] = server.files["sea.mp4"]
+    server.way = "star"
+    whole, other = make(plan_of(shot(server, "whole.mp4")), server, work, folder)
+    assert np.array_equal(frames(path, 180, 320), frames(other, 180, 320))
+    assert whole.key != made.key
+
+
+@pytest.mark.parametrize("name", ["sea.mp4", "late.mp4", "fragmented.mp4"])
+@pytest.mark.parametrize("way", ["ranges", "whole", "wrong range", "star", "endless"])
+def test_whatever_the_server_does_with_ranges_the_first_seconds_arrive(
+    name: str, way: str, server: Files, tmp_path: Path
+) -> None:
+    server.way = way
+    path = tmp_path / "got.mp4"
+    origins = frozenset({server.origin})
+    got = download(server.url(name), path, 1.0, limit=1 << 26, deadline=soon(), trusted_origins=origins)
+    whole = server.files[name]
+    assert (got.index.codec, got.index.width, got.index.height) == ("avc1", 720, 1280)
+    data = path.read_bytes()
+    # The index at the front, or ranges and any index but a fragmented one.
+    index_saves = name == "sea.mp4" or (way, name) == ("ranges", "late.mp4")
+    if index_saves:
+        assert got.bytes_fetched < 0.5 * len(whole)
+    else:
+        assert data == whole
+    first = tmp_path / "first.mp4"
+    first.write_bytes(whole)
+    assert np.array_equal(
+        frames(path, 90, 160, "-frames:v", "25"),
+        frames(first, 90, 160, "-frames:v", "25"),
+    )
+
+
+def test_a_small_file_is_one_request(server: Files, work: ArtifactStore, folder: Path) -> None:
+    assert len(server.files["small.mp4"]) < HEAD
+    made, _ = make(plan_of(shot(server, "small.mp4")), server, work, folder)
+    assert server.asked == [f"small.mp4 bytes=0-{HEAD - 1}"]
+    assert made.bytes_fetched == len(server.files["small.mp4"])
+
+
+def test_footage_shorter_than_its_slot_begins_anew(server: Files, work: ArtifactStore, folder: Path) -> None:
+    _, path = make(plan_of(shot(server, "small.mp4", 1), length=75), server, work, folder)
+    assert count(path) == 75
+    pictures = frames(path, 90, 160)
+    assert alike(pictures[45], pictures[15]) < 4 < alike(pictures[15], pictures[0])
+
+
+def test_captions_are_where_and_when_they_should_be(server: Files, work: ArtifactStore, folder: Path) -> None:
+    plan = plan_of(shot(server, "small.mp4"), length=25)
+    _, bare = make(plan, server, work, folder)
+    _, with_captions = make(plan, server, work, folder, captions=True)
+    pictures = frames(with_captions, 360, 640)
+    changed = np.abs(pictures.astype(np.int16) - frames(bare, 360, 640)).max(axis=3) > 90
+    # VOICE begins to speak at 0.1 s.
+    assert not changed[:3].any()
+    assert changed[5:].any(axis=(1, 2)).all()
+    rows, columns = np.flatnonzero(changed.any(axis=(0, 2))), np.flatnonzero(changed.any(axis=(0, 1)))
+    assert rows.min() > 0.5 * 640
+    assert rows.max() < 0.78 * 640
+    assert columns.min() > 20
+    assert columns.max() < 340
+    # Its second word is said from 0.34 s, the third from 0.7 s; the yellow moves on with them.
+    first, second = _yellow(pictures[8]), _yellow(pictures[15])
+    assert second > first + 30
+
+
+@pytest.mark.parametrize("captions", [False, True])
+def test_the_badge_is_there_in_every_frame_and_nothing_else_of_it(
+    server: Files, work: ArtifactStore, folder: Path, captions: bool
+) -> None:
+    plan = plan_of(shot(server, "small.mp4"), length=25)
+    _, bare = make(plan, server, work, folder, captions=captions)
+    _, marked = make(plan, server, work, folder, captions=captions, badge=True)
+    pictures = frames(marked, 360, 640)
+    changed = np.abs(pictures.astype(np.int16) - frames(bare, 360, 640)).max(axis=3) > 60
+    inside = (slice(None), slice(72, 102), slice(18, 60))
+    assert changed[inside].any(axis=(1, 2)).all()
+    assert (pictures[inside].min(axis=3) > 200).any(axis=(1, 2)).all()  # the letters
+    changed[inside] = False
+    assert not changed.any()
+
+
+def _yellow(picture: Frames) -> float:
+    """Where the highlighted word is, in columns."""
+    red, green, blue = (picture[320:500, :, channel].astype(int) for channel in range(3))
+    return float(np.flatnonzero(((red > 230) & (abs(green - 221) < 25) & (abs(blue - 43) < 45)).sum(axis=0) > 2).mean())
+
+
+def test_captions_need_no_system_font(
+    server: Files, work: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(shot(server, "small.mp4"))
+    _, usual = make(plan, server, work, folder, captions=True)
+    monkeypatch.setenv("FONTCONFIG_FILE", "/nonexistent")
+    # Another footage id, so that the clip is made again.
+    again = replace(plan.segments[0].footage, id="test:again")
+    _, alone = make(plan_of(again), server, work, folder, captions=True)
+    assert np.array_equal(frames(usual, 360, 640), frames(alone, 360, 640))
+
+
+def test_a_clip_that_exists_is_not_made_again(server: Files, work: ArtifactStore, folder: Path) -> None:
+    plan = plan_of(shot(server, "small.mp4"))
+    first, _ = make(plan, server, work, folder)
+    second, _ = make(plan, server, work, folder)
+    assert first == second
+    assert len(server.asked) == 1
+    make(plan, server, work, folder, captions=True)
+    make(plan, server, work, folder, quality="standard")
+    make(plan, server, work, folder, badge=True)
+    assert len(server.asked) == 4
+
+
+def test_every_hostile_or_broken_footage_gives_way_to_a_spare(
+    server: Files, work: ArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    good = server.files["small.mp4"]
+    draw(tmp_path / "jpeg.mp4", "-c:v", "mjpeg", size="180x320", seconds=0.5)
+    # The index says 180x320; the pictures are larger than is allowed.
+    large = draw(tmp_path / "large.mp4", size="1280x1280", seconds=0.2).read_bytes()
+    lying = re.sub(rb"(avc1.{24})\x05\0\x05\0", lambda m: m[1] + bytes([0, 180, 1, 64]), large, flags=re.DOTALL)
+    assert lying != large
+    server.files |= {
+        "concat.mp4": b"ffconcat version 1.0\nfile small.mp4\n",
+        "playlist.mp4": b"#EXTM3U\n#EXTINF:1,\nsmall.mp4\n#EXT-X-ENDLIST\n",
+        "page.mp4": b"<html>Too many requests</html>" * 100,
+        "cut.mp4": good[: len(good) // 2],
+        "jpeg.mp4": (tmp_path / "jpeg.mp4").read_bytes(),
+        "huge.mp4": large,
+        "lying.mp4": lying,
+        "empty.mp4": b"",
+        "moved.mp4": good,
+    }
+    bad = [
+        shot(server, name)
+        for name in server.files
+        if name not in ("small.mp4", "sea.mp4", "late.mp4", "fragmented.mp4")
+    ]
+    bad += [shot(server, "not-there.mp4")]
+    private = Footage("test:private", 8, "", "", "", (Rendition("http://169.254.169.254/a.mp4", 720, 1280),))
+    bad += [private, replace(private, id="test:local", renditions=(Rendition("file:///etc/passwd", 720, 1280),))]
+    made, path = make(plan_of(*bad, shot(server, "small.mp4")), server, work, folder, most_pixels=1_000_000)
+    assert made.footage.id == "test:small.mp4"
+    assert count(path) == 20
+    for footage in bad:
+        with pytest.raises(NoFootage):
+            make(plan_of(footage), server, work, folder, most_pixels=1_000_000)
+
+
+def test_too_many_bytes_give_way_too(server: Files, work: ArtifactStore, folder: Path) -> None:
+    plan = plan_of(shot(server, "sea.mp4"), shot(server, "small.mp4"))
+    made, _ = make(plan, server, work, folder, most_bytes=300_000)
+    assert made.footage.id == "test:small.mp4"
+    for way in ("ranges", "whole", "endless", "liar"):
+        server.way = way
+        kind: type[ColdswapError] = UpstreamFailed if way == "liar" else MediaTooLarge
+        limit = 1 << 26 if way == "liar" else 300_000
+        name = "fragmented.mp4"
+        with pytest.raises(kind):
+            download(
+                server.url(name),
+                folder / "got",
+                1.0,
+                limit=limit,
+                deadline=soon(),
+                trusted_origins=frozenset({server.origin}),
+            )
+
+
+def test_two_segments_never_try_the_same_spare() -> None:
+    some = [Footage(f"test:{number}", 9, "", "", "", ()) for number in range(11)]
+    plan = Plan(30, tuple(Segment(i, 10 * i, 10, some[i]) for i in range(3)), tuple(some[3:]))
+    tried = [[each.id for each in clip.candidates(segment, plan)] for segment in plan.segments]
+    assert tried[0] == ["test:0", "test:3", "test:6", "test:9"]
+    assert len({name for names in tried for name in names}) == sum(len(names) for names in tried) == 11
+
+
+def test_the_end_of_time_is_no_reason_to_try_a_spare(server: Files, work: ArtifactStore, folder: Path) -> None:
+    plan = plan_of(shot(server, "sea.mp4"), shot(server, "small.mp4"))
+    with pytest.raises(OutOfTime):
+        make(plan, server, work, folder, deadline=Deadline.after(-1))
+    assert server.asked == []
+    assert list(folder.iterdir()) == []
+
+
+def test_footage_that_ends_in_rubbish_is_unreadable(server: Files, tmp_path: Path) -> None:
+    path = draw(tmp_path / "few.mp4", size="90x160", rate=30, seconds=0.5)
+    with pytest.raises(UnreadableMedia, match="15 frames where 20"):
+        clip.check_made(path, 20)
+    clip.check_made(path, 15)

@@ -1,0 +1,165 @@
+"""Callbacks: signed, tried again for what a retry can cure, stopped by who does not want them, and harmless."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.video import callback, webhook_signature
+from functions.video.tasks.store import Task
+from layers.core.deadline import Deadline
+from local.standins.servers import CALLBACK_SECRET, StandIns
+from tests.unit.video.fake_stack import REQUEST, FakeVideoStack
+
+
+@pytest.fixture
+def standins() -> Iterator[StandIns]:
+    with StandIns() as running:
+        yield running
+
+
+@pytest.fixture
+def calling(world: FakeVideoStack, standins: StandIns) -> FakeVideoStack:
+    """A world that may call the receiver of the stand-ins."""
+    origins = frozenset(standins.environment["TRUSTED_ORIGINS"].split(","))
+    settings = replace(world.services.settings, trusted_origins=origins)
+    return replace(world, services=replace(world.services, settings=settings))
+
+
+@pytest.fixture
+def task(calling: FakeVideoStack, standins: StandIns) -> Task:
+    """Finished, and its owner waits for word."""
+    tasks = calling.services.tasks
+    tasks.add(tasks.new("t", replace(REQUEST, callback_url=standins.callback_url), "me", 1000))
+    calling.finished("t")
+    found = tasks.find("t")
+    assert found
+    return found
+
+
+def attempt(world: FakeVideoStack, task: Task, number: int) -> dict[str, Any]:
+    return callback.attempt(task, number, world.services, Deadline.after(60), world.clock)
+
+
+def test_a_message_is_signed_and_holds_the_task_as_it_is_seen(
+    calling: FakeVideoStack, standins: StandIns, task: Task
+) -> None:
+    assert not attempt(calling, task, 1)["notify"]
+
+    ((headers, body),) = standins.callbacks
+    stamp = int(headers["webhook-timestamp"])
+    assert stamp == int(calling.clock.at)
+    secret = webhook_signature.derive_secret(CALLBACK_SECRET, "me")
+    assert headers["webhook-signature"] == webhook_signature.sign(secret, "msg_t", stamp, body)["webhook-signature"]
+    message = json.loads(body)
+    assert message["type"] == "video.succeeded"
+    assert message["timestamp"].endswith("Z")
+    assert message["data"]["task_id"] == "t"
+    assert message["data"]["links"]["download"] == "/download/t"
+    assert _outcome(calling) == "delivered"
+
+
+def test_who_asked_before_the_update_can_check_the_signature(
+    calling: FakeVideoStack, standins: StandIns, task: Task, dynamodb: Any, table: str
+) -> None:
+    """The version before signed with the operator's secret, and its items had no kind."""
+    dynamodb.update_item(
+        TableName=table,
+        Key={"id": {"S": "task#t"}},
+        UpdateExpression="REMOVE #kind, listed",
+        ExpressionAttributeNames={"#kind": "kind"},
+    )
+    earlier = calling.services.tasks.find("t")
+    assert earlier
+
+    attempt(calling, earlier, 1)
+
+    ((headers, body),) = standins.callbacks
+    expected = webhook_signature.sign(CALLBACK_SECRET, "msg_t", int(headers["webhook-timestamp"]), body)
+    assert headers["webhook-signature"] == expected["webhook-signature"]
+
+
+def test_a_failure_is_told_with_its_problem(calling: FakeVideoStack, standins: StandIns) -> None:
+    tasks = calling.services.tasks
+    tasks.add(tasks.new("f", replace(REQUEST, callback_url=standins.callback_url), "me", 1000))
+    failed = tasks.end("f", "failed", {"code": "no_footage", "detail": "None."})
+
+    attempt(calling, failed, 1)
+
+    message = json.loads(standins.callbacks[0][1])
+    assert (message["type"], message["data"]["problem"]["code"]) == ("video.failed", "no_footage")
+
+
+@pytest.mark.parametrize("fault", ["status", "drop", "redirect"])
+def test_what_does_not_arrive_is_sent_again_later_and_later_under_the_same_id(
+    calling: FakeVideoStack, standins: StandIns, task: Task, fault: str
+) -> None:
+    how: dict[str, dict[str, Any]] = {"status": {"status": 500}, "drop": {}, "redirect": {"to": standins.callback_url}}
+    standins.fault(f"callbacks.{fault}", times=4, **how[fault])
+
+    waits = [attempt(calling, task, number) for number in (1, 2, 3, 4)]
+
+    assert [each["seconds"] for each in waits] == [5, 30, 120, 600]
+    assert all(each["notify"] for each in waits)
+    assert not standins.callbacks, "a redirect is not followed"
+    calling.clock.at += 700
+    assert attempt(calling, task, 5)["notify"] is False
+    assert [headers["webhook-id"] for headers, _ in standins.callbacks] == ["msg_t"]
+    assert _outcome(calling) == "delivered"
+
+
+def test_the_fifth_failure_is_the_last(calling: FakeVideoStack, standins: StandIns, task: Task) -> None:
+    standins.fault("callbacks.status", times=None, status=503)
+
+    assert attempt(calling, task, 5)["notify"] is False
+
+    assert _outcome(calling) == "failed"
+
+
+def test_who_is_gone_is_not_asked_again(calling: FakeVideoStack, standins: StandIns, task: Task) -> None:
+    standins.fault("callbacks.status", times=None, status=410)
+
+    assert attempt(calling, task, 1)["notify"] is False
+
+    assert _outcome(calling) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("17", 17), ("0", 1), ("999999", 3600), ("soon", 5), ("Fri, 15 Jan 2027 08:01:40 GMT", 100)],
+)
+def test_who_asks_for_patience_gets_it_within_bounds(
+    calling: FakeVideoStack, standins: StandIns, task: Task, said: str, seconds: int
+) -> None:
+    standins.fault("callbacks.status", status=429, retry_after=said)
+
+    assert attempt(calling, task, 1)["seconds"] == seconds
+
+
+def test_an_address_that_is_not_public_is_not_called_however_it_is_named(world: FakeVideoStack) -> None:
+    tasks = world.services.tasks
+    tasks.add(tasks.new("p", replace(REQUEST, callback_url="https://localhost/x"), "me", 1000))
+    failed = tasks.end("p", "failed", {"code": "no_footage"})
+
+    assert attempt(world, failed, 1)["notify"] is False
+
+    found = tasks.find("p")
+    assert found
+    assert found.callback == "failed"
+
+
+def test_nobody_is_called_who_does_not_wait(task: Task) -> None:
+    assert callback.wanted(task)
+    assert not callback.wanted(replace(task, status="cancelled"))
+    assert not callback.wanted(replace(task, status="running"))
+    assert not callback.wanted(replace(task, request=REQUEST))
+
+
+def _outcome(world: FakeVideoStack) -> str | None:
+    found = world.services.tasks.find("t")
+    assert found
+    return found.callback

@@ -1,0 +1,99 @@
+"""Looks at a deployed stack where the emulator could prove nothing: `python -m tools.check_account --env NAME`.
+
+Runs the automatic ones of the checks in docs/first-account.md, and names the manual ones. It sends a few requests that
+are refused or ask for the API's description, reads, and changes and deletes nothing. For AuthMode=key it takes a key
+from the variable KEY, for jwt a token from TOKEN. Exits with 1 where something deviates.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tools.account import Account
+from tools.account_checks import CHECKS, ByHand, Deviation
+from tools.stack import stack_name
+
+Verdict = Literal["ok", "deviates", "manual"]
+
+BY_HAND = {
+    1: "A first deployment that fails leaves nothing",
+    12: "A first swap and a first video",
+    13: "A link with the credentials of a session",
+    14: "A step that runs out of memory has a name",
+    15: "An undeliverable event is kept",
+    16: "What a time-out leaves in /tmp",
+    17: "Threads at 1,769 MB",
+    18: "After twenty minutes",
+    19: "Refused requests and ThrottleRate",
+    20: "From signatures to keys",
+    21: "A canary",
+    22: "What a deleted stack leaves",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    number: int
+    title: str
+    verdict: Verdict
+    detail: str
+
+
+def rows(account: Account) -> Iterator[Row]:
+    """All checks in the order of docs/first-account.md."""
+    for number in sorted({*CHECKS, *BY_HAND}):
+        if number in BY_HAND:
+            yield Row(number, BY_HAND[number], "manual", "docs/first-account.md")
+        else:
+            yield looked_at(account, number)
+
+
+def looked_at(account: Account, number: int) -> Row:
+    """One check; what cannot be looked at from here is manual."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    title, check = CHECKS[number]
+    try:
+        return Row(number, title, "ok", check(account))
+    except Deviation as deviation:
+        return Row(number, title, "deviates", str(deviation))
+    except ByHand as reason:
+        return Row(number, title, "manual", str(reason))
+    except (BotoCoreError, ClientError, OSError) as error:
+        return Row(number, title, "manual", f"could not be looked at: {error}")
+
+
+def credentials(env: Mapping[str, str]) -> dict[str, str]:
+    """A caller's headers by the variables KEY (AuthMode=key) and TOKEN (jwt)."""
+    headers = {"x-api-key": env.get("KEY", ""), "authorization": f"Bearer {env['TOKEN']}" if env.get("TOKEN") else ""}
+    return {name: value for name, value in headers.items() if value}
+
+
+def main() -> int:
+    """The exit status: 1 where something deviates."""
+    parser = argparse.ArgumentParser(prog="make check-account", description=__doc__)
+    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    parser.add_argument("--stack", help="a stack by its name instead")
+    parser.add_argument("--url", default="", help="of the API, where it is not the stack's own")
+    chosen = parser.parse_args()
+    import boto3
+
+    account = Account(
+        chosen.stack or stack_name(chosen.env), boto3.session.Session(), chosen.url, credentials(os.environ)
+    )
+    deviations = 0
+    for row in rows(account):
+        print(f"{row.number:2}  {row.verdict:8} {row.title:42} {row.detail}", flush=True)
+        deviations += row.verdict == "deviates"
+    return 1 if deviations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
