@@ -1,0 +1,1 @@
+"""Documentation and commit messages, checked against the repository."""
