@@ -135,7 +135,7 @@ def described(now: Denylist, embedder: str | None) -> dict[str, Any]:
     for entry in now.entries:
         said = people.setdefault(entry.person, {"faces": 0, "added": entry.added})
         said["faces"] += 1
-    stale = now.unknown_to(embedder) if embedder else []
+    stale = now.people_without(embedder) if embedder else []
     return {"threshold": now.threshold, "people": people, "to_be_added_again": stale}
 
 

@@ -1,4 +1,4 @@
-"""Work done once, however often it is asked for: powertools' idempotency with our errors and our words."""
+"""Idempotency: powertools' implementation with this project's errors and messages."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ from typing import Any
 
 from layers.core.errors import IdempotencyConflict, StillRunning, StorageFailed
 
-KEPT_SECONDS = 24 * 3600  # how long a result is known by its key
+RETENTION_SECONDS = 24 * 3600  # how long a result is found by its key
 
 Result = dict[str, Any]
 
 
 class Idempotency:
-    """Remembers results in a DynamoDB table (key `id`, time to live `expiration`); an empty name remembers nothing."""
+    """Stores results in a DynamoDB table (key `id`, time to live `expiration`); an empty table name stores nothing."""
 
     def __init__(self, table: str, persistence: Any = None) -> None:
-        """`persistence`, where given, is the powertools layer to use instead of the table's."""
+        """`persistence`: a powertools persistence layer to use instead of the table."""
         self._table = table
         self._persistence = persistence
 
-    def do(self, key: tuple[str, ...], content: str, work: Callable[[], Result], context: Any) -> Result:
-        """What `work` gives, or gave before for the same key; `content` is all that the result depends on.
+    def run(self, key: tuple[str, ...], content: str, work: Callable[[], Result], context: Any) -> Result:
+        """The result of `work`, or the one stored for the same key; `content` is all that the result depends on.
 
-        A failure is not remembered. Raises IdempotencyConflict for the same key with other content, StillRunning
-        while another invocation is at it, StorageFailed when the table does not answer.
+        A failure is not stored. `context` is the Lambda context. Raises IdempotencyConflict for the same key with
+        other content, StillRunning while another invocation works on it, and StorageFailed if the table does not
+        respond.
         """
         if not self._table and self._persistence is None:
             return work()
@@ -36,29 +37,29 @@ class Idempotency:
             event_key_jmespath="key",
             payload_validation_jmespath="content",
             raise_on_no_idempotency_key=True,
-            expires_after_seconds=KEPT_SECONDS,
+            expires_after_seconds=RETENTION_SECONDS,
             hash_function="sha256",
         )
         config.register_lambda_context(context)
 
-        def run(*, asked: dict[str, Any]) -> Result:
+        def run(*, request: dict[str, Any]) -> Result:
             return work()
 
-        remembered = idempotent_function(
-            run, data_keyword_argument="asked", persistence_store=self._layer(), config=config, key_prefix="swap"
+        run_once = idempotent_function(
+            run, data_keyword_argument="request", persistence_store=self._layer(), config=config, key_prefix="swap"
         )
         digest = hashlib.sha256(content.encode()).hexdigest()
         try:
-            result: Result = remembered(asked={"key": list(key), "content": digest})
+            result: Result = run_once(request={"key": list(key), "content": digest})
             return result
         except failures.IdempotencyAlreadyInProgressError:
-            raise StillRunning("This very request is being worked on. Ask again in a few seconds.") from None
+            raise StillRunning("The same request is still being processed. Try again in a few seconds.") from None
         except failures.IdempotencyValidationError:
             raise IdempotencyConflict(
-                "This Idempotency-Key was used before with another request. Use a new one."
+                "This Idempotency-Key was already used with a different request. Use a new key."
             ) from None
         except (failures.IdempotencyPersistenceLayerError, failures.IdempotencyInconsistentStateError) as error:
-            raise StorageFailed("The table that remembers requests did not answer. Try again.") from error
+            raise StorageFailed("The idempotency table did not respond. Try again.") from error
 
     def _layer(self) -> Any:
         if self._persistence is None:

@@ -1,4 +1,4 @@
-"""Swaps that a state machine does while the caller goes on: how they start, and how far they are."""
+"""Swaps that a state machine does while the caller goes on: how they are started, and what their state is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from layers.core.errors import InternalError, InvalidRequest, StorageFailed, fam
 
 @dataclass(frozen=True)
 class Job:
-    """How far a swap is; `result` once it succeeded, `problem` (RFC 9457) once it failed."""
+    """The state of a swap, with `result` once it has succeeded and `problem` (RFC 9457) once it has failed."""
 
     id: str
     status: Status
@@ -22,21 +22,24 @@ class Job:
 
 
 class Jobs:
-    """Executions of one state machine, named by the swap's id. They know nothing but that: what a swap is to do stands
-    in the ledger, from where it can be deleted; an execution's history is kept for 90 days and cannot."""
+    """Executions of one state machine, each named by its swap's id.
+
+    The id is all that an execution is given. The request itself is in the swap's record, which can be deleted; an
+    execution's history is kept for 90 days and cannot.
+    """
 
     def __init__(self, state_machine_arn: str, client: Callable[[], Any]) -> None:
-        """`client` gives the Step Functions client when first needed; an empty ARN means that there is none."""
+        """`client` returns the Step Functions client when first needed. With an empty ARN there is no state machine."""
         self._arn = state_machine_arn
         self._client = client
 
     def require(self) -> None:
         """Raises InvalidRequest where the stack has no state machine."""
         if not self._arn:
-            raise InvalidRequest("This stack has no state machine, so Prefer: respond-async is not possible.")
+            raise InvalidRequest("This stack has no state machine, so Prefer: respond-async is not supported.")
 
     def start(self, name: str) -> None:
-        """Start the swap of that id. The same name again starts nothing new. Raises StorageFailed."""
+        """Start the swap with that id, unless it has been started before. Raises StorageFailed."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         client = self._client()
@@ -48,14 +51,13 @@ class Jobs:
             raise StorageFailed("Step Functions did not start the swap. Try again.") from error
 
 
-def job(entry: SwapRecord) -> Job:
-    """How far the swap in the ledger is."""
-    instance = f"/swap/{entry.id}"
-    match entry.status:
+def describe_job(record: SwapRecord) -> Job:
+    """The state of a recorded swap."""
+    match record.status:
         case "succeeded":
-            return Job(entry.id, "succeeded", result=dict(entry.result or {}))
+            return Job(record.id, "succeeded", result=dict(record.result or {}))
         case "failed":
-            kind = family().get(entry.error or "", InternalError)
-            return Job(entry.id, "failed", problem=problem(kind(entry.cause), instance=instance))
+            kind = family().get(record.error or "", InternalError)
+            return Job(record.id, "failed", problem=problem(kind(record.cause), instance=f"/swap/{record.id}"))
         case status:
-            return Job(entry.id, status)
+            return Job(record.id, status)

@@ -1,7 +1,7 @@
-"""Latents kept in S3, so that a face that comes again needs no embedder.
+"""Latents stored in S3, so that a face that comes again needs no embedder.
 
-A latent is biometric data. That of the stack's default face is kept for good; that of any other only where the operator
-says so, and not used once its time is over (the bucket's lifecycle deletes it).
+A latent is biometric data. The latent of the stack's default face is kept for good; that of any other face is stored
+only where the operator allows it, and is not used after its time is over (the bucket's lifecycle deletes it).
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from layers.core.storage import Storage
 
 LENGTH = 512
-_LIMIT = 16 << 10  # bytes; one is 6 KB
+_MAX_BYTES = 16 << 10  # a document has about 6 KB
 
 
 class LatentCache:
-    """Those of one embedder, in the models bucket: latents/default/EMBEDDER/PICTURE.json;
-    and those of other faces, which their caller alone finds: latents/others/CALLER/EMBEDDER/PICTURE.json.
+    """The latents of one embedder, in the models bucket.
+
+    The default face's is at latents/default/EMBEDDER/PICTURE.json. Those of other faces are at
+    latents/others/CALLER/EMBEDDER/PICTURE.json, where only their caller finds them.
     """
 
     def __init__(self, storage: Storage, settings: Settings, embedder: str, caller: str | None) -> None:
@@ -40,11 +42,12 @@ class LatentCache:
         self.embedder = embedder
 
     def find(self, picture: str, is_default: bool, deadline: Deadline) -> Latent | None:
-        """The latent of the face in the picture with that SHA-256, if it is kept and may be used."""
+        """The latent of the face in the picture with that SHA-256, if it is stored and may be used."""
         if not (is_default or self._settings.cache_latents):
             return None
+        key = self._key(picture, is_default)
         try:
-            stored = self._storage.read(self._settings.models_bucket, self._key(picture, is_default), _LIMIT, deadline)
+            stored = self._storage.read(self._settings.models_bucket, key, _MAX_BYTES, deadline)
         except (ObjectNotFound, TooLarge, StorageFailed):
             return None
         try:
@@ -57,12 +60,12 @@ class LatentCache:
             return None
         return Latent(values, embedding, self.embedder)
 
-    def kept_at(self, picture: str) -> str | None:
-        """The key of the latent of a face that is not the default one, where the settings let it be kept."""
+    def deletable_key(self, picture: str) -> str | None:
+        """The key of a latent that is deleted with its result: any but the default face's, if it is stored at all."""
         return self._key(picture, is_default=False) if self._settings.cache_latents else None
 
-    def keep(self, picture: str, latent: Latent, is_default: bool) -> None:
-        """Write it where the settings allow; a failure costs only the next request some time."""
+    def store(self, picture: str, latent: Latent, is_default: bool) -> None:
+        """Write the latent where the settings allow it; a failure only makes the next request slower."""
         if not (is_default or self._settings.cache_latents):
             return
         document = {
@@ -79,20 +82,20 @@ class LatentCache:
 
 
 def encode_vector(vector: Floats) -> str:
-    """A vector as the documents in the bucket have it."""
+    """A vector as documents in the bucket have it: base64 of little-endian float32."""
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()
 
 
 def decode_vector(text: object) -> Floats:
-    """float32 [512] of unit length, as `written` wrote it. Raises ValueError for anything else."""
+    """The float32 [512] of unit length that `encode_vector` encoded. Raises ValueError for anything else."""
     if not isinstance(text, str):
-        raise ValueError("a vector is text")
+        raise ValueError("a vector must be a string")
     values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
     if values.shape != (LENGTH,) or not abs(float(np.linalg.norm(values)) - 1) < 1e-3:
-        raise ValueError(f"a vector has {LENGTH} numbers and unit length")
+        raise ValueError(f"a vector must have {LENGTH} numbers and unit length")
     return values
 
 
 def embedder_digest(digests: dict[str, str]) -> str:
-    """One name for the embedder and the embedding map, which comes with the swapper."""
+    """One digest for the embedder and the embedding map, which comes with the swapper."""
     return hashlib.sha256(f"{digests['embedder']} {digests['swapper']}".encode()).hexdigest()

@@ -1,186 +1,183 @@
-"""The swap itself, whoever asks for it: bytes to picture, faces, crops, swapper, paste, encode, label, S3."""
+"""The swap, whoever the caller is: load the meme, find its faces, choose among them, replace them, deliver."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from functions.swap import inputs
+from functions.swap import cost, inputs
+from functions.swap.context import SwapContext
 from functions.swap.latent_cache import LatentCache, embedder_digest
 from functions.swap.provenance import describe_swap
 from functions.swap.results import EXTENSIONS
-from functions.swap.safeguards.denylist import Comparison, DenylistStore
-from functions.swap.settings import Settings
-from functions.swap.swap_records import SwapRecords
-from functions.swap.values import (
-    FACES_A_UNIT,
-    NO_GATE,
-    PAID_AT_ONCE,
-    Face,
-    FaceReport,
-    Latent,
-    Skipped,
-    Swapped,
-    SwapRequest,
-    SwapResult,
-)
-from layers.core.budget import Budget
-from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, FaceRefused, InvalidRequest, NoFaceInMeme, NoFaceInSource
+from functions.swap.safeguards.denylist import Denylist
+from functions.swap.source_face import SourceFace, compute_latent, join_hint
+from functions.swap.values import NO_GATE, Face, Latent, SwapOutcome, SwapRequest, SwapResult
+from layers.core.errors import ColdswapError, FaceRefused, NoFaceInMeme
 from layers.core.telemetry import Phases, peak_memory_mb
-from layers.core.units import MEGAPIXEL
 from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import Signer
 from layers.media.decode import decode  # before OpenCV, for which it sets limits
 
 if TYPE_CHECKING:
-    from functions.swap.face.detect import Detector
-    from layers.core.storage import Storage
-    from layers.media.picture import Picture
-    from layers.models.runtime.loaded_models import LoadedModels, PendingSwapper
+    from functions.swap.face.align import Matrix
+    from functions.swap.selection import FaceSelection
+    from layers.engine.swapper import Swapper
+    from layers.media.picture import Format, Picture, Pixels
 
-FACES_AT_ONCE = 4  # go through the swapper together, for each of which it works in 25 MB more
+Role = Literal["meme", "face"]  # of a picture in a swap
+
+BATCH_SIZE = 4  # faces that go through the swapper together; each of them takes 25 MB more
 
 _swaps = itertools.count()
 
 
-def swap(
-    request: SwapRequest,
-    *,
-    key: str,
-    deadline: Deadline,
-    settings: Settings,
-    storage: Storage,
-    models: LoadedModels,
-    budget: Budget,
-    refusals: DenylistStore,
-    ledger: SwapRecords,
-    add_extension: bool = False,
-) -> Swapped:
+def swap(request: SwapRequest, context: SwapContext, *, key: str, add_extension: bool = False) -> SwapOutcome:
     """Replace faces of the meme, and write the labelled result to `key` of the outputs bucket.
 
-    With `add_extension` the format's own is added to the key. The swapper's weights are on their way from the first
-    moment, and dropped where they turn out not to be needed. Raises the errors of layers/core/errors.py.
+    With `add_extension`, the extension of the result's format is appended to the key. The download of the swapper's
+    weights starts first, and is dropped once they turn out not to be needed. Raises the errors of
+    layers/core/errors.py.
     """
-    inputs.check(request, settings)
-    work = _Work(
-        *(request, settings, storage, models, budget, refusals, ledger, deadline, Phases(), next(_swaps) == 0),
-        fetched_before=models.bytes_fetched,
-    )
-    with work.phases("start"):
-        pending = models.start_swapper(deadline)
-    pool = ThreadPoolExecutor(5, thread_name_prefix="swap")
+    inputs.check(request, context.settings)
+    run = SwapRun(request, context)
     try:
-        return work.run(pool, pending, key, add_extension)
+        meme = run.load_meme()
+        faces = run.find_faces(meme)
+        selection, source = run.choose_faces(meme, faces)
+        engine = run.replace(meme, selection, source)
+        return run.deliver(meme, selection, source, engine, key=key, add_extension=add_extension)
     except ColdswapError as error:
-        error.extra["bytes_in_vain"] = pending.drop()
+        error.extra["bytes_in_vain"] = run.pending.drop()
         raise
     except BaseException:
-        pending.drop()
+        run.pending.drop()
         raise
     finally:
-        # Nobody waits for what is still being fetched; each fetch ends with the deadline at the latest.
-        pool.shutdown(wait=False, cancel_futures=True)
+        run.close()
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The face that is put in."""
+class SwapRun:
+    """One swap under way: its five steps in their order, and what they share.
 
-    latent: Latent
-    digest: str  # of its picture
-    is_default: bool
-    latents: LatentCache
-    new: bool  # not kept from before
+    Where a step fails, the caller drops the pending swapper.
+    """
 
-    @property
-    def kept_at(self) -> str | None:
-        """Where its latent is kept, if it is and should not outlive the result."""
-        return None if self.is_default else self.latents.kept_at(self.digest)
+    def __init__(self, request: SwapRequest, context: SwapContext) -> None:
+        """Start the download of the swapper. Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime."""
+        self._request = request
+        self._context = context
+        self._phases = Phases()
+        self._cold_start = next(_swaps) == 0
+        self._bytes_before = context.models.bytes_fetched  # by earlier requests
+        self._bytes_wasted = 0
+        self._signer = Signer(partial(signing_chain, context.settings.signing_key))
+        with self._phases("start"):
+            self.pending = context.models.start_swapper(context.deadline)
+        self._pool = ThreadPoolExecutor(5, thread_name_prefix="swap")
 
+    def close(self) -> None:
+        """Wait for nothing that is still being read: each read ends with the deadline at the latest."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
-@dataclass(frozen=True)
-class _Work:
-    """One request with all that is needed to do it."""
+    def load_meme(self) -> Picture:
+        """Decode the meme, charge for it, and show it to the content filter.
 
-    request: SwapRequest
-    settings: Settings
-    storage: Storage
-    models: LoadedModels
-    budget: Budget
-    refusals: DenylistStore
-    ledger: SwapRecords
-    deadline: Deadline
-    phases: Phases
-    cold_start: bool
-    fetched_before: int  # bytes of models, by earlier requests
+        What the later steps need is read at the same time. Raises the errors of reading and decoding, BudgetSpent,
+        ContentRefused or SafeguardFailed.
+        """
+        request, context, submit = self._request, self._context, self._pool.submit
+        data = submit(self._read, request.meme)
+        self._face = submit(self._read, request.face or context.settings.default_face)
+        self._detector_session = submit(context.models.detector_session, context.deadline)
+        self._denylist = submit(context.denylist.load, context.deadline)
+        submit(self._signer.ready)  # what is wrong with the key is raised again where the key is used
+        with self._phases("import"):
+            importlib.import_module("functions.swap.selection")  # and OpenCV with it
+        meme = self._decode(data, "meme")
+        del data  # up to 20 MB
+        cost.charge_meme(context.budget, request, meme.width, meme.height)
+        self._filter_content(meme, "meme")
+        return meme
 
-    def run(self, pool: ThreadPoolExecutor, pending: PendingSwapper, key: str, add_extension: bool) -> Swapped:
-        """The whole swap. Whoever calls drops the pending swapper if this fails."""
-        meme_bytes = pool.submit(self._read, self.request.meme)
-        face_bytes = pool.submit(self._read, self.request.face or self.settings.default_face)
-        session = pool.submit(self.models.detector_session, self.deadline)
-        refused = pool.submit(self.refusals.now, self.deadline)
-        seal = Signer(partial(signing_chain, self.settings.signing_key))
-        pool.submit(seal.ready)  # what is wrong with the key comes up again when it is used
-        with self.phases("import"):
-            from functions.swap.face import align, detect
+    def find_faces(self, meme: Picture) -> list[Face]:
+        """The faces of the meme, from left to right. Raises NoFaceInMeme."""
+        from functions.swap.face.detect import Detector
 
-        meme = self._decoded(meme_bytes, "meme")
-        del meme_bytes  # up to 20 MB
-        self._spend("megapixels", megapixels(meme.width, meme.height) - PAID_AT_ONCE)
-        self._pass_gate(meme, "meme")
-        with self.phases("models"):
-            detector = detect.Detector(session.result(), self.settings.detection_size)
-        with self.phases("detect"):
-            faces = detector.find(meme.pixels, self.deadline)
+        with self._phases("models"):
+            self._detector = Detector(self._detector_session.result(), self._context.settings.detection_size)
+        with self._phases("detect"):
+            faces = self._detector.find(meme.pixels, self._context.deadline)
         if not faces:
-            raise NoFaceInMeme(self._hinted("No face was found in the meme. Use one whose faces can be seen."))
-        obstacles = {face.index: align.rejection_reason(face, meme.width, meme.height) for face in faces}
-        reasons = skipped(faces, obstacles, self.request, self.settings.max_faces)
-        chosen = [face for face in faces if reasons[face.index] is None]
-        self._spend("faces", (len(chosen) - 1) // FACES_A_UNIT)
-        in_vain, digests, latent_key, engine = 0, {"meme": meme.digest}, None, None
-        if chosen:
-            source = self._source(face_bytes, detector)
-            digests["face"], latent_key = source.digest, source.kept_at
-            if (listed := refused.result()).entries:
-                comparison = listed.comparing(self.models.digests["embedder"])
-                for face in self._refused(meme, chosen, source.latent, comparison):
-                    reasons[face.index] = "refused"
-                chosen = [face for face in chosen if reasons[face.index] is None]
-            if source.new:  # only now that nobody refuses it
-                with self.phases("latent"):
-                    source.latents.keep(source.digest, source.latent, source.is_default)
-        if chosen:
-            engine = self._replace(meme, chosen, source.latent, pending)
-        else:
-            in_vain = pending.drop()
-        if self.request.badge:
-            with self.phases("paste"):
-                from functions.swap.face.badge import draw_badge
+            hint = self._context.models.manifest.hint
+            raise NoFaceInMeme(join_hint("No face was found in the meme. Use one that shows faces clearly.", hint))
+        return faces
 
-                draw_badge(meme.pixels, meme.alpha, [face.box for face in faces])
+    def choose_faces(self, meme: Picture, faces: list[Face]) -> tuple[FaceSelection, SourceFace | None]:
+        """Choose the faces to replace, and load the face to put in; None if none is chosen.
 
-        format = self.request.format or meme.format
-        content = self._encoded(meme)
-        with self.phases("label"):
-            told = describe_swap(len(chosen), len(faces), self.models.manifest.pack, self.models.digests)
-            content = seal.picture(content, format, told)
+        Raises InvalidRequest, BudgetSpent, NoFaceInSource, FaceRefused, ContentRefused or SafeguardFailed.
+        """
+        from functions.swap.selection import select_faces
+
+        limit = self._context.settings.max_faces
+        selection = select_faces(faces, self._request.faces, meme.width, meme.height, limit)
+        cost.charge_faces(self._context.budget, self._request, len(selection.chosen))
+        if not selection.chosen:
+            return selection, None
+        source = self._load_source()
+        denylist = self._denylist.result()
+        if denylist.entries:
+            selection = selection.refuse(self._find_denied(meme, selection.chosen, source.latent, denylist))
+        with self._phases("latent"):
+            source.store()  # only now that nobody refuses the face
+        return selection, source
+
+    def replace(self, meme: Picture, selection: FaceSelection, source: SourceFace | None) -> str | None:
+        """Replace the chosen faces in the picture's own memory; returns what ran the swapper, None if nothing did.
+
+        All crops are taken before the first face is replaced, so that neighbours do not see each other.
+        """
+        from functions.swap.face.align import SWAPPER_SIZE, crop_face
+
+        if source is None or not selection.chosen:
+            self._bytes_wasted = self.pending.drop()
+            return None
+        crops = [crop_face(meme.pixels, face.keypoints, SWAPPER_SIZE) for face in selection.chosen]
+        with self._phases("models"):
+            swapper = self.pending.swapper(once=len(crops) <= BATCH_SIZE)
+        for first in range(0, len(crops), BATCH_SIZE):
+            self._context.deadline.check("swapping faces")
+            self._replace_batch(meme, crops[first : first + BATCH_SIZE], source.latent, swapper)
+        return swapper.name
+
+    def deliver(
+        self,
+        meme: Picture,
+        selection: FaceSelection,
+        source: SourceFace | None,
+        engine: str | None,
+        *,
+        key: str,
+        add_extension: bool,
+    ) -> SwapOutcome:
+        """Encode, label, sign and write the picture. Raises LabelFailed, StorageFailed or OutOfTime."""
+        context, format = self._context, self._request.format or meme.format
+        if self._request.badge:
+            self._draw_badge(meme, selection.faces)
+        content = self._sign(self._encode(meme, format), format, selection)
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
-        with self.phases("write"):
-            self.deadline.check("writing the result")
-            self.storage.write(self.settings.outputs_bucket, key, content, f"image/{format}")
-            url = self.storage.presign_get(self.settings.outputs_bucket, key, self.settings.url_seconds)
-        notes = [] if chosen else ["No face was replaced; the reason stands with each."]
-        if meme.alpha is not None and format == "jpeg":
-            notes.append("JPEG knows no transparency: what was transparent is white now.")
+        with self._phases("write"):
+            context.deadline.check("writing the result")
+            context.storage.write(context.settings.outputs_bucket, key, content, f"image/{format}")
+            url = context.storage.presign_get(context.settings.outputs_bucket, key, context.settings.url_seconds)
+        models, source_digest = context.models, {"face": source.digest} if source else {}
         result = SwapResult(
             key=key,
             url=url,
@@ -188,176 +185,120 @@ class _Work:
             bytes=len(content),
             width=meme.width,
             height=meme.height,
-            faces=[_report(face, reasons[face.index]) for face in faces],
-            timings_ms=self.phases.timings_ms(),
+            faces=selection.report(),
+            timings_ms=self._phases.timings_ms(),
             peak_memory_mb=peak_memory_mb(),
-            models={"pack": self.models.manifest.pack, **self.models.digests},
+            models={"pack": models.manifest.pack, **models.digests},
             engine=engine,
-            gate=self.models.digests.get("gate", NO_GATE),
-            digests={**digests, "result": hashlib.sha256(content).hexdigest()},
-            cold_start=self.cold_start,
-            bytes_fetched=self.models.bytes_fetched - self.fetched_before,
-            bytes_in_vain=in_vain,
-            notes=notes,
+            gate=models.digests.get("gate", NO_GATE),
+            digests={"meme": meme.digest, **source_digest, "result": hashlib.sha256(content).hexdigest()},
+            cold_start=self._cold_start,
+            bytes_fetched=models.bytes_fetched - self._bytes_before,
+            bytes_in_vain=self._bytes_wasted,
+            notes=_notes(meme, format, selection),
         )
-        return Swapped(result, latent_key)
-
-    def _spend(self, what: str, amount: int) -> None:
-        """Beside what was paid at once; a swap that is tried again has paid."""
-        once = f"{self.request.queued}#{what}" if self.request.queued else None
-        self.budget.spend(self.request.caller, amount, once)
+        return SwapOutcome(result, source.latent_key if source else None)
 
     def _read(self, uri: str) -> bytes:
-        return inputs.read(
-            uri,
-            self.request.caller,
-            settings=self.settings,
-            storage=self.storage,
-            ledger=self.ledger,
-            deadline=self.deadline,
-        )
+        return inputs.read(uri, self._request.caller, self._context)
 
-    def _decoded(self, data: Future[bytes], which: str) -> Picture:
-        with _about(which):
-            with self.phases("fetch"):
+    def _decode(self, data: Future[bytes], role: Role) -> Picture:
+        settings = self._context.settings
+        with _name_picture(role):
+            with self._phases("fetch"):
                 content = data.result()
-            with self.phases("decode"):
-                return decode(content, self.settings.max_picture_bytes, self.settings.max_picture_pixels)
+            with self._phases("decode"):
+                return decode(content, settings.max_picture_bytes, settings.max_picture_pixels)
 
-    def _source(self, data: Future[bytes], detector: Detector) -> _Source:
-        """The largest face of the source picture, its latent kept from before or made now."""
-        with self.phases("fetch"), _about("face"):
-            picture = hashlib.sha256(data.result()).hexdigest()
-        is_default = self.request.face in (None, self.settings.default_face)
-        latents = LatentCache(self.storage, self.settings, embedder_digest(self.models.digests), self.request.caller)
-        with self.phases("latent"):
-            known = latents.find(picture, is_default, self.deadline)
-        if known and "gate" not in self.models.digests:
-            return _Source(known, picture, is_default, latents, new=False)
-        source = self._decoded(data, "face")
-        self._pass_gate(source, "face")
-        made = known or self._embedded(source, detector, latents.embedder)
-        return _Source(made, picture, is_default, latents, new=known is None)
-
-    def _pass_gate(self, picture: Picture, which: str) -> None:
-        """Where the pack has a classifier. Raises ContentRefused or SafeguardFailed."""
-        if "gate" not in self.models.digests:
+    def _filter_content(self, picture: Picture, role: Role) -> None:
+        """Show a picture to the pack's content filter, if it has one. Raises ContentRefused or SafeguardFailed."""
+        if "gate" not in self._context.models.digests:
             return
-        with self.phases("gate"), _about(which):
+        with self._phases("gate"), _name_picture(role):
             from functions.swap.safeguards.content_filter import ContentFilter
 
-            ContentFilter(*self.models.gate(self.deadline)).check(picture.pixels, picture.alpha)
+            content_filter = ContentFilter(*self._context.models.gate(self._context.deadline))
+            content_filter.check(picture.pixels, picture.alpha)
 
-    def _refused(self, meme: Picture, faces: list[Face], latent: Latent, comparison: Comparison) -> list[Face]:
-        """Those of the faces that are on the do-not-swap list. Raises FaceRefused if the source's is."""
-        from functions.swap.face import embed
+    def _load_source(self) -> SourceFace:
+        """The face to put in: the largest of the source picture, its latent from the cache or computed now."""
+        request, context, digests = self._request, self._context, self._context.models.digests
+        with self._phases("fetch"), _name_picture("face"):
+            digest = hashlib.sha256(self._face.result()).hexdigest()
+        is_default = request.face in (None, context.settings.default_face)
+        cache = LatentCache(context.storage, context.settings, embedder_digest(digests), request.caller)
+        with self._phases("latent"):
+            latent = cache.find(digest, is_default, context.deadline)
+        is_new = latent is None
+        if latent is None or "gate" in digests:
+            picture = self._decode(self._face, "face")
+            self._filter_content(picture, "face")
+            latent = latent or compute_latent(picture, self._detector, context, self._phases, cache.embedder)
+        return SourceFace(latent, digest, is_default, is_new, cache)
 
-        if comparison.refuses(latent.embedding):
-            raise FaceRefused("The source picture shows someone whose face may not be used here.", picture="face")
-        with self.phases("models"):
-            embedder = self.models.embedder(self.deadline)
-        with self.phases("embed"):
-            return [
-                face
-                for face in faces
-                if any(comparison.refuses(seen) for seen in embed.embed_with_flip(meme.pixels, face, embedder))
-            ]
+    def _find_denied(self, meme: Picture, faces: list[Face], latent: Latent, denylist: Denylist) -> list[Face]:
+        """The faces that are on the do-not-swap list. Raises FaceRefused if the source's is; SafeguardFailed."""
+        from functions.swap.face.embed import embed_with_flip
 
-    def _embedded(self, source: Picture, detector: Detector, name: str) -> Latent:
-        from functions.swap.face import align, detect, embed
-        from layers.engine.onnx_embedder import latent, unit
+        matcher = denylist.build_matcher(self._context.models.digests["embedder"])
+        if matcher.matches(latent.embedding):
+            raise FaceRefused("The source picture shows a person whose face may not be used here.", picture="face")
+        with self._phases("models"):
+            embedder = self._context.models.embedder(self._context.deadline)
+        with self._phases("embed"):
+            return [face for face in faces if any(map(matcher.matches, embed_with_flip(meme.pixels, face, embedder)))]
 
-        with self.phases("detect"):
-            faces = detector.find(source.pixels, self.deadline)
-        if not faces:
-            raise NoFaceInSource(self._hinted("No face was found in the source picture. Use one that shows the face."))
-        face = detect.find_largest(faces)
-        if align.rejection_reason(face, source.width, source.height):
-            raise NoFaceInSource(
-                self._hinted("The face in the source picture is too small, or cut by its frame. Use a larger one.")
-            )
-        with self.phases("models"):
-            embedder = self.models.embedder(self.deadline)
-            emap = self.models.emap(self.deadline)
-        with self.phases("embed"):
-            embedding = embed.embed_face(source.pixels, face, embedder)
-            return Latent(latent(embedding, emap), unit(embedding), name)
-
-    def _replace(self, meme: Picture, faces: list[Face], latent: Latent, pending: PendingSwapper) -> str:
-        """In the picture's own memory; what ran the swapper. All crops are taken first, so that neighbours do not see
-        each other."""
+    def _replace_batch(
+        self, meme: Picture, crops: list[tuple[Pixels, Matrix]], latent: Latent, swapper: Swapper
+    ) -> None:
         import numpy as np
 
-        from functions.swap.face import align, paste
+        from functions.swap.face import align
+        from functions.swap.face.paste import paste
 
-        crops = [align.crop_face(meme.pixels, face.keypoints, align.SWAPPER_SIZE) for face in faces]
-        with self.phases("models"):
-            swapper = pending.swapper(once=len(crops) <= FACES_AT_ONCE)
-        options = {"color_match": self.request.color_match, "soft_edges": self.request.soft_edges}
-        for first in range(0, len(crops), FACES_AT_ONCE):
-            some = crops[first : first + FACES_AT_ONCE]
-            self.deadline.check("swapping faces")
-            with self.phases("swap"):
-                planes = np.concatenate([align.to_planes(crop) for crop, _ in some])
-                swapped = swapper.run(planes, np.repeat(latent.values[None], len(some), 0))
-            with self.phases("paste"):
-                for (crop, forward), new in zip(some, swapped, strict=True):
-                    paste.paste(meme.pixels, crop, align.to_pixels(new[None]), forward, **options)
-        return swapper.name
+        request = self._request
+        with self._phases("swap"):
+            planes = np.concatenate([align.to_planes(crop) for crop, _ in crops])
+            swapped = swapper.run(planes, np.repeat(latent.values[None], len(crops), 0))
+        with self._phases("paste"):
+            for (crop, forward), output in zip(crops, swapped, strict=True):
+                face = align.to_pixels(output[None])
+                paste(meme.pixels, crop, face, forward, color_match=request.color_match, soft_edges=request.soft_edges)
 
-    def _encoded(self, meme: Picture) -> bytes:
-        with self.phases("import"):
+    def _draw_badge(self, meme: Picture, faces: list[Face]) -> None:
+        with self._phases("paste"):
+            from functions.swap.face.badge import draw_badge
+
+            draw_badge(meme.pixels, meme.alpha, [face.box for face in faces])
+
+    def _encode(self, meme: Picture, format: Format) -> bytes:
+        with self._phases("import"):
             from layers.media.encode import encode
             from layers.media.xmp_label import label
-        with self.phases("encode"):
-            format = self.request.format or meme.format
-            return label(encode(meme, format, self.request.quality), format)
+        with self._phases("encode"):
+            return label(encode(meme, format, self._request.quality), format)
 
-    def _hinted(self, sentence: str) -> str:
-        hint = self.models.manifest.hint
-        return f"{sentence} {hint}" if hint else sentence
-
-
-def skipped(
-    faces: list[Face], obstacles: Mapping[int, Skipped | None], request: SwapRequest, limit: int
-) -> dict[int, Skipped | None]:
-    """For each face by its number: None if it is to be swapped, or why not; of more than `limit` the largest are.
-
-    Raises InvalidRequest for a number that no face has.
-    """
-    by_size = sorted(faces, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
-    numbers = {face.index for face in faces}
-    if request.faces == "largest":
-        wanted = {by_size[0].index}
-    elif request.faces == "all":
-        wanted = numbers
-    else:
-        wanted = set(request.faces)
-        if unknown := sorted(wanted - numbers):
-            there = f"faces 0 to {len(faces) - 1}" if len(faces) > 1 else "one face, which is number 0"
-            raise InvalidRequest(f"The meme has {there}; there is no face {', '.join(map(str, unknown))}.")
-    reasons: dict[int, Skipped | None] = {}
-    for face in by_size:
-        reason: Skipped | None = "not_chosen" if face.index not in wanted else obstacles[face.index]
-        if reason is None and limit <= list(reasons.values()).count(None):
-            reason = "over_limit"
-        reasons[face.index] = reason
-    return reasons
+    def _sign(self, content: bytes, format: Format, selection: FaceSelection) -> bytes:
+        models = self._context.models
+        with self._phases("label"):
+            provenance = describe_swap(
+                len(selection.chosen), len(selection.faces), models.manifest.pack, models.digests
+            )
+            return self._signer.picture(content, format, provenance)
 
 
-def megapixels(width: int, height: int) -> int:
-    """What a meme costs a caller's budget: its size in 10^6 pixels, begun ones whole."""
-    return -(-width * height // MEGAPIXEL)
-
-
-def _report(face: Face, reason: Skipped | None) -> FaceReport:
-    return FaceReport(face.index, face.box, face.score, reason is None, reason)
+def _notes(meme: Picture, format: Format, selection: FaceSelection) -> list[str]:
+    """Remarks for the caller."""
+    notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
+    if meme.alpha is not None and format == "jpeg":
+        notes.append("JPEG has no transparency: transparent areas are white now.")
+    return notes
 
 
 @contextmanager
-def _about(which: str) -> Iterator[None]:
-    """Errors say which of the two pictures they speak of."""
+def _name_picture(role: Role) -> Iterator[None]:
+    """Make errors say which of the two pictures they are about."""
     try:
         yield
     except ColdswapError as error:
-        raise type(error)(f"About the {which}: {error.detail}", **{**error.extra, "picture": which}) from error
+        raise type(error)(f"About the {role}: {error.detail}", **{**error.extra, "picture": role}) from error

@@ -8,18 +8,18 @@ from layers.media.c2pa_label import GENERATOR, Action, Ingredient, Provenance
 from layers.media.xmp_label import SOURCE_TYPE
 
 
-def describe_swap(swapped: int, found: int, pack: str, models: Mapping[str, str]) -> Provenance:
-    """Of a picture in which `swapped` of the `found` faces were replaced by the models with these digests.
+def describe_swap(replaced: int, total: int, pack: str, models: Mapping[str, str]) -> Provenance:
+    """Describe a picture in which `replaced` of `total` faces were replaced; `models` are names and digests.
 
-    Neither where the pictures came from nor what they were called is told, and nothing of whom they show.
+    The label says neither where the pictures came from, nor what they were called, nor whom they show.
     """
     meme = Ingredient("meme", "parentOf", "the picture as it was before")
     opened = Action("c2pa.opened", ingredients=["meme"])
-    if not swapped:
+    if not replaced:
         return Provenance([opened, Action("c2pa.transcoded", "No face was replaced.")], [meme])
     edited = Action(
         "c2pa.edited",
-        f"Faces replaced: {swapped} of {found}.",
+        f"Faces replaced: {replaced} of {total}.",
         source_type=SOURCE_TYPE,
         ingredients=["face"],
         by=GENERATOR,

@@ -1,4 +1,4 @@
-"""A swap that a caller asked for: what may be read for it, how it is kept, and how all of it is removed."""
+"""The results of callers: what each caller may read, how a result is kept, and how all of it is deleted."""
 
 from __future__ import annotations
 
@@ -15,75 +15,75 @@ if TYPE_CHECKING:
     from layers.core.storage import Storage
 
 EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
-_SWAP = re.compile(rf"swaps/([0-9a-f-]{{36}})\.(?:{'|'.join(EXTENSIONS.values())})")
-_VIDEO = re.compile(r"videos/([0-9a-f-]{36})/[\w.-]+")
+_SWAP_KEY = re.compile(rf"swaps/([0-9a-f-]{{36}})\.(?:{'|'.join(EXTENSIONS.values())})")
+_VIDEO_KEY = re.compile(r"videos/([0-9a-f-]{36})/[\w.-]+")
 
 
 def upload_prefix(caller: str) -> str:
-    """Of the keys in the uploads bucket under which one caller's pictures lie."""
+    """Where one caller's pictures are in the uploads bucket."""
     return f"requests/{caller}/"
 
 
-def check_place(bucket: str, key: str, caller: str | None, settings: Settings) -> None:
+def check_location(bucket: str, key: str, caller: str | None, settings: Settings) -> None:
     """Raises RefusedUrl for an object that this caller can never own; the stack's own principals have no caller."""
     if bucket not in (settings.uploads_bucket, settings.outputs_bucket, settings.models_bucket):
         raise RefusedUrl("Only pictures in this stack's own buckets can be used. Upload yours first: POST /uploads.")
     if f"s3://{bucket}/{key}" == settings.default_face:
         return
     if bucket == settings.models_bucket:
-        # What else lies beside the models is nobody's to ask after: whether a latent is there tells who was swapped.
+        # Nobody may probe what else is beside the models: whether a latent exists tells who was swapped.
         if caller is not None or not key.startswith("faces/"):
-            raise RefusedUrl("In the models bucket only the stack's default face may be named.")
+            raise RefusedUrl("In the models bucket you may name only the stack's default face.")
     elif caller is None:
         return
     elif bucket == settings.uploads_bucket:
         if not key.startswith(upload_prefix(caller)):
-            raise RefusedUrl("In the uploads bucket you may name only your own uploads, by POST /uploads' uri.")
-    elif not (_SWAP.fullmatch(key) or _VIDEO.fullmatch(key)):
+            raise RefusedUrl("In the uploads bucket you may name only your own uploads, by the `uri` of POST /uploads.")
+    elif not (_SWAP_KEY.fullmatch(key) or _VIDEO_KEY.fullmatch(key)):
         raise RefusedUrl("In the outputs bucket you may name only your own results.")
 
 
-def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, ledger: SwapRecords) -> None:
-    """Raises InputNotFound for another caller's result, exactly as for one that is not there; and StorageFailed."""
+def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, records: SwapRecords) -> None:
+    """Raises InputNotFound for another caller's result, exactly as for a missing one; or StorageFailed."""
     if caller is None or bucket != settings.outputs_bucket or f"s3://{bucket}/{key}" == settings.default_face:
         return
-    for kind, pattern in (("swap", _SWAP), ("video", _VIDEO)):
+    for kind, pattern in (("swap", _SWAP_KEY), ("video", _VIDEO_KEY)):
         match = pattern.fullmatch(key)
-        if match and ledger.owner(kind, match[1]) == caller:
+        if match and records.owner(kind, match[1]) == caller:
             return
-    # Without the address: a workflow's history keeps the sentence.
-    raise InputNotFound("There is nothing of yours at the S3 URI that was given.")
+    # Without the address: a workflow's history keeps the message.
+    raise InputNotFound("None of your results is at the given S3 URI.")
 
 
-def inputs_of(request: SwapRequest, settings: Settings) -> frozenset[str]:
-    """Keys of the pictures in the uploads bucket that the request names."""
-    start = f"s3://{settings.uploads_bucket}/"
-    return frozenset(uri.removeprefix(start) for uri in (request.meme, request.face or "") if uri.startswith(start))
+def list_uploads(request: SwapRequest, settings: Settings) -> frozenset[str]:
+    """The keys of the pictures in the uploads bucket that the request names."""
+    prefix = f"s3://{settings.uploads_bucket}/"
+    return frozenset(uri.removeprefix(prefix) for uri in (request.meme, request.face or "") if uri.startswith(prefix))
 
 
-def own(name: str, caller: str, ledger: SwapRecords) -> SwapRecord:
-    """The caller's swap of that id. Raises NotFound; another's looks as if it were not there."""
-    entry = ledger.find(name)
-    if entry is None or entry.caller != caller:
-        raise NotFound(f"There is no swap {name!r:.60}, or it is deleted.")
-    return entry
+def find_own(name: str, caller: str, records: SwapRecords) -> SwapRecord:
+    """The caller's swap with that id. Raises NotFound, for another caller's swap just as for a missing one."""
+    record = records.find(name)
+    if record is None or record.caller != caller:
+        raise NotFound(f"There is no swap {name!r:.60}, or it was deleted.")
+    return record
 
 
-def remove(entry: SwapRecord, storage: Storage, ledger: SwapRecords, settings: Settings) -> None:
-    """Delete the result, the uploads that it was made of, the latent kept of its face, and what is known of it.
+def delete(record: SwapRecord, storage: Storage, records: SwapRecords, settings: Settings) -> None:
+    """Delete the result, the uploads it was made from, the latent stored for its face, and the record.
 
-    The entry goes last, so that what breaks off can be asked for again. Raises StorageFailed.
+    The record goes last, so that a deletion that fails half-way can be repeated. Raises StorageFailed.
     """
-    remove_picture(entry.id, storage, settings)
-    if entry.latent:
-        storage.delete(settings.models_bucket, entry.latent)
-    for key in sorted(entry.inputs):
+    delete_picture(record.id, storage, settings)
+    if record.latent_key:
+        storage.delete(settings.models_bucket, record.latent_key)
+    for key in sorted(record.inputs):
         storage.delete(settings.uploads_bucket, key)
-    ledger.remove(entry.id)
+    records.remove(record.id)
 
 
-def remove_picture(name: str, storage: Storage, settings: Settings) -> None:
-    """Delete a swap's result wherever it may be: what broke off after it was written has told of none.
+def delete_picture(name: str, storage: Storage, settings: Settings) -> None:
+    """Delete a swap's picture under every key that it may have: a swap that was killed recorded none.
 
     Raises StorageFailed.
     """
@@ -91,6 +91,6 @@ def remove_picture(name: str, storage: Storage, settings: Settings) -> None:
         storage.delete(settings.outputs_bucket, f"swaps/{name}.{extension}")
 
 
-def kept(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result as the ledger keeps it: without the link, which would be stale before anyone reads it."""
+def strip_link(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as it is stored: without the link, which would have expired before anyone reads it."""
     return {name: value for name, value in result.items() if name != "url"}

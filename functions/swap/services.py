@@ -1,4 +1,4 @@
-"""What the entries work with, made once per sandbox."""
+"""The services that the entries work with, made once per sandbox."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from functions.swap import cost
+from functions.swap.context import SwapContext
 from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.settings import Settings, settings
 from functions.swap.swap_records import SwapRecords
-from functions.swap.values import PAID_AT_ONCE, Swapped, SwapRequest
+from functions.swap.values import SwapOutcome, SwapRequest, SwapResult
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError
@@ -22,12 +24,12 @@ from layers.core.pseudonyms import Pseudonyms
 from layers.core.telemetry import emit, logger, memory_percent
 from layers.core.terms import Terms
 
-SMALLEST_ACCOUNT = 10  # executions at one time, on a new one
-LIMIT_SECONDS = 3600.0  # for which an account's limit is taken to be the same
-LONGEST_SECONDS = 120.0  # that a request may be at work: the function's time-out
-SCRATCH = "verify-"  # begins the names of folders for work files
-ADVICE = "Try a smaller picture, or again: a warm start is faster."  # to whom time ran out
-MARGIN_SECONDS = 1.5  # to answer, to write what failed, to forget an idempotency record
+NEW_ACCOUNT_CONCURRENCY = 10  # concurrent executions that a new AWS account may have
+ACCOUNT_LIMIT_SECONDS = 3600.0  # how long an account's limit is cached
+TIMEOUT_SECONDS = 120.0  # of the function
+SCRATCH = "verify-"  # prefix of the names of scratch folders
+ADVICE = "Use a smaller picture, or try again: a warm start is faster."  # in every OutOfTime
+MARGIN_SECONDS = 1.5  # to respond, to write a failure, to remove an idempotency record
 
 if TYPE_CHECKING:
     from layers.core.storage import Storage
@@ -36,89 +38,95 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, and everything outside this process that a swap touches."""
+    """Settings, and everything outside this process that a request touches."""
 
     settings: Settings
     storage: Storage
     models: LoadedModels
-    once: Idempotency
+    idempotency: Idempotency
     jobs: Jobs
     budget: Budget
     terms: Terms
-    refusals: DenylistStore
-    ledger: SwapRecords
+    denylist: DenylistStore
+    records: SwapRecords
     pseudonyms: Pseudonyms
     sandboxes: Sandboxes
 
-    def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> Swapped:
-        """The use case with these services, measured; models are unloaded after it where the settings say so.
+    def context(self, deadline: Deadline) -> SwapContext:
+        """What a request with that deadline works with."""
+        return SwapContext(
+            settings=self.settings,
+            storage=self.storage,
+            models=self.models,
+            budget=self.budget,
+            denylist=self.denylist,
+            records=self.records,
+            deadline=deadline,
+        )
 
-        Room comes before money: who is told to come again has paid nothing; what was queued has paid when it was.
-        Raises AtCapacity where others wait and this caller has its share, and the errors of the use case.
+    def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapOutcome:
+        """Run the pipeline and measure it; afterwards the models are unloaded where the settings say so.
+
+        A caller who is turned away for lack of capacity is not charged. Raises AtCapacity where others wait and this
+        caller has its share, and the errors of the pipeline.
         """
         with self.sandboxes.share(request.caller):
-            if request.queued is None:
-                self.budget.spend(request.caller, PAID_AT_ONCE)
+            cost.charge_swap_upfront(self.budget, request)
             return self._swap(request, key=key, deadline=deadline, add_extension=add_extension)
 
-    def _swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool) -> Swapped:
+    def _swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool) -> SwapOutcome:
         from functions.swap import pipeline
 
         try:
-            swapped = pipeline.swap(
-                request,
-                key=key,
-                add_extension=add_extension,
-                deadline=deadline,
-                settings=self.settings,
-                storage=self.storage,
-                models=self.models,
-                budget=self.budget,
-                refusals=self.refusals,
-                ledger=self.ledger,
-            )
+            outcome = pipeline.swap(request, self.context(deadline), key=key, add_extension=add_extension)
         except ColdswapError as error:
             emit({"Failed": 1})
-            in_vain = error.extra.get("bytes_in_vain", 0)
-            logger().info("not swapped", extra={"code": error.code, "bytes_in_vain": in_vain})
+            bytes_wasted = error.extra.get("bytes_in_vain", 0)
+            logger().info("not swapped", extra={"code": error.code, "bytes_in_vain": bytes_wasted})
             raise
         finally:
             if self.settings.model_retention == "request":
                 self.models.release()
-        result = swapped.result
-        swapped_faces = sum(face.swapped for face in result.faces)
-        emit({"Swapped": swapped_faces, **memory_percent(result.peak_memory_mb)})
-        # The audit line: who did what with which pictures and models, and on what ground; no picture, no URL, and of
-        # the caller the pseudonym, whose identity stands in the line of the HTTP request.
-        audit = {
-            "key": result.key,
-            "digests": result.digests,
-            "models": result.models,
-            "engine": result.engine,
-            "gate": result.gate,
-            "caller": request.caller,
-            "consent": request.consent,
-        }
-        measures = {
-            "faces": swapped_faces,
-            "cold_start": int(result.cold_start),  # CloudWatch Logs Insights sums numbers
-            "timings_ms": result.timings_ms,
-            "bytes_fetched": result.bytes_fetched,
-            "bytes_in_vain": result.bytes_in_vain,
-            "peak_memory_mb": result.peak_memory_mb,
-        }
-        logger().info("swapped", extra={**audit, **measures})
-        return swapped
+        _record_swap(request, outcome.result)
+        return outcome
+
+
+def _record_swap(request: SwapRequest, result: SwapResult) -> None:
+    """Send the metrics of a swap, and write its audit line.
+
+    The line says who did what with which pictures and models, and why the face may be used. It has no picture and no
+    URL, and of the caller only the pseudonym; the identity is in the line of the HTTP request.
+    """
+    replaced = sum(face.swapped for face in result.faces)
+    emit({"Swapped": replaced, **memory_percent(result.peak_memory_mb)})
+    audit = {
+        "key": result.key,
+        "digests": result.digests,
+        "models": result.models,
+        "engine": result.engine,
+        "gate": result.gate,
+        "caller": request.caller,
+        "consent": request.consent,
+    }
+    measurements = {
+        "faces": replaced,
+        "cold_start": int(result.cold_start),  # CloudWatch Logs Insights sums numbers
+        "timings_ms": result.timings_ms,
+        "bytes_fetched": result.bytes_fetched,
+        "bytes_in_vain": result.bytes_in_vain,
+        "peak_memory_mb": result.peak_memory_mb,
+    }
+    logger().info("swapped", extra={**audit, **measurements})
 
 
 def deadline(context: Any) -> Deadline:
-    """When the work of this invocation must be done, with time left to say so if it is not."""
+    """When this invocation's work must be done, which leaves time to report that it is not."""
     return Deadline.after(max(context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS, 0.0), ADVICE)
 
 
 @cache
-def services() -> Services:
-    """This sandbox's."""
+def load_services() -> Services:
+    """The sandbox's services, made when first needed."""
     from layers.core.storage import Storage, client
     from layers.models.runtime.loaded_models import LoadedModels
     from layers.models.runtime.model_store import ModelStore
@@ -129,40 +137,45 @@ def services() -> Services:
         settings=known,
         storage=storage,
         models=LoadedModels(store, known.threads, known.model_retention, known.memory_mb),
-        once=Idempotency(known.state_table),
+        idempotency=Idempotency(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
-        budget=Budget(known.state_table, "megapixels", known.daily_budget, _dynamodb),
-        terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
-        refusals=DenylistStore(storage, known.models_bucket),
-        ledger=SwapRecords(known.state_table, _dynamodb, known.result_seconds),
+        budget=Budget(known.state_table, cost.UNIT, known.daily_budget, _dynamodb),
+        terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody to ask
+        denylist=DenylistStore(storage, known.models_bucket),
+        records=SwapRecords(known.state_table, _dynamodb, known.result_seconds),
         pseudonyms=Pseudonyms(known.state_table, _dynamodb),
-        sandboxes=Sandboxes(known.state_table, LONGEST_SECONDS, room(known.reserved_concurrency, _lambda), _dynamodb),
+        sandboxes=Sandboxes(
+            known.state_table, TIMEOUT_SECONDS, concurrency_limit(known.reserved_concurrency, _lambda), _dynamodb
+        ),
     )
 
 
-def room(reserved: int, client: Callable[[], Any], now: Callable[[], float] = time.monotonic) -> Callable[[], int]:
-    """How many sandboxes this function may have: what is reserved for it, or what the account leaves unreserved.
+def concurrency_limit(
+    reserved: int, client: Callable[[], Any], now: Callable[[], float] = time.monotonic
+) -> Callable[[], int]:
+    """A function that returns how many sandboxes this function may have: what is reserved for it, or what the account
+    has unreserved.
 
-    `client` gives the Lambda client when first needed. Where AWS does not say, it is taken for a new account.
+    `client` returns the Lambda client when first needed. Where AWS does not tell, the limit is that of a new account.
     """
     latest: list[tuple[float, int]] = []
 
-    def ask() -> int:
+    def limit() -> int:
         from botocore.exceptions import BotoCoreError, ClientError
 
         if reserved:
             return reserved
-        if latest and now() - latest[0][0] < LIMIT_SECONDS:
+        if latest and now() - latest[0][0] < ACCOUNT_LIMIT_SECONDS:
             return latest[0][1]
         try:
-            limit = int(client().get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"])
+            unreserved = int(client().get_account_settings()["AccountLimit"]["UnreservedConcurrentExecutions"])
         except (BotoCoreError, ClientError):
-            logger().exception("the account's limit is unknown")
-            limit = SMALLEST_ACCOUNT
-        latest[:] = [(now(), limit)]
-        return limit
+            logger().exception("could not read the account's concurrency limit")
+            unreserved = NEW_ACCOUNT_CONCURRENCY
+        latest[:] = [(now(), unreserved)]
+        return unreserved
 
-    return ask
+    return limit
 
 
 def _lambda() -> Any:

@@ -1,7 +1,7 @@
-"""Who made what: one item of the state table for each swap that a caller asked for, beside the items of its videos.
+"""Records of callers' swaps: one item of the state table for each, beside the items of their videos.
 
-A result's picture lies in S3 and tells nobody whose it is; that, and all that was kept to make it, stands here. The
-index `by-caller` lists what one caller made, swaps and videos, the newest first.
+The picture in S3 does not say whose it is; its record does, and it lists everything that was stored to make it. The
+index `by-caller` lists what one caller has made, swaps and videos, the newest first.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from layers.core.errors import InvalidRequest, OutOfTime
 from layers.core.ids import by_time, is_id
 
 INDEX = "by-caller"
-KINDS = {"swap": "result#", "video": "task#"}  # what precedes the id in the table's key
-# A workflow ends after 900 s (swap.asl.yaml), and can then no longer say how; nor can one that was stopped by hand.
-LONGEST_SECONDS = 960
-_LISTED = re.compile(r"[0-9T:.+-]{10,40}#[0-9A-Za-z-]{1,64}")
-_MOST_READ = 200  # index entries looked at for one page, some of which may have expired
+KINDS = {"swap": "result#", "video": "task#"}  # the prefix of the id in the table's key
+# A workflow is stopped after 900 s (swap.asl.yaml) and then cannot record how it ended; nor can one stopped by hand.
+OVERDUE_SECONDS = 960
+_SORT_KEY = re.compile(r"[0-9T:.+-]{10,40}#[0-9A-Za-z-]{1,64}")
+_MAX_ITEMS_READ = 200  # for one page; some may have expired
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Item = Mapping[str, Mapping[str, Any]]
@@ -33,7 +33,7 @@ Item = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class SwapRecord:
-    """One swap. Times are seconds of the epoch."""
+    """One swap. Times are in seconds since the epoch."""
 
     id: str
     caller: str  # a pseudonym
@@ -42,14 +42,14 @@ class SwapRecord:
     request: Mapping[str, Any] | None = None  # as JSON has it, until the swap is over
     inputs: frozenset[str] = frozenset()  # keys in the uploads bucket
     result: Mapping[str, Any] | None = None  # as JSON has it
-    latent: str | None = None  # key in the models bucket
-    error: str | None = None  # name of the class
+    latent_key: str | None = None  # in the models bucket
+    error: str | None = None  # name of the error's class
     cause: str | None = None
 
 
 @dataclass(frozen=True)
 class ResultSummary:
-    """One line of what a caller made."""
+    """A swap or a video in the list of what a caller has made."""
 
     id: str
     kind: str
@@ -58,39 +58,39 @@ class ResultSummary:
 
 
 class SwapRecords:
-    """Items `result#ID`. Every method raises StorageFailed when the table does not answer.
+    """Items `result#ID`. Every method raises StorageFailed if the table does not respond.
 
-    Without a table nothing is kept: then nobody owns anything, and nothing can be listed.
+    Without a table nothing is stored: nobody owns anything, and nothing can be listed.
     """
 
     def __init__(
-        self, table: str, client: Callable[[], Any], kept_seconds: int, now: Callable[[], float] = time.time
+        self, table: str, client: Callable[[], Any], retention_seconds: int, now: Callable[[], float] = time.time
     ) -> None:
-        """`client` gives the DynamoDB client when first needed; `kept_seconds` is how long a result is kept."""
+        """`client` returns the DynamoDB client when first needed; `retention_seconds` is how long a result is kept."""
         self._table = table
         self._client = client
-        self._kept = kept_seconds
+        self._retention_seconds = retention_seconds
         self._now = now
 
     def queue(self, name: str, caller: str, request: Mapping[str, Any], inputs: frozenset[str]) -> None:
-        """A swap that a workflow will do."""
+        """Record a swap that a workflow will do."""
         self._put(name, caller, inputs, {"state": {"S": "queued"}, "request": {"S": json.dumps(request)}})
 
     def add(
-        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent: str | None
+        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent_key: str | None
     ) -> None:
-        """A swap that is done."""
-        self._put(name, caller, inputs, {"state": {"S": "succeeded"}, **_outcome(result, latent)})
+        """Record a swap that is done."""
+        self._put(name, caller, inputs, {"state": {"S": "succeeded"}, **_outcome_attributes(result, latent_key)})
 
     def begin(self, name: str) -> SwapRecord | None:
-        """The swap, now running unless it is over; None where it is not there, or deleted by now."""
+        """Mark the swap as running, unless it is over. Returns it; None if there is none, or if it was deleted."""
         change = "SET #state = :running"
         values = {":running": {"S": "running"}, ":queued": {"S": "queued"}}
         return self._update(name, change, values, "#state IN (:queued, :running)") or self.find(name)
 
-    def finish(self, name: str, result: Mapping[str, Any], latent: str | None) -> bool:
-        """The swap succeeded; False where it was deleted meanwhile."""
-        outcome = {f":{key}": value for key, value in _outcome(result, latent).items()}
+    def finish(self, name: str, result: Mapping[str, Any], latent_key: str | None) -> bool:
+        """Record that the swap succeeded. Returns False if it was deleted meanwhile."""
+        outcome = {f":{key}": value for key, value in _outcome_attributes(result, latent_key).items()}
         sets = ", ".join(f"#{key[1:]} = {key}" for key in outcome)
         change = f"SET #state = :succeeded, {sets} REMOVE #request"
         names = {"#request": "request", **{f"#{key[1:]}": key[1:] for key in outcome}}
@@ -98,58 +98,58 @@ class SwapRecords:
         return self._update(name, change, values, "attribute_exists(id)", names) is not None
 
     def find(self, name: str) -> SwapRecord | None:
-        """The swap as it is now; None where there is none, or none any more.
+        """The swap; None if there is none, or if it was deleted or has expired.
 
-        One whose workflow can no longer say how it ended has failed from then on, and forgets what it was to do.
+        A swap that is overdue is recorded as failed, and its request is removed.
         """
         item = self._get(KINDS["swap"], name)
-        entry = _entry(item) if item else None
-        if entry and self._overdue(entry.status, entry.created_at):
+        record = _parse_record(item) if item else None
+        if record and self._is_overdue(record.status, record.created_at):
             change = "SET #state = :failed, #error = :error REMOVE #request"
             names = {"#error": "error", "#request": "request"}
             values = {":failed": {"S": "failed"}, ":error": {"S": OutOfTime.__name__}}
             open_ = {":queued": {"S": "queued"}, ":running": {"S": "running"}}
             condition = "#state IN (:queued, :running)"
             return self._update(name, change, {**values, **open_}, condition, names) or self.find(name)
-        return entry
+        return record
 
     def owner(self, kind: str, name: str) -> str | None:
-        """The pseudonym of who made the swap or video with that id; None where there is none."""
+        """The pseudonym of the caller who made the swap or video with that id; None if there is none."""
         item = self._get(KINDS[kind], name)
         return str(item["caller"]["S"]) if item and "caller" in item else None
 
     def remove(self, name: str) -> None:
-        """As if it had never been asked for."""
+        """Delete the record."""
         if self._table:
             with translate_errors():
                 self._client().delete_item(TableName=self._table, Key={"id": {"S": KINDS["swap"] + name}})
 
     def page(self, caller: str, cursor: str | None, limit: int) -> tuple[list[ResultSummary], str | None]:
-        """What the caller made, the newest first, `limit` lines at most; and the cursor of the next page, if any.
+        """What the caller has made, the newest first, at most `limit` items; and the cursor of the next page, if any.
 
-        Raises InvalidRequest for a cursor that no page gave.
+        Raises InvalidRequest for a cursor that did not come from a page.
         """
-        start = _position(caller, cursor) if cursor else None
-        lines: list[ResultSummary] = []
+        start = _decode_cursor(caller, cursor) if cursor else None
+        items: list[ResultSummary] = []
         read = 0
-        while self._table and len(lines) < limit and read < _MOST_READ:
+        while self._table and len(items) < limit and read < _MAX_ITEMS_READ:
             with translate_errors():
-                answer = self._client().query(
+                response = self._client().query(
                     TableName=self._table,
                     IndexName=INDEX,
                     KeyConditionExpression="#caller = :caller",
                     ExpressionAttributeNames={"#caller": "caller"},
                     ExpressionAttributeValues={":caller": {"S": caller}},
                     ScanIndexForward=False,
-                    Limit=limit - len(lines),
+                    Limit=limit - len(items),
                     **({"ExclusiveStartKey": start} if start else {}),
                 )
-            read += len(answer["Items"])
-            lines += [self._listed(item) for item in answer["Items"] if self._lives(item)]
-            start = answer.get("LastEvaluatedKey")
+            read += len(response["Items"])
+            items += [self._summarise(item) for item in response["Items"] if self._is_live(item)]
+            start = response.get("LastEvaluatedKey")
             if start is None:
                 break
-        return lines, _cursor(start) if start else None
+        return items, _encode_cursor(start) if start else None
 
     def _put(self, name: str, caller: str, inputs: frozenset[str], attributes: Item) -> None:
         if not self._table:
@@ -161,7 +161,7 @@ class SwapRecords:
             "caller": {"S": caller},
             "listed": {"S": by_time(now, name)},
             "created_at": {"N": str(int(now))},
-            "expiration": {"N": str(int(now) + self._kept)},
+            "expiration": {"N": str(int(now) + self._retention_seconds)},
             **({"inputs": {"SS": sorted(inputs)}} if inputs else {}),
             **attributes,
         }
@@ -174,31 +174,31 @@ class SwapRecords:
         key = {"id": {"S": prefix + name}}
         with translate_errors():
             item = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
-        return item if item and self._lives(item) else None
+        return item if item and self._is_live(item) else None
 
-    def _overdue(self, status: str, created_at: float) -> bool:
-        return status in ("queued", "running") and self._now() - created_at > LONGEST_SECONDS
+    def _is_overdue(self, status: str, created_at: float) -> bool:
+        return status in ("queued", "running") and self._now() - created_at > OVERDUE_SECONDS
 
-    def _listed(self, item: Item) -> ResultSummary:
+    def _summarise(self, item: Item) -> ResultSummary:
         kind, status, created_at = item["kind"]["S"], item["state"]["S"], int(item["created_at"]["N"])
         moment = datetime.fromtimestamp(created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        overdue = kind == "swap" and self._overdue(status, created_at)
+        overdue = kind == "swap" and self._is_overdue(status, created_at)
         return ResultSummary(item["id"]["S"].partition("#")[2], kind, "failed" if overdue else status, moment)
 
-    def _lives(self, item: Item) -> bool:
-        """DynamoDB may take two days to remove what has expired."""
+    def _is_live(self, item: Item) -> bool:
+        """Whether the item has not expired; DynamoDB may take two days to remove one that has."""
         return float(item["expiration"]["N"]) > self._now() if "expiration" in item else True
 
     def _update(
         self, name: str, change: str, values: Mapping[str, Any], condition: str, names: Mapping[str, str] | None = None
     ) -> SwapRecord | None:
-        """The swap after the change; None where the condition does not hold."""
+        """Update the swap, and return it; None if the condition does not hold."""
         if not self._table:
             return None
         with translate_errors():
             client = self._client()
             try:
-                answer = client.update_item(
+                response = client.update_item(
                     TableName=self._table,
                     Key={"id": {"S": KINDS["swap"] + name}},
                     UpdateExpression=change,
@@ -209,14 +209,14 @@ class SwapRecords:
                 )
             except client.exceptions.ConditionalCheckFailedException:
                 return None
-        return _entry(answer["Attributes"])
+        return _parse_record(response["Attributes"])
 
 
-def _outcome(result: Mapping[str, Any], latent: str | None) -> dict[str, Any]:
-    return {"result": {"S": json.dumps(result)}, **({"latent": {"S": latent}} if latent else {})}
+def _outcome_attributes(result: Mapping[str, Any], latent_key: str | None) -> dict[str, Any]:
+    return {"result": {"S": json.dumps(result)}, **({"latent": {"S": latent_key}} if latent_key else {})}
 
 
-def _entry(item: Item) -> SwapRecord:
+def _parse_record(item: Item) -> SwapRecord:
     def text(name: str) -> str | None:
         return str(item[name]["S"]) if name in item else None
 
@@ -230,23 +230,23 @@ def _entry(item: Item) -> SwapRecord:
         request=json.loads(request) if request else None,
         inputs=frozenset(item["inputs"]["SS"]) if "inputs" in item else frozenset(),
         result=json.loads(result) if result else None,
-        latent=text("latent"),
+        latent_key=text("latent"),
         error=text("error"),
         cause=text("cause"),
     )
 
 
-def _cursor(key: Item) -> str:
+def _encode_cursor(key: Item) -> str:
     return base64.urlsafe_b64encode(json.dumps([key["id"]["S"], key["listed"]["S"]]).encode()).decode().rstrip("=")
 
 
-def _position(caller: str, cursor: str) -> dict[str, Any]:
-    """Where a page begins; of this caller's own entries, whatever the cursor says."""
+def _decode_cursor(caller: str, cursor: str) -> dict[str, Any]:
+    """Where a page begins: always among this caller's own items, whatever the cursor says."""
     try:
-        name, listed = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        name, sort_key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         prefix, _, result_id = name.partition("#")
-        if f"{prefix}#" not in KINDS.values() or not is_id(result_id) or not _LISTED.fullmatch(listed):
+        if f"{prefix}#" not in KINDS.values() or not is_id(result_id) or not _SORT_KEY.fullmatch(sort_key):
             raise ValueError
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
-        raise InvalidRequest("This cursor is not one that a page of results gave as `next`.") from None
-    return {"id": {"S": name}, "caller": {"S": caller}, "listed": {"S": listed}}
+        raise InvalidRequest("This cursor is not valid. Use the `next` of a page of results.") from None
+    return {"id": {"S": name}, "caller": {"S": caller}, "listed": {"S": sort_key}}

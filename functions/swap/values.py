@@ -1,7 +1,8 @@
-"""The words of a swap: what goes in, what comes out, and what a face is."""
+"""The values of a swap: what goes in, what comes out, and what a face is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -11,11 +12,9 @@ from numpy.typing import NDArray
 from layers.media.picture import Format
 
 Floats = NDArray[np.float32]
+Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 FaceChoice = Literal["all", "largest"] | list[int]
-PAID_AT_ONCE = 1  # megapixel of a caller's budget, before anything is fetched for it
-# Each further so many cost another, for they take as long as a megapixel with few faces does (docs/operations.md).
-FACES_A_UNIT = 4
-Skipped = Literal["not_chosen", "too_small", "cut_by_frame", "over_limit", "refused"]
+SkipReason = Literal["not_chosen", "too_small", "cut_by_frame", "over_limit", "refused"]
 NO_GATE = "none"
 
 
@@ -24,9 +23,15 @@ class Face:
     """A face in a picture, in that picture's pixels."""
 
     index: int  # from left to right
-    box: tuple[float, float, float, float]  # x0, y0, x1, y1
+    box: Box
     keypoints: Floats  # float32 [5, 2]: left eye, right eye, nose, left and right corner of the mouth
     score: float  # the detector's, 0 to 1
+
+    @property
+    def area(self) -> float:
+        """The area of its box, in square pixels."""
+        x0, y0, x1, y1 = self.box
+        return (x1 - x0) * (y1 - y0)
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,10 @@ class Latent:
 
 @dataclass(frozen=True)
 class SwapRequest:
-    """The same for HTTP, uploads and workflows. Pictures are URIs: https, s3 (the stack's own buckets) or data."""
+    """What to swap, and how; the same for HTTP, uploads and workflows.
+
+    Pictures are URIs: https, s3 (the stack's own buckets) or data.
+    """
 
     meme: str
     face: str | None = None  # None: the stack's DefaultFace
@@ -51,49 +59,61 @@ class SwapRequest:
     soft_edges: bool = True
     badge: bool = False  # a small mark in a free corner
     consent: str | None = None  # on what ground the face may be used; kept in the audit line
-    caller: str | None = None  # pseudonym of who pays and owns the result; None: the stack's own principals
-    queued: str | None = None  # id of a swap that may be tried again, and pays once
+    caller: str | None = None  # pseudonym of the caller, who pays and owns the result; None: the stack's own principals
+    queued: str | None = None  # id of a queued swap, which may be tried again and pays once
+
+
+def _describe(text: str) -> Mapping[str, str]:
+    """Metadata of a field that OpenAPI describes; pydantic reads it, so that this module need not import pydantic."""
+    return {"description": text}
 
 
 @dataclass(frozen=True)
 class FaceReport:
     """What became of one face of the meme."""
 
-    index: int
-    box: tuple[float, float, float, float]
-    score: float
+    index: int = field(metadata=_describe("the face's number, from left to right"))
+    box: Box = field(metadata=_describe("x0, y0, x1, y1 in pixels of the meme"))
+    score: float = field(metadata=_describe("the detector's confidence, 0 to 1"))
     swapped: bool
-    reason: Skipped | None = None
+    reason: SkipReason | None = field(
+        default=None,
+        metadata=_describe("why the face was not swapped; refused: the person is on the do-not-swap list"),
+    )
 
 
 @dataclass(frozen=True)
 class SwapResult:
-    """The same for HTTP, uploads and workflows."""
+    """A finished swap."""
 
-    key: str  # in the outputs bucket
-    url: str  # presigned, short-lived
+    key: str = field(metadata=_describe("the result's key in the outputs bucket"))
+    url: str = field(metadata=_describe("a link to the result, valid for an hour at most"))
     content_type: str
     bytes: int
     width: int
     height: int
     faces: list[FaceReport]
-    timings_ms: dict[str, float]  # by phase
+    timings_ms: dict[str, float] = field(metadata=_describe("milliseconds by phase"))
     peak_memory_mb: float
-    models: dict[str, str]  # pack, and digest of each model used
-    engine: (
-        str | None
-    )  # what ran the swapper: native and its instruction set, or onnxruntime; None if no face was swapped
-    gate: str  # digest of the classifier that the pictures passed, or "none"
-    digests: dict[str, str]  # SHA-256, hex, of the meme, the face (where one was used) and the result
+    models: dict[str, str] = field(metadata=_describe("the name of the pack, and the digest of each of its models"))
+    engine: str | None = field(
+        metadata=_describe(
+            "what ran the swapper: native and its instruction set, or onnxruntime; null if no face was swapped"
+        )
+    )
+    gate: str = field(metadata=_describe("digest of the content filter that the pictures passed; none without one"))
+    digests: dict[str, str] = field(
+        metadata=_describe("SHA-256, in hex, of the meme, of the face (if one was used) and of the result")
+    )
     cold_start: bool
-    bytes_fetched: int  # of weights
-    bytes_in_vain: int  # of weights that were not needed after all
-    notes: list[str] = field(default_factory=list)
+    bytes_fetched: int = field(metadata=_describe("bytes of model weights downloaded for this request"))
+    bytes_in_vain: int = field(metadata=_describe("bytes of weights that were downloaded and not needed after all"))
+    notes: list[str]
 
 
 @dataclass(frozen=True)
-class Swapped:
-    """A finished swap, and where the latent of its face is kept if it should not outlive the result."""
+class SwapOutcome:
+    """A finished swap, and where its face's latent is stored if it should not outlive the result."""
 
     result: SwapResult
-    latent: str | None
+    latent_key: str | None  # in the models bucket

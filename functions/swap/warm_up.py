@@ -1,4 +1,4 @@
-"""The warm-up of the swap function: what its requests import, and whether it calculates, encodes and signs."""
+"""Warming up the swap function: import what requests need, and test that it computes, encodes and signs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functions.swap.services import Services
 from layers.core.errors import InternalError
 from layers.core.telemetry import Phases, cold
 
-# In this order: decoding sets limits before OpenCV is imported.
+# The order matters: functions.swap.pipeline imports layers.media.decode, which sets limits before OpenCV is imported.
 MODULES = (
     "functions.swap.entry.http_api",
     "functions.swap.entry.s3_upload",
@@ -32,9 +32,9 @@ CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager", "lambda")
 
 
 def warm(services: Services) -> dict[str, Any]:
-    """What was done and how long it took; a sandbox that is warm has nothing more to do.
+    """Import and test, and report how long it took; in a sandbox that is warm, nothing is left to do.
 
-    Raises InternalError where the engine miscalculates, LabelFailed or StorageFailed where nothing could be signed.
+    Raises InternalError if the engine miscalculates, and LabelFailed or StorageFailed if nothing can be signed.
     """
     phases = Phases()
     was_cold = cold()
@@ -60,7 +60,10 @@ def _import() -> None:
 
 @cache
 def _test(signing_key: str) -> str:
-    """What will run the swapper; the native engine has compared two ways of computing a layer by then."""
+    """Test signing and the engine. Returns what will run the swapper.
+
+    Loading the native engine makes it compare two ways of computing a layer.
+    """
     import numpy as np
 
     from functions.swap.provenance import describe_swap

@@ -18,12 +18,12 @@ from layers.core.errors import ColdswapError, InvalidRequest, NotFound, RefusedU
 from layers.core.ids import made_at
 from layers.core.storage import parse_s3_uri
 from layers.models.runtime.manifest import Manifest, Pointer
-from tests.unit.swap.entry_clients import Answer, http, invoke, upload_event
-from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, drawing, encoded
+from tests.unit.swap.entry_clients import HttpResult, http, invoke, upload_event
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, drawing, encode
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
 DEEP = 100_000
-SMALL = encoded(drawing(width=160, height=160))
+SMALL = encode(drawing(width=160, height=160))
 
 # Bodies that a parser of JSON chokes on, or reads in another way than the next one.
 BODIES: dict[str, str | bytes] = {
@@ -99,7 +99,7 @@ BODIES: dict[str, str | bytes] = {
 }
 
 
-def post(world: FakeSwapStack, patch: pytest.MonkeyPatch, path: str, body: str | bytes) -> Answer:
+def post(world: FakeSwapStack, patch: pytest.MonkeyPatch, path: str, body: str | bytes) -> HttpResult:
     """A body as API Gateway hands it on: as text, or in base64 where it is none."""
     if isinstance(body, str):
         with suppress(UnicodeEncodeError):
@@ -121,7 +121,7 @@ def post(world: FakeSwapStack, patch: pytest.MonkeyPatch, path: str, body: str |
         "isBase64Encoded": True,
     }
     raw = invoke(world, event, patch)
-    return Answer(raw["statusCode"], {}, json.loads(raw["body"]))
+    return HttpResult(raw["statusCode"], {}, json.loads(raw["body"]))
 
 
 @pytest.mark.parametrize("path", ["/swap", "/verify"])
@@ -324,7 +324,7 @@ def test_an_upload_of_any_name_ends_beside_its_like(name: str, good: bool, monke
 @pytest.mark.parametrize("face", [f"s3://{UPLOADS}/{name}" for name in NAMES] + NAMES, ids=lambda f: ascii(f)[1:40])
 def test_metadata_of_an_upload_names_a_face_within_the_rules(face: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world = FakeSwapStack()
-    world.storage.put(UPLOADS, "memes/a.png", encoded(drawing()), face=face)
+    world.storage.put(UPLOADS, "memes/a.png", encode(drawing()), face=face)
 
     outcome = invoke(world, upload_event(), monkeypatch)
 

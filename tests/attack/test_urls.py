@@ -19,7 +19,7 @@ from tests.attack.dns import NameServer, name_server
 from tests.attack.urls import BAD, GOOD, hostile
 from tests.unit.core.test_http_fetch import says, server
 from tests.unit.swap.entry_clients import CALLERS
-from tests.unit.swap.fake_stack import UPLOADS, Context, FakeSwapStack
+from tests.unit.swap.fake_stack import UPLOADS, FakeContext, FakeSwapStack
 
 URLS = hostile()
 OUTSIDE = "93.184.215.14"  # a public address, to which nothing is ever sent from here
@@ -92,7 +92,7 @@ def test_no_caller_gets_past_the_fetcher(
 ) -> None:
     request = {"meme": f"s3://{UPLOADS}/requests/1/meme", "face": url}
 
-    assert CALLERS[caller](FakeSwapStack(), request, monkeypatch, Context()).code == RefusedUrl.code
+    assert CALLERS[caller](FakeSwapStack(), request, monkeypatch, FakeContext()).code == RefusedUrl.code
     assert nowhere == []
 
 

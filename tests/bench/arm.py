@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.swap import app  # the whole function, as Lambda would import it
-from functions.swap.services import services
+from functions.swap.services import load_services
 from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
 from layers.core.telemetry import peak_memory_mb
@@ -37,20 +37,20 @@ class Ours:
         uri = f"s3://{UPLOADS}/{PICTURE}"
         face = None if os.environ["DEFAULT_FACE"] else uri
         request = SwapRequest(uri, face, format="png", color_match=False, soft_edges=False)
-        result = services().swap(request, key=RESULT, deadline=Deadline.after(SECONDS)).result
+        result = load_services().swap(request, key=RESULT, deadline=Deadline.after(SECONDS)).result
         assert [report.swapped for report in result.faces] == [True]
         assert (result.engine or "").endswith(instructions.wanted())
 
     def bytes_fetched(self) -> int:
         """Of models."""
-        return services().models.bytes_fetched
+        return load_services().models.bytes_fetched
 
     def embedding(self) -> list[float]:
         """Of the face, by the same modules."""
         from functions.swap.face import detect, embed
         from layers.media.decode import decode
 
-        known, deadline = services(), Deadline.after(SECONDS)
+        known, deadline = load_services(), Deadline.after(SECONDS)
         data = known.storage.read(UPLOADS, PICTURE, known.settings.max_picture_bytes, deadline).data
         pixels = decode(data, known.settings.max_picture_bytes, known.settings.max_picture_pixels).pixels
         face = detect.Detector(known.models.detector_session(deadline), 512).find(pixels, deadline)[0]

@@ -52,10 +52,10 @@ class Ours:
 
     def __init__(self, arm: Arm) -> None:
         from functions.swap import app
-        from functions.swap.services import services
+        from functions.swap.services import load_services
 
         assert callable(app.handler)
-        made = services()
+        made = load_services()
         self._services = replace(made, settings=replace(made.settings, detection_size=arm.size))
         self._arm = arm
 

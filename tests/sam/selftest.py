@@ -16,6 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from functions.swap import pipeline
+from functions.swap.context import SwapContext
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.settings import Settings
 from functions.swap.swap_records import SwapRecords
@@ -82,17 +83,16 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
     models = LoadedModels(ModelStore("models", objects), settings.threads)
     picture = (folder / "contact.jpg").read_bytes()
     uri = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
-    result = pipeline.swap(
-        SwapRequest(uri, uri, faces="largest"),
-        key="swapped",
-        deadline=Deadline.after(SECONDS),
+    context = SwapContext(
         settings=settings,
         storage=storage,
-        budget=Budget("", "megapixels", 0, dict),
-        refusals=DenylistStore(storage, "models"),
-        ledger=SwapRecords("", dict, 0),
         models=models,
-    ).result
+        budget=Budget("", "megapixels", 0, dict),
+        denylist=DenylistStore(storage, "models"),
+        records=SwapRecords("", dict, 0),
+        deadline=Deadline.after(SECONDS),
+    )
+    result = pipeline.swap(SwapRequest(uri, uri, faces="largest"), context, key="swapped").result
     if result.engine is None or not result.engine.startswith("native"):
         raise RuntimeError(f"the swapper ran on {result.engine}")
     swapped = sum(face.swapped for face in result.faces)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.swap.values import Face, Floats
+from functions.swap.values import Face, Floats, SkipReason
 from layers.media.picture import Pixels
 
 Matrix = NDArray[np.float64]  # [2, 3], from the picture's pixels to the crop's
@@ -16,7 +14,7 @@ Matrix = NDArray[np.float64]  # [2, 3], from the picture's pixels to the crop's
 SWAPPER_SIZE = 128
 EMBEDDER_SIZE = 112
 
-# Where the five keypoints lie in a crop of 112 pixels (insightface/utils/face_align.py, arcface_dst).
+# Where the five keypoints are in a crop of 112 pixels (insightface/utils/face_align.py, arcface_dst).
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
@@ -28,14 +26,14 @@ MIN_KEYPOINTS = 3  # of the five, within the frame
 
 
 def alignment_matrix(keypoints: Floats, size: int) -> Matrix:
-    """The similarity from keypoints [5, 2] to the template of a crop of 112 or 128 pixels, by least squares.
+    """The similarity transform from keypoints [5, 2] to the template of a crop of 112 or 128 pixels, by least squares.
 
     The same as insightface's `estimate_norm` (Umeyama, 1991), which in the plane is a division of complex numbers:
-    the crop of 128 holds that of 112 at its own scale, 8 pixels from the left. Coinciding keypoints give zeros.
+    the crop of 128 contains that of 112 at the same scale, 8 pixels from the left. Coinciding keypoints give zeros.
     """
-    places = TEMPLATE + np.array([8.0, 0.0]) if size == SWAPPER_SIZE else TEMPLATE
+    template = TEMPLATE + np.array([8.0, 0.0]) if size == SWAPPER_SIZE else TEMPLATE
     source = np.asarray(keypoints, np.float64) @ (1, 1j)
-    target = places @ (1, 1j)
+    target = template @ (1, 1j)
     source_mean, target_mean = source.mean(), target.mean()
     spread = np.sum(np.abs(source - source_mean) ** 2)
     turn = np.sum(np.conj(source - source_mean) * (target - target_mean)) / spread if spread else 0j
@@ -43,10 +41,10 @@ def alignment_matrix(keypoints: Floats, size: int) -> Matrix:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def rejection_reason(face: Face, width: int, height: int) -> Literal["too_small", "cut_by_frame"] | None:
-    """Why a face of a picture of that size in pixels cannot be replaced, or None if it can.
+def rejection_reason(face: Face, width: int, height: int) -> SkipReason | None:
+    """Why a face in a picture of that size in pixels cannot be replaced (too_small, cut_by_frame); None if it can.
 
-    A face partly outside the frame can be as long as the frame holds three of its keypoints.
+    A face that is partly outside the frame can be replaced as long as three of its keypoints are inside.
     """
     x0, y0, x1, y1 = face.box
     if min(x1 - x0, y1 - y0) < MIN_BOX or not np.isfinite(face.keypoints).all():
@@ -62,7 +60,10 @@ def rejection_reason(face: Face, width: int, height: int) -> Literal["too_small"
 
 
 def bounding_box(inverse: Matrix, size: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """x0, y0, x1, y1 of the pixels that a crop touches, two more on each side, within the frame; may be empty."""
+    """The box x0, y0, x1, y1 of the pixels that a crop touches, two more on each side, within the frame; may be empty.
+
+    `inverse` maps the crop of `size` pixels to the picture.
+    """
     corners = np.array([[-1, -1, 1], [size, -1, 1], [-1, size, 1], [size, size, 1]]) @ inverse.T
     low, high = np.floor(corners.min(0)) - 2, np.ceil(corners.max(0)) + 3
     x0, y0 = (int(value) for value in np.clip(low, 0, (width, height)))
@@ -71,21 +72,21 @@ def bounding_box(inverse: Matrix, size: int, width: int, height: int) -> tuple[i
 
 
 def invert(affine: Matrix) -> Matrix:
-    """The map back."""
+    """The inverse transform."""
     return np.asarray(cv2.invertAffineTransform(affine), np.float64)
 
 
 def translate(affine: Matrix, x: float, y: float) -> Matrix:
-    """The same map for a picture whose first pixel was at x, y."""
-    moved = affine.copy()
-    moved[:, 2] += affine[:, :2] @ (x, y)
-    return moved
+    """The same transform for the part of a picture whose first pixel is at x, y."""
+    shifted = affine.copy()
+    shifted[:, 2] += affine[:, :2] @ (x, y)
+    return shifted
 
 
 def crop_face(picture: Pixels, keypoints: Floats, size: int) -> tuple[Pixels, Matrix]:
-    """The aligned crop, uint8 BGR [size, size, 3], black where it leaves the frame, and the map that made it.
+    """The aligned crop, uint8 BGR [size, size, 3], black outside the frame, and the transform from the picture to it.
 
-    insightface's `norm_crop2`, reading only the part of the picture that the crop touches.
+    The same as insightface's `norm_crop2`, but reads only the part of the picture that the crop touches.
     """
     forward = alignment_matrix(keypoints, size)
     height, width = picture.shape[:2]
@@ -98,11 +99,11 @@ def crop_face(picture: Pixels, keypoints: Floats, size: int) -> tuple[Pixels, Ma
 
 
 def to_planes(aligned: Pixels) -> Floats:
-    """float32 [1, 3, H, W], RGB, 0 to 1, of a crop in uint8 BGR: what the swapper takes."""
+    """A crop in uint8 BGR [H, W, 3] as float32 [1, 3, H, W], RGB, 0 to 1: the swapper's input."""
     return np.ascontiguousarray(aligned[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
 
 
 def to_pixels(swapped: Floats) -> Pixels:
-    """The first crop of what the swapper gives, in uint8 BGR [H, W, 3]; cut off, not rounded, as in INSwapper.get."""
+    """The first crop of the swapper's output as uint8 BGR [H, W, 3]; truncated, not rounded, as in INSwapper.get."""
     levels = np.clip(255 * swapped[0], 0, 255).astype(np.uint8)
     return np.ascontiguousarray(levels.transpose(1, 2, 0)[:, :, ::-1])

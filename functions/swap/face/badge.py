@@ -1,4 +1,4 @@
-"""The visible mark: a small dark plate with the letters AI, in a corner where no face is."""
+"""The visible badge: a small dark plate with the letters AI, in a corner without a face."""
 
 from __future__ import annotations
 
@@ -8,32 +8,30 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from functions.swap.values import Floats
+from functions.swap.values import Box, Floats
 from layers.media.picture import Pixels
 
-Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
-
-SHARE = 0.05  # of the picture's shorter side: the plate's height
-LEAST, MOST = 14, 120  # pixels of that height: below it nobody can read the letters
-WIDTH, MARGIN = 1.6, 0.4  # of the height
-DARK, LIGHT, OPACITY = 16.0, 250.0, 0.6  # the plate lets the picture through, the letters do not
-_FINE = 4  # times as large as it is drawn, then averaged: no jagged edges
+HEIGHT = 0.05  # of the plate, as a share of the picture's shorter side
+MIN_HEIGHT, MAX_HEIGHT = 14, 120  # pixels; nobody can read smaller letters
+WIDTH, MARGIN = 1.6, 0.4  # in heights of the plate
+PLATE_LEVEL, LETTER_LEVEL, PLATE_OPACITY = 16.0, 250.0, 0.6  # the letters are opaque
+_SUPERSAMPLING = 4  # for smooth edges
 
 
 def draw_badge(pixels: Pixels, alpha: Pixels | None, faces: Sequence[Box]) -> Box:
-    """Draw the mark into a picture, uint8 BGR [H, W, 3] (and its alpha [H, W], which it makes opaque there), in place.
+    """Draw the badge into a picture, uint8 BGR [H, W, 3], in place; its alpha [H, W] becomes opaque there.
 
-    Returns where it is. Of the corners without a face the first is taken: bottom right, bottom left, top right, top
-    left; where each has one, the corner with the least of them.
+    Returns the badge's box. It is drawn in the first corner without a face: bottom right, bottom left, top right, top
+    left; if each has one, in the corner where it covers the least of them.
     """
     height, width = pixels.shape[:2]
-    tall = min(max(round(min(height, width) * SHARE), LEAST), MOST, height, int(width / WIDTH))
+    tall = min(max(round(min(height, width) * HEIGHT), MIN_HEIGHT), MAX_HEIGHT, height, int(width / WIDTH))
     wide = int(tall * WIDTH)
-    x, y = min(_corners(width, height, wide, tall), key=lambda corner: _covered(corner, wide, tall, faces))
-    plate, letters = _shapes(tall, wide)
+    x, y = min(_corners(width, height, wide, tall), key=lambda corner: _overlap(corner, wide, tall, faces))
+    plate, letters = _render(tall, wide)
     part = pixels[y : y + tall, x : x + wide].astype(np.float32)
-    part += plate * (DARK - part)
-    part += letters * (LIGHT - part)
+    part += plate * (PLATE_LEVEL - part)
+    part += letters * (LETTER_LEVEL - part)
     pixels[y : y + tall, x : x + wide] = np.rint(part)
     if alpha is not None:
         under = alpha[y : y + tall, x : x + wide]
@@ -42,14 +40,14 @@ def draw_badge(pixels: Pixels, alpha: Pixels | None, faces: Sequence[Box]) -> Bo
 
 
 def _corners(width: int, height: int, wide: int, tall: int) -> list[tuple[int, int]]:
-    """The plate's first pixel in each, in the order in which they are preferred."""
+    """The plate's first pixel in each corner, in the order of preference."""
     across, down = (min(int(tall * MARGIN), spare // 2) for spare in (width - wide, height - tall))
     left, right, top, bottom = across, width - wide - across, down, height - tall - down
     return [(right, bottom), (left, bottom), (right, top), (left, top)]
 
 
-def _covered(corner: tuple[int, int], wide: int, tall: int, faces: Sequence[Box]) -> float:
-    """Pixels of faces beneath the plate; equal ones are left in their order by `min`."""
+def _overlap(corner: tuple[int, int], wide: int, tall: int, faces: Sequence[Box]) -> float:
+    """How many pixels of faces the plate would cover; `min` takes the first of equal corners."""
     x, y = corner
     return sum(
         max(0.0, min(x1, x + wide) - max(x0, x)) * max(0.0, min(y1, y + tall) - max(y0, y)) for x0, y0, x1, y1 in faces
@@ -57,9 +55,9 @@ def _covered(corner: tuple[int, int], wide: int, tall: int, faces: Sequence[Box]
 
 
 @lru_cache(maxsize=4)
-def _shapes(tall: int, wide: int) -> tuple[Floats, Floats]:
+def _render(tall: int, wide: int) -> tuple[Floats, Floats]:
     """How much of each pixel the plate and the letters cover, float32 [H, W, 1] from 0 to 1."""
-    high, broad = tall * _FINE, wide * _FINE
+    high, broad = tall * _SUPERSAMPLING, wide * _SUPERSAMPLING
     plate = np.zeros((high, broad), np.uint8)
     radius = high // 4
     for x in (radius, broad - 1 - radius):
@@ -70,13 +68,13 @@ def _shapes(tall: int, wide: int) -> tuple[Floats, Floats]:
     letters, stroke = np.zeros_like(plate), max(high // 9, 1)
 
     def line(*points: tuple[float, float]) -> None:
-        places = np.array([[round(x * high), round(y * high)] for x, y in points], np.int32)
-        cv2.polylines(letters, [places], False, 255, stroke)
+        vertices = np.array([[round(x * high), round(y * high)] for x, y in points], np.int32)
+        cv2.polylines(letters, [vertices], False, 255, stroke)
 
     middle = WIDTH / 2 - 0.13
     line((middle - 0.28, 0.77), (middle, 0.23), (middle + 0.28, 0.77))
     line((middle - 0.17, 0.58), (middle + 0.17, 0.58))
     line((middle + 0.5, 0.23), (middle + 0.5, 0.77))
     small = [cv2.resize(shape, (wide, tall), interpolation=cv2.INTER_AREA) for shape in (plate, letters)]
-    covered = [np.asarray(shape[:, :, None] / 255, np.float32) for shape in small]
-    return covered[0] * np.float32(OPACITY), covered[1]
+    coverage = [np.asarray(shape[:, :, None] / 255, np.float32) for shape in small]
+    return coverage[0] * np.float32(PLATE_OPACITY), coverage[1]

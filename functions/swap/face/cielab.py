@@ -1,6 +1,6 @@
 """CIELAB (CIE 1976, white D65) from and to sRGB (IEC 61966-2-1), for small pictures.
 
-OpenCV's own conversion makes tables at its first use that take longer than a cold start has to spare.
+OpenCV's own conversion builds tables when first used, which takes longer than a cold start can spare.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.0
 
 
 def bgr_to_lab(pixels: Pixels) -> Floats:
-    """float32 [H, W, 3]: L 0 to 100, a and b about -100 to 100, of uint8 BGR."""
+    """A picture in uint8 BGR as float32 [H, W, 3]: L 0 to 100, a and b about -100 to 100."""
     ratio = _LINEAR[pixels] @ _XYZ.T
     x, y, z = np.moveaxis(np.where(ratio > _KNEE**3, np.cbrt(ratio), ratio / (3 * _KNEE**2) + 4 / 29), 2, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 2).astype(np.float32)
 
 
 def lab_to_bgr(lab: Floats) -> Pixels:
-    """uint8 BGR of float32 [H, W, 3]; what sRGB cannot show is cut off."""
+    """A picture in float32 [H, W, 3] CIELAB as uint8 BGR; colours outside sRGB are clipped."""
     y = (lab[:, :, 0] + 16) / 116
     root = np.stack([y + lab[:, :, 1] / 500, y, y - lab[:, :, 2] / 200], 2)
     linear = np.clip(np.where(root > _KNEE, root**3, 3 * _KNEE**2 * (root - 4 / 29)) @ _BGR.T, 0, 1)

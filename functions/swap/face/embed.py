@@ -1,4 +1,4 @@
-"""Who is in a picture: from its pixels to the latent that the swapper takes."""
+"""Face embedding: from pixels to a vector that says whose face it is."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ if TYPE_CHECKING:
 
 
 def embed_face(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Floats:
-    """float32 [512], not normalised, of a face of a picture (uint8 BGR [H, W, 3])."""
+    """The embedding, float32 [512], not normalised, of a face in a picture (uint8 BGR [H, W, 3])."""
     aligned, _ = crop_face(pixels, face.keypoints, EMBEDDER_SIZE)
     return np.asarray(embedder.run(to_network_input(aligned))[0], np.float32)
 
 
 def embed_with_flip(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Iterator[Floats]:
-    """Its embedding, and that of the same crop upside down: in a picture turned on its head the detector may give a
-    face's keypoints as if it stood upright."""
+    """The face's embedding, and that of the same crop upside down.
+
+    In an upside-down picture, the detector may report a face's keypoints as if the face were upright.
+    """
     aligned, _ = crop_face(pixels, face.keypoints, EMBEDDER_SIZE)
-    for turned in (aligned, aligned[::-1, ::-1]):
-        yield np.asarray(embedder.run(to_network_input(turned))[0], np.float32)
+    for crop in (aligned, aligned[::-1, ::-1]):
+        yield np.asarray(embedder.run(to_network_input(crop))[0], np.float32)
 
 
 def to_network_input(aligned: Pixels) -> Floats:
-    """float32 [1, 3, 112, 112], RGB, -1 to 1, of a crop in uint8 BGR (insightface/model_zoo/arcface_onnx.py)."""
+    """A crop in uint8 BGR as float32 [1, 3, 112, 112], RGB, -1 to 1 (insightface/model_zoo/arcface_onnx.py)."""
     return to_planes(aligned) * 2 - 1

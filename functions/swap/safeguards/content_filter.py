@@ -1,7 +1,8 @@
-"""The content gate: a classifier of the operator's, in the pack, that looks at whole pictures before anything is made.
+"""The content filter: a classifier that the operator puts into the pack, under the role `gate`, and that sees every
+whole picture before anything is made of it.
 
-Its contract, which layers/models/tools/convert.py checks: one input float32 [1, 3, S, S], the picture squeezed to a
-square, RGB, 0 to 1; one output float32 [1, 1] or [1, 2] whose last number is the probability that the picture may not
+Its contract, which layers/models/tools/convert.py checks: one input float32 [1, 3, S, S], the picture resized to a
+square, RGB, 0 to 1; one output float32 [1, 1] or [1, 2] whose last number is the probability that the picture must not
 be used.
 """
 
@@ -21,34 +22,34 @@ from layers.media.picture import Pixels
 
 @dataclass(frozen=True)
 class ContentFilter:
-    """A classifier and from which probability on it refuses."""
+    """A classifier, and the probability from which it refuses a picture."""
 
     session: Any  # onnxruntime.InferenceSession
     threshold: float
 
     def check(self, pixels: Pixels, alpha: Pixels | None = None) -> None:
-        """Look at a picture, uint8 BGR [H, W, 3]; where some of it is transparent (alpha uint8 [H, W]), also at what
-        shows over white and over black.
+        """Classify a picture, uint8 BGR [H, W, 3]; where some of it is transparent (alpha uint8 [H, W]), also as it
+        looks on white and on black.
 
-        Raises ContentRefused; or SafeguardFailed where the classifier fails or says what is no probability.
+        Raises ContentRefused, or SafeguardFailed if the classifier fails or its output is not a probability.
         """
-        self._look(pixels)
+        self._classify(pixels)
         if alpha is not None and alpha.min() < 255:
-            for ground in (255, 0):
-                shown = pixels.copy()
-                flatten(shown, alpha, ground)
-                self._look(shown)
+            for background in (255, 0):
+                flattened = pixels.copy()
+                flatten(flattened, alpha, background)
+                self._classify(flattened)
 
-    def _look(self, pixels: Pixels) -> None:
-        wanted = self.session.get_inputs()[0]
-        side = int(wanted.shape[-1])
+    def _classify(self, pixels: Pixels) -> None:
+        model_input = self.session.get_inputs()[0]
+        side = int(model_input.shape[-1])
         small = np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
         try:
-            (said,) = self.session.run(None, {wanted.name: to_planes(small)})
-            probability = float(np.asarray(said).reshape(-1)[-1])
-        except Exception as error:  # onnxruntime has a class of its own for each cause, in a private module
-            raise SafeguardFailed("The content gate failed, so nothing was made.") from error
+            (output,) = self.session.run(None, {model_input.name: to_planes(small)})
+            probability = float(np.asarray(output).reshape(-1)[-1])
+        except Exception as error:  # onnxruntime raises a different class for each cause, all in a private module
+            raise SafeguardFailed("The content filter failed, so nothing was made.") from error
         if not 0 <= probability <= 1:
-            raise SafeguardFailed("The content gate gave no probability, so nothing was made.")
+            raise SafeguardFailed("The content filter did not return a probability, so nothing was made.")
         if probability >= self.threshold:
-            raise ContentRefused("The operator's content filter refuses this picture.")
+            raise ContentRefused("The operator's content filter refused this picture.")

@@ -1,8 +1,8 @@
-"""The operator's do-not-swap list: faces that are neither put into a picture nor replaced in one.
+"""The operator's do-not-swap list: people whose faces are neither put into a picture nor replaced in one.
 
-One document in the models bucket, absent until somebody is on it (`python -m tools.denylist`). A list that is not empty
-needs an embedding of every face that is to be swapped, so each request with it loads the embedder. What cannot be
-compared is refused: a list that is damaged, or made by another embedder than the pack's, stops every swap.
+It is one document in the models bucket, absent until somebody is on it (`python -m tools.denylist`). With a list that
+is not empty, every face that is to be swapped needs an embedding, so each request loads the embedder. What cannot be
+compared is refused: a list that is damaged, or made with an embedder other than the pack's, stops every swap.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ KEY = "refused/faces.json"
 FORMAT = 1
 MAX_BYTES = 16 << 20  # some 5,500 faces
 THRESHOLD = 0.3
-"""Cosine of two embeddings from which on they are one person's, where the operator says nothing.
+"""Cosine similarity from which two embeddings count as the same person's, unless the operator sets another.
 
-What users of ArcFace networks take (deepface: 0.32, ailia: 0.26), on the side of refusing. docs/responsible-use.md has
-what it gives on drawn faces.
+Chosen to err on the side of refusing, among the values in use with ArcFace networks (deepface: 0.32, ailia: 0.26).
+docs/responsible-use.md says how it does on drawn faces.
 """
 
 
 @dataclass(frozen=True)
 class DeniedFace:
-    """One face on the list. A person may have several, of several pictures or by several embedders."""
+    """One face on the list. A person may have several: from several pictures, or by several embedders."""
 
-    person: str  # the operator's name for it; nothing is made of it
+    person: str  # the operator's name for the person; used for nothing else
     embedder: str  # digest of the model in the pack
     values: Floats  # float32 [512], unit embedding
     added: str  # date
@@ -44,14 +44,14 @@ class DeniedFace:
 
 @dataclass(frozen=True)
 class Denylist:
-    """The list as it is now."""
+    """The list, and the threshold that goes with it."""
 
     entries: tuple[DeniedFace, ...] = ()
     threshold: float = THRESHOLD
 
     @staticmethod
     def parse(data: bytes) -> Denylist:
-        """Raises SafeguardFailed for what `dump` did not write."""
+        """The list in a document. Raises SafeguardFailed for anything that `dump` did not write."""
         try:
             tree = json.loads(data)
             if tree["format"] != FORMAT:
@@ -68,11 +68,11 @@ class Denylist:
         except (ValueError, KeyError, TypeError, RecursionError):
             raise SafeguardFailed("The do-not-swap list is damaged, so nothing is swapped.") from None
         if not 0 < threshold < 1:
-            raise SafeguardFailed("The do-not-swap list has a threshold that is none, so nothing is swapped.")
+            raise SafeguardFailed("The do-not-swap list's threshold must be between 0 and 1, so nothing is swapped.")
         return Denylist(entries, threshold)
 
     def dump(self) -> bytes:
-        """As it lies in the bucket."""
+        """The document in the bucket."""
         faces: list[dict[str, Any]] = [
             {
                 "person": each.person,
@@ -84,58 +84,61 @@ class Denylist:
         ]
         return json.dumps({"format": FORMAT, "threshold": self.threshold, "faces": faces}).encode()
 
-    def unknown_to(self, embedder: str) -> list[str]:
-        """People on the list of whom this embedder has no face."""
-        known = {each.person for each in self.entries if each.embedder == embedder}
-        return sorted({each.person for each in self.entries} - known)
+    def people_without(self, embedder: str) -> list[str]:
+        """People on the list who have no face by the embedder with that digest."""
+        people = {each.person for each in self.entries if each.embedder == embedder}
+        return sorted({each.person for each in self.entries} - people)
 
-    def comparing(self, embedder: str) -> Comparison:
-        """By embeddings of the embedder with that digest. Raises SafeguardFailed where somebody has no face of it."""
-        if self.unknown_to(embedder):
+    def build_matcher(self, embedder: str) -> DenylistMatcher:
+        """A matcher for embeddings by the embedder with that digest.
+
+        Raises SafeguardFailed if somebody on the list has no face by it.
+        """
+        if self.people_without(embedder):
             raise SafeguardFailed(
-                "The do-not-swap list was made with another embedder than that of the models in use, so nothing is "
+                "The do-not-swap list was made with a different embedder than the models in use, so nothing is "
                 "swapped. Add its faces again."
             )
-        known = [each.values for each in self.entries if each.embedder == embedder]
-        return Comparison(np.stack(known), self.threshold)
+        embeddings = [each.values for each in self.entries if each.embedder == embedder]
+        return DenylistMatcher(np.stack(embeddings), self.threshold)
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Who is refused, by one embedder."""
+class DenylistMatcher:
+    """The list's embeddings by one embedder."""
 
-    known: Floats  # float32 [N, 512]
+    embeddings: Floats  # float32 [N, 512], unit length
     threshold: float
 
-    def refuses(self, embedding: Floats) -> bool:
-        """Whether that float32 [512], of any length, is somebody on the list; what is not finite is."""
+    def matches(self, embedding: Floats) -> bool:
+        """Whether an embedding, float32 [512] of any length, is somebody's on the list; also True if not finite."""
         unit = embedding / np.linalg.norm(embedding)
-        return not float((self.known @ unit).max()) < self.threshold
+        return not float((self.embeddings @ unit).max()) < self.threshold
 
 
 class DenylistStore:
-    """The list in a models bucket; it is read again when it has changed."""
+    """The list in a models bucket, read again only after it has changed."""
 
     def __init__(self, storage: Storage, bucket: str) -> None:
         self._storage = storage
         self._bucket = bucket
-        # Together, for a thread of a request that ended early may still be here when the next request comes.
-        self._known: tuple[str, Denylist] | None = None
+        # ETag and list in one value: a thread of a request that ended early may still run during the next request.
+        self._cached: tuple[str, Denylist] | None = None
 
-    def now(self, deadline: Deadline) -> Denylist:
-        """The list; empty where there is none. Raises SafeguardFailed, StorageFailed or OutOfTime."""
+    def load(self, deadline: Deadline) -> Denylist:
+        """The current list, empty if there is no document. Raises SafeguardFailed, StorageFailed or OutOfTime."""
         head = self._storage.head(self._bucket, KEY)
         if head is None:
             return Denylist()
-        known = self._known
-        if known and known[0] == head.etag:
-            return known[1]
+        cached = self._cached
+        if cached and cached[0] == head.etag:
+            return cached[1]
         try:
             stored = self._storage.read(self._bucket, KEY, MAX_BYTES, deadline)
         except ObjectNotFound:
-            return Denylist()  # taken away between the two
+            return Denylist()  # deleted between the two calls
         except TooLarge:
             raise SafeguardFailed("The do-not-swap list is too long, so nothing is swapped.") from None
-        faces = Denylist.parse(stored.data)
-        self._known = stored.etag, faces
-        return faces
+        denylist = Denylist.parse(stored.data)
+        self._cached = stored.etag, denylist
+        return denylist

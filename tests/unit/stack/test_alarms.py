@@ -24,7 +24,7 @@ from functions.video.render import voice_over
 from layers.core import errors, telemetry
 from layers.core.errors import ColdswapError
 from tests.unit.swap.entry_clients import http, invoke, upload_event
-from tests.unit.swap.fake_stack import UPLOADS, drawing, encoded
+from tests.unit.swap.fake_stack import UPLOADS, drawing, encode
 from tests.unit.swap.fake_stack import FakeSwapStack as SwapWorld
 from tests.unit.video.fake_stack import FakeVideoStack as VideoWorld
 from tests.unit.video.fake_stack import world as video
@@ -191,7 +191,7 @@ class Stack:
         """A picture under memes/, whose swap ends with that error."""
         self.patch.setenv("POWERTOOLS_SERVICE_NAME", "swap")
         self._fail(pipeline, "swap", raised)
-        self.swap.storage.put(UPLOADS, "memes/a.png", encoded(drawing()))
+        self.swap.storage.put(UPLOADS, "memes/a.png", encode(drawing()))
         self._quietly(lambda: invoke(self.swap, upload_event(), self.patch))
         return self.sent()
 
@@ -201,7 +201,7 @@ class Stack:
             request = {
                 name: value for name, value in asdict(SwapRequest(meme=MEME["meme"])).items() if name not in _NOT_QUEUED
             }
-            self.swap.ledger.queue(payload["swap"], "ann", request, frozenset())
+            self.swap.records.queue(payload["swap"], "ann", request, frozenset())
         self.patch.setenv("POWERTOOLS_SERVICE_NAME", "swap")
         self._fail(pipeline, "swap", raised)
         self._quietly(lambda: invoke(self.swap, payload, self.patch))
@@ -213,7 +213,9 @@ class Stack:
         detail = {"status": "FAILED", "name": "01ABC", "error": error, "cause": "…", "input": "{}"}
         pattern = TEMPLATE["Resources"]["SwapFunction"]["Properties"]["Events"]["Ended"]["Properties"]["Pattern"]
         if error in pattern["detail"]["error"] and pattern["detail"]["status"] == ["FAILED"]:
-            invoke(self.swap, {"source": "aws.states", "detail-type": app.ENDED, "detail": detail}, self.patch)
+            invoke(
+                self.swap, {"source": "aws.states", "detail-type": app.EXECUTION_EVENT, "detail": detail}, self.patch
+            )
         return self.sent()
 
     def step(self, raised: Exception) -> list[Datum]:

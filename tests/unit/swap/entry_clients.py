@@ -1,4 +1,4 @@
-"""The three callers as they are: events in, what each of them sees out."""
+"""The three kinds of callers: events in, and out what each of them sees."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from urllib.parse import parse_qsl
 import pytest
 
 from functions.swap import app
-from functions.swap.entry.s3_upload import OPERATOR_S
+from functions.swap.entry.s3_upload import OPERATOR_ERRORS
 from functions.swap.entry.schemas import SwapBody
 from layers.core.errors import ColdswapError, family
-from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, Context, FakeSwapStack, mode
+from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, auth_mode_of
 
 RequestJson = dict[str, Any]
 
 
-def invoke(world: FakeSwapStack, event: Any, patch: pytest.MonkeyPatch, context: Context | None = None) -> Any:
-    """The handler's answer to an event, in that world; the event has been through JSON, as on Lambda."""
-    patch.setattr(app, "services", lambda: world.services)
-    return app.handler(json.loads(json.dumps(event)), context or Context())
+def invoke(stack: FakeSwapStack, event: Any, patch: pytest.MonkeyPatch, context: FakeContext | None = None) -> Any:
+    """What the handler returns for an event, in that stack; the event has been through JSON, as on Lambda."""
+    patch.setattr(app, "load_services", lambda: stack.services)
+    return app.handler(json.loads(json.dumps(event)), context or FakeContext())
 
 
 @dataclass
-class Answer:
-    """Of the HTTP API."""
+class HttpResult:
+    """A response of the HTTP API."""
 
     status: int
     headers: dict[str, str]
@@ -34,22 +34,22 @@ class Answer:
 
 
 def http(
-    world: FakeSwapStack,
+    stack: FakeSwapStack,
     patch: pytest.MonkeyPatch,
     method: str = "POST",
     path: str = "/swap",
     body: Any = None,
-    context: Context | None = None,
+    context: FakeContext | None = None,
     authorizer: Any = None,
-    taken: float | None = None,
+    sent_at: float | None = None,
     **headers: str,
-) -> Answer:
-    """A request through an HTTP API, payload format 2.0, that is open unless there is an authoriser's word.
+) -> HttpResult:
+    """A request through an HTTP API, payload format 2.0, that is open unless there is an authorizer context.
 
-    `taken`: when API Gateway took it (epoch, seconds).
+    `sent_at`: when API Gateway received it (epoch, seconds).
     """
     path, _, query = path.partition("?")
-    world.settings = replace(world.settings, auth_mode=mode(authorizer))
+    stack.settings = replace(stack.settings, auth_mode=auth_mode_of(authorizer))
     event = {
         "version": "2.0",
         "routeKey": "$default",
@@ -62,20 +62,20 @@ def http(
             "requestId": "req-1",
             "stage": "$default",
             **({"authorizer": authorizer} if authorizer else {}),
-            **({"timeEpoch": int(taken * 1000)} if taken is not None else {}),
+            **({"timeEpoch": int(sent_at * 1000)} if sent_at is not None else {}),
         },
         "isBase64Encoded": False,
     }
     if body is not None:
         event["body"] = body if isinstance(body, str) else json.dumps(body)
-    raw = invoke(world, event, patch, context)
+    raw = invoke(stack, event, patch, context)
     json.dumps(raw)
-    sent = {name.lower(): value for name, value in raw.get("headers", {}).items()}
-    is_json = "json" in sent.get("content-type", "")
-    return Answer(raw["statusCode"], sent, json.loads(raw["body"]) if is_json else raw.get("body"))
+    headers_sent = {name.lower(): value for name, value in raw.get("headers", {}).items()}
+    is_json = "json" in headers_sent.get("content-type", "")
+    return HttpResult(raw["statusCode"], headers_sent, json.loads(raw["body"]) if is_json else raw.get("body"))
 
 
-def upload_event(key: str = "memes/a.png", **thing: Any) -> Any:
+def upload_event(key: str = "memes/a.png", **attributes: Any) -> Any:
     """What S3 sends; its keys are URL-encoded."""
     return {
         "Records": [
@@ -84,7 +84,7 @@ def upload_event(key: str = "memes/a.png", **thing: Any) -> Any:
                 "eventName": "ObjectCreated:Put",
                 "s3": {
                     "bucket": {"name": UPLOADS},
-                    "object": {"key": key, "size": 1, "eTag": "e", "sequencer": "0055AED6DCD90281E5", **thing},
+                    "object": {"key": key, "size": 1, "eTag": "e", "sequencer": "0055AED6DCD90281E5", **attributes},
                 },
             }
         ]
@@ -100,48 +100,52 @@ class Refusal:
     retryable: bool
 
 
-def refused_by_http(world: FakeSwapStack, request: RequestJson, patch: pytest.MonkeyPatch, context: Context) -> Refusal:
+def fail_by_http(
+    stack: FakeSwapStack, request: RequestJson, patch: pytest.MonkeyPatch, context: FakeContext
+) -> Refusal:
     """A problem document with the error's status."""
-    answer = http(world, patch, body=request, context=context)
-    problem = answer.body
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.status == problem["status"]
+    response = http(stack, patch, body=request, context=context)
+    problem = response.body
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.status == problem["status"]
     assert problem["type"] == f"urn:coldswap:problem:{problem['code']}"
     assert problem["instance"] == "urn:coldswap:request:req-1"
-    assert ("retry-after" in answer.headers) == problem["retryable"]
+    assert ("retry-after" in response.headers) == problem["retryable"]
     return Refusal(problem["code"], problem["detail"], problem["retryable"])
 
 
-def refused_by_upload(
-    world: FakeSwapStack, request: RequestJson, patch: pytest.MonkeyPatch, context: Context
+def fail_by_upload(
+    stack: FakeSwapStack, request: RequestJson, patch: pytest.MonkeyPatch, context: FakeContext
 ) -> Refusal:
     """A problem document in the outputs bucket; where a retry can help, the error itself; where the operator, both."""
     request = SwapBody(**request).model_dump()
-    found = world.storage.objects.get((UPLOADS, request["meme"].removeprefix(f"s3://{UPLOADS}/")))
-    assert found, "an upload is always there"
-    world.storage.put(UPLOADS, "memes/a.png", found.data, **({"face": request["face"]} if request["face"] else {}))
+    upload = stack.storage.objects.get((UPLOADS, request["meme"].removeprefix(f"s3://{UPLOADS}/")))
+    assert upload, "an upload is always there"
+    stack.storage.put(UPLOADS, "memes/a.png", upload.data, **({"face": request["face"]} if request["face"] else {}))
     raised: ColdswapError | None = None
     outcome = None
     try:
-        outcome = invoke(world, upload_event(), patch, context)
+        outcome = invoke(stack, upload_event(), patch, context)
     except ColdswapError as error:
         raised = error
     if raised and raised.retryable:
-        assert not [key for bucket, key in world.storage.objects if bucket == OUTPUTS]
+        assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
         return Refusal(raised.code, str(raised), True)
-    assert isinstance(raised, OPERATOR_S) if raised else outcome == {"outcomes": ["failed/a.png.json"]}
-    problem = world.storage.json("failed/a.png.json")
+    assert isinstance(raised, OPERATOR_ERRORS) if raised else outcome == {"outcomes": ["failed/a.png.json"]}
+    problem = stack.storage.json("failed/a.png.json")
     assert problem["instance"] == f"urn:coldswap:request:{context.aws_request_id}"
     assert not problem["retryable"]
     return Refusal(problem["code"], problem["detail"], False)
 
 
-def refused_by_task(world: FakeSwapStack, request: RequestJson, patch: pytest.MonkeyPatch, context: Context) -> Refusal:
+def fail_by_task(
+    stack: FakeSwapStack, request: RequestJson, patch: pytest.MonkeyPatch, context: FakeContext
+) -> Refusal:
     """The error raised: its class name is the error's name in a state machine, its text the cause."""
     with pytest.raises(ColdswapError) as caught:
-        invoke(world, request, patch, context)
+        invoke(stack, request, patch, context)
     assert family()[type(caught.value).__name__] is type(caught.value)
     return Refusal(caught.value.code, str(caught.value), caught.value.retryable)
 
 
-CALLERS = {"http": refused_by_http, "upload": refused_by_upload, "task": refused_by_task}
+CALLERS = {"http": fail_by_http, "upload": fail_by_upload, "task": fail_by_task}

@@ -1,4 +1,4 @@
-"""The world around the swap function, in memory."""
+"""The stack around the swap function, in memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from layers.core.storage import Head, StoredObject
 from layers.core.terms import Terms
 from layers.media.picture import Pixels
 from tests.unit.swap import networks
-from tests.unit.swap.face.test_align import placed
+from tests.unit.swap.face_fixtures import keypoints_at
 
 MODELS, UPLOADS, OUTPUTS = "models", "uploads", "outputs"
 ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-swap"
@@ -49,16 +49,16 @@ def drawing(faces: int = 1, width: int = 600, height: int = 400, scale: float = 
     """A picture with that many faces side by side, uint8 BGR."""
     pixels = np.full((height, width, 3), (150, 170, 190), np.uint8)
     for number in range(faces):
-        networks.marked(pixels, placed(width * (number + 0.5) / faces, height / 2, scale, 0), 5)
+        networks.draw_marks(pixels, keypoints_at(width * (number + 0.5) / faces, height / 2, scale, 0), 5)
     return pixels
 
 
-def encoded(pixels: Pixels, extension: str = ".png") -> bytes:
+def encode(pixels: Pixels, extension: str = ".png") -> bytes:
     """The picture as a file."""
     return bytes(cv2.imencode(extension, pixels)[1])
 
 
-def decoded(data: bytes) -> Pixels:
+def decode(data: bytes) -> Pixels:
     """The file as uint8 [H, W, C]."""
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
 
@@ -99,15 +99,15 @@ class MemoryStorage:
         self._maybe_fail("read", key)
         if (bucket, key) not in self.objects:
             raise ObjectNotFound(f"There is nothing at s3://{bucket}/{key}.")
-        found = self.objects[bucket, key]
-        if len(found.data) > limit:
+        stored = self.objects[bucket, key]
+        if len(stored.data) > limit:
             raise TooLarge(f"s3://{bucket}/{key} is too large.")
-        return found
+        return stored
 
     def head(self, bucket: str, key: str) -> Head | None:
         self._maybe_fail("head", key)
-        found = self.objects.get((bucket, key))
-        return Head(len(found.data), found.etag, found.content_type, found.metadata) if found else None
+        stored = self.objects.get((bucket, key))
+        return Head(len(stored.data), stored.etag, stored.content_type, stored.metadata) if stored else None
 
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
@@ -141,11 +141,11 @@ def _etag(data: bytes) -> str:
 
 
 class MemoryRecords(SwapRecords):
-    """Swaps in a dictionary, and owners of videos; the table itself is tried in tests/unit/core/test_ledger.py."""
+    """Records in a dictionary, and owners of videos; test_swap_records.py tests the table itself."""
 
     def __init__(self) -> None:
         super().__init__("", dict, 7 * 24 * 3600)
-        self.entries: dict[str, SwapRecord] = {}
+        self.items: dict[str, SwapRecord] = {}
         self.videos: dict[str, str] = {}
         self.failure: Exception | None = None
 
@@ -153,47 +153,47 @@ class MemoryRecords(SwapRecords):
         self._keep(SwapRecord(name, caller, "queued", self._now(), json.loads(json.dumps(request)), inputs))
 
     def add(
-        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent: str | None
+        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent_key: str | None
     ) -> None:
         self._keep(
-            SwapRecord(name, caller, "succeeded", self._now(), None, inputs, json.loads(json.dumps(result)), latent)
+            SwapRecord(name, caller, "succeeded", self._now(), None, inputs, json.loads(json.dumps(result)), latent_key)
         )
 
     def begin(self, name: str) -> SwapRecord | None:
-        entry = self.find(name)
-        if entry and entry.status in ("queued", "running"):
-            self._keep(replace(entry, status="running"))
+        record = self.find(name)
+        if record and record.status in ("queued", "running"):
+            self._keep(replace(record, status="running"))
         return self.find(name)
 
-    def finish(self, name: str, result: Mapping[str, Any], latent: str | None) -> bool:
-        entry = self.find(name)
-        if entry:
-            self._keep(replace(entry, status="succeeded", request=None, result=dict(result), latent=latent))
-        return entry is not None
+    def finish(self, name: str, result: Mapping[str, Any], latent_key: str | None) -> bool:
+        record = self.find(name)
+        if record:
+            self._keep(replace(record, status="succeeded", request=None, result=dict(result), latent_key=latent_key))
+        return record is not None
 
     def find(self, name: str) -> SwapRecord | None:
         if self.failure:
             raise self.failure
-        entry = self.entries.get(name)
-        if entry and self._overdue(entry.status, entry.created_at):
-            return replace(entry, status="failed", error="OutOfTime", request=None)
-        return entry
+        record = self.items.get(name)
+        if record and self._is_overdue(record.status, record.created_at):
+            return replace(record, status="failed", error="OutOfTime", request=None)
+        return record
 
     def owner(self, kind: str, name: str) -> str | None:
-        entry = self.find(name)
-        return (entry.caller if entry else None) if kind == "swap" else self.videos.get(name)
+        record = self.find(name)
+        return (record.caller if record else None) if kind == "swap" else self.videos.get(name)
 
     def remove(self, name: str) -> None:
-        self.entries.pop(name, None)
+        self.items.pop(name, None)
 
-    def _keep(self, entry: SwapRecord) -> None:
+    def _keep(self, record: SwapRecord) -> None:
         if self.failure:
             raise self.failure
-        self.entries[entry.id] = entry
+        self.items[record.id] = record
 
 
 class FixedPseudonyms(Pseudonyms):
-    """With a secret that tests know, and a short name for everybody where the API is open."""
+    """Pseudonyms by a fixed secret; callers of an open API have a short one."""
 
     def __init__(self) -> None:
         super().__init__("", dict)
@@ -203,20 +203,20 @@ class FixedPseudonyms(Pseudonyms):
         return "1" if identity == ANONYMOUS else super().caller(identity)
 
 
-def folder(authorizer: Any = None) -> str:
-    """Where the uploads of whom the authoriser names lie; without one, of everybody where the API is open."""
+def upload_folder(authorizer: Any = None) -> str:
+    """Where the uploads are of the caller whom the authorizer names; without one, of callers of an open API."""
     event = {"requestContext": {"authorizer": authorizer}}
-    return upload_prefix(FixedPseudonyms().caller(identity(event, mode(authorizer))))
+    return upload_prefix(FixedPseudonyms().caller(identity(event, auth_mode_of(authorizer))))
 
 
-def mode(authorizer: Any) -> AuthMode:
-    """In which the API has such an authoriser."""
+def auth_mode_of(authorizer: Any) -> AuthMode:
+    """The mode in which the API has such an authorizer."""
     kinds: dict[str, AuthMode] = {"iam": "iam", "jwt": "jwt", "lambda": "key"}
     return kinds[next(iter(authorizer))] if authorizer else "open"
 
 
 class FlatSwapper:
-    """Gives one colour for every face; remembers what it was given."""
+    """Paints every face in one colour; records its inputs."""
 
     colour = (40, 200, 90)  # BGR
     name = "one colour"
@@ -239,23 +239,23 @@ class FlatSwapper:
         raise AssertionError("models close their own swappers")
 
 
-class Pending:
-    """A swapper under way."""
+class FakePendingSwapper:
+    """A swapper whose weights are being downloaded."""
 
     size = 1000
 
     def __init__(self, models: FakeModels) -> None:
         self.models = models
-        self.dropped = self.taken = False
+        self.dropped = self.used = False
 
     def swapper(self, once: bool = False) -> FlatSwapper:
         assert not self.dropped
-        self.taken = True
-        return self.models.made
+        self.used = True
+        return self.models.swapper
 
     def drop(self) -> int:
         self.dropped = True
-        return 0 if self.taken else self.size
+        return 0 if self.used else self.size
 
 
 class FakeModels:
@@ -266,28 +266,28 @@ class FakeModels:
         self.digests = {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64}
         self.bytes_fetched = 0
         self.failure: Exception | None = None
-        self.classifier: Any = None  # of the content gate
-        self.knowing: Any = self  # the embedder
-        self.pending: list[Pending] = []
-        self.made = FlatSwapper()
-        self.embedded = 0
-        self.released = 0
+        self.classifier: Any = None  # of the content filter
+        self.embedder_network: Any = self  # the embedder
+        self.pending: list[FakePendingSwapper] = []
+        self.swapper = FlatSwapper()
+        self.embedder_loads = 0
+        self.releases = 0
 
-    def start_swapper(self, deadline: Deadline) -> Pending:
+    def start_swapper(self, deadline: Deadline) -> FakePendingSwapper:
         deadline.check("looking up the models")
         if self.failure:
             raise self.failure
-        self.pending.append(Pending(self))
-        self.bytes_fetched += Pending.size
+        self.pending.append(FakePendingSwapper(self))
+        self.bytes_fetched += FakePendingSwapper.size
         return self.pending[-1]
 
     def detector_session(self, deadline: Deadline) -> networks.MarkedFaces:
         return networks.MarkedFaces()
 
     def embedder(self, deadline: Deadline) -> Any:
-        assert not self.pending[-1].taken, "the embedder comes before the swapper, or both need memory"
-        self.embedded += 1
-        return self.knowing
+        assert not self.pending[-1].used, "the embedder comes before the swapper, or both need memory"
+        self.embedder_loads += 1
+        return self.embedder_network
 
     def run(self, crops: Floats) -> Floats:
         assert crops.shape == (1, 3, 112, 112)
@@ -300,7 +300,7 @@ class FakeModels:
         return self.classifier, 0.5
 
     def release(self) -> None:
-        self.released += 1
+        self.releases += 1
 
 
 class MemoryTable(BasePersistenceLayer):
@@ -330,14 +330,14 @@ class MemoryTable(BasePersistenceLayer):
         del self.records[data_record.idempotency_key]
 
 
-def _gone(name: str) -> type[ClientError]:
+def _client_error(name: str) -> type[ClientError]:
     return type(name, (ClientError,), {})
 
 
 class StepFunctions:
     """Just enough of the client."""
 
-    exceptions = SimpleNamespace(ExecutionAlreadyExists=_gone("ExecutionAlreadyExists"))
+    exceptions = SimpleNamespace(ExecutionAlreadyExists=_client_error("ExecutionAlreadyExists"))
 
     def __init__(self) -> None:
         self.executions: dict[str, dict[str, Any]] = {}
@@ -354,7 +354,7 @@ class StepFunctions:
 
 @cache
 def _one_face() -> bytes:
-    return encoded(drawing())
+    return encode(drawing())
 
 
 @dataclass
@@ -368,12 +368,12 @@ class FakeSwapStack:
     machine: StepFunctions = field(default_factory=StepFunctions)
     budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
     terms: Terms = field(default_factory=lambda: Terms("", dict))
-    refusals: DenylistStore = field(init=False)
-    ledger: MemoryRecords = field(default_factory=MemoryRecords)
+    denylist: DenylistStore = field(init=False)
+    records: MemoryRecords = field(default_factory=MemoryRecords)
     sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 120, int, dict))
 
     def __post_init__(self) -> None:
-        self.refusals = DenylistStore(cast(Any, self.storage), MODELS)
+        self.denylist = DenylistStore(cast(Any, self.storage), MODELS)
         self.storage.put(MODELS, "faces/default.png", _one_face())
         self.storage.put(UPLOADS, "requests/1/meme", _one_face())
 
@@ -383,20 +383,20 @@ class FakeSwapStack:
             settings=self.settings,
             storage=cast(Any, self.storage),
             models=cast(Any, self.models),
-            once=Idempotency("", self.table),
+            idempotency=Idempotency("", self.table),
             jobs=Jobs(self.settings.state_machine_arn, lambda: self.machine),
             budget=self.budget,
             terms=self.terms,
-            refusals=self.refusals,
-            ledger=self.ledger,
+            denylist=self.denylist,
+            records=self.records,
             pseudonyms=FixedPseudonyms(),
             sandboxes=self.sandboxes,
         )
 
 
 @dataclass
-class Context:
-    """Of an invocation."""
+class FakeContext:
+    """The context of an invocation."""
 
     aws_request_id: str = "11111111-2222-3333-4444-555555555555"
     function_name: str = "swap"

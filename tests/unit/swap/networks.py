@@ -18,7 +18,7 @@ ANCHORS = 2
 MARKS = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0], [0, 255, 255], [255, 0, 255]], np.uint8)
 
 
-def saved(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Any]) -> Path:
+def save_model(path: Path, nodes: list[Any], inputs: list[Any], outputs: list[Any], weights: dict[str, Any]) -> Path:
     stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "toy", inputs, outputs, stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=7)
@@ -42,7 +42,7 @@ def swapper(path: Path, seed: int = 0) -> Path:
         helper.make_node("Sigmoid", ["sum"], ["output"]),
     ]
     image = [1, 3, 128, 128]
-    return saved(
+    return save_model(
         path,
         nodes,
         [
@@ -62,12 +62,12 @@ def embedder(path: Path, seed: int = 0) -> Path:
         "dense": rng.normal(0, 0.1, (8 * 49, 512)).astype(np.float32),
     }
     nodes = [
-        helper.make_node("Conv", ["input.1", "conv"], ["seen"], strides=[16, 16]),
-        helper.make_node("Tanh", ["seen"], ["bounded"]),
+        helper.make_node("Conv", ["input.1", "conv"], ["features"], strides=[16, 16]),
+        helper.make_node("Tanh", ["features"], ["bounded"]),
         helper.make_node("Flatten", ["bounded"], ["flat"]),
         helper.make_node("MatMul", ["flat", "dense"], ["683"]),
     ]
-    return saved(
+    return save_model(
         path,
         nodes,
         [helper.make_tensor_value_info("input.1", TensorProto.FLOAT, ["None", 3, 112, 112])],
@@ -91,7 +91,7 @@ def classifier(
         helper.make_node("ReduceMean", ["light"], ["means"], axes=[2, 3], keepdims=0),
         helper.make_node("MatMul", ["means", "pick"], ["probability"]),
     ]
-    return saved(
+    return save_model(
         path,
         nodes,
         [helper.make_tensor_value_info("picture", TensorProto.FLOAT, image)],
@@ -152,23 +152,23 @@ def _middles(rgb: NDArray[np.float32], mark: NDArray[np.uint8]) -> list[Any]:
     return sorted(cv2.connectedComponentsWithStats(near.astype(np.uint8))[3][1:].tolist())
 
 
-def marked(pixels: NDArray[np.uint8], keypoints: NDArray[np.float32], radius: int) -> None:
+def draw_marks(pixels: NDArray[np.uint8], keypoints: NDArray[np.float32], radius: int) -> None:
     """Draw the marks of a face into a picture (uint8 BGR)."""
     for (x, y), colour in zip(keypoints, MARKS, strict=True):
         cv2.circle(pixels, (round(float(x)), round(float(y))), radius, tuple(map(int, colour)), -1)
 
 
-class Answering:
-    """A content gate's session that answers always the same, or fails always."""
+class FixedClassifier:
+    """A content filter's session whose output is always the same, or that always fails."""
 
-    def __init__(self, answer: Any) -> None:
-        self.answer = answer
+    def __init__(self, output: Any) -> None:
+        self.output = output
 
     def get_inputs(self) -> list[Any]:
         return [_Value("picture", [1, 3, 32, 32])]
 
-    def run(self, _: Any, given: dict[str, Any]) -> list[Any]:
-        assert given["picture"].shape == (1, 3, 32, 32)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return [np.asarray(self.answer, np.float32)]
+    def run(self, _: Any, feeds: dict[str, Any]) -> list[Any]:
+        assert feeds["picture"].shape == (1, 3, 32, 32)
+        if isinstance(self.output, Exception):
+            raise self.output
+        return [np.asarray(self.output, np.float32)]

@@ -8,34 +8,34 @@ import pytest
 
 from functions.swap.idempotency import Idempotency
 from layers.core.errors import StillRunning
-from tests.unit.swap.fake_stack import Context, MemoryTable
+from tests.unit.swap.fake_stack import FakeContext, MemoryTable
 
 
 def test_the_second_of_two_at_a_time_is_told_to_wait() -> None:
-    once = Idempotency("", MemoryTable())
+    idempotency = Idempotency("", MemoryTable())
 
     def work() -> dict[str, Any]:
         with pytest.raises(StillRunning):
-            once.do(("k",), "content", lambda: {"n": 2}, Context())
+            idempotency.run(("k",), "content", lambda: {"n": 2}, FakeContext())
         return {"n": 1}
 
-    assert once.do(("k",), "content", work, Context()) == {"n": 1}
-    assert once.do(("k",), "content", lambda: {"n": 3}, Context()) == {"n": 1}
+    assert idempotency.run(("k",), "content", work, FakeContext()) == {"n": 1}
+    assert idempotency.run(("k",), "content", lambda: {"n": 3}, FakeContext()) == {"n": 1}
 
 
 def test_parts_of_a_key_do_not_run_together() -> None:
-    once = Idempotency("", MemoryTable())
+    idempotency = Idempotency("", MemoryTable())
 
-    assert once.do(("ab", "c"), "x", lambda: {"n": 1}, Context()) == {"n": 1}
-    assert once.do(("a", "bc"), "x", lambda: {"n": 2}, Context()) == {"n": 2}
-    assert once.do(("a\nb", "c"), "x", lambda: {"n": 3}, Context()) == {"n": 3}
-    assert once.do(("a", "b\nc"), "x", lambda: {"n": 4}, Context()) == {"n": 4}
+    assert idempotency.run(("ab", "c"), "x", lambda: {"n": 1}, FakeContext()) == {"n": 1}
+    assert idempotency.run(("a", "bc"), "x", lambda: {"n": 2}, FakeContext()) == {"n": 2}
+    assert idempotency.run(("a\nb", "c"), "x", lambda: {"n": 3}, FakeContext()) == {"n": 3}
+    assert idempotency.run(("a", "b\nc"), "x", lambda: {"n": 4}, FakeContext()) == {"n": 4}
 
 
 def test_records_hold_digests_of_requests_not_requests() -> None:
     table = MemoryTable()
 
-    Idempotency("", table).do(("secret-key",), "secret-content", lambda: {"n": 1}, Context())
+    Idempotency("", table).run(("secret-key",), "secret-content", lambda: {"n": 1}, FakeContext())
 
     (record,) = table.records.values()
     assert "secret" not in str(vars(record))
@@ -47,13 +47,13 @@ def test_a_kill_in_mid_request_holds_the_key_only_as_long_as_the_invocation_coul
         """What no code catches."""
 
     table = MemoryTable()
-    once = Idempotency("", table)
+    idempotency = Idempotency("", table)
 
     def work() -> dict[str, Any]:
         raise Killed
 
     with pytest.raises(Killed):
-        once.do(("k",), "x", work, Context(left=lambda: 5_000))
+        idempotency.run(("k",), "x", work, FakeContext(left=lambda: 5_000))
 
     (record,) = table.records.values()
     assert record.status == "INPROGRESS"
@@ -68,6 +68,6 @@ def test_without_a_table_everything_is_done_every_time() -> None:
         done.append(1)
         return {"n": len(done)}
 
-    once = Idempotency("")
-    assert once.do(("k",), "x", work, Context()) == {"n": 1}
-    assert once.do(("k",), "x", work, Context()) == {"n": 2}
+    idempotency = Idempotency("")
+    assert idempotency.run(("k",), "x", work, FakeContext()) == {"n": 1}
+    assert idempotency.run(("k",), "x", work, FakeContext()) == {"n": 2}

@@ -9,18 +9,18 @@ import sys
 import pytest
 
 SETTINGS = {"MODELS_BUCKET": "m", "UPLOADS_BUCKET": "u", "OUTPUTS_BUCKET": "o", "AWS_DEFAULT_REGION": "eu-west-1"}
-CODE = "import functions.swap.app as app; print(app.services.cache_info().currsize)"
+CODE = "import functions.swap.app as app; print(app.load_services.cache_info().currsize)"
 
 
 @pytest.mark.parametrize(
-    ("where", "made"),
+    ("where", "calls"),
     [({"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}, "1"), ({}, "0")],
     ids=["in Lambda", "elsewhere"],
 )
-def test_services_are_made_while_lambda_initialises(where: dict[str, str], made: str) -> None:
+def test_services_are_made_while_lambda_initialises(where: dict[str, str], calls: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", CODE],
         env={**environment, **SETTINGS, **where},
         capture_output=True,
@@ -28,4 +28,4 @@ def test_services_are_made_while_lambda_initialises(where: dict[str, str], made:
         check=True,
     )
 
-    assert done.stdout.strip() == made
+    assert process.stdout.strip() == calls

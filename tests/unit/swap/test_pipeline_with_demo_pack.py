@@ -17,6 +17,7 @@ from insightface.model_zoo.inswapper import INSwapper
 from insightface.model_zoo.scrfd import SCRFD
 
 from functions.swap import pipeline
+from functions.swap.context import SwapContext
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.swap_records import SwapRecords
 from functions.swap.values import SwapRequest, SwapResult
@@ -30,7 +31,7 @@ from layers.models.tools.publish import publish
 from local.demo_pack import scenes
 from local.demo_pack.training.photographs import folder_of
 from tests.support.faulty_s3 import Fault, FaultyS3
-from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decoded, drawing, encoded, settings
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decode, drawing, encode, settings
 
 PACK = Path(scenes.__file__).parent
 MEME, FACE = f"s3://{UPLOADS}/requests/1/meme", f"s3://{UPLOADS}/requests/1/face"
@@ -57,29 +58,28 @@ def s3(published: dict[str, bytes]) -> Iterator[FaultyS3]:
         yield server
 
 
-def loaded(s3: FaultyS3, memory_mb: int = 1769) -> LoadedModels:
+def load_models(s3: FaultyS3, memory_mb: int = 1769) -> LoadedModels:
     return LoadedModels(ModelStore(MODELS, s3.client()), 2, memory_mb=memory_mb)
 
 
 def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tuple[SwapResult, Pixels]:
     storage = MemoryStorage()
-    storage.put(UPLOADS, "requests/1/meme", encoded(meme))
-    storage.put(UPLOADS, "requests/1/face", encoded(face))
-    result = pipeline.swap(
-        SwapRequest(MEME, face=FACE, **options),
-        key="swaps/1.png",
-        deadline=Deadline.after(60),
+    storage.put(UPLOADS, "requests/1/meme", encode(meme))
+    storage.put(UPLOADS, "requests/1/face", encode(face))
+    context = SwapContext(
         settings=settings(),
         storage=cast(Any, storage),
         models=models,
         budget=Budget("", "megapixels", 0, dict),
-        refusals=DenylistStore(cast(Any, storage), MODELS),
-        ledger=SwapRecords("", dict, 0),
-    ).result
-    return result, decoded(storage.objects[OUTPUTS, "swaps/1.png"].data)
+        denylist=DenylistStore(cast(Any, storage), MODELS),
+        records=SwapRecords("", dict, 0),
+        deadline=Deadline.after(60),
+    )
+    result = pipeline.swap(SwapRequest(MEME, face=FACE, **options), context, key="swaps/1.png").result
+    return result, decode(storage.objects[OUTPUTS, "swaps/1.png"].data)
 
 
-def theirs(meme: Pixels, face: Pixels) -> Pixels:
+def swap_with_insightface(meme: Pixels, face: Pixels) -> Pixels:
     """What a program written with insightface alone makes of it."""
     detector, embedder = SCRFD(str(PACK / "detector.onnx")), ArcFaceONNX(str(PACK / "embedder.onnx"))
     swapper = INSwapper(str(PACK / "swapper.onnx"))
@@ -94,16 +94,16 @@ def theirs(meme: Pixels, face: Pixels) -> Pixels:
 
 @pytest.mark.parametrize("meme", ["friday", "the-bill"])
 def test_a_plain_swap_is_insightfaces_within_two_levels(s3: FaultyS3, pictures: dict[str, Pixels], meme: str) -> None:
-    expected = theirs(pictures[meme], pictures["ruby"])
+    expected = swap_with_insightface(pictures[meme], pictures["ruby"])
 
-    _, found = swap(loaded(s3), pictures[meme], pictures["ruby"], color_match=False, soft_edges=False)
+    _, picture = swap(load_models(s3), pictures[meme], pictures["ruby"], color_match=False, soft_edges=False)
 
-    assert np.abs(found.astype(int) - expected).max() <= 2
+    assert np.abs(picture.astype(int) - expected).max() <= 2
     assert (expected != pictures[meme]).any()
 
 
 def test_a_warm_swap_fetches_nothing_and_gives_the_same(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
-    models = loaded(s3)
+    models = load_models(s3)
 
     cold, first = swap(models, pictures["friday"], pictures["ruby"])
     warm, second = swap(models, pictures["friday"], pictures["ruby"])
@@ -115,7 +115,7 @@ def test_a_warm_swap_fetches_nothing_and_gives_the_same(s3: FaultyS3, pictures: 
 
 
 def test_a_small_sandbox_fetches_again_what_it_had_no_room_for(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
-    models = loaded(s3, memory_mb=512)
+    models = load_models(s3, memory_mb=512)
 
     cold, first = swap(models, pictures["friday"], pictures["ruby"])
     warm, second = swap(models, pictures["friday"], pictures["ruby"])
@@ -127,7 +127,7 @@ def test_a_small_sandbox_fetches_again_what_it_had_no_room_for(s3: FaultyS3, pic
 def test_without_a_face_the_hint_says_what_the_pack_knows(s3: FaultyS3) -> None:
     blank = np.full((300, 300, 3), 128, np.uint8)
     with pytest.raises(NoFaceInMeme, match=r"It knows drawn faces only\.$"):
-        swap(loaded(s3), blank, drawing())
+        swap(load_models(s3), blank, drawing())
 
 
 @pytest.mark.parametrize("path", ["insightface/data/images/t1.jpg", "skimage/data/camera.png"])
@@ -136,7 +136,7 @@ def test_in_a_photograph_of_people_the_demo_pack_finds_no_face(s3: FaultyS3, pat
     photograph = cv2.imread(str(folder_of(package) / rest))
     assert photograph is not None
     with pytest.raises(NoFaceInMeme, match="knows drawn faces only"):
-        swap(loaded(s3), np.asarray(photograph, np.uint8), drawing())
+        swap(load_models(s3), np.asarray(photograph, np.uint8), drawing())
 
 
 def test_weights_that_stay_damaged_end_the_swap_by_name(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
@@ -144,14 +144,14 @@ def test_weights_that_stay_damaged_end_the_swap_by_name(s3: FaultyS3, pictures: 
     s3.fail(largest, *[Fault(flip_bit_at=1000)] * 100)
 
     with pytest.raises(ModelsCorrupt):
-        swap(loaded(s3), pictures["friday"], pictures["ruby"])
+        swap(load_models(s3), pictures["friday"], pictures["ruby"])
 
 
 def test_a_broken_range_is_read_again(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
     largest = max((key for key in s3.objects if "blobs/" in key), key=lambda key: len(s3.objects[key]))
     s3.fail(largest, Fault(break_after=1000), Fault(status=503), Fault(flip_bit_at=7))
 
-    result, _ = swap(loaded(s3), pictures["friday"], pictures["ruby"])
+    result, _ = swap(load_models(s3), pictures["friday"], pictures["ruby"])
 
     assert all(face.swapped for face in result.faces)
 
@@ -170,7 +170,7 @@ def test_a_full_disk_changes_nothing_as_no_file_is_written(
     s3: FaultyS3, pictures: dict[str, Pixels], tmp_path: Path
 ) -> None:
     with no_room_on_disk():
-        result, _ = swap(loaded(s3), pictures["friday"], pictures["ruby"])
+        result, _ = swap(load_models(s3), pictures["friday"], pictures["ruby"])
         with pytest.raises(OSError, match="File too large"):
             (tmp_path / "proof").write_bytes(b"x")
 

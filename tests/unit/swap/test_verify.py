@@ -1,4 +1,4 @@
-"""What is told of files: ours, a stranger's, broken ones and bare ones."""
+"""Verdicts on files: ours, a stranger's, broken ones and bare ones."""
 
 from __future__ import annotations
 
@@ -29,106 +29,106 @@ from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import SYNTHETIC, Action, Provenance, Signer
 from layers.media.xmp_label import SOURCE_TYPE, label
 from tests.unit.swap.entry_clients import http
-from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, drawing, encoded
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, drawing, encode
 from tools.verify import main
 
-JPEG = encoded(drawing(), ".jpg")
+JPEG = encode(drawing(), ".jpg")
 STRANGE = Provenance([Action("c2pa.created", "Painted \x1b[2J by a model", source_type=SYNTHETIC)])
 
 
 @pytest.fixture
-def world() -> FakeSwapStack:
+def stack() -> FakeSwapStack:
     return FakeSwapStack()
 
 
-def swapped(world: FakeSwapStack) -> str:
+def make_result(stack: FakeSwapStack) -> str:
     """The key of a result."""
     request, name = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", format="jpeg"), new_id()
-    result = world.services.swap(request, key=f"swaps/{name}.jpg", deadline=Deadline.after(60)).result
-    world.ledger.add(name, "1", frozenset(), asdict(result), None)  # everybody's, where the API is open
+    result = stack.services.swap(request, key=f"swaps/{name}.jpg", deadline=Deadline.after(60)).result
+    stack.records.add(name, "1", frozenset(), asdict(result), None)  # everybody's, where the API is open
     return result.key
 
 
-def asked(world: FakeSwapStack, patch: pytest.MonkeyPatch, uri: str) -> tuple[int, Any]:
-    answer = http(world, patch, path="/verify", body={"uri": uri})
-    return answer.status, answer.body
+def post_verify(stack: FakeSwapStack, patch: pytest.MonkeyPatch, uri: str) -> tuple[int, Any]:
+    response = http(stack, patch, path="/verify", body={"uri": uri})
+    return response.status, response.body
 
 
 def data_uri(data: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
 
 
-def test_a_result_is_ours_and_says_what_was_done(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = swapped(world)
+def test_a_result_is_ours_and_says_what_was_done(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = make_result(stack)
 
-    status, told = asked(world, monkeypatch, f"s3://{OUTPUTS}/{key}")
+    status, verdict = post_verify(stack, monkeypatch, f"s3://{OUTPUTS}/{key}")
 
     assert status == 200
-    assert told["ours"] is told["made_with_a_model"] is True
-    assert told["sentence"].startswith("This stack made the file")
-    assert told["source_type"] == SOURCE_TYPE
-    assert told["manifest"]["state"] == "trusted"
-    assert told["manifest"]["actions"][1]["parameters"]["coldswap.pack"] == "toy"
-    assert (told["media"], told["bytes"]) == ("image/jpeg", len(world.storage.objects[OUTPUTS, key].data))
+    assert verdict["ours"] is verdict["made_with_a_model"] is True
+    assert verdict["sentence"].startswith("This stack made the file")
+    assert verdict["source_type"] == SOURCE_TYPE
+    assert verdict["manifest"]["state"] == "trusted"
+    assert verdict["manifest"]["actions"][1]["parameters"]["coldswap.pack"] == "toy"
+    assert (verdict["media"], verdict["bytes"]) == ("image/jpeg", len(stack.storage.objects[OUTPUTS, key].data))
 
 
 def test_the_same_result_is_ours_when_it_comes_back_as_an_upload_or_in_the_request(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = world.storage.objects[OUTPUTS, swapped(world)].data
-    world.storage.put(UPLOADS, "requests/1/upload", data)
+    data = stack.storage.objects[OUTPUTS, make_result(stack)].data
+    stack.storage.put(UPLOADS, "requests/1/upload", data)
 
     for uri in (f"s3://{UPLOADS}/requests/1/upload", data_uri(data)):
-        assert asked(world, monkeypatch, uri)[1]["ours"] is True
+        assert post_verify(stack, monkeypatch, uri)[1]["ours"] is True
 
 
-def test_one_changed_bit_and_it_is_nobodys(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = bytearray(world.storage.objects[OUTPUTS, swapped(world)].data)
+def test_one_changed_bit_and_it_is_nobodys(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(stack.storage.objects[OUTPUTS, make_result(stack)].data)
     data[-900] ^= 1
 
-    _, told = asked(world, monkeypatch, data_uri(bytes(data)))
+    _, verdict = post_verify(stack, monkeypatch, data_uri(bytes(data)))
 
-    assert told["ours"] is False
-    assert told["manifest"]["state"] == "invalid"
-    assert "proves nothing" in told["sentence"]
+    assert verdict["ours"] is False
+    assert verdict["manifest"]["state"] == "invalid"
+    assert "proves nothing" in verdict["sentence"]
 
 
-def test_what_a_stranger_signed_is_the_strangers(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_stranger_signed_is_the_strangers(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     data = Signer(lambda: create_chain("Painters")).picture(JPEG, "jpeg", STRANGE)
 
-    _, told = asked(world, monkeypatch, data_uri(data))
+    _, verdict = post_verify(stack, monkeypatch, data_uri(data))
 
-    assert told["ours"] is False
-    assert told["made_with_a_model"] is True
-    assert told["manifest"]["state"] == "valid"
-    assert told["manifest"]["signer"].startswith("Painters, ")
+    assert verdict["ours"] is False
+    assert verdict["made_with_a_model"] is True
+    assert verdict["manifest"]["state"] == "valid"
+    assert verdict["manifest"]["signer"].startswith("Painters, ")
 
 
 def test_a_stranger_who_calls_itself_by_our_name_is_not_us(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Signer(lambda: create_chain()).picture(JPEG, "jpeg", STRANGE)
 
-    assert asked(world, monkeypatch, data_uri(data))[1]["ours"] is False
+    assert post_verify(stack, monkeypatch, data_uri(data))[1]["ours"] is False
 
 
-def test_what_a_former_key_signed_stays_ours(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = world.storage.objects[OUTPUTS, swapped(world)].data
+def test_what_a_former_key_signed_stays_ours(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = stack.storage.objects[OUTPUTS, make_result(stack)].data
     new = create_chain()
     renewed = replace(new, anchors=new.anchors + signing_chain("").anchors)
     monkeypatch.setattr("functions.swap.verify.signing_chain", lambda _: renewed)
 
-    assert asked(world, monkeypatch, data_uri(data))[1]["ours"] is True
+    assert post_verify(stack, monkeypatch, data_uri(data))[1]["ours"] is True
 
 
 @pytest.mark.parametrize(("data", "model"), [(JPEG, False), (label(JPEG, "jpeg"), True)], ids=["bare", "XMP alone"])
 def test_a_file_without_a_signed_label_proves_nothing(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, data: bytes, model: bool
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, data: bytes, model: bool
 ) -> None:
-    _, told = asked(world, monkeypatch, data_uri(data))
+    _, verdict = post_verify(stack, monkeypatch, data_uri(data))
 
-    assert told["manifest"]["state"] == "absent"
-    assert (told["ours"], told["made_with_a_model"]) == (False, model)
+    assert verdict["manifest"]["state"] == "absent"
+    assert (verdict["ours"], verdict["made_with_a_model"]) == (False, model)
 
 
 def gif() -> bytes:
@@ -157,52 +157,52 @@ def gif() -> bytes:
     ],
 )
 def test_what_cannot_be_looked_at_has_its_error(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, uri: str, kind: type[ColdswapError]
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, uri: str, kind: type[ColdswapError]
 ) -> None:
-    status, told = asked(world, monkeypatch, uri)
+    status, verdict = post_verify(stack, monkeypatch, uri)
 
-    assert (status, told["code"]) == (kind.status, kind.code)
+    assert (status, verdict["code"]) == (kind.status, kind.code)
 
 
 def test_a_url_is_fetched_by_the_one_fetcher_and_within_its_limits(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: dict[str, Any] = {}
 
-    def fetched(file: Any, url: str, **limited: Any) -> None:
+    def fetch_into(file: Any, url: str, **limited: Any) -> None:
         limits.update(limited, url=url)
         file.write(JPEG)
 
-    monkeypatch.setattr(http_fetch, "fetch_into", fetched)
-    status, _ = asked(world, monkeypatch, "https://pictures.example/a.jpg")
+    monkeypatch.setattr(http_fetch, "fetch_into", fetch_into)
+    status, _ = post_verify(stack, monkeypatch, "https://pictures.example/a.jpg")
 
     assert status == 200
-    assert limits["limit"] == world.settings.max_verified_bytes
-    assert limits["deadline"].left() <= world.settings.fetch_seconds
+    assert limits["limit"] == stack.settings.max_verified_bytes
+    assert limits["deadline"].left() <= stack.settings.fetch_seconds
 
 
 def test_a_picture_too_large_to_be_read_whole_is_refused(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    key = swapped(world)
-    world.storage.put(OUTPUTS, key, JPEG + bytes(41 << 20))
+    key = make_result(stack)
+    stack.storage.put(OUTPUTS, key, JPEG + bytes(41 << 20))
 
-    assert asked(world, monkeypatch, f"s3://{OUTPUTS}/{key}")[1]["code"] == PictureTooLarge.code
+    assert post_verify(stack, monkeypatch, f"s3://{OUTPUTS}/{key}")[1]["code"] == PictureTooLarge.code
 
 
 def test_the_command_line_says_the_same(
-    world: FakeSwapStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stack: FakeSwapStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ours, strange, bare, anchors = (tmp_path / name for name in ("ours.jpg", "strange.jpg", "bare.jpg", "ours.pem"))
-    ours.write_bytes(world.storage.objects[OUTPUTS, swapped(world)].data)
+    ours.write_bytes(stack.storage.objects[OUTPUTS, make_result(stack)].data)
     strange.write_bytes(Signer(lambda: create_chain("Painters")).picture(JPEG, "jpeg", STRANGE))
     bare.write_bytes(JPEG)
     anchors.write_text(signing_chain("").anchors)
 
     assert main([str(ours), "--anchors", str(anchors)]) == 0
-    said = capsys.readouterr().out
-    assert "This stack made the file" in said
-    assert "Faces replaced: 1 of 1." in said
+    output = capsys.readouterr().out
+    assert "This stack made the file" in output
+    assert "Faces replaced: 1 of 1." in output
     assert main([str(ours)]) == 0, "without anchors it is whole, and somebody's"
     assert "Somebody unknown here" in capsys.readouterr().out
     assert main([str(strange), "--anchors", str(anchors), "--json"]) == 0

@@ -19,21 +19,21 @@ from tests.unit.swap.fake_stack import FakeSwapStack
 
 @pytest.fixture(autouse=True)
 def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")  # clients are made, and ask nobody
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")  # clients are made, and call nothing
     warm_up._test.cache_clear()
 
 
 def test_a_warm_up_tests_the_engine_and_a_signature_and_touches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = FakeSwapStack()
-    before = dict(world.storage.objects)
+    stack = FakeSwapStack()
+    before = dict(stack.storage.objects)
 
-    answer = invoke(world, PAYLOAD, monkeypatch)
+    report = invoke(stack, PAYLOAD, monkeypatch)
 
-    assert answer["warm"] is True
-    assert answer["engine"] in ("native", "onnxruntime")
-    assert list(answer["timings_ms"]) == ["import", "test"]
-    assert world.storage.objects == before
-    assert invoke(world, PAYLOAD, monkeypatch)["timings_ms"]["test"] < answer["timings_ms"]["test"]
+    assert report["warm"] is True
+    assert report["engine"] in ("native", "onnxruntime")
+    assert list(report["timings_ms"]) == ["import", "test"]
+    assert stack.storage.objects == before
+    assert invoke(stack, PAYLOAD, monkeypatch)["timings_ms"]["test"] < report["timings_ms"]["test"]
 
 
 def test_an_engine_that_miscalculates_fails_it_and_one_that_is_not_there_does_not(
@@ -77,6 +77,6 @@ def test_after_a_warm_up_a_request_imports_nothing_large() -> None:
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
     )
     environment = {"AWS_DEFAULT_REGION": "eu-west-1", "PATH": "/usr/bin"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
 
-    assert set(done.stdout.split()) <= {"layers"}
+    assert set(process.stdout.split()) <= {"layers"}

@@ -214,12 +214,12 @@ def test_listed_people_are_known_in_another_moment_and_disguised_and_others_are_
     people = range(700, 700 + LIKE)
     world.run("add", "all", *(world.picture(person, 1) for person in people))
     world.run("threshold", str(DEMO_THRESHOLD))
-    comparison = world.listed().comparing(embedding.name)
+    comparison = world.listed().build_matcher(embedding.name)
 
     def refused(person: int, moment: int, change: Callable[[Pixels], Any] | None = None) -> bool | None:
         """None where no face is found, and so none can be swapped."""
         try:
-            return comparison.refuses(embedding.of(world.picture(person, moment, change)))
+            return comparison.matches(embedding.of(world.picture(person, moment, change)))
         except NoFaceInSource:
             return None
 

@@ -1,4 +1,4 @@
-"""Each error, seen by each of the three callers."""
+"""Each error, as each of the three kinds of callers sees it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ from layers.core.errors import (
 from layers.engine.onnx_embedder import unit
 from layers.media.c2pa_chain import create_chain
 from tests.unit.swap.entry_clients import CALLERS, http
-from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, Context, FakeSwapStack, drawing, encoded
-from tests.unit.swap.networks import Answering
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing, encode
+from tests.unit.swap.networks import FixedClassifier
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
 FACE = f"s3://{UPLOADS}/requests/1/face"
@@ -51,17 +51,17 @@ Arrange = Callable[[FakeSwapStack, pytest.MonkeyPatch], dict[str, Any]]
 
 
 def meme(data: bytes) -> Arrange:
-    def arrange(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
-        world.storage.put(UPLOADS, "requests/1/meme", data)
+    def arrange(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+        stack.storage.put(UPLOADS, "requests/1/meme", data)
         return {"meme": MEME}
 
     return arrange
 
 
 def face(uri: str, data: bytes | None = None) -> Arrange:
-    def arrange(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    def arrange(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
         if data is not None:
-            world.storage.put(UPLOADS, "requests/1/face", data)
+            stack.storage.put(UPLOADS, "requests/1/face", data)
         return {"meme": MEME, "face": uri}
 
     return arrange
@@ -79,16 +79,16 @@ def fetching(error: ColdswapError) -> Arrange:
 
 
 def models(error: ColdswapError) -> Arrange:
-    def arrange(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
-        world.models.failure = error
+    def arrange(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+        stack.models.failure = error
         return {"meme": MEME}
 
     return arrange
 
 
 def storage(action: str, prefix: str, error: ColdswapError) -> Arrange:
-    def arrange(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
-        world.storage.failures[action, prefix] = error
+    def arrange(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+        stack.storage.failures[action, prefix] = error
         return {"meme": MEME}
 
     return arrange
@@ -99,40 +99,40 @@ def broken_key(_: FakeSwapStack, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {"meme": MEME}
 
 
-def unreadable_key(world: FakeSwapStack, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+def unreadable_key(stack: FakeSwapStack, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     def fail(_: str) -> None:
         raise StorageFailed("A secret could not be read.")
 
     patch.setattr(secrets, "secret", fail)
-    world.settings = replace(world.settings, signing_key="arn:aws:secretsmanager:key")
+    stack.settings = replace(stack.settings, signing_key="arn:aws:secretsmanager:key")
     return {"meme": MEME}
 
 
-def listed(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Whoever this embedder sees; it tells nobody apart."""
-    seen = unit(world.models.run(to_planes(np.zeros((112, 112, 3), np.uint8)))[0])
-    entry = DeniedFace("p", world.models.digests["embedder"], seen, "2026-11-23")
-    world.storage.put(MODELS, KEY, Denylist((entry,)).dump())
+def denied_face(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Denies everybody: this embedder cannot tell people apart."""
+    embedding = unit(stack.models.run(to_planes(np.zeros((112, 112, 3), np.uint8)))[0])
+    entry = DeniedFace("p", stack.models.digests["embedder"], embedding, "2026-11-23")
+    stack.storage.put(MODELS, KEY, Denylist((entry,)).dump())
     return {"meme": MEME}
 
 
-def damaged_list(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
-    world.storage.put(MODELS, KEY, b"{}")
+def damaged_list(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    stack.storage.put(MODELS, KEY, b"{}")
     return {"meme": MEME}
 
 
-def gated(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
-    world.models.digests["gate"] = "9" * 64
-    world.models.classifier = Answering(1.0)
+def refusing_filter(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    stack.models.digests["gate"] = "9" * 64
+    stack.models.classifier = FixedClassifier(1.0)
     return {"meme": MEME}
 
 
-def without_default_face(world: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
-    world.settings = replace(world.settings, default_face="")
+def without_default_face(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    stack.settings = replace(stack.settings, default_face="")
     return {"meme": MEME}
 
 
-PNG = encoded(drawing())
+PNG = encode(drawing())
 _HEADER = PNG[12:16] + (20_000).to_bytes(4, "big") * 2 + PNG[24:29]
 HUGE_PNG = PNG[:12] + _HEADER + zlib.crc32(_HEADER).to_bytes(4, "big") + PNG[33:]
 
@@ -147,9 +147,9 @@ CASES: list[tuple[str, type[ColdswapError], Arrange]] = [
     ("gif", UnsupportedPicture, meme(b"GIF89a" + bytes(100))),
     ("too-many-pixels", PictureTooLarge, meme(HUGE_PNG)),
     ("too-many-bytes", PictureTooLarge, meme(PNG + bytes(21 << 20))),
-    ("no-face-in-meme", NoFaceInMeme, meme(encoded(drawing(0)))),
-    ("one-pixel", NoFaceInMeme, meme(encoded(np.zeros((1, 1, 3), np.uint8)))),
-    ("no-face-in-source", NoFaceInSource, face(FACE, encoded(drawing(0)))),
+    ("no-face-in-meme", NoFaceInMeme, meme(encode(drawing(0)))),
+    ("one-pixel", NoFaceInMeme, meme(encode(np.zeros((1, 1, 3), np.uint8)))),
+    ("no-face-in-source", NoFaceInSource, face(FACE, encode(drawing(0)))),
     ("other-scheme", RefusedUrl, face("file:///proc/self/environ")),
     ("other-bucket", RefusedUrl, face("s3://someone-elses/face.png")),
     ("list-beside-models", RefusedUrl, face(f"s3://{MODELS}/refused/faces.json")),
@@ -162,9 +162,9 @@ CASES: list[tuple[str, type[ColdswapError], Arrange]] = [
     ("storage-read", StorageFailed, storage("read", "requests/", StorageFailed("What to do."))),
     ("storage-write", StorageFailed, storage("write", "sw", StorageFailed("What to do."))),
     ("disk", StorageFull, models(StorageFull("What to do."))),
-    ("listed-face", FaceRefused, listed),
+    ("listed-face", FaceRefused, denied_face),
     ("damaged-list", SafeguardFailed, damaged_list),
-    ("gate", ContentRefused, gated),
+    ("gate", ContentRefused, refusing_filter),
     ("broken-signing-key", LabelFailed, broken_key),
     ("unreadable-signing-key", StorageFailed, unreadable_key),
 ]
@@ -175,12 +175,12 @@ CASES: list[tuple[str, type[ColdswapError], Arrange]] = [
 def test_every_caller_sees_the_error_by_its_name(
     caller: str, kind: type[ColdswapError], arrange: Arrange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = FakeSwapStack()
-    request = arrange(world, monkeypatch)
-    if caller == "upload" and ("read", "requests/") in world.storage.failures:
-        world.storage.failures["read", "memes/"] = world.storage.failures["read", "requests/"]
+    stack = FakeSwapStack()
+    request = arrange(stack, monkeypatch)
+    if caller == "upload" and ("read", "requests/") in stack.storage.failures:
+        stack.storage.failures["read", "memes/"] = stack.storage.failures["read", "requests/"]
 
-    refusal = CALLERS[caller](world, request, monkeypatch, Context())
+    refusal = CALLERS[caller](stack, request, monkeypatch, FakeContext())
 
     assert refusal.code == kind.code
     assert refusal.retryable == kind.retryable
@@ -191,17 +191,17 @@ def test_every_caller_sees_the_error_by_its_name(
 @pytest.mark.parametrize("arrange", [broken_key, unreadable_key])
 @pytest.mark.parametrize("caller", CALLERS)
 def test_what_is_not_labelled_is_not_delivered(caller: str, arrange: Arrange, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = FakeSwapStack()
+    stack = FakeSwapStack()
 
-    CALLERS[caller](world, arrange(world, monkeypatch), monkeypatch, Context())
+    CALLERS[caller](stack, arrange(stack, monkeypatch), monkeypatch, FakeContext())
 
-    written = [key for bucket, key in world.storage.objects if bucket == OUTPUTS]
+    written = [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
     assert not [key for key in written if not key.endswith(".json")]
 
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_every_caller_is_told_when_time_is_over(caller: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    refusal = CALLERS[caller](FakeSwapStack(), {"meme": MEME}, monkeypatch, Context(left=lambda: 0))
+    refusal = CALLERS[caller](FakeSwapStack(), {"meme": MEME}, monkeypatch, FakeContext(left=lambda: 0))
 
     assert refusal.code == OutOfTime.code
     assert refusal.retryable
@@ -225,22 +225,22 @@ def test_every_error_that_a_swap_can_meet_is_here() -> None:
 
 
 def test_what_nobody_foresaw_is_an_internal_error_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = FakeSwapStack()
-    monkeypatch.setattr(world.models, "start_swapper", lambda _: 1 / 0)
+    stack = FakeSwapStack()
+    monkeypatch.setattr(stack.models, "start_swapper", lambda _: 1 / 0)
 
-    answer = http(world, monkeypatch, body={"meme": MEME})
+    response = http(stack, monkeypatch, body={"meme": MEME})
 
-    assert answer.status == 500
-    assert answer.body["code"] == InternalError.code
-    assert "division" not in str(answer.body)
+    assert response.status == 500
+    assert response.body["code"] == InternalError.code
+    assert "division" not in str(response.body)
 
 
 def test_what_nobody_foresaw_is_raised_for_lambda_to_retry_and_for_a_workflow_to_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    world = FakeSwapStack()
-    monkeypatch.setattr(world.models, "start_swapper", lambda _: 1 / 0)
+    stack = FakeSwapStack()
+    monkeypatch.setattr(stack.models, "start_swapper", lambda _: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        CALLERS["upload"](world, {"meme": MEME}, monkeypatch, Context())
-    assert CALLERS["task"](world, {"meme": MEME}, monkeypatch, Context()).code == InternalError.code
+        CALLERS["upload"](stack, {"meme": MEME}, monkeypatch, FakeContext())
+    assert CALLERS["task"](stack, {"meme": MEME}, monkeypatch, FakeContext()).code == InternalError.code

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -15,10 +15,12 @@ from urllib.parse import quote
 import pytest
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 from botocore.exceptions import ClientError
+from pydantic import TypeAdapter
 
-from functions.swap import verify
-from functions.swap.entry import http_api
-from functions.swap.swap_records import LONGEST_SECONDS, ResultSummary, SwapRecord
+from functions.swap import cost
+from functions.swap.entry.responses import JobResponse, ResultsResponse, UploadResponse
+from functions.swap.swap_records import OVERDUE_SECONDS, ResultSummary, SwapRecord
+from functions.swap.values import FaceReport, SwapResult
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import (
@@ -40,13 +42,13 @@ from tests.unit.swap.fake_stack import (
     MODELS,
     OUTPUTS,
     UPLOADS,
-    Context,
+    FakeContext,
     FakeSwapStack,
     FixedPseudonyms,
     drawing,
-    encoded,
-    folder,
+    encode,
     settings,
+    upload_folder,
 )
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
@@ -57,47 +59,47 @@ CYD = {"jwt": {"claims": {"iss": "https://issuer.example", "sub": "cyd"}}}
 
 
 @pytest.fixture
-def world() -> FakeSwapStack:
+def stack() -> FakeSwapStack:
     return FakeSwapStack()
 
 
-def results(world: FakeSwapStack) -> list[str]:
-    return [key for bucket, key in world.storage.objects if bucket == OUTPUTS]
+def results(stack: FakeSwapStack) -> list[str]:
+    return [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
 
 
-def test_a_swap_gives_the_result_with_its_timings(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(world, monkeypatch, body=BODY)
+def test_a_swap_gives_the_result_with_its_timings(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = http(stack, monkeypatch, body=BODY)
 
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "application/json"
-    assert results(world) == [answer.body["key"]]
-    assert answer.body["key"].startswith("swaps/")
-    assert answer.body["key"].endswith(".png")
-    assert answer.body["url"].startswith(f"https://{OUTPUTS}.example/{answer.body['key']}")
-    assert answer.body["faces"][0]["swapped"] is True
-    timing = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
-    assert {name: float(value) for name, value in timing.items()} == answer.body["timings_ms"]
-    http_api.SwapAnswer.model_validate(answer.body)
-
-
-def test_the_documented_answer_is_the_result(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(world, monkeypatch, body=BODY)
-
-    assert set(http_api.SwapAnswer.model_fields) == set(answer.body)
-    assert set(http_api.FaceAnswer.model_fields) == set(answer.body["faces"][0])
+    assert response.status == 200
+    assert response.headers["content-type"] == "application/json"
+    assert results(stack) == [response.body["key"]]
+    assert response.body["key"].startswith("swaps/")
+    assert response.body["key"].endswith(".png")
+    assert response.body["url"].startswith(f"https://{OUTPUTS}.example/{response.body['key']}")
+    assert response.body["faces"][0]["swapped"] is True
+    timing = dict(part.split(";dur=") for part in response.headers["server-timing"].split(", "))
+    assert {name: float(value) for name, value in timing.items()} == response.body["timings_ms"]
+    TypeAdapter(SwapResult).validate_python(response.body)
 
 
-def test_options_reach_the_use_case(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(world, monkeypatch, body={**BODY, "faces": [], "format": "webp", "quality": 10})
+def test_the_documented_answer_is_the_result(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = http(stack, monkeypatch, body=BODY)
 
-    assert answer.body["content_type"] == "image/webp"
-    assert answer.body["faces"][0]["reason"] == "not_chosen"
+    assert {field.name for field in fields(SwapResult)} == set(response.body)
+    assert {field.name for field in fields(FaceReport)} == set(response.body["faces"][0])
 
 
-def test_curl_without_a_content_type_is_understood(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_reach_the_use_case(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = http(stack, monkeypatch, body={**BODY, "faces": [], "format": "webp", "quality": 10})
+
+    assert response.body["content_type"] == "image/webp"
+    assert response.body["faces"][0]["reason"] == "not_chosen"
+
+
+def test_curl_without_a_content_type_is_understood(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     form = "application/x-www-form-urlencoded"
 
-    assert http(world, monkeypatch, body=BODY, content_type=form).status == 200
+    assert http(stack, monkeypatch, body=BODY, content_type=form).status == 200
 
 
 @pytest.mark.parametrize(
@@ -119,18 +121,18 @@ def test_curl_without_a_content_type_is_understood(world: FakeSwapStack, monkeyp
     ],
 )
 def test_what_is_wrong_with_a_request_is_said_by_field(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, body: Any, field: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, body: Any, field: str
 ) -> None:
-    answer = http(world, monkeypatch, body=body)
+    response = http(stack, monkeypatch, body=body)
 
-    assert answer.status == 400
-    assert answer.body["code"] == "invalid_request"
-    assert any(field in error["field"] for error in answer.body["errors"])
-    assert field in answer.body["detail"]
-    assert world.models.pending == []
+    assert response.status == 400
+    assert response.body["code"] == "invalid_request"
+    assert any(field in error["field"] for error in response.body["errors"])
+    assert field in response.body["detail"]
+    assert stack.models.pending == []
 
 
-def test_a_body_that_is_not_text_is_the_callers_fault(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_is_not_text_is_the_callers_fault(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     event = {
         "version": "2.0",
         "rawPath": "/swap",
@@ -140,51 +142,51 @@ def test_a_body_that_is_not_text_is_the_callers_fault(world: FakeSwapStack, monk
         "isBase64Encoded": True,
     }
 
-    assert invoke(world, event, monkeypatch)["statusCode"] == 400
+    assert invoke(stack, event, monkeypatch)["statusCode"] == 400
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/"), ("GET", "/swap"), ("DELETE", "/swap"), ("POST", "/swap/x/y")]
 )
 def test_other_paths_are_answered_with_a_problem(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    answer = http(world, monkeypatch, method, path)
+    response = http(stack, monkeypatch, method, path)
 
-    assert (answer.status, answer.body["code"]) == (404, "not_found")
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert (response.status, response.body["code"]) == (404, "not_found")
+    assert response.headers["content-type"] == "application/problem+json"
 
 
 @pytest.fixture
-def left(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def left(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that each swap had when it began."""
     seconds: list[float] = []
-    start = world.models.start_swapper
+    start = stack.models.start_swapper
 
     def start_and_note(deadline: Deadline) -> Any:
         seconds.append(deadline.left())
         return start(deadline)
 
-    monkeypatch.setattr(world.models, "start_swapper", start_and_note)
+    monkeypatch.setattr(stack.models, "start_swapper", start_and_note)
     return seconds
 
 
 def test_without_a_key_work_ends_before_the_gateway_gives_up(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, left: list[float]
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, left: list[float]
 ) -> None:
-    context = Context(left=lambda: 120_000)
+    context = FakeContext(left=lambda: 120_000)
 
-    http(world, monkeypatch, body=BODY, context=context)
-    http(world, monkeypatch, body=BODY, context=context, idempotency_key="k")
+    http(stack, monkeypatch, body=BODY, context=context)
+    http(stack, monkeypatch, body=BODY, context=context, idempotency_key="k")
 
     assert 20 < left[0] < 30
     assert left[1] > 100
 
 
 def test_what_a_request_waited_for_a_sandbox_is_taken_off(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, left: list[float]
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, left: list[float]
 ) -> None:
-    http(world, monkeypatch, body=BODY, context=Context(left=lambda: 120_000), taken=time.time() - 12)
+    http(stack, monkeypatch, body=BODY, context=FakeContext(left=lambda: 120_000), sent_at=time.time() - 12)
 
     assert 5 < left[0] <= 17
 
@@ -192,125 +194,125 @@ def test_what_a_request_waited_for_a_sandbox_is_taken_off(
 # ---- Idempotency-Key
 
 
-def test_the_same_key_and_body_give_the_stored_result(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = http(world, monkeypatch, body=BODY, idempotency_key="k")
-    second = http(world, monkeypatch, body={**BODY, "quality": 90}, idempotency_key="k")  # the same, said explicitly
+def test_the_same_key_and_body_give_the_stored_result(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = http(stack, monkeypatch, body=BODY, idempotency_key="k")
+    second = http(stack, monkeypatch, body={**BODY, "quality": 90}, idempotency_key="k")  # the same, said explicitly
 
     assert (first.status, second.status) == (200, 200)
     assert first.body == second.body
-    assert len(results(world)) == 1
+    assert len(results(stack)) == 1
 
 
-def test_a_stored_result_comes_with_a_fresh_url(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = http(world, monkeypatch, body=BODY, idempotency_key="k")
-    world.settings = replace(world.settings, url_seconds=7)
-    second = http(world, monkeypatch, body=BODY, idempotency_key="k")
+def test_a_stored_result_comes_with_a_fresh_url(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = http(stack, monkeypatch, body=BODY, idempotency_key="k")
+    stack.settings = replace(stack.settings, url_seconds=7)
+    second = http(stack, monkeypatch, body=BODY, idempotency_key="k")
 
     assert second.body["url"] == f"https://{OUTPUTS}.example/{first.body['key']}?for=7"
 
 
-def test_the_same_key_for_another_body_is_a_conflict(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    http(world, monkeypatch, body=BODY, idempotency_key="k")
-    answer = http(world, monkeypatch, body={**BODY, "quality": 5}, idempotency_key="k")
+def test_the_same_key_for_another_body_is_a_conflict(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    http(stack, monkeypatch, body=BODY, idempotency_key="k")
+    response = http(stack, monkeypatch, body={**BODY, "quality": 5}, idempotency_key="k")
 
-    assert (answer.status, answer.body["code"]) == (422, "idempotency_conflict")
+    assert (response.status, response.body["code"]) == (422, "idempotency_conflict")
 
 
-def test_the_same_key_while_running_is_told_to_wait(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    http(world, monkeypatch, body=BODY, idempotency_key="k")
-    ((key, done),) = world.table.records.items()
+def test_the_same_key_while_running_is_told_to_wait(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    http(stack, monkeypatch, body=BODY, idempotency_key="k")
+    ((key, done),) = stack.table.records.items()
     running = DataRecord(
         key, "INPROGRESS", done.expiry_timestamp, int(time.time() * 1000) + 60_000, payload_hash=done.payload_hash
     )
-    world.table.records[key] = running
+    stack.table.records[key] = running
 
-    answer = http(world, monkeypatch, body=BODY, idempotency_key="k")
+    response = http(stack, monkeypatch, body=BODY, idempotency_key="k")
 
-    assert (answer.status, answer.body["code"]) == (409, "still_running")
-    assert answer.headers["retry-after"]
+    assert (response.status, response.body["code"]) == (409, "still_running")
+    assert response.headers["retry-after"]
 
 
-def test_keys_of_different_callers_do_not_meet(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_of_different_callers_do_not_meet(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     for authorizer in (ANN, BEN, CYD):
-        assert http(world, monkeypatch, body=COMMON, authorizer=authorizer, idempotency_key="k").status == 200
-    http(world, monkeypatch, body=COMMON, authorizer=BEN, idempotency_key="k")
+        assert http(stack, monkeypatch, body=COMMON, authorizer=authorizer, idempotency_key="k").status == 200
+    http(stack, monkeypatch, body=COMMON, authorizer=BEN, idempotency_key="k")
 
-    assert len(results(world)) == 3
+    assert len(results(stack)) == 3
 
 
-def test_a_failure_is_not_remembered(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    world.models.failure = NoFaceInMeme()
-    assert http(world, monkeypatch, body=BODY, idempotency_key="k").status == 422
-    world.models.failure = None
+def test_a_failure_is_not_remembered(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.models.failure = NoFaceInMeme()
+    assert http(stack, monkeypatch, body=BODY, idempotency_key="k").status == 422
+    stack.models.failure = None
 
-    assert http(world, monkeypatch, body=BODY, idempotency_key="k").status == 200
+    assert http(stack, monkeypatch, body=BODY, idempotency_key="k").status == 200
 
 
 def test_a_table_that_does_not_answer_is_a_storage_failure(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.table.failure = OSError()
+    stack.table.failure = OSError()
 
-    answer = http(world, monkeypatch, body=BODY, idempotency_key="k")
+    response = http(stack, monkeypatch, body=BODY, idempotency_key="k")
 
-    assert (answer.status, answer.body["code"]) == (503, "storage_failed")
+    assert (response.status, response.body["code"]) == (503, "storage_failed")
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
-def test_keys_have_a_length(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-    assert http(world, monkeypatch, body=BODY, idempotency_key=key).status == 400
+def test_keys_have_a_length(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    assert http(stack, monkeypatch, body=BODY, idempotency_key=key).status == 400
 
 
 # ---- Prefer: respond-async
 
 
 def test_an_asynchronous_swap_is_started_and_can_be_followed(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = http(world, monkeypatch, body={**BODY, "format": "webp"}, prefer="respond-async")
+    response = http(stack, monkeypatch, body={**BODY, "format": "webp"}, prefer="respond-async")
 
-    assert answer.status == 202
-    name = answer.body["id"]
-    assert answer.headers["location"] == f"/swap/{name}"
-    assert results(world) == []
-    queued = http(world, monkeypatch, "GET", f"/swap/{name}")
+    assert response.status == 202
+    name = response.body["id"]
+    assert response.headers["location"] == f"/swap/{name}"
+    assert results(stack) == []
+    queued = http(stack, monkeypatch, "GET", f"/swap/{name}")
     assert (queued.status, queued.body) == (200, {"id": name, "status": "queued"})
     assert queued.headers["retry-after"]
 
-    world.ledger.begin(name)
-    assert http(world, monkeypatch, "GET", f"/swap/{name}").body["status"] == "running"
+    stack.records.begin(name)
+    assert http(stack, monkeypatch, "GET", f"/swap/{name}").body["status"] == "running"
 
-    assert invoke(world, started(world, name), monkeypatch) == {"swap": name}
-    done = http(world, monkeypatch, "GET", f"/swap/{name}")
+    assert invoke(stack, execution_input(stack, name), monkeypatch) == {"swap": name}
+    done = http(stack, monkeypatch, "GET", f"/swap/{name}")
     assert done.body["status"] == "succeeded"
     assert done.body["result"]["key"] == f"swaps/{name}.webp"
     assert done.body["result"]["url"].startswith(f"https://{OUTPUTS}.example/swaps/{name}.webp")
-    http_api.JobAnswer.model_validate(done.body)
+    JobResponse.model_validate(done.body)
 
 
-def started(world: FakeSwapStack, name: str) -> Any:
+def execution_input(stack: FakeSwapStack, name: str) -> Any:
     """The input of the swap's execution, which is the task's payload."""
-    return json.loads(world.machine.executions[name]["input"])
+    return json.loads(stack.machine.executions[name]["input"])
 
 
 def test_an_execution_s_history_tells_nothing_but_the_swap_s_id(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = {"meme": "https://me.example/a.jpg?token=secret", "consent": "her own picture"}
 
-    name = http(world, monkeypatch, body=body, authorizer=ANN, prefer="respond-async").body["id"]
+    name = http(stack, monkeypatch, body=body, authorizer=ANN, prefer="respond-async").body["id"]
 
-    assert started(world, name) == {"swap": name}
+    assert execution_input(stack, name) == {"swap": name}
 
 
 def test_a_task_that_is_tried_again_after_it_was_done_does_nothing(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
 
-    assert [invoke(world, started(world, name), monkeypatch) for _ in range(2)] == [{"swap": name}] * 2
+    assert [invoke(stack, execution_input(stack, name), monkeypatch) for _ in range(2)] == [{"swap": name}] * 2
 
-    assert len(world.models.pending) == 1
+    assert len(stack.models.pending) == 1
 
 
 def fails(*_: Any) -> Any:
@@ -319,309 +321,313 @@ def fails(*_: Any) -> Any:
 
 
 def test_a_result_that_could_not_be_told_of_is_deleted_at_once(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.ledger, "add", fails)
+    monkeypatch.setattr(stack.records, "add", fails)
 
-    assert http(world, monkeypatch, body=BODY).status == 503
+    assert http(stack, monkeypatch, body=BODY).status == 503
 
-    assert results(world) == []
+    assert results(stack) == []
 
 
 def test_what_was_written_and_never_told_of_goes_with_the_swap(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
     with monkeypatch.context() as patch:
-        patch.setattr(world.ledger, "finish", fails)
+        patch.setattr(stack.records, "finish", fails)
         with pytest.raises(StorageFailed):
-            invoke(world, started(world, name), patch)
-    assert results(world)
+            invoke(stack, execution_input(stack, name), patch)
+    assert results(stack)
 
-    assert http(world, monkeypatch, "DELETE", f"/results/{name}").status == 200
+    assert http(stack, monkeypatch, "DELETE", f"/results/{name}").status == 200
 
-    assert results(world) == []
+    assert results(stack) == []
 
 
 def test_a_retry_of_a_deleted_swap_removes_what_a_killed_try_wrote(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
-    payload = started(world, name)
-    http(world, monkeypatch, "DELETE", f"/results/{name}")
-    world.storage.put(OUTPUTS, f"swaps/{name}.png", encoded(drawing()))
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    payload = execution_input(stack, name)
+    http(stack, monkeypatch, "DELETE", f"/results/{name}")
+    stack.storage.put(OUTPUTS, f"swaps/{name}.png", encode(drawing()))
 
     with pytest.raises(NotFound):
-        invoke(world, payload, monkeypatch)
+        invoke(stack, payload, monkeypatch)
 
-    assert results(world) == []
+    assert results(stack) == []
 
 
 def test_an_execution_s_history_has_no_message_that_nobody_foresaw(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
-    world.models.failure = ValueError("https://me.example/a.jpg?token=secret")
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    stack.models.failure = ValueError("https://me.example/a.jpg?token=secret")
 
     with pytest.raises(InternalError) as raised:
-        invoke(world, started(world, name), monkeypatch)
+        invoke(stack, execution_input(stack, name), monkeypatch)
 
-    assert str(raised.value) == "The swap ended with ValueError. The log has more."
+    assert str(raised.value) == "The swap failed with ValueError. See the log."
 
 
-def test_an_execution_s_history_names_no_caller(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = {"meme": f"s3://{UPLOADS}/{folder(ANN)}gone/upload"}
-    name = http(world, monkeypatch, body=gone, authorizer=ANN, prefer="respond-async").body["id"]
+def test_an_execution_s_history_names_no_caller(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = {"meme": f"s3://{UPLOADS}/{upload_folder(ANN)}gone/upload"}
+    name = http(stack, monkeypatch, body=gone, authorizer=ANN, prefer="respond-async").body["id"]
 
     with pytest.raises(InputNotFound) as raised:
-        invoke(world, started(world, name), monkeypatch)
+        invoke(stack, execution_input(stack, name), monkeypatch)
 
-    assert folder(ANN).split("/")[1] not in str(raised.value)
+    assert upload_folder(ANN).split("/")[1] not in str(raised.value)
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, when: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
-    payload, start = started(world, name), world.models.start_swapper
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    payload, start = execution_input(stack, name), stack.models.start_swapper
 
     def deleted(deadline: Deadline) -> Any:
-        world.ledger.remove(name)
+        stack.records.remove(name)
         return start(deadline)
 
     if when == "before":
-        assert http(world, monkeypatch, "DELETE", f"/results/{name}").status == 200
+        assert http(stack, monkeypatch, "DELETE", f"/results/{name}").status == 200
     else:
-        monkeypatch.setattr(world.models, "start_swapper", deleted)
+        monkeypatch.setattr(stack.models, "start_swapper", deleted)
 
     with pytest.raises(NotFound):
-        invoke(world, payload, monkeypatch)
-    assert results(world) == []
-    assert http(world, monkeypatch, "GET", f"/swap/{name}").status == 404
+        invoke(stack, payload, monkeypatch)
+    assert results(stack) == []
+    assert http(stack, monkeypatch, "GET", f"/swap/{name}").status == 404
 
 
 def test_pictures_inside_an_asynchronous_request_are_stored_first(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = encoded(drawing())
+    data = encode(drawing())
     inside = "data:image/png;base64," + base64.b64encode(data).decode()
 
-    answer = http(world, monkeypatch, body={"meme": inside, "face": inside}, prefer="wait=5, respond-async")
+    response = http(stack, monkeypatch, body={"meme": inside, "face": inside}, prefer="wait=5, respond-async")
 
-    name = answer.body["id"]
+    name = response.body["id"]
     for field in ("meme", "face"):
-        stored = world.storage.objects[UPLOADS, f"{folder()}{name}/{field}"]
+        stored = stack.storage.objects[UPLOADS, f"{upload_folder()}{name}/{field}"]
         assert (stored.data, stored.content_type) == (data, "image/png")
-    invoke(world, started(world, name), monkeypatch)
-    done = http(world, monkeypatch, "GET", f"/swap/{name}")
+    invoke(stack, execution_input(stack, name), monkeypatch)
+    done = http(stack, monkeypatch, "GET", f"/swap/{name}")
     assert done.body["result"]["faces"][0]["swapped"]
-    http(world, monkeypatch, "DELETE", f"/results/{name}")
-    assert not [key for _, key in world.storage.objects if name in key]
+    http(stack, monkeypatch, "DELETE", f"/results/{name}")
+    assert not [key for _, key in stack.storage.objects if name in key]
 
 
-def test_the_same_key_starts_one_execution(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = http(world, monkeypatch, body=BODY, prefer="respond-async", idempotency_key="k")
-    second = http(world, monkeypatch, body=BODY, prefer="respond-async", idempotency_key="k")
+def test_the_same_key_starts_one_execution(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = http(stack, monkeypatch, body=BODY, prefer="respond-async", idempotency_key="k")
+    second = http(stack, monkeypatch, body=BODY, prefer="respond-async", idempotency_key="k")
 
     assert first.body == second.body
-    assert len(world.machine.executions) == 1
+    assert len(stack.machine.executions) == 1
 
 
-def test_an_asynchronous_request_is_checked_at_once(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(world, monkeypatch, body={"meme": "file:///etc/passwd"}, prefer="respond-async")
+def test_an_asynchronous_request_is_checked_at_once(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = http(stack, monkeypatch, body={"meme": "file:///etc/passwd"}, prefer="respond-async")
 
-    assert (answer.status, answer.body["code"]) == (422, "refused_url")
-    assert world.machine.executions == {}
+    assert (response.status, response.body["code"]) == (422, "refused_url")
+    assert stack.machine.executions == {}
 
 
 def test_without_a_state_machine_there_is_nothing_asynchronous(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.settings = settings(state_machine_arn="")
+    stack.settings = settings(state_machine_arn="")
 
-    assert http(world, monkeypatch, body=BODY, prefer="respond-async").body["code"] == "invalid_request"
-    assert world.ledger.entries == {}
+    assert http(stack, monkeypatch, body=BODY, prefer="respond-async").body["code"] == "invalid_request"
+    assert stack.records.items == {}
 
 
 @pytest.mark.parametrize("name", ["x", "00000000-0000-4000-8000-000000000000", "..", "%2e"])
-def test_no_swap_has_such_a_name(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert http(world, monkeypatch, "GET", f"/swap/{name}").body["code"] == "not_found"
+def test_no_swap_has_such_a_name(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert http(stack, monkeypatch, "GET", f"/swap/{name}").body["code"] == "not_found"
 
 
-def recorded(world: FakeSwapStack, **outcome: Any) -> str:
+def record_swap(stack: FakeSwapStack, **outcome: Any) -> str:
     """The id of an anonymous caller's swap that ended so."""
     name = new_id()
-    world.ledger.entries[name] = SwapRecord(name, "1", created_at=time.time(), **outcome)
+    stack.records.items[name] = SwapRecord(name, "1", created_at=time.time(), **outcome)
     return name
 
 
 @pytest.mark.parametrize("kind", family().values())
-def test_a_failed_swap_tells_its_problem(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
-    name = recorded(world, status="failed", error=kind.__name__, cause="What was wrong.")
+def test_a_failed_swap_tells_its_problem(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    name = record_swap(stack, status="failed", error=kind.__name__, cause="What was wrong.")
 
-    answer = http(world, monkeypatch, "GET", f"/swap/{name}")
+    response = http(stack, monkeypatch, "GET", f"/swap/{name}")
 
-    assert (answer.status, answer.body["status"]) == (200, "failed")
-    problem = answer.body["problem"]
+    assert (response.status, response.body["status"]) == (200, "failed")
+    problem = response.body["problem"]
     assert (problem["code"], problem["status"], problem["detail"]) == (kind.code, kind.status, "What was wrong.")
     assert problem["instance"] == f"/swap/{name}"
-    assert "retry-after" not in answer.headers
+    assert "retry-after" not in response.headers
 
 
 def test_a_swap_whose_workflow_can_no_longer_say_so_is_out_of_time(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
-    later = time.time() + LONGEST_SECONDS + 1
-    monkeypatch.setattr(world.ledger, "_now", lambda: later)
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    later = time.time() + OVERDUE_SECONDS + 1
+    monkeypatch.setattr(stack.records, "_now", lambda: later)
 
-    answer = http(world, monkeypatch, "GET", f"/swap/{name}")
+    response = http(stack, monkeypatch, "GET", f"/swap/{name}")
 
-    assert (answer.body["status"], answer.body["problem"]["code"]) == ("failed", "out_of_time")
+    assert (response.body["status"], response.body["problem"]["code"]) == ("failed", "out_of_time")
 
 
 def test_what_does_not_answer_is_told_and_leaves_no_swap_behind(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.machine.failure = ClientError({"Error": {"Code": "ThrottlingException"}}, "Any")
-    assert http(world, monkeypatch, body=BODY, prefer="respond-async").body["code"] == "storage_failed"
-    assert world.ledger.entries == {}
+    stack.machine.failure = ClientError({"Error": {"Code": "ThrottlingException"}}, "Any")
+    assert http(stack, monkeypatch, body=BODY, prefer="respond-async").body["code"] == "storage_failed"
+    assert stack.records.items == {}
 
-    world.ledger.failure = StorageFailed()
-    assert http(world, monkeypatch, "GET", f"/swap/{new_id()}").body["code"] == "storage_failed"
+    stack.records.failure = StorageFailed()
+    assert http(stack, monkeypatch, "GET", f"/swap/{new_id()}").body["code"] == "storage_failed"
 
 
 # ---- whose is it
 
 
-def test_another_caller_s_swap_is_not_told_from_none(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = http(world, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
+def test_another_caller_s_swap_is_not_told_from_none(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = http(stack, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
     url = f"/swap/{name}"
 
-    own, other = (http(world, monkeypatch, "GET", url, authorizer=who) for who in (ANN, BEN))
-    world.ledger.remove(name)
-    nothing = http(world, monkeypatch, "GET", url, authorizer=BEN)
+    own, other = (http(stack, monkeypatch, "GET", url, authorizer=who) for who in (ANN, BEN))
+    stack.records.remove(name)
+    nothing = http(stack, monkeypatch, "GET", url, authorizer=BEN)
 
     assert (own.status, other.status) == (200, 404)
     assert other == nothing
 
 
-def places(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def places(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """URIs of pictures that there are and that Ben may not read, by whose they are."""
-    result = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
+    result = http(stack, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
     for bucket, key in (
         (UPLOADS, "memes/private-party.png"),
-        (UPLOADS, f"{folder(ANN)}1/upload"),
+        (UPLOADS, f"{upload_folder(ANN)}1/upload"),
         (OUTPUTS, "swapped/private-party.png"),
         (OUTPUTS, "work/voice/digest.json"),
         (OUTPUTS, "videos/01a20a25-9134-7e8a-a6bf-25430c84c889/poster.jpg"),
         (MODELS, "faces/staff.png"),
     ):
-        world.storage.put(bucket, key, encoded(drawing()))
-    world.ledger.videos["01a20a25-9134-7e8a-a6bf-25430c84c889"] = FixedPseudonyms().caller("iam:AIDAANN")
-    keys = [(bucket, key) for bucket, key in world.storage.objects if key != "faces/default.png"]
+        stack.storage.put(bucket, key, encode(drawing()))
+    stack.records.videos["01a20a25-9134-7e8a-a6bf-25430c84c889"] = FixedPseudonyms().caller("iam:AIDAANN")
+    keys = [(bucket, key) for bucket, key in stack.storage.objects if key != "faces/default.png"]
     assert (OUTPUTS, result) in keys
     return {key: f"s3://{bucket}/{key}" for bucket, key in keys if not key.startswith("latents/")}
 
 
 def test_nobody_reads_what_is_another_s_whatever_the_route(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key, uri in places(world, monkeypatch).items():
+    for key, uri in places(stack, monkeypatch).items():
         requests: tuple[tuple[str, Any], ...] = (
             ("/swap", {"meme": uri, "faces": []}),
             ("/swap", {**COMMON, "face": uri}),
             ("/verify", {"uri": uri}),
         )
         for path, body in requests:
-            answer = http(world, monkeypatch, path=path, body=body, authorizer=BEN)
-            assert answer.status in (404, 422), (path, key)
-            assert answer.body["code"] in ("input_not_found", "refused_url"), (path, key)
+            response = http(stack, monkeypatch, path=path, body=body, authorizer=BEN)
+            assert response.status in (404, 422), (path, key)
+            assert response.body["code"] in ("input_not_found", "refused_url"), (path, key)
 
 
 def test_a_place_that_is_another_s_is_not_told_from_one_with_nothing(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key, uri in places(world, monkeypatch).items():
-        there = http(world, monkeypatch, path="/verify", body={"uri": uri}, authorizer=BEN)
+    for key, uri in places(stack, monkeypatch).items():
+        there = http(stack, monkeypatch, path="/verify", body={"uri": uri}, authorizer=BEN)
         bucket = uri.removeprefix("s3://").partition("/")[0]
-        del world.storage.objects[bucket, key]
-        nothing = http(world, monkeypatch, path="/verify", body={"uri": uri}, authorizer=BEN)
+        del stack.storage.objects[bucket, key]
+        nothing = http(stack, monkeypatch, path="/verify", body={"uri": uri}, authorizer=BEN)
         assert there == nothing, key
 
 
-def test_a_caller_reads_what_is_its_own(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = [uri for key, uri in places(world, monkeypatch).items() if key.startswith((folder(ANN), "swaps/", "videos/"))]
+def test_a_caller_reads_what_is_its_own(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [
+        uri
+        for key, uri in places(stack, monkeypatch).items()
+        if key.startswith((upload_folder(ANN), "swaps/", "videos/"))
+    ]
     assert len(own) == 3
     for uri in own:
-        assert http(world, monkeypatch, path="/verify", body={"uri": uri}, authorizer=ANN).status == 200
-        code = http(world, monkeypatch, body={"meme": uri, "faces": []}, authorizer=ANN).body.get("code")
+        assert http(stack, monkeypatch, path="/verify", body={"uri": uri}, authorizer=ANN).status == 200
+        code = http(stack, monkeypatch, body={"meme": uri, "faces": []}, authorizer=ANN).body.get("code")
         assert code in (None, "no_face_in_meme"), "a swapped face is none to the tests' detector"
 
 
 def test_the_default_face_serves_every_caller_wherever_the_operator_keeps_it(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for bucket, key in ((UPLOADS, "faces/staff.png"), (OUTPUTS, "faces/staff.png")):
-        world.storage.put(bucket, key, encoded(drawing()))
-        world.settings = settings(default_face=f"s3://{bucket}/{key}")
-        inside = "data:image/png;base64," + base64.b64encode(encoded(drawing())).decode()
+        stack.storage.put(bucket, key, encode(drawing()))
+        stack.settings = settings(default_face=f"s3://{bucket}/{key}")
+        inside = "data:image/png;base64," + base64.b64encode(encode(drawing())).decode()
 
-        assert http(world, monkeypatch, body={"meme": inside}, authorizer=ANN).status == 200
+        assert http(stack, monkeypatch, body={"meme": inside}, authorizer=ANN).status == 200
 
 
-def test_the_check_goes_with_a_swap_that_runs_beside(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
+def test_the_check_goes_with_a_swap_that_runs_beside(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = http(stack, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
     body = {"meme": f"s3://{OUTPUTS}/{key}", "faces": []}
-    name = http(world, monkeypatch, body=body, authorizer=BEN, prefer="respond-async").body["id"]
+    name = http(stack, monkeypatch, body=body, authorizer=BEN, prefer="respond-async").body["id"]
 
     with pytest.raises(InputNotFound):
-        invoke(world, started(world, name), monkeypatch)
+        invoke(stack, execution_input(stack, name), monkeypatch)
 
 
 def test_the_stack_s_own_principals_read_all_that_is_named_to_them(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key, uri in places(world, monkeypatch).items():
+    for key, uri in places(stack, monkeypatch).items():
         if not key.startswith("swaps/"):  # a swapped face is none to the tests' detector
-            assert invoke(world, {"meme": uri, "faces": []}, monkeypatch)["key"]
+            assert invoke(stack, {"meme": uri, "faces": []}, monkeypatch)["key"]
 
 
 def test_a_link_tells_neither_who_asked_nor_by_which_picture(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.settings = settings(cache_latents=True)
-    face = f"{folder(ANN)}1/face"
-    world.storage.put(UPLOADS, face, encoded(drawing()))
+    stack.settings = settings(cache_latents=True)
+    face = f"{upload_folder(ANN)}1/face"
+    stack.storage.put(UPLOADS, face, encode(drawing()))
 
-    answer = http(world, monkeypatch, body={**COMMON, "face": f"s3://{UPLOADS}/{face}"}, authorizer=ANN)
+    response = http(stack, monkeypatch, body={**COMMON, "face": f"s3://{UPLOADS}/{face}"}, authorizer=ANN)
 
-    assert answer.status == 200
-    assert world.storage.objects[OUTPUTS, answer.body["key"]].metadata == {}
-    assert FixedPseudonyms().caller("iam:AIDAANN") not in answer.body["url"]
+    assert response.status == 200
+    assert stack.storage.objects[OUTPUTS, response.body["key"]].metadata == {}
+    assert FixedPseudonyms().caller("iam:AIDAANN") not in response.body["url"]
 
 
 # ---- the rest
 
 
 def test_an_upload_form_has_a_limit_and_a_uri_to_use_it_by(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = http(world, monkeypatch, path="/uploads")
+    response = http(stack, monkeypatch, path="/uploads")
 
-    assert answer.status == 201
-    assert answer.body["fields"]["limit"] == str(world.settings.max_picture_bytes)
-    assert answer.body["uri"] == f"s3://{UPLOADS}/{answer.body['fields']['key']}"
-    assert not answer.body["fields"]["key"].startswith("memes/")  # which would be swapped by itself
-    http_api.UploadAnswer.model_validate(answer.body)
+    assert response.status == 201
+    assert response.body["fields"]["limit"] == str(stack.settings.max_picture_bytes)
+    assert response.body["uri"] == f"s3://{UPLOADS}/{response.body['fields']['key']}"
+    assert not response.body["fields"]["key"].startswith("memes/")  # which would be swapped by itself
+    UploadResponse.model_validate(response.body)
 
 
-def test_the_api_describes_itself(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(world, monkeypatch, "GET", "/openapi.json")
+def test_the_api_describes_itself(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = http(stack, monkeypatch, "GET", "/openapi.json")
 
-    assert answer.status == 200
-    paths = answer.body["paths"]
+    assert response.status == 200
+    paths = response.body["paths"]
     assert {path: set(methods) for path, methods in paths.items()} == {
         "/swap": {"post"},
         "/swap/{name}": {"get"},
@@ -631,20 +637,20 @@ def test_the_api_describes_itself(world: FakeSwapStack, monkeypatch: pytest.Monk
         "/verify": {"post"},
         "/terms": {"get", "post"},
     }
-    said = set(paths["/swap"]["post"]["responses"])
+    statuses = set(paths["/swap"]["post"]["responses"])
     of_swaps = set(family().values()) - set(family(VideoError).values())
-    assert {str(kind.status) for kind in of_swaps} - said == {"507"}
-    assert {"200", "202"} <= said
+    assert {str(kind.status) for kind in of_swaps} - statuses == {"507"}
+    assert {"200", "202"} <= statuses
     headers = {parameter["name"] for parameter in paths["/swap"]["post"]["parameters"]}
     assert headers == {"idempotency-key", "prefer"}
-    assert "meme" in answer.body["components"]["schemas"]["SwapBody"]["required"]
+    assert "meme" in response.body["components"]["schemas"]["SwapBody"]["required"]
 
 
-def test_the_description_can_be_read_in_a_browser(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(world, monkeypatch, "GET", "/docs")
+def test_the_description_can_be_read_in_a_browser(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = http(stack, monkeypatch, "GET", "/docs")
 
-    assert answer.status == 200
-    assert "swagger" in str(answer.body).lower()
+    assert response.status == 200
+    assert "swagger" in str(response.body).lower()
 
 
 def test_ids_are_in_the_order_of_time_and_unlike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -658,69 +664,69 @@ def test_ids_are_in_the_order_of_time_and_unlike(monkeypatch: pytest.MonkeyPatch
     assert made_at(early.upper()) is None or early.upper() == early
 
 
-def metered(world: FakeSwapStack, dynamodb: Any, table: str, limit: int) -> FakeSwapStack:
-    world.budget = Budget(table, "megapixels", limit, lambda: dynamodb)
-    return world
+def limit_budget(stack: FakeSwapStack, dynamodb: Any, table: str, limit: int) -> FakeSwapStack:
+    stack.budget = Budget(table, "megapixels", limit, lambda: dynamodb)
+    return stack
 
 
 def test_a_caller_s_budget_is_refused_before_any_work(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 2)
-    assert [http(world, monkeypatch, body=COMMON, authorizer=ANN).status for _ in range(2)] == [200, 200]
-    fetched = len(world.models.pending)
+    limit_budget(stack, dynamodb, table, 2)
+    assert [http(stack, monkeypatch, body=COMMON, authorizer=ANN).status for _ in range(2)] == [200, 200]
+    fetched = len(stack.models.pending)
 
-    refused = http(world, monkeypatch, body=COMMON, authorizer=ANN)
+    refused = http(stack, monkeypatch, body=COMMON, authorizer=ANN)
 
     assert (refused.status, refused.body["code"], refused.body["retryable"]) == (429, "budget_spent", False)
     assert 0 < int(refused.headers["retry-after"]) <= 24 * 3600
-    assert len(world.models.pending) == fetched
-    assert http(world, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").status == 429
-    assert http(world, monkeypatch, path="/uploads", authorizer=ANN).status == 429
-    assert http(world, monkeypatch, body=COMMON, authorizer=BEN).status == 200
+    assert len(stack.models.pending) == fetched
+    assert http(stack, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").status == 429
+    assert http(stack, monkeypatch, path="/uploads", authorizer=ANN).status == 429
+    assert http(stack, monkeypatch, body=COMMON, authorizer=BEN).status == 200
 
 
 def test_a_large_meme_costs_its_megapixels_also_beside_its_caller(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 3)
-    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(width=2000, height=1600)))  # 3.2 megapixels
+    limit_budget(stack, dynamodb, table, 3)
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(drawing(width=2000, height=1600)))  # 3.2 megapixels
 
-    assert http(world, monkeypatch, body=BODY).status == 429
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    assert http(stack, monkeypatch, body=BODY).status == 429
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
     with pytest.raises(BudgetSpent):
-        invoke(world, started(world, name), monkeypatch)
-    assert results(world) == []
-    metered(world, dynamodb, table, 6)  # each of the two refused ones has cost one
-    assert http(world, monkeypatch, body=BODY).status == 200
+        invoke(stack, execution_input(stack, name), monkeypatch)
+    assert results(stack) == []
+    limit_budget(stack, dynamodb, table, 6)  # each of the two refused ones has cost one
+    assert http(stack, monkeypatch, body=BODY).status == 200
 
 
 def test_an_execution_that_is_tried_again_pays_once(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 5)
-    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(width=2000, height=1600)))  # 3.2 megapixels
-    name = http(world, monkeypatch, body=BODY, prefer="respond-async").body["id"]
-    world.storage.failures["write", "swaps/"] = StorageFailed()
+    limit_budget(stack, dynamodb, table, 5)
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(drawing(width=2000, height=1600)))  # 3.2 megapixels
+    name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
+    stack.storage.failures["write", "swaps/"] = StorageFailed()
     for _ in range(3):
         with pytest.raises(StorageFailed):
-            invoke(world, started(world, name), monkeypatch)
-    world.storage.failures.clear()
+            invoke(stack, execution_input(stack, name), monkeypatch)
+    stack.storage.failures.clear()
 
-    invoke(world, started(world, name), monkeypatch)
+    invoke(stack, execution_input(stack, name), monkeypatch)
 
-    assert http(world, monkeypatch, path="/uploads").status == 201, "four of five units are spent"
-    assert http(world, monkeypatch, path="/uploads").status == 429
+    assert http(stack, monkeypatch, path="/uploads").status == 201, "four of five units are spent"
+    assert http(stack, monkeypatch, path="/uploads").status == 429
 
 
 def test_many_faces_in_a_small_picture_cost_what_they_take(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 2)
-    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(9, width=2000, height=200, scale=0.6)))
+    limit_budget(stack, dynamodb, table, 2)
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(drawing(9, width=2000, height=200, scale=0.6)))
 
-    assert http(world, monkeypatch, body=BODY).status == 429, "nine faces are two units more"
-    assert http(world, monkeypatch, body={**BODY, "faces": [0, 1, 2, 3]}).status == 200
+    assert http(stack, monkeypatch, body=BODY).status == 429, "nine faces are two units more"
+    assert http(stack, monkeypatch, body={**BODY, "faces": [0, 1, 2, 3]}).status == 200
 
 
 @pytest.mark.parametrize("headers", [{}, {"prefer": "respond-async"}], ids=["waiting", "not waiting"])
@@ -738,7 +744,7 @@ def test_many_faces_in_a_small_picture_cost_what_they_take(
     ids=["long meme", "long face", "long key", "long type", "port", "many faces", "long number"],
 )
 def test_what_could_not_be_kept_or_fetched_is_refused_before_it_costs_anything(
-    world: FakeSwapStack,
+    stack: FakeSwapStack,
     monkeypatch: pytest.MonkeyPatch,
     dynamodb: Any,
     table: str,
@@ -746,30 +752,30 @@ def test_what_could_not_be_kept_or_fetched_is_refused_before_it_costs_anything(
     code: str,
     headers: dict[str, Any],
 ) -> None:
-    metered(world, dynamodb, table, 1)
+    limit_budget(stack, dynamodb, table, 1)
 
-    answer = http(world, monkeypatch, body=wrong, **headers)
+    response = http(stack, monkeypatch, body=wrong, **headers)
 
-    assert (answer.status, answer.body["code"]) == ({"refused_url": 422}.get(code, 400), code)
-    assert http(world, monkeypatch, path="/uploads").status == 201, "the one unit is still there"
+    assert (response.status, response.body["code"]) == ({"refused_url": 422}.get(code, 400), code)
+    assert http(stack, monkeypatch, path="/uploads").status == 201, "the one unit is still there"
 
 
 def test_a_repeated_request_costs_nothing(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 1)
+    limit_budget(stack, dynamodb, table, 1)
 
-    answers = [http(world, monkeypatch, body=COMMON, authorizer=CYD, idempotency_key="k") for _ in range(3)]
+    responses = [http(stack, monkeypatch, body=COMMON, authorizer=CYD, idempotency_key="k") for _ in range(3)]
 
-    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert [response.status for response in responses] == [200, 200, 200]
 
 
 def test_looking_at_a_file_costs_one_unit_before_it_is_fetched(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 1)
+    limit_budget(stack, dynamodb, table, 1)
     nowhere = {"uri": f"s3://{OUTPUTS}/swaps/{new_id()}.png"}
-    ask = partial(http, world, monkeypatch, path="/verify", body=nowhere)
+    ask = partial(http, stack, monkeypatch, path="/verify", body=nowhere)
 
     assert [ask(authorizer=ANN).status for _ in range(2)] == [404, 429]
     assert ask(authorizer=ANN).body["code"] == "budget_spent"
@@ -778,128 +784,128 @@ def test_looking_at_a_file_costs_one_unit_before_it_is_fetched(
 
 
 def test_a_large_file_costs_more_to_look_at(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 2)
-    monkeypatch.setattr(verify, "UNIT_BYTES", 1000)
-    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing()) + bytes(1500))
+    limit_budget(stack, dynamodb, table, 2)
+    monkeypatch.setattr(cost, "BYTES_PER_UNIT", 1000)
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(drawing()) + bytes(1500))
 
-    assert http(world, monkeypatch, path="/verify", body={"uri": MEME}).status == 429
+    assert http(stack, monkeypatch, path="/verify", body={"uri": MEME}).status == 429
 
 
 def test_a_result_is_deleted_with_all_that_was_kept_to_make_it(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.settings = settings(cache_latents=True)
-    before = set(world.storage.objects)
-    face = f"{folder(ANN)}7/upload"
-    world.storage.put(UPLOADS, face, encoded(drawing()))
+    stack.settings = settings(cache_latents=True)
+    before = set(stack.storage.objects)
+    face = f"{upload_folder(ANN)}7/upload"
+    stack.storage.put(UPLOADS, face, encode(drawing()))
     body = {**COMMON, "face": f"s3://{UPLOADS}/{face}"}
-    key = http(world, monkeypatch, body=body, authorizer=ANN, idempotency_key="k").body["key"]
+    key = http(stack, monkeypatch, body=body, authorizer=ANN, idempotency_key="k").body["key"]
     name = key.removeprefix("swaps/").removesuffix(".png")
-    assert any("latents/others" in kept for _, kept in world.storage.objects)
+    assert any("latents/others" in key for _, key in stack.storage.objects)
 
-    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=BEN).status == 404
-    assert (OUTPUTS, key) in world.storage.objects
-    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 200
+    assert http(stack, monkeypatch, "DELETE", f"/results/{name}", authorizer=BEN).status == 404
+    assert (OUTPUTS, key) in stack.storage.objects
+    assert http(stack, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 200
 
-    assert set(world.storage.objects) == before
-    assert world.ledger.entries == {}
-    assert "faces" not in str(world.table.records.values()), "what the key is remembered by is an id"
-    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
-    again = http(world, monkeypatch, body=body, authorizer=ANN, idempotency_key="k")
+    assert set(stack.storage.objects) == before
+    assert stack.records.items == {}
+    assert "faces" not in str(stack.table.records.values()), "what the key is remembered by is an id"
+    assert http(stack, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
+    again = http(stack, monkeypatch, body=body, authorizer=ANN, idempotency_key="k")
     assert (again.status, again.body["code"]) == (410, "deleted")
 
 
 def test_a_key_whose_queued_swap_was_deleted_leads_nowhere(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = partial(http, world, monkeypatch, body=BODY, prefer="respond-async", idempotency_key="k")
+    queue = partial(http, stack, monkeypatch, body=BODY, prefer="respond-async", idempotency_key="k")
     name = queue().body["id"]
     assert queue().body == {"id": name, "status": "queued"}
-    invoke(world, started(world, name), monkeypatch)
+    invoke(stack, execution_input(stack, name), monkeypatch)
     assert queue().body == {"id": name, "status": "succeeded"}
 
-    http(world, monkeypatch, "DELETE", f"/results/{name}")
+    http(stack, monkeypatch, "DELETE", f"/results/{name}")
 
     assert (queue().status, queue().body["code"]) == (410, "deleted")
 
 
 def test_nobody_learns_from_a_kept_latent_whose_picture_was_here_before(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.settings = settings(cache_latents=True)
+    stack.settings = settings(cache_latents=True)
     for authorizer in (ANN, ANN, BEN):
-        face = f"{folder(authorizer)}1/face"
-        world.storage.put(UPLOADS, face, encoded(drawing()))
-        http(world, monkeypatch, body={**COMMON, "face": f"s3://{UPLOADS}/{face}"}, authorizer=authorizer)
+        face = f"{upload_folder(authorizer)}1/face"
+        stack.storage.put(UPLOADS, face, encode(drawing()))
+        http(stack, monkeypatch, body={**COMMON, "face": f"s3://{UPLOADS}/{face}"}, authorizer=authorizer)
 
-    assert world.models.embedded == 2, "once for each of the two"
+    assert stack.models.embedder_loads == 2, "once for each of the two"
 
 
-def test_a_scheme_in_capitals_is_the_same(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheme_in_capitals_is_the_same(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     upload, default = f"S3://{UPLOADS}/requests/1/meme", f"S3://{MODELS}/faces/default.png"
 
-    key = http(world, monkeypatch, body={"meme": upload, "face": default}).body["key"]
+    key = http(stack, monkeypatch, body={"meme": upload, "face": default}).body["key"]
 
-    (entry,) = world.ledger.entries.values()
-    assert entry.inputs == {"requests/1/meme"}
-    assert entry.latent is None
-    assert http(world, monkeypatch, "DELETE", f"/results/{key[6:-4]}").status == 200
-    assert (UPLOADS, "requests/1/meme") not in world.storage.objects
+    (record,) = stack.records.items.values()
+    assert record.inputs == {"requests/1/meme"}
+    assert record.latent_key is None
+    assert http(stack, monkeypatch, "DELETE", f"/results/{key[6:-4]}").status == 200
+    assert (UPLOADS, "requests/1/meme") not in stack.storage.objects
 
 
 @pytest.mark.parametrize("name", ["x" * 3000, "a#b", "\u00e9", "result"])
-def test_what_can_be_no_id_is_not_looked_for(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert http(world, monkeypatch, "GET", f"/swap/{quote(name)}").status == 404
+def test_what_can_be_no_id_is_not_looked_for(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert http(stack, monkeypatch, "GET", f"/swap/{quote(name)}").status == 404
 
 
-def test_the_default_face_s_latent_outlives_a_result(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
+def test_the_default_face_s_latent_outlives_a_result(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = http(stack, monkeypatch, body=COMMON, authorizer=ANN).body["key"]
 
-    http(world, monkeypatch, "DELETE", f"/results/{key[6:-4]}", authorizer=ANN)
+    http(stack, monkeypatch, "DELETE", f"/results/{key[6:-4]}", authorizer=ANN)
 
-    assert any("latents/default" in kept for _, kept in world.storage.objects)
+    assert any("latents/default" in key for _, key in stack.storage.objects)
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e", "a", "01a20a25-9134-7e8a-a6bf-25430c84c889", "swaps"])
 def test_what_is_no_result_of_the_caller_s_is_not_found(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, name: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    world.storage.put(OUTPUTS, "swaps/a.jpg", b"another's")
+    stack.storage.put(OUTPUTS, "swaps/a.jpg", b"another's")
 
-    assert http(world, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
-    assert (OUTPUTS, "swaps/a.jpg") in world.storage.objects
+    assert http(stack, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
+    assert (OUTPUTS, "swaps/a.jpg") in stack.storage.objects
 
 
 def test_the_result_names_the_digests_of_what_went_in_and_came_out(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = http(world, monkeypatch, body=BODY)
+    response = http(stack, monkeypatch, body=BODY)
 
-    read = [(UPLOADS, "requests/1/meme"), (MODELS, "faces/default.png"), (OUTPUTS, answer.body["key"])]
-    digests = [sha256(world.storage.objects[place].data).hexdigest() for place in read]
-    assert answer.body["digests"] == dict(zip(("meme", "face", "result"), digests, strict=True))
+    read = [(UPLOADS, "requests/1/meme"), (MODELS, "faces/default.png"), (OUTPUTS, response.body["key"])]
+    digests = [sha256(stack.storage.objects[place].data).hexdigest() for place in read]
+    assert response.body["digests"] == dict(zip(("meme", "face", "result"), digests, strict=True))
 
 
 def test_one_line_tells_who_made_what_of_what_and_nothing_more(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside = "data:image/png;base64," + base64.b64encode(encoded(drawing())).decode()
+    inside = "data:image/png;base64," + base64.b64encode(encode(drawing())).decode()
     log = io.StringIO()
     monkeypatch.setattr(logger().handlers[0], "stream", log)
 
-    answer = http(world, monkeypatch, body={"meme": inside, "consent": "her own picture"}, authorizer=ANN)
+    response = http(stack, monkeypatch, body={"meme": inside, "consent": "her own picture"}, authorizer=ANN)
 
     (line,) = [each for each in map(json.loads, log.getvalue().splitlines()) if each["message"] == "swapped"]
-    assert line["digests"] == answer.body["digests"]
+    assert line["digests"] == response.body["digests"]
     assert (line["caller"], line["consent"]) == (FixedPseudonyms().caller("iam:AIDAANN"), "her own picture")
-    assert line["models"] == answer.body["models"]
+    assert line["models"] == response.body["models"]
     assert inside[40:80] not in log.getvalue()
-    assert answer.body["url"] not in log.getvalue()
+    assert response.body["url"] not in log.getvalue()
 
 
-def logged(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def capture_log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     """What is logged from here on."""
     log = io.StringIO()
     monkeypatch.setattr(logger().handlers[0], "stream", log)
@@ -913,68 +919,68 @@ def lines(log: io.StringIO, name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("body", [COMMON, {"meme": 3}, {"meme": "file:///etc/passwd"}], ids=["200", "400", "422"])
 def test_the_id_that_api_gateway_tells_a_caller_is_in_every_line_beside_lambda_s(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, body: Any
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, body: Any
 ) -> None:
-    log, context = logged(monkeypatch), Context()
+    log, context = capture_log(monkeypatch), FakeContext()
 
-    answer = http(world, monkeypatch, body=body, authorizer=ANN, context=context)
+    response = http(stack, monkeypatch, body=body, authorizer=ANN, context=context)
 
-    assert answer.status == 200 or answer.body["instance"] == "urn:coldswap:request:req-1"
+    assert response.status == 200 or response.body["instance"] == "urn:coldswap:request:req-1"
     of_request = lines(log, "req-1")
     assert len(of_request) == len([line for line in log.getvalue().splitlines() if "_aws" not in line]) > 0
     assert {line["lambda_request_id"] for line in of_request} == {context.aws_request_id}
-    assert of_request[-1]["status"] == answer.status
+    assert of_request[-1]["status"] == response.status
 
 
 def test_a_fault_that_nobody_foresaw_is_found_by_the_id_in_its_problem(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.models.failure = RuntimeError("unforeseen")
-    log = logged(monkeypatch)
+    stack.models.failure = RuntimeError("unforeseen")
+    log = capture_log(monkeypatch)
 
-    answer = http(world, monkeypatch, body=COMMON, authorizer=ANN)
+    response = http(stack, monkeypatch, body=COMMON, authorizer=ANN)
 
-    assert answer.status == 500
-    assert "unforeseen" in str(lines(log, answer.body["instance"].rpartition(":")[2]))
+    assert response.status == 500
+    assert "unforeseen" in str(lines(log, response.body["instance"].rpartition(":")[2]))
 
 
 def test_the_id_of_a_swap_is_in_the_lines_of_who_took_it_and_of_who_did_it(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = logged(monkeypatch)
-    name = http(world, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
-    taken = lines(log, name)
+    log = capture_log(monkeypatch)
+    name = http(stack, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
+    submitted = lines(log, name)
 
-    invoke(world, started(world, name), monkeypatch)
+    invoke(stack, execution_input(stack, name), monkeypatch)
 
-    assert [line["leads_to"] for line in taken] == [f"/swap/{name}"]
-    done = lines(log, name)[len(taken) :]
+    assert [line["leads_to"] for line in submitted] == [f"/swap/{name}"]
+    done = lines(log, name)[len(submitted) :]
     assert [line["message"] for line in done] == ["swapped"]
     assert done[0]["correlation_id"] == name
 
 
 def test_the_ids_of_a_form_and_of_a_result_are_in_the_log(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = logged(monkeypatch)
-    form = http(world, monkeypatch, path="/uploads", authorizer=ANN).body["uri"].split("/")[-2]
-    result = http(world, monkeypatch, body=COMMON, authorizer=ANN).body["key"][6:-4]
+    log = capture_log(monkeypatch)
+    form = http(stack, monkeypatch, path="/uploads", authorizer=ANN).body["uri"].split("/")[-2]
+    result = http(stack, monkeypatch, body=COMMON, authorizer=ANN).body["key"][6:-4]
 
     assert lines(log, form)
     assert lines(log, result)
 
 
 def test_who_is_told_to_come_again_has_paid_nothing(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 1)
+    limit_budget(stack, dynamodb, table, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(world.sandboxes, "enter", full)
+        patch.setattr(stack.sandboxes, "enter", full)
         for path, body in (("/swap", COMMON), ("/verify", {"uri": COMMON["meme"]})):
-            answer = http(world, patch, path=path, body=body, authorizer=ANN)
-            assert (answer.status, answer.body["code"]) == (503, "at_capacity")
+            response = http(stack, patch, path=path, body=body, authorizer=ANN)
+            assert (response.status, response.body["code"]) == (503, "at_capacity")
 
-    assert http(world, monkeypatch, body=COMMON, authorizer=ANN).status == 200
+    assert http(stack, monkeypatch, body=COMMON, authorizer=ANN).status == 200
 
 
 def full(caller: str | None, name: str) -> None:
@@ -983,56 +989,56 @@ def full(caller: str | None, name: str) -> None:
 
 
 def test_while_another_caller_asks_one_who_has_half_of_the_room_is_told_when_to_come_again(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.sandboxes, "enter", full)
+    monkeypatch.setattr(stack.sandboxes, "enter", full)
 
-    answer = http(world, monkeypatch, body=COMMON, authorizer=ANN)
+    response = http(stack, monkeypatch, body=COMMON, authorizer=ANN)
 
-    assert (answer.status, answer.body["code"], answer.headers["retry-after"]) == (503, "at_capacity", "2")
-    assert world.models.pending == []
+    assert (response.status, response.body["code"], response.headers["retry-after"]) == (503, "at_capacity", "2")
+    assert stack.models.pending == []
 
 
 def test_the_sandbox_is_given_back_whatever_becomes_of_the_swap(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running: list[str] = []
-    monkeypatch.setattr(world.sandboxes, "enter", lambda caller, name: running.append(name))
-    monkeypatch.setattr(world.sandboxes, "leave", lambda caller, name: running.remove(name))
-    world.models.failure = NoFaceInMeme()
+    monkeypatch.setattr(stack.sandboxes, "enter", lambda caller, name: running.append(name))
+    monkeypatch.setattr(stack.sandboxes, "leave", lambda caller, name: running.remove(name))
+    stack.models.failure = NoFaceInMeme()
 
-    http(world, monkeypatch, body=COMMON, authorizer=ANN)
+    http(stack, monkeypatch, body=COMMON, authorizer=ANN)
 
     assert running == []
 
 
-def test_results_are_listed_in_pages(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_listed_in_pages(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (
         [ResultSummary("1", "swap", "succeeded", "2026-11-28T00:00:00Z"), ResultSummary("2", "video", "running", "…")],
         "more",
     )
-    asked: list[Any] = []
+    calls: list[Any] = []
 
     def one(*arguments: Any) -> Any:
-        asked.append(arguments)
+        calls.append(arguments)
         return page
 
-    monkeypatch.setattr(world.ledger, "page", one)
+    monkeypatch.setattr(stack.records, "page", one)
 
-    answer = http(world, monkeypatch, "GET", "/results?cursor=here&limit=2", authorizer=ANN)
+    response = http(stack, monkeypatch, "GET", "/results?cursor=here&limit=2", authorizer=ANN)
 
-    assert asked == [(FixedPseudonyms().caller("iam:AIDAANN"), "here", 2)]
-    assert answer.body["next"] == "more"
-    assert [item["links"] for item in answer.body["items"]] == [
+    assert calls == [(FixedPseudonyms().caller("iam:AIDAANN"), "here", 2)]
+    assert response.body["next"] == "more"
+    assert [item["links"] for item in response.body["items"]] == [
         {"self": "/swap/1", "delete": "/results/1"},
         {"self": "/task/2", "delete": "/task/2"},
     ]
-    http_api.ResultsAnswer.model_validate({**answer.body, "items": answer.body["items"][:1]})
+    ResultsResponse.model_validate({**response.body, "items": response.body["items"][:1]})
 
 
 @pytest.mark.parametrize("limit", ["0", "101", "x"])
-def test_a_page_has_a_length(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
-    assert http(world, monkeypatch, "GET", f"/results?limit={limit}", authorizer=ANN).status == 400
+def test_a_page_has_a_length(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    assert http(stack, monkeypatch, "GET", f"/results?limit={limit}", authorizer=ANN).status == 400
 
 
 @pytest.mark.parametrize(
@@ -1041,25 +1047,25 @@ def test_a_page_has_a_length(world: FakeSwapStack, monkeypatch: pytest.MonkeyPat
      ("POST", "/verify"), ("GET", "/terms"), ("POST", "/terms")],
 )  # fmt: skip
 def test_credentials_that_name_nobody_are_refused_on_every_route(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
     bodies = {"/swap": COMMON, "/verify": {"uri": COMMON["meme"]}, "/terms": {"version": "1"}}
     nobody = {"jwt": {"claims": {"iss": "https://issuer.example"}}}
 
-    answer = http(world, monkeypatch, method, path, bodies.get(path) if method == "POST" else None, authorizer=nobody)
+    response = http(stack, monkeypatch, method, path, bodies.get(path) if method == "POST" else None, authorizer=nobody)
 
-    assert (answer.status, answer.body["code"]) == (403, "unidentified")
+    assert (response.status, response.body["code"]) == (403, "unidentified")
 
 
-def test_consent_is_a_short_line(world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    for said in ("", "x" * 201, "two\nlines", "bell\x07"):
-        assert http(world, monkeypatch, body={**BODY, "consent": said}).status == 400
+def test_consent_is_a_short_line(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    for consent in ("", "x" * 201, "two\nlines", "bell\x07"):
+        assert http(stack, monkeypatch, body={**BODY, "consent": consent}).status == 400
 
 
 def test_a_caller_accepts_the_terms_once_before_anything_is_made(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, dynamodb: Any, table: str
 ) -> None:
-    metered(world, dynamodb, table, 1).terms = Terms(table, lambda: dynamodb)
+    limit_budget(stack, dynamodb, table, 1).terms = Terms(table, lambda: dynamodb)
     who: Any = {"authorizer": ANN}
 
     cases: tuple[tuple[str, Any, Any], ...] = (
@@ -1069,15 +1075,15 @@ def test_a_caller_accepts_the_terms_once_before_anything_is_made(
         ("/uploads", None, {}),
     )
     for path, body, headers in cases:
-        refused = http(world, monkeypatch, path=path, body=body, **who, **headers)
+        refused = http(stack, monkeypatch, path=path, body=body, **who, **headers)
         assert (refused.status, refused.body["code"], refused.body["retryable"]) == (403, "terms_not_accepted", False)
-    assert world.models.pending == []
-    shown = http(world, monkeypatch, "GET", "/terms", **who)
+    assert stack.models.pending == []
+    shown = http(stack, monkeypatch, "GET", "/terms", **who)
     assert (shown.status, shown.body["accepted"]) == (200, False)
-    assert http(world, monkeypatch, path="/terms", body={"version": "1999-01-01"}, **who).status == 400
-    accepted = http(world, monkeypatch, path="/terms", body={"version": shown.body["version"]}, **who)
+    assert http(stack, monkeypatch, path="/terms", body={"version": "1999-01-01"}, **who).status == 400
+    accepted = http(stack, monkeypatch, path="/terms", body={"version": shown.body["version"]}, **who)
     assert (accepted.status, accepted.body) == (200, {**shown.body, "accepted": True})
-    assert http(world, monkeypatch, "GET", "/terms", **who).body["accepted"] is True
+    assert http(stack, monkeypatch, "GET", "/terms", **who).body["accepted"] is True
 
-    assert http(world, monkeypatch, body=COMMON, **who).status == 200, "what was refused has cost nothing"
-    assert http(world, monkeypatch, body=COMMON, authorizer=CYD).status == 403
+    assert http(stack, monkeypatch, body=COMMON, **who).status == 200, "what was refused has cost nothing"
+    assert http(stack, monkeypatch, body=COMMON, authorizer=CYD).status == 403

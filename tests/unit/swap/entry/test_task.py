@@ -16,13 +16,13 @@ TASK = {"meme": f"s3://{UPLOADS}/requests/1/meme"}
 
 
 def test_a_task_gives_the_result_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = FakeSwapStack()
+    stack = FakeSwapStack()
 
-    result = invoke(world, TASK, monkeypatch)
+    result = invoke(stack, TASK, monkeypatch)
 
     assert json.loads(json.dumps(result))["faces"][0]["swapped"] is True
     assert result["key"].startswith("swaps/")
-    assert (OUTPUTS, result["key"]) in world.storage.objects
+    assert (OUTPUTS, result["key"]) in stack.storage.objects
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,18 @@ def test_a_swap_that_the_version_before_queued_is_done(monkeypatch: pytest.Monke
         "caller": "arn:aws:sts::123456789012:assumed-role/app/ann",
         "key": f"swaps/{name}",
     }
-    world = FakeSwapStack()
-    world.storage.put(UPLOADS, f"requests/{name}/meme", world.storage.objects[UPLOADS, "requests/1/meme"].data)
+    stack = FakeSwapStack()
+    stack.storage.put(UPLOADS, f"requests/{name}/meme", stack.storage.objects[UPLOADS, "requests/1/meme"].data)
 
-    assert invoke(world, queued, monkeypatch)["key"] == f"swaps/{name}.png"
+    assert invoke(stack, queued, monkeypatch)["key"] == f"swaps/{name}.png"
 
 
 @pytest.mark.parametrize(("retention", "released"), [("container", 0), ("request", 1)])
 def test_models_stay_as_long_as_the_operator_wants(
     monkeypatch: pytest.MonkeyPatch, retention: Any, released: int
 ) -> None:
-    world = FakeSwapStack(settings=settings(model_retention=retention))
+    stack = FakeSwapStack(settings=settings(model_retention=retention))
 
-    invoke(world, TASK, monkeypatch)
+    invoke(stack, TASK, monkeypatch)
 
-    assert world.models.released == released
+    assert stack.models.releases == released

@@ -10,22 +10,10 @@ from insightface.utils import face_align
 
 from functions.swap.face import align
 from functions.swap.values import Face, Floats
+from tests.unit.swap.face_fixtures import face_with, keypoints_at
 
-
-def placed(x: float, y: float, scale: float, angle: float, noise: int = 0) -> Floats:
-    """The template's keypoints around x, y, with `scale` picture pixels for a pixel of the template."""
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    points = (align.TEMPLATE - 56) @ turn.T + (x, y)
-    return (points + np.random.default_rng(noise).normal(0, 0.03 * scale * 35, (5, 2))).astype(np.float32)
-
-
-def face(keypoints: Floats) -> Face:
-    low, high = keypoints.min(0) - 10, keypoints.max(0) + 10
-    return Face(0, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), keypoints, 0.9)
-
-
-places = st.builds(
-    placed,
+keypoint_sets = st.builds(
+    keypoints_at,
     st.floats(-50, 450),
     st.floats(-50, 350),
     st.floats(0.3, 4),
@@ -36,7 +24,7 @@ picture = np.random.default_rng(7).integers(0, 256, (300, 400, 3), np.uint8)
 
 
 @settings(max_examples=60, deadline=None)
-@given(places, st.sampled_from([112, 128]))
+@given(keypoint_sets, st.sampled_from([112, 128]))
 def test_crops_are_those_of_insightface(keypoints: Floats, size: int) -> None:
     expected, expected_matrix = face_align.norm_crop2(picture, keypoints, size)
 
@@ -48,7 +36,7 @@ def test_crops_are_those_of_insightface(keypoints: Floats, size: int) -> None:
 
 
 def test_the_smaller_crop_lies_in_the_larger() -> None:
-    keypoints = placed(200, 150, 1.3, 0.4)
+    keypoints = keypoints_at(200, 150, 1.3, 0.4)
 
     small, _ = align.crop_face(picture, keypoints, 112)
     large, _ = align.crop_face(picture, keypoints, 128)
@@ -57,7 +45,7 @@ def test_the_smaller_crop_lies_in_the_larger() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(places, st.sampled_from([112, 128]))
+@given(keypoint_sets, st.sampled_from([112, 128]))
 def test_the_box_holds_every_pixel_that_the_crop_touches(keypoints: Floats, size: int) -> None:
     height, width = picture.shape[:2]
     inverse = align.invert(align.alignment_matrix(keypoints, size))
@@ -67,31 +55,31 @@ def test_the_box_holds_every_pixel_that_the_crop_touches(keypoints: Floats, size
     assert 0 <= x0 <= x1 <= width
     assert 0 <= y0 <= y1 <= height
     corners = np.array([[0, 0, 1], [size - 1, 0, 1], [0, size - 1, 1], [size - 1, size - 1, 1]]) @ inverse.T
-    held = np.clip(corners, 0, (width - 1, height - 1))
-    outside = (corners != held).any()
-    assert outside or ((held >= (x0, y0)) & (held <= (x1 - 1, y1 - 1))).all()
+    clipped = np.clip(corners, 0, (width - 1, height - 1))
+    outside = (corners != clipped).any()
+    assert outside or ((clipped >= (x0, y0)) & (clipped <= (x1 - 1, y1 - 1))).all()
 
 
 @pytest.mark.parametrize(
     ("keypoints", "expected"),
     [
-        (placed(200, 150, 1, 0), None),
-        (placed(200, 150, 0.36, 0), None),
-        (placed(200, 150, 0.3, 0), "too_small"),
-        (placed(10, 150, 1, 0), None),  # an eye and a corner of the mouth are outside
-        (placed(-20, 150, 1, 0), "cut_by_frame"),
-        (placed(200, 330, 1, 0), "cut_by_frame"),
+        (keypoints_at(200, 150, 1, 0), None),
+        (keypoints_at(200, 150, 0.36, 0), None),
+        (keypoints_at(200, 150, 0.3, 0), "too_small"),
+        (keypoints_at(10, 150, 1, 0), None),  # an eye and a corner of the mouth are outside
+        (keypoints_at(-20, 150, 1, 0), "cut_by_frame"),
+        (keypoints_at(200, 330, 1, 0), "cut_by_frame"),
         (np.full((5, 2), 150, np.float32), "too_small"),
         (np.full((5, 2), np.nan, np.float32), "too_small"),
-        (placed(200, 150, 1, 0)[[0, 0, 0, 0, 1]] * [[1, 1e7]], "cut_by_frame"),
+        (keypoints_at(200, 150, 1, 0)[[0, 0, 0, 0, 1]] * [[1, 1e7]], "cut_by_frame"),
     ],
 )
-def test_obstacles(keypoints: Floats, expected: str | None) -> None:
-    assert align.rejection_reason(face(keypoints), 400, 300) == expected
+def test_rejection_reasons(keypoints: Floats, expected: str | None) -> None:
+    assert align.rejection_reason(face_with(keypoints), 400, 300) == expected
 
 
 def test_a_thin_box_is_too_small() -> None:
-    keypoints = placed(200, 150, 1, 0)
+    keypoints = keypoints_at(200, 150, 1, 0)
     assert align.rejection_reason(Face(0, (190, 100, 205, 200), keypoints, 0.9), 400, 300) == "too_small"
 
 
@@ -100,9 +88,9 @@ def test_a_thin_box_is_too_small() -> None:
 def test_no_keypoints_break_it(numbers: list[float]) -> None:
     keypoints = np.array(numbers, np.float32).reshape(5, 2)
 
-    found = align.rejection_reason(Face(0, (10, 10, 100, 100), keypoints, 0.5), 400, 300)
+    reason = align.rejection_reason(Face(0, (10, 10, 100, 100), keypoints, 0.5), 400, 300)
 
-    if found is None:
+    if reason is None:
         crop, _ = align.crop_face(picture, keypoints, 128)
         assert crop.shape == (128, 128, 3)
 
@@ -111,6 +99,6 @@ def test_pictures_wider_than_opencv_warps_are_cropped() -> None:
     wide = np.zeros((200, 40_000, 3), np.uint8)
     wide[:, 39_800:] = 200
 
-    crop, _ = align.crop_face(wide, placed(39_900, 100, 1, 0), 128)
+    crop, _ = align.crop_face(wide, keypoints_at(39_900, 100, 1, 0), 128)
 
     assert (crop == 200).all()

@@ -1,4 +1,4 @@
-"""The visible mark."""
+"""The visible badge."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from functions.swap.face.badge import Box, draw_badge
-from functions.swap.values import SwapRequest
-from tests.unit.swap.fake_stack import OUTPUTS, FakeSwapStack, decoded
+from functions.swap.face.badge import draw_badge
+from functions.swap.values import Box, SwapRequest
+from tests.unit.swap.fake_stack import OUTPUTS, FakeSwapStack, decode
 from tests.unit.swap.test_pipeline import MEME, swap
 
 
-def plain(width: int, height: int, level: int = 128) -> Any:
+def plain_picture(width: int, height: int, level: int = 128) -> Any:
     return np.full((height, width, 3), level, np.uint8)
 
 
@@ -31,22 +31,24 @@ EVERYWHERE: dict[str, Box] = {
 }
 
 
-@pytest.mark.parametrize("taken", range(4))
-def test_the_first_corner_without_a_face_is_taken(taken: int) -> None:
-    pixels, names = plain(400, 300), list(EVERYWHERE)
-    assert corner(draw_badge(pixels, None, [EVERYWHERE[name] for name in names[:taken]]), 400, 300) == names[taken]
+@pytest.mark.parametrize("occupied", range(4))
+def test_the_first_corner_without_a_face_is_taken(occupied: int) -> None:
+    pixels, names = plain_picture(400, 300), list(EVERYWHERE)
+    assert (
+        corner(draw_badge(pixels, None, [EVERYWHERE[name] for name in names[:occupied]]), 400, 300) == names[occupied]
+    )
 
 
 def test_where_every_corner_has_a_face_the_least_covered_one_is_taken() -> None:
     faces = [*EVERYWHERE.values()]
     faces[2] = (394, 0, 400, 8)
-    assert corner(draw_badge(plain(400, 300), None, faces), 400, 300) == "top right"
+    assert corner(draw_badge(plain_picture(400, 300), None, faces), 400, 300) == "top right"
 
 
 @pytest.mark.parametrize("size", [(16, 16), (20, 300), (300, 20), (400, 300), (1080, 1350), (6000, 4000)])
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_it_is_small_within_the_frame_and_legible_on_any_ground(size: tuple[int, int], level: int) -> None:
-    pixels = plain(*size, level)
+    pixels = plain_picture(*size, level)
     x0, y0, x1, y1 = (int(side) for side in draw_badge(pixels, None, []))
     assert 0 <= x0 < x1 <= size[0]
     assert 0 <= y0 < y1 <= size[1]
@@ -61,7 +63,7 @@ def test_it_is_small_within_the_frame_and_legible_on_any_ground(size: tuple[int,
 
 def test_the_letters_are_an_a_and_an_i() -> None:
     """By their shapes: one with a hole and two feet, one that is a bar."""
-    pixels = plain(3000, 2400, 90)
+    pixels = plain_picture(3000, 2400, 90)
     x0, y0, x1, y1 = (int(side) for side in draw_badge(pixels, None, []))
     letters = (pixels[y0:y1, x0:x1, 0] > 180).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(letters)
@@ -74,7 +76,7 @@ def test_the_letters_are_an_a_and_an_i() -> None:
 
 
 def test_it_is_opaque_where_the_picture_is_not() -> None:
-    pixels, alpha = plain(400, 300), np.zeros((300, 400), np.uint8)
+    pixels, alpha = plain_picture(400, 300), np.zeros((300, 400), np.uint8)
     x0, y0, x1, y1 = (int(side) for side in draw_badge(pixels, alpha, []))
     inside = alpha[y0:y1, x0:x1]
     assert inside.max() == 255
@@ -84,10 +86,10 @@ def test_it_is_opaque_where_the_picture_is_not() -> None:
 
 
 def test_a_swap_has_it_only_where_it_was_asked_for() -> None:
-    worlds = FakeSwapStack(), FakeSwapStack()
-    for world, badge in zip(worlds, (False, True), strict=True):
-        swap(world, SwapRequest(MEME, badge=badge))
-    bare, marked = (decoded(world.storage.objects[OUTPUTS, "swaps/1.png"].data).astype(int) for world in worlds)
+    stacks = FakeSwapStack(), FakeSwapStack()
+    for stack, badge in zip(stacks, (False, True), strict=True):
+        swap(stack, SwapRequest(MEME, badge=badge))
+    bare, marked = (decode(stack.storage.objects[OUTPUTS, "swaps/1.png"].data).astype(int) for stack in stacks)
     changed = np.abs(bare - marked).max(2) > 0
     assert changed[270:, 350:].any()
     assert not changed[:270].any()

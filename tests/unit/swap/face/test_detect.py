@@ -19,15 +19,15 @@ from layers.core.deadline import Deadline
 from layers.core.errors import OutOfTime
 from layers.media.picture import Pixels
 from tests.unit.swap import networks
-from tests.unit.swap.face.test_align import placed
+from tests.unit.swap.face_fixtures import keypoints_at
 
 LATER = Deadline.after(3600)
-KEYPOINTS = placed(300, 200, 2, 0.1)
+KEYPOINTS = keypoints_at(300, 200, 2, 0.1)
 
 
 def meme(width: int = 700, height: int = 400, keypoints: Floats = KEYPOINTS) -> Pixels:
     pixels = np.full((height, width, 3), 120, np.uint8)
-    networks.marked(pixels, keypoints, 6)
+    networks.draw_marks(pixels, keypoints, 6)
     return pixels
 
 

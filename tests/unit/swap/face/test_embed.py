@@ -12,12 +12,11 @@ from insightface.model_zoo.arcface_onnx import ArcFaceONNX
 
 from functions.swap.face import embed
 from tests.unit.swap import networks
-from tests.unit.swap.face.test_align import face, placed
-from tests.unit.swap.face.test_paste import scene
+from tests.unit.swap.face_fixtures import face_with, grainy_picture, keypoints_at
 
 
 class Embedder:
-    """The same network, run plainly."""
+    """The same network, run by onnxruntime alone."""
 
     def __init__(self, path: Path) -> None:
         self._session = onnxruntime.InferenceSession(str(path))
@@ -29,11 +28,11 @@ class Embedder:
 def test_embeddings_are_those_of_insightface(tmp_path: Path) -> None:
     path = networks.embedder(tmp_path / "embedder.onnx")
     theirs = ArcFaceONNX(str(path), onnxruntime.InferenceSession(str(path)))
-    picture, keypoints = scene(640, 480), placed(300, 220, 1.7, 0.3)
+    picture, keypoints = grainy_picture(640, 480), keypoints_at(300, 220, 1.7, 0.3)
     expected = theirs.get(picture, TheirFace(kps=keypoints))
 
-    found = embed.embed_face(picture, face(keypoints), cast(Any, Embedder(path)))
+    embedding = embed.embed_face(picture, face_with(keypoints), cast(Any, Embedder(path)))
 
-    assert found.shape == (512,)
-    cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
+    assert embedding.shape == (512,)
+    cosine = embedding @ expected / np.linalg.norm(embedding) / np.linalg.norm(expected)
     assert cosine > 0.9999

@@ -18,7 +18,7 @@ from functions.swap.face import align, paste
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
 from tests.unit.swap import networks
-from tests.unit.swap.face.test_align import placed
+from tests.unit.swap.face_fixtures import grainy_picture, keypoints_at
 
 
 @pytest.fixture(scope="module")
@@ -27,15 +27,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return INSwapper(str(path), onnxruntime.InferenceSession(str(path)))
 
 
-def scene(width: int, height: int, seed: int = 3) -> Pixels:
-    """Soft colours with some grain, like a photograph."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (height // 16 + 2, width // 16 + 2, 3)).astype(np.uint8)
-    grain = rng.integers(-6, 7, (height, width, 3))
-    return np.clip(cv2.resize(small, (width, height)).astype(int) + grain, 0, 255).astype(np.uint8)
-
-
-def plain(pixels: Pixels, keypoints: Floats, swapped: Pixels) -> Pixels:
+def paste_plainly(pixels: Pixels, keypoints: Floats, swapped: Pixels) -> Pixels:
     result = pixels.copy()
     crop, forward = align.crop_face(pixels, keypoints, 128)
     paste.paste(result, crop, swapped, forward, color_match=False, soft_edges=False)
@@ -45,18 +37,18 @@ def plain(pixels: Pixels, keypoints: Floats, swapped: Pixels) -> Pixels:
 @pytest.mark.parametrize(
     "keypoints",
     [
-        placed(300, 220, 1.0, 0.0),
-        placed(300, 220, 2.2, 0.35),
-        placed(320, 240, 0.5, -0.6),
-        placed(310, 200, 3.4, np.pi),
-        placed(5, 220, 1.5, 0.1),
-        placed(600, 470, 2.0, -0.2),
-        placed(320, 240, 7.0, 0.05),
+        keypoints_at(300, 220, 1.0, 0.0),
+        keypoints_at(300, 220, 2.2, 0.35),
+        keypoints_at(320, 240, 0.5, -0.6),
+        keypoints_at(310, 200, 3.4, np.pi),
+        keypoints_at(5, 220, 1.5, 0.1),
+        keypoints_at(600, 470, 2.0, -0.2),
+        keypoints_at(320, 240, 7.0, 0.05),
     ],
     ids=["upright", "turned", "small", "upside-down", "left-edge", "corner", "larger-than-the-frame"],
 )
 def test_plain_paste_is_insightface_within_two_levels(theirs: Any, keypoints: Floats) -> None:
-    picture = scene(640, 480)
+    picture = grainy_picture(640, 480)
     embedding = np.random.default_rng(1).normal(size=512).astype(np.float32)
     expected = theirs.get(picture.copy(), TheirFace(kps=keypoints), TheirFace(embedding=embedding), paste_back=True)
 
@@ -64,7 +56,7 @@ def test_plain_paste_is_insightface_within_two_levels(theirs: Any, keypoints: Fl
     latent = (embedding / np.linalg.norm(embedding)) @ theirs.emap
     latent /= np.linalg.norm(latent)
     out = theirs.session.run(None, {"target": align.to_planes(crop), "source": latent[None]})[0]
-    result = plain(picture, keypoints, align.to_pixels(out))
+    result = paste_plainly(picture, keypoints, align.to_pixels(out))
 
     difference = np.abs(result.astype(int) - expected)
     assert difference.max() <= 2
@@ -89,9 +81,9 @@ def test_plain_paste_is_insightface_within_two_levels(theirs: Any, keypoints: Fl
 def test_nothing_outside_the_box_ever_changes(
     x: float, y: float, scale: float, angle: float, color_match: bool, soft_edges: bool
 ) -> None:
-    picture = scene(320, 240)
+    picture = grainy_picture(320, 240)
     before = picture.copy()
-    crop, forward = align.crop_face(picture, placed(x / 2, y / 2, scale, angle), 128)
+    crop, forward = align.crop_face(picture, keypoints_at(x / 2, y / 2, scale, angle), 128)
     swapped = np.full((128, 128, 3), 77, np.uint8)
 
     paste.paste(picture, crop, swapped, forward, color_match=color_match, soft_edges=soft_edges)
@@ -103,9 +95,9 @@ def test_nothing_outside_the_box_ever_changes(
 
 @pytest.mark.parametrize("soft_edges", [False, True])
 def test_a_face_put_back_as_it_was_leaves_no_trace_but_resampling(soft_edges: bool) -> None:
-    picture = cv2.GaussianBlur(scene(640, 480), (0, 0), 3).astype(np.uint8)
+    picture = cv2.GaussianBlur(grainy_picture(640, 480), (0, 0), 3).astype(np.uint8)
     before = picture.copy()
-    crop, forward = align.crop_face(picture, placed(300, 220, 1.4, 0.3), 128)
+    crop, forward = align.crop_face(picture, keypoints_at(300, 220, 1.4, 0.3), 128)
 
     paste.paste(picture, crop, crop.copy(), forward, color_match=True, soft_edges=soft_edges)
 
@@ -113,9 +105,9 @@ def test_a_face_put_back_as_it_was_leaves_no_trace_but_resampling(soft_edges: bo
 
 
 def test_large_faces_are_pasted_in_bands_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = scene(640, 480)
-    crop, forward = align.crop_face(picture, placed(320, 240, 3, 0.2), 128)
-    swapped = scene(128, 128, seed=9)
+    picture = grainy_picture(640, 480)
+    crop, forward = align.crop_face(picture, keypoints_at(320, 240, 3, 0.2), 128)
+    swapped = grainy_picture(128, 128, seed=9)
     whole, banded = picture.copy(), picture.copy()
 
     monkeypatch.setattr(paste, "BAND_PIXELS", 1 << 30)
@@ -127,7 +119,7 @@ def test_large_faces_are_pasted_in_bands_without_seams(monkeypatch: pytest.Monke
     assert (whole != picture).any()
 
 
-def test_the_soft_mask_is_whole_over_the_face_and_nothing_at_the_rim() -> None:
+def test_the_feather_mask_is_opaque_over_the_face_and_transparent_at_the_rim() -> None:
     mask = paste.feather_mask()
 
     assert (mask[[0, -1]] == 0).all()
@@ -155,13 +147,13 @@ def portrait(skin: tuple[int, int, int], beard: tuple[int, int, int]) -> Pixels:
 def test_colour_match_gives_the_skin_the_targets_colour_and_leaves_the_rest() -> None:
     target, swapped = portrait(TANNED, TANNED), portrait(SKIN, BEARD)
 
-    matched = paste.match_color(swapped, target, EVERYWHERE).astype(int)
+    result = paste.match_color(swapped, target, EVERYWHERE).astype(int)
 
     for x, y in ((64, 72), (40, 70), (64, 30)):
-        assert np.abs(matched[y, x] - TANNED).max() <= 3
-    assert np.abs(matched[108, 64] - BEARD).max() <= 3
+        assert np.abs(result[y, x] - TANNED).max() <= 3
+    assert np.abs(result[108, 64] - BEARD).max() <= 3
     outside = np.hypot((np.arange(128)[None, :] - 64) / 52, (np.arange(128)[:, None] - 68) / 62) > 1
-    assert (np.abs(matched - swapped)[outside] <= 1).all()
+    assert (np.abs(result - swapped)[outside] <= 1).all()
 
 
 def test_colour_match_leaves_what_the_swapper_did_not_change() -> None:
@@ -172,12 +164,12 @@ def test_colour_match_leaves_what_the_swapper_did_not_change() -> None:
 
 def test_colour_match_looks_only_where_the_picture_is() -> None:
     picture = np.full((240, 320, 3), TANNED, np.uint8)
-    crop, forward = align.crop_face(picture, placed(0, 120, 1.5, 0), 128)  # half of the face is outside
+    crop, forward = align.crop_face(picture, keypoints_at(0, 120, 1.5, 0), 128)  # half of the face is outside
     assert (crop[:, :30] == 0).all()
 
-    matched = paste.match_color(np.full((128, 128, 3), SKIN, np.uint8), crop, paste.inside(forward, 320, 240))
+    result = paste.match_color(np.full((128, 128, 3), SKIN, np.uint8), crop, paste.frame_mask(forward, 320, 240))
 
-    assert np.abs(matched[64, 100].astype(int) - TANNED).max() <= 2
+    assert np.abs(result[64, 100].astype(int) - TANNED).max() <= 2
 
 
 def test_colour_match_without_cheeks_in_the_frame_changes_nothing() -> None:
@@ -191,6 +183,6 @@ def test_colour_match_without_cheeks_in_the_frame_changes_nothing() -> None:
 def test_colour_match_of_flat_colours_comes_near_them(ours: int, theirs: int) -> None:
     swapped, target = (np.full((128, 128, 3), level, np.uint8) for level in (ours, theirs))
 
-    matched = paste.match_color(swapped, target, EVERYWHERE)
+    result = paste.match_color(swapped, target, EVERYWHERE)
 
-    assert np.abs(matched.astype(int) - theirs).max() <= 8  # what the eye would not see is left
+    assert np.abs(result.astype(int) - theirs).max() <= 8  # what the eye would not see is left

@@ -1,4 +1,4 @@
-"""The content gate: an ONNX classifier of the operator's, where the pack has one."""
+"""The content filter: an ONNX classifier of the operator's, where the pack has one."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ from functions.swap.values import SwapRequest
 from layers.core.errors import ContentRefused, SafeguardFailed
 from layers.engine.session import session
 from tests.unit.swap.entry_clients import CALLERS
-from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, Context, FakeSwapStack, drawing, encoded
-from tests.unit.swap.networks import Answering, classifier
+from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing, encode
+from tests.unit.swap.networks import FixedClassifier, classifier
 from tests.unit.swap.test_pipeline import MEME, swap
 
 
 @pytest.fixture
-def world() -> FakeSwapStack:
+def stack() -> FakeSwapStack:
     return FakeSwapStack()
 
 
-def arm(world: FakeSwapStack, path: Path, **how: Any) -> None:
-    world.models.digests["gate"] = "9" * 64
-    world.models.classifier = session(classifier(path / "gate.onnx", **how).read_bytes(), 1)
+def install_filter(stack: FakeSwapStack, path: Path, **options: Any) -> None:
+    stack.models.digests["gate"] = "9" * 64
+    stack.models.classifier = session(classifier(path / "gate.onnx", **options).read_bytes(), 1)
 
 
-def flat(blue: int, green: int, red: int, height: int = 40, width: int = 70) -> Any:
+def flat_picture(blue: int, green: int, red: int, height: int = 40, width: int = 70) -> Any:
     return np.full((height, width, 3), (blue, green, red), np.uint8)
 
 
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_the_picture_is_seen_whole_in_rgb_and_refused_from_the_threshold_on(tmp_path: Path, outputs: int) -> None:
-    gate = ContentFilter(session(classifier(tmp_path / "g.onnx", outputs=outputs).read_bytes(), 1), 0.6)
-    gate.check(flat(255, 255, 150))
-    half = flat(0, 0, 255)
+    content_filter = ContentFilter(session(classifier(tmp_path / "g.onnx", outputs=outputs).read_bytes(), 1), 0.6)
+    content_filter.check(flat_picture(255, 255, 150))
+    half = flat_picture(0, 0, 255)
     half[:, :35] = 0  # half of it is red
-    gate.check(half)
+    content_filter.check(half)
     with pytest.raises(ContentRefused):
-        gate.check(flat(0, 0, 156))
+        content_filter.check(flat_picture(0, 0, 156))
 
 
 @pytest.mark.parametrize(("level", "dark"), [(0, False), (255, True)])
 def test_what_shows_only_through_transparency_is_seen(tmp_path: Path, level: int, dark: bool) -> None:
     """Harmless pixels that a viewer's white or black ground makes harmful: here, bright or dark."""
-    gate = ContentFilter(session(classifier(tmp_path / "g.onnx", dark=dark).read_bytes(), 1), 0.6)
-    pixels = flat(level, level, level)
-    gate.check(pixels)
-    gate.check(pixels, np.full(pixels.shape[:2], 255, np.uint8))
+    content_filter = ContentFilter(session(classifier(tmp_path / "g.onnx", dark=dark).read_bytes(), 1), 0.6)
+    pixels = flat_picture(level, level, level)
+    content_filter.check(pixels)
+    content_filter.check(pixels, np.full(pixels.shape[:2], 255, np.uint8))
     with pytest.raises(ContentRefused):
-        gate.check(pixels, np.full(pixels.shape[:2], 60, np.uint8))
+        content_filter.check(pixels, np.full(pixels.shape[:2], 60, np.uint8))
     assert (pixels == level).all()
 
 
-def test_without_one_the_result_says_so(world: FakeSwapStack) -> None:
-    assert swap(world, SwapRequest(MEME)).gate == "none"
+def test_without_one_the_result_says_so(stack: FakeSwapStack) -> None:
+    assert swap(stack, SwapRequest(MEME)).gate == "none"
 
 
-def test_what_passes_names_the_classifier(world: FakeSwapStack, tmp_path: Path) -> None:
-    arm(world, tmp_path)
-    world.storage.put(UPLOADS, "requests/1/meme", encoded(pale()))
-    world.storage.put(UPLOADS, "requests/1/face", encoded(pale()))
-    result = swap(world, SwapRequest(MEME, face=f"s3://{UPLOADS}/requests/1/face"))
+def test_what_passes_names_the_classifier(stack: FakeSwapStack, tmp_path: Path) -> None:
+    install_filter(stack, tmp_path)
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(pale_drawing()))
+    stack.storage.put(UPLOADS, "requests/1/face", encode(pale_drawing()))
+    result = swap(stack, SwapRequest(MEME, face=f"s3://{UPLOADS}/requests/1/face"))
     assert result.gate == "9" * 64
     assert result.models["gate"] == "9" * 64
     assert "gate" in result.timings_ms
@@ -71,34 +71,34 @@ def test_what_passes_names_the_classifier(world: FakeSwapStack, tmp_path: Path) 
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_a_refused_meme_is_refused_to_every_caller(
-    world: FakeSwapStack, caller: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, caller: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    arm(world, tmp_path)  # the drawing is rather bright
+    install_filter(stack, tmp_path)  # the drawing is rather bright
 
-    refusal = CALLERS[caller](world, {"meme": MEME}, monkeypatch, Context())
+    refusal = CALLERS[caller](stack, {"meme": MEME}, monkeypatch, FakeContext())
 
     assert (refusal.code, refusal.retryable) == (ContentRefused.code, False)
     assert "About the meme" in refusal.detail
-    assert not [key for bucket, key in world.storage.objects if bucket == OUTPUTS and not key.endswith(".json")]
-    assert world.models.pending[-1].dropped
+    assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS and not key.endswith(".json")]
+    assert stack.models.pending[-1].dropped
 
 
-@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("is_cached", [False, True])
 def test_a_refused_face_is_refused_also_where_its_latent_is_kept(
-    world: FakeSwapStack, tmp_path: Path, known: bool
+    stack: FakeSwapStack, tmp_path: Path, is_cached: bool
 ) -> None:
-    world.settings = type(world.settings)(**{**vars(world.settings), "cache_latents": True})
-    world.storage.put(UPLOADS, "requests/1/meme", encoded(pale()))
-    world.storage.put(UPLOADS, "requests/1/face", encoded(drawing()))
+    stack.settings = type(stack.settings)(**{**vars(stack.settings), "cache_latents": True})
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(pale_drawing()))
+    stack.storage.put(UPLOADS, "requests/1/face", encode(drawing()))
     request = SwapRequest(MEME, face=f"s3://{UPLOADS}/requests/1/face")
-    if known:
-        swap(world, request)
-    arm(world, tmp_path)
+    if is_cached:
+        swap(stack, request)
+    install_filter(stack, tmp_path)
     with pytest.raises(ContentRefused, match="About the face"):
-        swap(world, request)
+        swap(stack, request)
 
 
-def pale() -> Any:
+def pale_drawing() -> Any:
     """The drawing without red in its ground."""
     pixels = drawing()
     pixels[(pixels == (150, 170, 190)).all(2), 2] = 20
@@ -108,9 +108,9 @@ def pale() -> Any:
 @pytest.mark.parametrize(
     "answer", [np.nan, np.inf, -0.1, 1.5, [], RuntimeError("out of memory")], ids=lambda answer: repr(answer)[:20]
 )
-def test_a_gate_that_fails_lets_nothing_through(world: FakeSwapStack, answer: Any) -> None:
-    world.models.digests["gate"] = "9" * 64
-    world.models.classifier = Answering(answer)
+def test_a_gate_that_fails_lets_nothing_through(stack: FakeSwapStack, answer: Any) -> None:
+    stack.models.digests["gate"] = "9" * 64
+    stack.models.classifier = FixedClassifier(answer)
     with pytest.raises(SafeguardFailed):
-        swap(world, SwapRequest(MEME))
-    assert not [key for bucket, key in world.storage.objects if bucket == OUTPUTS]
+        swap(stack, SwapRequest(MEME))
+    assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]

@@ -15,187 +15,187 @@ from functions.swap.values import Floats, SwapRequest, SwapResult
 from layers.core.deadline import Deadline
 from layers.core.errors import FaceRefused, SafeguardFailed, StorageFailed
 from tests.unit.swap.entry_clients import CALLERS
-from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, Context, FakeSwapStack, drawing, encoded
-from tests.unit.swap.test_pipeline import MEME, painted, swap
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing, encode
+from tests.unit.swap.test_pipeline import MEME, swap, swapped_mask
 
 ONE, OTHER = np.eye(512, dtype=np.float32)[:2]
 
 
-class Knowing:
+class ScriptedEmbedder:
     """An embedder that gives the next of these embeddings for each face that it is asked about, either way up."""
 
-    def __init__(self, world: FakeSwapStack, *answers: Floats) -> None:
-        self.answers = list(answers)
+    def __init__(self, stack: FakeSwapStack, *embeddings: Floats) -> None:
+        self.embeddings = list(embeddings)
         self.upright: Floats | None = None
-        self.answer = OTHER
-        world.models.knowing = self
+        self.embedding = OTHER
+        stack.models.embedder_network = self
 
     def run(self, crops: Floats) -> Floats:
         if self.upright is None or not np.array_equal(crops, self.upright[:, :, ::-1, ::-1]):
-            self.upright, self.answer = crops, self.answers.pop(0)
-        return np.asarray(self.answer[None] * 17, np.float32)
+            self.upright, self.embedding = crops, self.embeddings.pop(0)
+        return np.asarray(self.embedding[None] * 17, np.float32)
 
 
 @pytest.fixture
-def world() -> FakeSwapStack:
+def stack() -> FakeSwapStack:
     return FakeSwapStack()
 
 
-def listed(world: FakeSwapStack, *faces: Floats, embedder: str | None = None, **changed: Any) -> None:
-    name = embedder or world.models.digests["embedder"]
+def put_denylist(stack: FakeSwapStack, *faces: Floats, embedder: str | None = None, **changed: Any) -> None:
+    name = embedder or stack.models.digests["embedder"]
     entries = tuple(DeniedFace(f"p{number}", name, face, "2026-11-23") for number, face in enumerate(faces))
-    world.storage.put(MODELS, KEY, replace(Denylist(entries), **changed).dump())
+    stack.storage.put(MODELS, KEY, replace(Denylist(entries), **changed).dump())
 
 
-def faces_of(result: SwapResult) -> list[tuple[bool, str | None]]:
+def outcomes(result: SwapResult) -> list[tuple[bool, str | None]]:
     return [(face.swapped, face.reason) for face in result.faces]
 
 
-def test_without_a_list_the_default_face_needs_no_embedder_the_second_time(world: FakeSwapStack) -> None:
-    swap(world, SwapRequest(MEME))
-    swap(world, SwapRequest(MEME))
-    assert world.models.embedded == 1
+def test_without_a_list_the_default_face_needs_no_embedder_the_second_time(stack: FakeSwapStack) -> None:
+    swap(stack, SwapRequest(MEME))
+    swap(stack, SwapRequest(MEME))
+    assert stack.models.embedder_loads == 1
 
 
-def test_an_emptied_list_costs_no_embedder_either(world: FakeSwapStack) -> None:
-    swap(world, SwapRequest(MEME))
-    world.storage.put(MODELS, KEY, Denylist().dump())
-    assert faces_of(swap(world, SwapRequest(MEME))) == [(True, None)]
-    assert world.models.embedded == 1
+def test_an_emptied_list_costs_no_embedder_either(stack: FakeSwapStack) -> None:
+    swap(stack, SwapRequest(MEME))
+    stack.storage.put(MODELS, KEY, Denylist().dump())
+    assert outcomes(swap(stack, SwapRequest(MEME))) == [(True, None)]
+    assert stack.models.embedder_loads == 1
 
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_a_source_on_the_list_is_refused_to_every_caller(
-    world: FakeSwapStack, caller: str, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, caller: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed(world, ONE)
-    Knowing(world, ONE)
+    put_denylist(stack, ONE)
+    ScriptedEmbedder(stack, ONE)
 
-    refusal = CALLERS[caller](world, {"meme": MEME}, monkeypatch, Context())
+    refusal = CALLERS[caller](stack, {"meme": MEME}, monkeypatch, FakeContext())
 
     assert (refusal.code, refusal.retryable) == (FaceRefused.code, False)
-    assert not [key for bucket, key in world.storage.objects if bucket == OUTPUTS and not key.endswith(".json")]
-    assert world.models.pending[-1].dropped
+    assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS and not key.endswith(".json")]
+    assert stack.models.pending[-1].dropped
 
 
-def test_a_face_of_the_meme_on_the_list_stays_and_the_others_are_replaced(world: FakeSwapStack) -> None:
-    world.storage.put(UPLOADS, "requests/1/meme", encoded(drawing(3, width=900)))
-    listed(world, ONE)
-    Knowing(world, OTHER, OTHER, ONE, OTHER)  # the source, then the meme's from left to right
+def test_a_face_of_the_meme_on_the_list_stays_and_the_others_are_replaced(stack: FakeSwapStack) -> None:
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(drawing(3, width=900)))
+    put_denylist(stack, ONE)
+    ScriptedEmbedder(stack, OTHER, OTHER, ONE, OTHER)  # the source, then the meme's from left to right
 
-    result = swap(world, SwapRequest(MEME, color_match=False, soft_edges=False))
+    result = swap(stack, SwapRequest(MEME, color_match=False, soft_edges=False))
 
-    assert faces_of(result) == [(True, None), (False, "refused"), (True, None)]
-    where = painted(world)
+    assert outcomes(result) == [(True, None), (False, "refused"), (True, None)]
+    where = swapped_mask(stack)
     assert where[:, :300].any()
     assert not where[:, 350:550].any()
     assert where[:, 600:].any()
 
 
-def test_where_only_refused_faces_were_chosen_the_meme_comes_back_as_it_was(world: FakeSwapStack) -> None:
-    listed(world, ONE)
-    Knowing(world, OTHER, ONE)
+def test_where_only_refused_faces_were_chosen_the_meme_comes_back_as_it_was(stack: FakeSwapStack) -> None:
+    put_denylist(stack, ONE)
+    ScriptedEmbedder(stack, OTHER, ONE)
 
-    result = swap(world, SwapRequest(MEME))
+    result = swap(stack, SwapRequest(MEME))
 
-    assert faces_of(result) == [(False, "refused")]
+    assert outcomes(result) == [(False, "refused")]
     assert result.engine is None
     assert result.bytes_in_vain > 0
     assert result.notes
-    assert not painted(world).any()
+    assert not swapped_mask(stack).any()
 
 
-def test_a_kept_latent_of_somebody_listed_since_is_refused_without_being_made_again(world: FakeSwapStack) -> None:
-    swap(world, SwapRequest(MEME))
-    (key,) = (key for bucket, key in world.storage.objects if key.startswith("latents/default/"))
-    kept = json.loads(world.storage.objects[MODELS, key].data)["embedding"]
-    entry = {"person": "p", "embedder": world.models.digests["embedder"], "values": kept, "added": "2026-11-23"}
-    world.storage.put(MODELS, KEY, json.dumps({"format": 1, "threshold": 0.999, "faces": [entry]}).encode())
+def test_a_kept_latent_of_somebody_listed_since_is_refused_without_being_made_again(stack: FakeSwapStack) -> None:
+    swap(stack, SwapRequest(MEME))
+    (key,) = (key for bucket, key in stack.storage.objects if key.startswith("latents/default/"))
+    embedding = json.loads(stack.storage.objects[MODELS, key].data)["embedding"]
+    record = {"person": "p", "embedder": stack.models.digests["embedder"], "values": embedding, "added": "2026-11-23"}
+    stack.storage.put(MODELS, KEY, json.dumps({"format": 1, "threshold": 0.999, "faces": [record]}).encode())
 
     with pytest.raises(FaceRefused):
-        swap(world, SwapRequest(MEME))
-    assert world.models.embedded == 1
+        swap(stack, SwapRequest(MEME))
+    assert stack.models.embedder_loads == 1
 
 
-def test_a_face_whose_keypoints_are_upside_down_is_known_too(world: FakeSwapStack) -> None:
-    class Upright(Knowing):
+def test_a_face_whose_keypoints_are_upside_down_is_known_too(stack: FakeSwapStack) -> None:
+    class Upright(ScriptedEmbedder):
         """Knows the face in the turned crop only."""
 
         def run(self, crops: Floats) -> Floats:
-            given = super().run(crops)
-            return given if crops is self.upright else ONE[None]
+            output = super().run(crops)
+            return output if crops is self.upright else ONE[None]
 
-    listed(world, ONE)
-    Upright(world, OTHER, OTHER)
-    assert faces_of(swap(world, SwapRequest(MEME))) == [(False, "refused")]
+    put_denylist(stack, ONE)
+    Upright(stack, OTHER, OTHER)
+    assert outcomes(swap(stack, SwapRequest(MEME))) == [(False, "refused")]
 
 
 @pytest.mark.parametrize("damaged", [False, True])
 @pytest.mark.parametrize("default", [False, True])
-def test_nothing_is_kept_of_a_face_that_is_refused(world: FakeSwapStack, damaged: bool, default: bool) -> None:
-    world.settings = replace(world.settings, cache_latents=True)
-    world.storage.put(UPLOADS, "requests/1/face", encoded(drawing()))
-    listed(world, ONE)
+def test_nothing_is_kept_of_a_face_that_is_refused(stack: FakeSwapStack, damaged: bool, default: bool) -> None:
+    stack.settings = replace(stack.settings, cache_latents=True)
+    stack.storage.put(UPLOADS, "requests/1/face", encode(drawing()))
+    put_denylist(stack, ONE)
     if damaged:
-        world.storage.put(MODELS, KEY, b"{}")
-    Knowing(world, ONE)
+        stack.storage.put(MODELS, KEY, b"{}")
+    ScriptedEmbedder(stack, ONE)
     with pytest.raises(SafeguardFailed if damaged else FaceRefused):
-        swap(world, SwapRequest(MEME, face=None if default else f"s3://{UPLOADS}/requests/1/face"))
-    assert not [key for _, key in world.storage.objects if key.startswith("latents/")]
+        swap(stack, SwapRequest(MEME, face=None if default else f"s3://{UPLOADS}/requests/1/face"))
+    assert not [key for _, key in stack.storage.objects if key.startswith("latents/")]
 
 
 def test_a_reading_that_comes_late_does_not_undo_a_later_one(
-    world: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The thread of a request that ended early, from before somebody was listed."""
-    listed(world, ONE)
-    before = world.storage.objects[MODELS, KEY]
-    refusals, soon = world.refusals, Deadline.after(10)
-    refusals.now(soon)
-    read = world.storage.read
+    put_denylist(stack, ONE)
+    before = stack.storage.objects[MODELS, KEY]
+    denylist, soon = stack.denylist, Deadline.after(10)
+    denylist.load(soon)
+    read = stack.storage.read
 
     def slowly(bucket: str, key: str, limit: int, deadline: Deadline) -> Any:
         """While the old list is on its way here, a newer request reads the new one."""
-        monkeypatch.setattr(world.storage, "read", read)
-        listed(world, ONE, OTHER)
-        assert len(refusals.now(deadline).entries) == 2
+        monkeypatch.setattr(stack.storage, "read", read)
+        put_denylist(stack, ONE, OTHER)
+        assert len(denylist.load(deadline).entries) == 2
         return before
 
-    listed(world, OTHER)
-    monkeypatch.setattr(world.storage, "read", slowly)
-    refusals.now(soon)
+    put_denylist(stack, OTHER)
+    monkeypatch.setattr(stack.storage, "read", slowly)
+    denylist.load(soon)
 
-    assert len(refusals.now(soon).entries) == 2
+    assert len(denylist.load(soon).entries) == 2
 
 
-def test_the_list_is_read_again_when_it_has_changed_and_only_then(world: FakeSwapStack) -> None:
+def test_the_list_is_read_again_when_it_has_changed_and_only_then(stack: FakeSwapStack) -> None:
     for _ in range(2):
-        swap(world, SwapRequest(MEME))
-    listed(world, ONE)
+        swap(stack, SwapRequest(MEME))
+    put_denylist(stack, ONE)
     for _ in range(2):
-        Knowing(world, OTHER)
-        assert swap(world, SwapRequest(MEME)).faces[0].swapped
-    listed(world, ONE, OTHER)
-    Knowing(world, OTHER)
-    assert faces_of(swap(world, SwapRequest(MEME))) == [(False, "refused")]
-    del world.storage.objects[MODELS, KEY]
-    assert swap(world, SwapRequest(MEME)).faces[0].swapped
-    assert world.storage.reads.count(f"{MODELS}/{KEY}") == 2
+        ScriptedEmbedder(stack, OTHER)
+        assert swap(stack, SwapRequest(MEME)).faces[0].swapped
+    put_denylist(stack, ONE, OTHER)
+    ScriptedEmbedder(stack, OTHER)
+    assert outcomes(swap(stack, SwapRequest(MEME))) == [(False, "refused")]
+    del stack.storage.objects[MODELS, KEY]
+    assert swap(stack, SwapRequest(MEME)).faces[0].swapped
+    assert stack.storage.reads.count(f"{MODELS}/{KEY}") == 2
 
 
-def test_a_list_by_another_embedder_stops_every_swap(world: FakeSwapStack) -> None:
-    listed(world, ONE, embedder="0" * 64)
+def test_a_list_by_another_embedder_stops_every_swap(stack: FakeSwapStack) -> None:
+    put_denylist(stack, ONE, embedder="0" * 64)
     with pytest.raises(SafeguardFailed, match="Add its faces again"):
-        swap(world, SwapRequest(MEME))
+        swap(stack, SwapRequest(MEME))
 
 
-def test_a_person_with_a_face_of_each_embedder_is_known_by_either(world: FakeSwapStack) -> None:
-    name = world.models.digests["embedder"]
+def test_a_person_with_a_face_of_each_embedder_is_known_by_either(stack: FakeSwapStack) -> None:
+    name = stack.models.digests["embedder"]
     both = (DeniedFace("p", "0" * 64, OTHER, ""), DeniedFace("p", name, ONE, ""))
-    world.storage.put(MODELS, KEY, Denylist(both).dump())
-    Knowing(world, OTHER, ONE)
+    stack.storage.put(MODELS, KEY, Denylist(both).dump())
+    ScriptedEmbedder(stack, OTHER, ONE)
 
-    assert faces_of(swap(world, SwapRequest(MEME))) == [(False, "refused")]
+    assert outcomes(swap(stack, SwapRequest(MEME))) == [(False, "refused")]
 
 
 DAMAGED = [
@@ -229,26 +229,26 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("damage", DAMAGED, ids=lambda data: hashlib.sha256(data).hexdigest()[:6])
-def test_a_damaged_list_stops_every_swap(world: FakeSwapStack, damage: bytes) -> None:
-    world.storage.put(MODELS, KEY, damage)
+def test_a_damaged_list_stops_every_swap(stack: FakeSwapStack, damage: bytes) -> None:
+    stack.storage.put(MODELS, KEY, damage)
     for _ in range(2):  # the second time too: nothing of the first is remembered
         with pytest.raises(SafeguardFailed):
-            swap(world, SwapRequest(MEME))
-    assert not [key for bucket, key in world.storage.objects if bucket == OUTPUTS]
+            swap(stack, SwapRequest(MEME))
+    assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
 
 
-def test_a_list_that_is_too_long_stops_every_swap(world: FakeSwapStack) -> None:
-    world.storage.put(MODELS, KEY, b" " * (17 << 20))
+def test_a_list_that_is_too_long_stops_every_swap(stack: FakeSwapStack) -> None:
+    stack.storage.put(MODELS, KEY, b" " * (17 << 20))
     with pytest.raises(SafeguardFailed, match="too long"):
-        swap(world, SwapRequest(MEME))
+        swap(stack, SwapRequest(MEME))
 
 
 @pytest.mark.parametrize("action", ["head", "read"])
-def test_a_list_that_cannot_be_read_stops_every_swap_for_now(world: FakeSwapStack, action: str) -> None:
-    listed(world, ONE)
-    world.storage.failures[action, KEY] = StorageFailed("What to do.")
+def test_a_list_that_cannot_be_read_stops_every_swap_for_now(stack: FakeSwapStack, action: str) -> None:
+    put_denylist(stack, ONE)
+    stack.storage.failures[action, KEY] = StorageFailed("What to do.")
     with pytest.raises(StorageFailed):
-        swap(world, SwapRequest(MEME))
+        swap(stack, SwapRequest(MEME))
 
 
 @pytest.mark.parametrize(
@@ -268,17 +268,17 @@ def test_a_list_that_cannot_be_read_stops_every_swap_for_now(world: FakeSwapStac
 def test_a_face_is_refused_from_the_threshold_on_and_where_nothing_can_be_said(
     embedding: Floats, refused: bool
 ) -> None:
-    comparison = Denylist((DeniedFace("p", "e", ONE, ""),)).comparing("e")
-    assert comparison.threshold == THRESHOLD
+    matcher = Denylist((DeniedFace("p", "e", ONE, ""),)).build_matcher("e")
+    assert matcher.threshold == THRESHOLD
     with np.errstate(all="ignore"):
-        assert comparison.refuses(embedding) is refused
+        assert matcher.matches(embedding) is refused
 
 
 def test_the_longest_list_fits_and_is_compared() -> None:
     many = np.random.default_rng(0).standard_normal((5_000, 512)).astype(np.float32)
     many /= np.linalg.norm(many, axis=1, keepdims=True)
     faces = Denylist(tuple(DeniedFace(str(n), "e", face, "2026-11-23") for n, face in enumerate(many)))
-    again = Denylist.parse(faces.dump())
+    parsed = Denylist.parse(faces.dump())
     assert len(faces.dump()) < 16 << 20
-    assert again.comparing("e").refuses(many[4_321])
-    assert not again.comparing("e").refuses(-many.mean(0))
+    assert parsed.build_matcher("e").matches(many[4_321])
+    assert not parsed.build_matcher("e").matches(-many.mean(0))

@@ -1,0 +1,53 @@
+"""What a request costs of its caller's daily budget, in megapixels, and when it is charged.
+
+Everybody pays one unit up front, before anything is fetched. A swap then pays for the rest of the meme's size once the
+meme is decoded, and for many faces once they are chosen. A verification pays for the rest of the file once it is here.
+What fails has been paid for all the same: it was work.
+"""
+
+from __future__ import annotations
+
+from functions.swap.values import SwapRequest
+from layers.core.budget import Budget
+from layers.core.units import MEGAPIXEL, MIB
+
+UNIT = "megapixels"
+PAID_UPFRONT = 1  # unit of a swap, an upload form or a verification, before anything is fetched
+FACES_PER_UNIT = 4  # each further four faces take as long as a megapixel with few faces does (docs/operations.md)
+BYTES_PER_UNIT = 20 * MIB  # of a file that is verified
+
+
+def charge_upfront(budget: Budget, caller: str | None) -> None:
+    """Charge the first unit. Raises BudgetSpent or StorageFailed, as every function here does."""
+    budget.spend(caller, PAID_UPFRONT)
+
+
+def charge_swap_upfront(budget: Budget, request: SwapRequest) -> None:
+    """Charge the first unit of a swap, unless it was charged when the swap was queued."""
+    if request.queued is None:
+        charge_upfront(budget, request.caller)
+
+
+def charge_meme(budget: Budget, request: SwapRequest, width: int, height: int) -> None:
+    """Charge what a meme of that size in pixels costs beyond the first unit."""
+    _charge(budget, request, "megapixels", megapixels(width, height) - PAID_UPFRONT)
+
+
+def charge_faces(budget: Budget, request: SwapRequest, count: int) -> None:
+    """Charge what replacing `count` faces costs; up to four cost nothing more."""
+    _charge(budget, request, "faces", (count - 1) // FACES_PER_UNIT)
+
+
+def charge_file(budget: Budget, caller: str | None, size: int) -> None:
+    """Charge what verifying a file of `size` bytes costs beyond the first unit."""
+    budget.spend(caller, size // BYTES_PER_UNIT)
+
+
+def megapixels(width: int, height: int) -> int:
+    """The size of a picture in units of 10^6 pixels, rounded up."""
+    return -(-width * height // MEGAPIXEL)
+
+
+def _charge(budget: Budget, request: SwapRequest, item: str, amount: int) -> None:
+    """Charge a part of a swap's cost; a queued swap that is tried again does not pay for it twice."""
+    budget.spend(request.caller, amount, f"{request.queued}#{item}" if request.queued else None)

@@ -1,0 +1,116 @@
+"""Responses of the HTTP API, as OpenAPI describes them. Of a finished swap it is `SwapResult` itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from functions.swap.values import SwapResult
+from layers.core.web import PROBLEM, ProblemAnswer, said
+
+
+class ManifestResponse(BaseModel):
+    """A summary of the signed label (C2PA)."""
+
+    state: Annotated[
+        Literal["absent", "invalid", "valid", "trusted"],
+        Field(
+            description="absent: there is no signed label; invalid: it is broken or another file's; valid: somebody "
+            "else signed it; trusted: this stack did"
+        ),
+    ]
+    signer: str | None = None
+    generator: str | None = None
+    actions: list[dict[str, Any]]
+    ingredients: list[dict[str, Any]]
+    problems: list[str]
+
+
+class VerdictResponse(BaseModel):
+    """What a file claims about how it was made."""
+
+    sentence: Annotated[str, Field(description="the verdict for people")]
+    ours: Annotated[bool, Field(description="whether this stack made the file, and it has not been changed since")]
+    made_with_a_model: Annotated[bool, Field(description="whether either label claims that a trained model was used")]
+    source_type: Annotated[str | None, Field(description="IPTC's digital source type, as the XMP label claims")]
+    manifest: ManifestResponse
+    media: str
+    bytes: int
+    sha256: str
+
+
+class JobResponse(BaseModel):
+    """A swap, finished or in progress."""
+
+    id: str
+    status: Literal["queued", "running", "succeeded", "failed"]
+    result: SwapResult | None = None
+    problem: ProblemAnswer | None = None
+
+
+class UploadResponse(BaseModel):
+    """Where to POST a picture as multipart/form-data: every field, then `file`. Then name the picture by its `uri`."""
+
+    uri: str
+    url: str
+    fields: dict[str, str]
+
+
+class LinksResponse(BaseModel):
+    """Paths of this API: GET the first, DELETE the second."""
+
+    self: str
+    delete: str
+
+
+class ResultResponse(BaseModel):
+    """A swap or a video that the caller has made."""
+
+    id: str
+    kind: Literal["swap", "video"]
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
+    created_at: Annotated[str, Field(description="RFC 3339")]
+    links: LinksResponse
+
+
+class ResultsResponse(BaseModel):
+    """What the caller has made, newest first."""
+
+    items: list[ResultResponse]
+    next: Annotated[str | None, Field(description="the cursor of the next page; null on the last page")]
+
+
+class TermsResponse(BaseModel):
+    """The terms of use."""
+
+    version: str
+    text: Annotated[list[str], Field(description="the statements to agree to")]
+    accepted: Annotated[bool, Field(description="whether this caller has accepted them, or need not")]
+
+
+class DeletedResponse(BaseModel):
+    """A result that has been deleted."""
+
+    id: str
+    status: Literal["deleted"]
+
+
+PROBLEMS = {
+    status: said(description, ProblemAnswer, PROBLEM)
+    for status, description in {
+        400: "the request is not valid",
+        403: "the terms of use have not been accepted yet, or a face or picture must not be used here",
+        404: "a picture named in the request, or the requested swap, does not exist",
+        409: "the same request is still being processed",
+        410: "the result of this Idempotency-Key was deleted or has expired",
+        413: "a picture is too large",
+        415: "the format of a picture is not supported",
+        422: "a picture cannot be read, shows no face, or must not be fetched; or the Idempotency-Key was used before",
+        429: "today's budget is spent",
+        500: "an internal error",
+        502: "the server of a picture did not deliver it",
+        503: "the models, the storage or a safeguard are not available, or other callers come first",
+        504: "the request ran out of time",
+    }.items()
+}

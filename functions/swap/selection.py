@@ -1,0 +1,61 @@
+"""Which faces of a meme are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from functions.swap.face.align import rejection_reason
+from functions.swap.face.detect import find_largest, sort_by_size
+from functions.swap.values import Face, FaceChoice, FaceReport, SkipReason
+from layers.core.errors import InvalidRequest
+
+
+@dataclass(frozen=True)
+class FaceSelection:
+    """The faces of a meme from left to right and, by number, why a face is not replaced (None: it is)."""
+
+    faces: list[Face]
+    reasons: Mapping[int, SkipReason | None]
+
+    @property
+    def chosen(self) -> list[Face]:
+        """The faces that are replaced."""
+        return [face for face in self.faces if self.reasons[face.index] is None]
+
+    def refuse(self, refused: Collection[Face]) -> FaceSelection:
+        """The selection without faces that are on the do-not-swap list."""
+        return FaceSelection(self.faces, {**self.reasons, **{face.index: "refused" for face in refused}})
+
+    def report(self) -> list[FaceReport]:
+        """What becomes of each face."""
+        reasons = [(face, self.reasons[face.index]) for face in self.faces]
+        return [FaceReport(face.index, face.box, face.score, reason is None, reason) for face, reason in reasons]
+
+
+def select_faces(faces: list[Face], choice: FaceChoice, width: int, height: int, limit: int) -> FaceSelection:
+    """Select the faces to replace in a picture of that size in pixels; of more than `limit`, the largest ones.
+
+    Raises InvalidRequest for a number that no face has.
+    """
+    chosen = _resolve_choice(faces, choice)
+    reasons: dict[int, SkipReason | None] = {}
+    for face in sort_by_size(faces):
+        reason = rejection_reason(face, width, height) if face.index in chosen else "not_chosen"
+        if reason is None and list(reasons.values()).count(None) >= limit:
+            reason = "over_limit"
+        reasons[face.index] = reason
+    return FaceSelection(faces, reasons)
+
+
+def _resolve_choice(faces: list[Face], choice: FaceChoice) -> set[int]:
+    """The numbers of the faces that a request chooses."""
+    numbers = {face.index for face in faces}
+    if choice == "all":
+        return numbers
+    if choice == "largest":
+        return {find_largest(faces).index}
+    if unknown := sorted(set(choice) - numbers):
+        available = f"faces 0 to {len(faces) - 1}" if len(faces) > 1 else "one face, which is number 0"
+        raise InvalidRequest(f"The meme has {available}; there is no face {', '.join(map(str, unknown))}.")
+    return set(choice)

@@ -1,0 +1,95 @@
+"""Swaps that callers of the HTTP API submit: done at once, or queued for a workflow and done later."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from functions.swap import cost, inputs, results
+from functions.swap.services import Services
+from functions.swap.values import SwapRequest
+from layers.core.deadline import Deadline
+from layers.core.errors import NotFound, StorageFailed
+from layers.core.ids import new_id
+from layers.core.telemetry import logger
+
+UPLOAD_SECONDS = 300  # a form accepts as many files as arrive in that time, and the operator pays for each
+
+
+def swap_at_once(
+    services: Services, request: SwapRequest, caller: str, deadline: Deadline
+) -> tuple[str, dict[str, Any]]:
+    """Do a swap and record it as the caller's; its id and its result, without the link.
+
+    Raises the errors of the pipeline, AtCapacity or StorageFailed.
+    """
+    inputs.check(request, services.settings)  # a request that could never be fetched is not charged
+    name = new_id()
+    outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
+    result = results.strip_link(asdict(outcome.result))
+    try:
+        services.records.add(name, caller, results.list_uploads(request, services.settings), result, outcome.latent_key)
+    except StorageFailed:
+        results.delete_picture(name, services.storage, services.settings)  # it would belong to nobody
+        raise
+    return name, result
+
+
+def queue_swap(services: Services, request: SwapRequest, caller: str) -> str:
+    """Record a swap, store the pictures inside the request as uploads, and start the workflow; the swap's id.
+
+    Raises InvalidRequest where the stack has no state machine, RefusedUrl, BudgetSpent, PictureTooLarge or
+    StorageFailed.
+    """
+    services.jobs.require()
+    name = new_id()
+    inputs.check(request, services.settings)
+    cost.charge_upfront(services.budget, caller)
+    request = _store_pictures(services, request, caller, name)
+    document = {field: value for field, value in asdict(request).items() if field not in ("caller", "queued")}
+    services.records.queue(name, caller, document, results.list_uploads(request, services.settings))
+    try:
+        services.jobs.start(name)
+    except StorageFailed:
+        services.records.remove(name)
+        raise
+    return name
+
+
+def swap_queued(services: Services, name: str, deadline: Deadline) -> None:
+    """Do the queued swap with that id, unless it is done. Raises NotFound if it was deleted, before or meanwhile."""
+    record = services.records.begin(name)
+    if record is not None and record.status == "succeeded":
+        return
+    if record is None or record.request is None:
+        # An earlier attempt may have been killed after it wrote the picture.
+        results.delete_picture(name, services.storage, services.settings)
+        raise NotFound("There is no such swap, or it was deleted.")
+    request = SwapRequest(**{**record.request, "caller": record.caller, "queued": name})
+    outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
+    if not services.records.finish(name, results.strip_link(asdict(outcome.result)), outcome.latent_key):
+        results.delete_picture(name, services.storage, services.settings)
+        raise NotFound("This swap was deleted while it was in progress.")
+
+
+def open_upload(services: Services, caller: str) -> dict[str, Any]:
+    """A form to upload pictures of one URI, which names them in a request. Raises BudgetSpent or StorageFailed."""
+    cost.charge_upfront(services.budget, caller)
+    name = new_id()
+    settings = services.settings
+    key = f"{results.upload_prefix(caller)}{name}/upload"
+    form = services.storage.presign_post(settings.uploads_bucket, key, settings.max_picture_bytes, UPLOAD_SECONDS)
+    logger().info("upload form", extra={"upload": name})
+    return {"uri": f"s3://{settings.uploads_bucket}/{key}", "url": form["url"], "fields": form["fields"]}
+
+
+def _store_pictures(services: Services, request: SwapRequest, caller: str, name: str) -> SwapRequest:
+    """The request with its data: URIs, which an execution must not be given, replaced by URIs of uploads."""
+    uris: dict[str, str] = {}
+    for field, uri in (("meme", request.meme), ("face", request.face)):
+        if uri and inputs.is_data_uri(uri):
+            picture, content_type = inputs.decode_data_uri(uri, services.settings.max_picture_bytes)
+            key = f"{results.upload_prefix(caller)}{name}/{field}"
+            services.storage.write(services.settings.uploads_bucket, key, picture, content_type)
+            uris[field] = f"s3://{services.settings.uploads_bucket}/{key}"
+    return replace(request, meme=uris.get("meme", request.meme), face=uris.get("face", request.face))
