@@ -30,7 +30,7 @@ _MAX_BYTES = 16 << 10  # a document has about 6 KB
 class LatentCache:
     """The latents of one embedder, in the models bucket.
 
-    The default face's is at latents/default/EMBEDDER/PICTURE.json. Those of other faces are at
+    The default face's latent is at latents/default/EMBEDDER/PICTURE.json. Those of other faces are at
     latents/others/CALLER/EMBEDDER/PICTURE.json, where only their caller finds them.
     """
 

@@ -64,9 +64,9 @@ def swap(request: SwapRequest, context: SwapContext, *, key: str, add_extension:
 
 
 class SwapRun:
-    """One swap under way: its five steps in their order, and what they share.
+    """One swap in progress: five steps, to be called in this order, and what they share.
 
-    Where a step fails, the caller drops the pending swapper.
+    If a step fails, the caller drops `pending`.
     """
 
     def __init__(self, request: SwapRequest, context: SwapContext) -> None:
@@ -83,7 +83,7 @@ class SwapRun:
         self._pool = ThreadPoolExecutor(5, thread_name_prefix="swap")
 
     def close(self) -> None:
-        """Wait for nothing that is still being read: each read ends with the deadline at the latest."""
+        """End without waiting for what is still being read: each read ends with the deadline at the latest."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def load_meme(self) -> Picture:
@@ -97,7 +97,7 @@ class SwapRun:
         self._face = submit(self._read, request.face or context.settings.default_face)
         self._detector_session = submit(context.models.detector_session, context.deadline)
         self._denylist = submit(context.denylist.load, context.deadline)
-        submit(self._signer.ready)  # what is wrong with the key is raised again where the key is used
+        submit(self._signer.ready)  # an error is raised again when the key is used
         with self._phases("import"):
             importlib.import_module("functions.swap.selection")  # and OpenCV with it
         meme = self._decode(data, "meme")
@@ -168,16 +168,13 @@ class SwapRun:
         add_extension: bool,
     ) -> SwapOutcome:
         """Encode, label, sign and write the picture. Raises LabelFailed, StorageFailed or OutOfTime."""
-        context, format = self._context, self._request.format or meme.format
+        models, format = self._context.models, self._request.format or meme.format
         if self._request.badge:
             self._draw_badge(meme, selection.faces)
         content = self._sign(self._encode(meme, format), format, selection)
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
-        with self._phases("write"):
-            context.deadline.check("writing the result")
-            context.storage.write(context.settings.outputs_bucket, key, content, f"image/{format}")
-            url = context.storage.presign_get(context.settings.outputs_bucket, key, context.settings.url_seconds)
-        models, source_digest = context.models, {"face": source.digest} if source else {}
+        url = self._write(key, content, f"image/{format}")
+        source_digest = {"face": source.digest} if source else {}
         result = SwapResult(
             key=key,
             url=url,
@@ -221,7 +218,7 @@ class SwapRun:
             content_filter.check(picture.pixels, picture.alpha)
 
     def _load_source(self) -> SourceFace:
-        """The face to put in: the largest of the source picture, its latent from the cache or computed now."""
+        """The largest face of the source picture, its latent taken from the cache or computed now."""
         request, context, digests = self._request, self._context, self._context.models.digests
         with self._phases("fetch"), _name_picture("face"):
             digest = hashlib.sha256(self._face.result()).hexdigest()
@@ -285,6 +282,14 @@ class SwapRun:
                 len(selection.chosen), len(selection.faces), models.manifest.pack, models.digests
             )
             return self._signer.picture(content, format, provenance)
+
+    def _write(self, key: str, content: bytes, content_type: str) -> str:
+        """Write the result to the outputs bucket. Returns a link to it."""
+        storage, settings = self._context.storage, self._context.settings
+        with self._phases("write"):
+            self._context.deadline.check("writing the result")
+            storage.write(settings.outputs_bucket, key, content, content_type)
+            return storage.presign_get(settings.outputs_bucket, key, settings.url_seconds)
 
 
 def _notes(meme: Picture, format: Format, selection: FaceSelection) -> list[str]:

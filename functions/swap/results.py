@@ -31,7 +31,7 @@ def check_location(bucket: str, key: str, caller: str | None, settings: Settings
     if f"s3://{bucket}/{key}" == settings.default_face:
         return
     if bucket == settings.models_bucket:
-        # Nobody may probe what else is beside the models: whether a latent exists tells who was swapped.
+        # Nobody may probe the rest of the bucket: that a latent exists would reveal whose face was swapped.
         if caller is not None or not key.startswith("faces/"):
             raise RefusedUrl("In the models bucket you may name only the stack's default face.")
     elif caller is None:
@@ -52,7 +52,7 @@ def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, r
         if match and records.owner(kind, match[1]) == caller:
             return
     # Without the address: a workflow's history keeps the message.
-    raise InputNotFound("None of your results is at the given S3 URI.")
+    raise InputNotFound("You have no result at the given S3 URI.")
 
 
 def list_uploads(request: SwapRequest, settings: Settings) -> frozenset[str]:

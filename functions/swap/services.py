@@ -153,10 +153,10 @@ def load_services() -> Services:
 def concurrency_limit(
     reserved: int, client: Callable[[], Any], now: Callable[[], float] = time.monotonic
 ) -> Callable[[], int]:
-    """A function that returns how many sandboxes this function may have: what is reserved for it, or what the account
-    has unreserved.
+    """Return a getter of the number of sandboxes that this function may have: its reserved concurrency, or what the
+    account has unreserved.
 
-    `client` returns the Lambda client when first needed. Where AWS does not tell, the limit is that of a new account.
+    `client` returns the Lambda client when first needed. If AWS does not tell, the number is that of a new account.
     """
     latest: list[tuple[float, int]] = []
 

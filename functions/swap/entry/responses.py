@@ -1,4 +1,4 @@
-"""Responses of the HTTP API, as OpenAPI describes them. Of a finished swap it is `SwapResult` itself."""
+"""Responses of the HTTP API, as OpenAPI describes them. A finished swap's is `SwapResult` itself."""
 
 from __future__ import annotations
 

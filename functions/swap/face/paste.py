@@ -23,7 +23,7 @@ FEATHER_EXPONENT = 2.3  # of the superellipse: 2 is an ellipse, more is squarer;
 # Colours are compared on bare skin: an ellipse over nose and cheeks, beneath the eyes and above the mouth.
 CHEEKS = (64.0, 72.0, 30.0, 17.0)  # x, y, half width and half height in pixels of the crop
 MIN_CHEEK_PIXELS = 50  # of them within the frame
-# Skin is what is near the cheeks' colour, in CIELAB. Lightness varies more than hue does.
+# How far skin may be from the cheeks' colour, in CIELAB. Lightness varies more than hue.
 LIGHTNESS_RANGE, HUE_RANGE = 25.0, 14.0
 # How much the swapper changed a pixel, as a distance in CIELAB: not at all up to the first, fully from the second.
 UNCHANGED, CHANGED = 1.5, 5.0
