@@ -70,9 +70,9 @@ def http(
         event["body"] = body if isinstance(body, str) else json.dumps(body)
     raw = invoke(stack, event, patch, context)
     json.dumps(raw)
-    headers_sent = {name.lower(): value for name, value in raw.get("headers", {}).items()}
-    is_json = "json" in headers_sent.get("content-type", "")
-    return HttpResult(raw["statusCode"], headers_sent, json.loads(raw["body"]) if is_json else raw.get("body"))
+    response_headers = {name.lower(): value for name, value in raw.get("headers", {}).items()}
+    is_json = "json" in response_headers.get("content-type", "")
+    return HttpResult(raw["statusCode"], response_headers, json.loads(raw["body"]) if is_json else raw.get("body"))
 
 
 def upload_event(key: str = "memes/a.png", **attributes: Any) -> Any:

@@ -62,11 +62,11 @@ def test_a_kill_in_mid_request_holds_the_key_only_as_long_as_the_invocation_coul
 
 
 def test_without_a_table_everything_is_done_every_time() -> None:
-    done: list[int] = []
+    runs: list[int] = []
 
     def work() -> dict[str, Any]:
-        done.append(1)
-        return {"n": len(done)}
+        runs.append(1)
+        return {"n": len(runs)}
 
     idempotency = Idempotency("")
     assert idempotency.run(("k",), "x", work, FakeContext()) == {"n": 1}

@@ -69,9 +69,9 @@ def test_a_face_is_replaced_and_the_result_written_and_labelled(stack: FakeSwapS
     (face,) = result.faces
     assert (face.index, face.swapped, face.reason) == (0, True, None)
     x0, y0, x1, y1 = (int(value) for value in face.box)
-    shown = swapped_mask(stack)
-    assert shown[(y0 + y1) // 2, (x0 + x1) // 2]
-    assert not shown[:, :150].any()
+    mask = swapped_mask(stack)
+    assert mask[(y0 + y1) // 2, (x0 + x1) // 2]
+    assert not mask[:, :150].any()
     assert result.models == {"pack": "toy", **stack.models.digests}
     assert result.bytes_fetched == 1000
     assert result.bytes_in_vain == 0

@@ -158,7 +158,7 @@ def test_other_paths_are_answered_with_a_problem(
 
 
 @pytest.fixture
-def left(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def seconds_left(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that each swap had when it began."""
     seconds: list[float] = []
     start = stack.models.start_swapper
@@ -172,23 +172,23 @@ def left(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_without_a_key_work_ends_before_the_gateway_gives_up(
-    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, left: list[float]
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, seconds_left: list[float]
 ) -> None:
     context = FakeContext(left=lambda: 120_000)
 
     http(stack, monkeypatch, body=BODY, context=context)
     http(stack, monkeypatch, body=BODY, context=context, idempotency_key="k")
 
-    assert 20 < left[0] < 30
-    assert left[1] > 100
+    assert 20 < seconds_left[0] < 30
+    assert seconds_left[1] > 100
 
 
 def test_what_a_request_waited_for_a_sandbox_is_taken_off(
-    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, left: list[float]
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, seconds_left: list[float]
 ) -> None:
     http(stack, monkeypatch, body=BODY, context=FakeContext(left=lambda: 120_000), sent_at=time.time() - 12)
 
-    assert 5 < left[0] <= 17
+    assert 5 < seconds_left[0] <= 17
 
 
 # ---- Idempotency-Key
@@ -220,11 +220,11 @@ def test_the_same_key_for_another_body_is_a_conflict(stack: FakeSwapStack, monke
 
 def test_the_same_key_while_running_is_told_to_wait(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     http(stack, monkeypatch, body=BODY, idempotency_key="k")
-    ((key, done),) = stack.table.records.items()
-    running = DataRecord(
-        key, "INPROGRESS", done.expiry_timestamp, int(time.time() * 1000) + 60_000, payload_hash=done.payload_hash
+    ((key, record),) = stack.table.records.items()
+    in_progress = DataRecord(
+        key, "INPROGRESS", record.expiry_timestamp, int(time.time() * 1000) + 60_000, payload_hash=record.payload_hash
     )
-    stack.table.records[key] = running
+    stack.table.records[key] = in_progress
 
     response = http(stack, monkeypatch, body=BODY, idempotency_key="k")
 
@@ -275,19 +275,19 @@ def test_an_asynchronous_swap_is_started_and_can_be_followed(
     name = response.body["id"]
     assert response.headers["location"] == f"/swap/{name}"
     assert results(stack) == []
-    queued = http(stack, monkeypatch, "GET", f"/swap/{name}")
-    assert (queued.status, queued.body) == (200, {"id": name, "status": "queued"})
-    assert queued.headers["retry-after"]
+    job = http(stack, monkeypatch, "GET", f"/swap/{name}")
+    assert (job.status, job.body) == (200, {"id": name, "status": "queued"})
+    assert job.headers["retry-after"]
 
     stack.records.begin(name)
     assert http(stack, monkeypatch, "GET", f"/swap/{name}").body["status"] == "running"
 
     assert invoke(stack, execution_input(stack, name), monkeypatch) == {"swap": name}
-    done = http(stack, monkeypatch, "GET", f"/swap/{name}")
-    assert done.body["status"] == "succeeded"
-    assert done.body["result"]["key"] == f"swaps/{name}.webp"
-    assert done.body["result"]["url"].startswith(f"https://{OUTPUTS}.example/swaps/{name}.webp")
-    JobResponse.model_validate(done.body)
+    job = http(stack, monkeypatch, "GET", f"/swap/{name}")
+    assert job.body["status"] == "succeeded"
+    assert job.body["result"]["key"] == f"swaps/{name}.webp"
+    assert job.body["result"]["url"].startswith(f"https://{OUTPUTS}.example/swaps/{name}.webp")
+    JobResponse.model_validate(job.body)
 
 
 def execution_input(stack: FakeSwapStack, name: str) -> Any:
@@ -388,14 +388,14 @@ def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
     name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
     payload, start = execution_input(stack, name), stack.models.start_swapper
 
-    def deleted(deadline: Deadline) -> Any:
+    def delete_and_start(deadline: Deadline) -> Any:
         stack.records.remove(name)
         return start(deadline)
 
     if when == "before":
         assert http(stack, monkeypatch, "DELETE", f"/results/{name}").status == 200
     else:
-        monkeypatch.setattr(stack.models, "start_swapper", deleted)
+        monkeypatch.setattr(stack.models, "start_swapper", delete_and_start)
 
     with pytest.raises(NotFound):
         invoke(stack, payload, monkeypatch)
@@ -407,17 +407,17 @@ def test_pictures_inside_an_asynchronous_request_are_stored_first(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = encode(drawing())
-    inside = "data:image/png;base64," + base64.b64encode(data).decode()
+    uri = "data:image/png;base64," + base64.b64encode(data).decode()
 
-    response = http(stack, monkeypatch, body={"meme": inside, "face": inside}, prefer="wait=5, respond-async")
+    response = http(stack, monkeypatch, body={"meme": uri, "face": uri}, prefer="wait=5, respond-async")
 
     name = response.body["id"]
     for field in ("meme", "face"):
         stored = stack.storage.objects[UPLOADS, f"{upload_folder()}{name}/{field}"]
         assert (stored.data, stored.content_type) == (data, "image/png")
     invoke(stack, execution_input(stack, name), monkeypatch)
-    done = http(stack, monkeypatch, "GET", f"/swap/{name}")
-    assert done.body["result"]["faces"][0]["swapped"]
+    job = http(stack, monkeypatch, "GET", f"/swap/{name}")
+    assert job.body["result"]["faces"][0]["swapped"]
     http(stack, monkeypatch, "DELETE", f"/results/{name}")
     assert not [key for _, key in stack.storage.objects if name in key]
 
@@ -572,9 +572,9 @@ def test_the_default_face_serves_every_caller_wherever_the_operator_keeps_it(
     for bucket, key in ((UPLOADS, "faces/staff.png"), (OUTPUTS, "faces/staff.png")):
         stack.storage.put(bucket, key, encode(drawing()))
         stack.settings = settings(default_face=f"s3://{bucket}/{key}")
-        inside = "data:image/png;base64," + base64.b64encode(encode(drawing())).decode()
+        uri = "data:image/png;base64," + base64.b64encode(encode(drawing())).decode()
 
-        assert http(stack, monkeypatch, body={"meme": inside}, authorizer=ANN).status == 200
+        assert http(stack, monkeypatch, body={"meme": uri}, authorizer=ANN).status == 200
 
 
 def test_the_check_goes_with_a_swap_that_runs_beside(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -674,13 +674,13 @@ def test_a_caller_s_budget_is_refused_before_any_work(
 ) -> None:
     limit_budget(stack, dynamodb, table, 2)
     assert [http(stack, monkeypatch, body=COMMON, authorizer=ANN).status for _ in range(2)] == [200, 200]
-    fetched = len(stack.models.pending)
+    swaps = len(stack.models.pending)
 
-    refused = http(stack, monkeypatch, body=COMMON, authorizer=ANN)
+    rejection = http(stack, monkeypatch, body=COMMON, authorizer=ANN)
 
-    assert (refused.status, refused.body["code"], refused.body["retryable"]) == (429, "budget_spent", False)
-    assert 0 < int(refused.headers["retry-after"]) <= 24 * 3600
-    assert len(stack.models.pending) == fetched
+    assert (rejection.status, rejection.body["code"], rejection.body["retryable"]) == (429, "budget_spent", False)
+    assert 0 < int(rejection.headers["retry-after"]) <= 24 * 3600
+    assert len(stack.models.pending) == swaps
     assert http(stack, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").status == 429
     assert http(stack, monkeypatch, path="/uploads", authorizer=ANN).status == 429
     assert http(stack, monkeypatch, body=COMMON, authorizer=BEN).status == 200
@@ -813,8 +813,8 @@ def test_a_result_is_deleted_with_all_that_was_kept_to_make_it(
     assert stack.records.items == {}
     assert "faces" not in str(stack.table.records.values()), "what the key is remembered by is an id"
     assert http(stack, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
-    again = http(stack, monkeypatch, body=body, authorizer=ANN, idempotency_key="k")
-    assert (again.status, again.body["code"]) == (410, "deleted")
+    repeat = http(stack, monkeypatch, body=body, authorizer=ANN, idempotency_key="k")
+    assert (repeat.status, repeat.body["code"]) == (410, "deleted")
 
 
 def test_a_key_whose_queued_swap_was_deleted_leads_nowhere(
@@ -891,17 +891,17 @@ def test_the_result_names_the_digests_of_what_went_in_and_came_out(
 def test_one_line_tells_who_made_what_of_what_and_nothing_more(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside = "data:image/png;base64," + base64.b64encode(encode(drawing())).decode()
+    uri = "data:image/png;base64," + base64.b64encode(encode(drawing())).decode()
     log = io.StringIO()
     monkeypatch.setattr(logger().handlers[0], "stream", log)
 
-    response = http(stack, monkeypatch, body={"meme": inside, "consent": "her own picture"}, authorizer=ANN)
+    response = http(stack, monkeypatch, body={"meme": uri, "consent": "her own picture"}, authorizer=ANN)
 
     (line,) = [each for each in map(json.loads, log.getvalue().splitlines()) if each["message"] == "swapped"]
     assert line["digests"] == response.body["digests"]
     assert (line["caller"], line["consent"]) == (FixedPseudonyms().caller("iam:AIDAANN"), "her own picture")
     assert line["models"] == response.body["models"]
-    assert inside[40:80] not in log.getvalue()
+    assert uri[40:80] not in log.getvalue()
     assert response.body["url"] not in log.getvalue()
 
 
@@ -949,14 +949,14 @@ def test_the_id_of_a_swap_is_in_the_lines_of_who_took_it_and_of_who_did_it(
 ) -> None:
     log = capture_log(monkeypatch)
     name = http(stack, monkeypatch, body=COMMON, authorizer=ANN, prefer="respond-async").body["id"]
-    submitted = lines(log, name)
+    submission_lines = lines(log, name)
 
     invoke(stack, execution_input(stack, name), monkeypatch)
 
-    assert [line["leads_to"] for line in submitted] == [f"/swap/{name}"]
-    done = lines(log, name)[len(submitted) :]
-    assert [line["message"] for line in done] == ["swapped"]
-    assert done[0]["correlation_id"] == name
+    assert [line["leads_to"] for line in submission_lines] == [f"/swap/{name}"]
+    task_lines = lines(log, name)[len(submission_lines) :]
+    assert [line["message"] for line in task_lines] == ["swapped"]
+    assert task_lines[0]["correlation_id"] == name
 
 
 def test_the_ids_of_a_form_and_of_a_result_are_in_the_log(
@@ -1075,14 +1075,18 @@ def test_a_caller_accepts_the_terms_once_before_anything_is_made(
         ("/uploads", None, {}),
     )
     for path, body, headers in cases:
-        refused = http(stack, monkeypatch, path=path, body=body, **who, **headers)
-        assert (refused.status, refused.body["code"], refused.body["retryable"]) == (403, "terms_not_accepted", False)
+        rejection = http(stack, monkeypatch, path=path, body=body, **who, **headers)
+        assert (rejection.status, rejection.body["code"], rejection.body["retryable"]) == (
+            403,
+            "terms_not_accepted",
+            False,
+        )
     assert stack.models.pending == []
-    shown = http(stack, monkeypatch, "GET", "/terms", **who)
-    assert (shown.status, shown.body["accepted"]) == (200, False)
+    terms = http(stack, monkeypatch, "GET", "/terms", **who)
+    assert (terms.status, terms.body["accepted"]) == (200, False)
     assert http(stack, monkeypatch, path="/terms", body={"version": "1999-01-01"}, **who).status == 400
-    accepted = http(stack, monkeypatch, path="/terms", body={"version": shown.body["version"]}, **who)
-    assert (accepted.status, accepted.body) == (200, {**shown.body, "accepted": True})
+    acceptance = http(stack, monkeypatch, path="/terms", body={"version": terms.body["version"]}, **who)
+    assert (acceptance.status, acceptance.body) == (200, {**terms.body, "accepted": True})
     assert http(stack, monkeypatch, "GET", "/terms", **who).body["accepted"] is True
 
     assert http(stack, monkeypatch, body=COMMON, **who).status == 200, "what was refused has cost nothing"

@@ -106,11 +106,11 @@ def pale_drawing() -> Any:
 
 
 @pytest.mark.parametrize(
-    "answer", [np.nan, np.inf, -0.1, 1.5, [], RuntimeError("out of memory")], ids=lambda answer: repr(answer)[:20]
+    "output", [np.nan, np.inf, -0.1, 1.5, [], RuntimeError("out of memory")], ids=lambda output: repr(output)[:20]
 )
-def test_a_gate_that_fails_lets_nothing_through(stack: FakeSwapStack, answer: Any) -> None:
+def test_a_gate_that_fails_lets_nothing_through(stack: FakeSwapStack, output: Any) -> None:
     stack.models.digests["gate"] = "9" * 64
-    stack.models.classifier = FixedClassifier(answer)
+    stack.models.classifier = FixedClassifier(output)
     with pytest.raises(SafeguardFailed):
         swap(stack, SwapRequest(MEME))
     assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
