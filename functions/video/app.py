@@ -1,4 +1,4 @@
-"""The Lambda handler: thin entries (HTTP, the workflow's steps, executions that ended, warm-ups)."""
+"""The Lambda handler: thin entries for HTTP, the workflow's steps, executions that ended, and warm-ups."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from layers.core.scratch_folders import sweep
 from layers.core.telemetry import correlate, count_fault
 from layers.core.warm_up import is_warm_up
 
-ENDED = "Step Functions Execution Status Change"
+EXECUTION_ENDED = "Step Functions Execution Status Change"
 
 
 def handler(event: Any, context: Any) -> dict[str, Any] | None:
     """An HTTP API event (payload format 2.0), a step's payload, an EventBridge event, or a warm-up.
 
-    HTTP is always answered. A step raises its errors, whose class names the workflow knows. An event that cannot be
-    dealt with raises, so that Lambda tries again and keeps it in the end.
+    HTTP always gets a response. A step raises its errors, which the workflow knows by their class names. An event that
+    cannot be handled raises, so that Lambda retries it and keeps it in the end.
     """
     correlate(context.aws_request_id, context.aws_request_id)
     try:
@@ -27,40 +27,40 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     except ColdswapError as error:
         if is_warm_up(event):
             count_fault(error)
-        raise  # others are counted where it is known whether something ends with them
+        raise  # other errors are counted where it is known whether they end something
     except Exception as error:
         count_fault(error)
         raise
 
 
 def _enter(event: Any, context: Any) -> dict[str, Any] | None:
-    found = services()
+    video_services = services()
     if is_warm_up(event):
         from functions.video.warm_up import warm
 
-        return warm(found, deadline(context))
+        return warm(video_services, deadline(context))
     if "http" in event.get("requestContext", {}):
         from functions.video.entry import http_api
 
-        return http_api.handle(event, context, found)
-    if event.get("detail-type") == ENDED:
-        ended(event, context, found)
+        return http_api.handle(event, context, video_services)
+    if event.get("detail-type") == EXECUTION_ENDED:
+        settle(event, context, video_services)
         return None
     from functions.video import steps
 
-    return steps.run(event, context, found)
+    return steps.run(event, context, video_services)
 
 
-def ended(event: dict[str, Any], context: Any, found: Services) -> None:
-    """Bring up to date the task of an execution that ended without doing so itself; who asked gets one callback."""
-    from functions.video.callback import WAITS, attempt, wanted
-    from functions.video.tasks.lifecycle import settle
+def settle(event: dict[str, Any], context: Any, video_services: Services) -> None:
+    """Update the task of an execution that ended without doing so itself; its caller gets one callback."""
+    from functions.video.callback import WAITS, attempt, awaits_callback
+    from functions.video.tasks.lifecycle import settle_task
 
     correlate(str(json.loads(event["detail"]["input"])["task_id"]), context.aws_request_id)
-    task = settle(event, found)
-    if task is not None and wanted(task):
-        # The last try of all: nobody waits here for another.
-        attempt(task, len(WAITS) + 1, found, deadline(context))
+    task = settle_task(event, video_services)
+    if task is not None and awaits_callback(task):
+        # As the last attempt: nothing here waits for another.
+        attempt(task, len(WAITS) + 1, video_services, deadline(context))
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:

@@ -1,4 +1,4 @@
-"""Telling who asked that a video is finished, or will never be: a signed POST to the callback URL."""
+"""Callbacks: a signed POST to the callback URL once a video is finished, or has failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from functions.video import webhook_signature
-from functions.video.entry.task_view import moment, render_task
+from functions.video.entry.task_view import render_task, rfc3339
 from functions.video.providers.keys import read_keys
 from functions.video.services import Services
 from functions.video.tasks.store import Task
@@ -19,20 +19,20 @@ from layers.core.errors import CallbackFailed, KeysMissing, RefusedUrl, Upstream
 from layers.core.http_fetch import open_url
 from layers.core.telemetry import logger
 
-ANSWER_SECONDS = 15.0
-WAITS = (5, 30, 120, 600)  # seconds before the second try, and so on; there is none after the last
-LONGEST_WAIT = 3600  # of what a receiver may ask for
+RESPONSE_SECONDS = 15.0
+WAITS = (5, 30, 120, 600)  # seconds before the second attempt, and so on; the attempt after the last wait is the last
+LONGEST_WAIT = 3600  # seconds, whatever a receiver asks for
 
 
-def wanted(task: Task) -> bool:
-    """Whether somebody is waiting for word; one who cancelled knows."""
+def awaits_callback(task: Task) -> bool:
+    """Whether a callback is due; somebody who cancelled knows already."""
     return task.request.callback_url is not None and task.status in ("succeeded", "failed")
 
 
 def attempt(
     task: Task, number: int, services: Services, deadline: Deadline, now: Callable[[], float] = time.time
 ) -> dict[str, Any]:
-    """The `number`-th try (from 1): whether to `notify` again, after how many `seconds`, and as which `attempt`."""
+    """The `number`-th attempt (from 1): whether to `notify` again, after how many `seconds`, and as which `attempt`."""
     seconds: int | None = None
     outcome = "failed"
     try:
@@ -43,33 +43,34 @@ def attempt(
         if not error.extra.get("final") and number <= len(WAITS):
             seconds = int(error.extra.get("retry_after") or WAITS[number - 1])
     if seconds is None:
-        services.tasks.called_back(task.id, outcome)
+        services.tasks.record_callback(task.id, outcome)
     return {"notify": seconds is not None, "seconds": seconds or 0, "attempt": number + 1}
 
 
 def deliver(task: Task, services: Services, deadline: Deadline, now: Callable[[], float] = time.time) -> None:
-    """One POST. Raises CallbackFailed; `final` where another try is of no use, `retry_after` where it should wait."""
+    """Send one POST. Raises CallbackFailed, `final` where another attempt is of no use, `retry_after` where it should
+    wait."""
     settings = services.settings
     message = {
         "type": "video.succeeded" if task.status == "succeeded" else "video.failed",
-        "timestamp": moment(task.finished_at or task.updated_at),
+        "timestamp": rfc3339(task.finished_at or task.updated_at),
         "data": render_task(task, now(), settings.result_seconds),
     }
     body = json.dumps(message).encode()
     try:
         secret = read_keys(settings.provider_keys).need("CALLBACK_SECRET")
-        if not task.earlier:  # whoever asked before there were secrets of one's own holds the operator's
+        if not task.earlier:  # under 0.1.0 callers had no secrets of their own, and know the operator's
             secret = webhook_signature.derive_secret(secret, task.caller)
-        signed = webhook_signature.sign(secret, f"msg_{task.id}", int(now()), body)
+        signature = webhook_signature.sign(secret, f"msg_{task.id}", int(now()), body)
         with open_url(
             task.request.callback_url or "",
-            deadline=deadline.sooner(ANSWER_SECONDS),
+            deadline=deadline.sooner(RESPONSE_SECONDS),
             trusted_origins=settings.trusted_origins,
             method="POST",
-            headers={"Content-Type": "application/json", **signed},
+            headers={"Content-Type": "application/json", **signature},
             body=body,
-        ) as answer:
-            status, host, patience = answer.status, answer.host, answer.header("Retry-After")
+        ) as response:
+            status, host, retry_after = response.status, response.host, response.header("Retry-After")
     except (RefusedUrl, KeysMissing) as error:
         raise CallbackFailed(error.detail, final=True) from None
     except UpstreamFailed as error:
@@ -78,18 +79,18 @@ def deliver(task: Task, services: Services, deadline: Deadline, now: Callable[[]
         raise CallbackFailed(
             f"{host} answered with status {status}.",
             final=status == 410,  # the receiver is gone for good (Standard Webhooks)
-            retry_after=_seconds(patience, now()),
+            retry_after=_parse_retry_after(retry_after, now()),
         )
 
 
-def _seconds(said: str | None, now: float) -> int | None:
-    """A Retry-After header, in seconds or as a date (RFC 9110), within bounds; None where it says nothing."""
-    if not said:
+def _parse_retry_after(value: str | None, now: float) -> int | None:
+    """The seconds of a Retry-After header, which may be a date (RFC 9110), within bounds; None where it has none."""
+    if not value:
         return None
-    if said.isascii() and said.isdigit():
-        return min(max(int(said), 1), LONGEST_WAIT)
+    if value.isascii() and value.isdigit():
+        return min(max(int(value), 1), LONGEST_WAIT)
     try:
-        date = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(value)
     except ValueError:
         return None
     left = date.replace(tzinfo=date.tzinfo or UTC) - datetime.fromtimestamp(now, UTC)

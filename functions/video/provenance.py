@@ -1,29 +1,28 @@
-"""What the signed labels of a short video and of its poster say."""
+"""The signed labels of a short video and of its poster: how they were made, and from what."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from functions.video.providers.elevenlabs import MODEL, ElevenLabs
-from functions.video.values import Clip, Credit
+from functions.video.values import Clip, Credit, Footage, VoiceIdentity
 from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, Provenance
 from layers.media.xmp_label import SOURCE_TYPE
 
 
-def credits(clips: Sequence[Clip]) -> tuple[Credit, ...]:
-    """Whom to thank, each footage once, in the order in which it is seen."""
+def list_credits(clips: Sequence[Clip]) -> tuple[Credit, ...]:
+    """Whom to credit, each footage once, in the order of appearance."""
     footage = [clip.footage for clip in sorted(clips, key=lambda clip: clip.index)]
-    thanks = [Credit(each.photographer, each.photographer_url, each.page_url) for each in footage]
-    return tuple(dict.fromkeys(thanks))
+    credits = [Credit(each.photographer, each.photographer_url, each.page_url, _source(each)) for each in footage]
+    return tuple(dict.fromkeys(credits))
 
 
-def describe_video(clips: Sequence[Clip]) -> Provenance:
-    """Stock footage, with whom to thank for it, under a synthetic voice."""
+def describe_video(clips: Sequence[Clip], speaker: VoiceIdentity | None) -> Provenance:
+    """Stock footage, with its credits, and a synthetic voice; `speaker` is None where it is not known who spoke."""
     footage = [
         Ingredient(
             f"footage-{number}", "componentOf", f"Stock footage by {each.photographer}, {each.source}", each.footage_url
         )
-        for number, each in enumerate(credits(clips))
+        for number, each in enumerate(list_credits(clips))
     ]
     voice = Ingredient("voice", "componentOf", "A voice-over that no person spoke")
     return Provenance(
@@ -35,7 +34,7 @@ def describe_video(clips: Sequence[Clip]) -> Provenance:
                 "A script, spoken by a synthetic voice.",
                 source_type=SYNTHETIC,
                 ingredients=[voice.name],
-                by={"name": ElevenLabs.name, "version": MODEL},
+                by={"name": speaker.service, "version": speaker.model} if speaker else None,
             ),
         ],
         [*footage, voice],
@@ -47,3 +46,8 @@ def describe_poster() -> Provenance:
     video = Ingredient("video", "parentOf", "the short video that this is a frame of")
     frame = Action("c2pa.edited", "One frame was taken.", source_type=SOURCE_TYPE)
     return Provenance([Action("c2pa.opened", ingredients=[video.name]), frame], [video])
+
+
+def _source(footage: Footage) -> str:
+    """The name of the footage's service; what 0.1.0 searched for has it in the id alone."""
+    return footage.source or footage.id.partition(":")[0].title()

@@ -1,54 +1,41 @@
-"""The finished video where its owner can fetch it, with poster, captions, and whom to thank."""
+"""The finished video where its owner can fetch it, with poster, captions, and credits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from functions.video.artifacts import ArtifactStore
-from functions.video.provenance import credits
+from functions.video.context import StepContext
+from functions.video.provenance import list_credits
 from functions.video.render import captions, poster
-from functions.video.services import Services
 from functions.video.tasks.store import Task
-from functions.video.values import Clip, Plan, PublishedVideo, VoiceOver, file_keys, files
-from layers.core.deadline import Deadline
+from functions.video.values import Clip, Plan, PublishedVideo, VoiceOver, file_keys, list_files
 from layers.core.errors import Cancelled
 
 
-def publish(
-    task_id: str,
-    video_key: str,
-    plan: Plan,
-    clips: Sequence[Clip],
-    voice: VoiceOver,
-    *,
-    services: Services,
-    work: ArtifactStore,
-    folder: Path,
-    deadline: Deadline,
-) -> Task:
+def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepContext) -> Task:
     """The task, succeeded, its slot free. Raises Cancelled, having left nothing, if the task was over before."""
-    bucket, storage, place = services.settings.outputs_bucket, services.storage, file_keys(task_id)
-    size = work.size(video_key)
-    poster_key = poster.make(video_key, plan, work=work, folder=folder, deadline=deadline, settings=services.settings)
+    services, artifacts, task_id = context.services, context.artifacts, context.task.id
+    bucket, storage, keys = services.settings.outputs_bucket, services.storage, file_keys(task_id)
+    size = artifacts.size(video_key)
+    poster_key = poster.make(video_key, plan, context)
     published = PublishedVideo(
-        video=place["video"],
-        poster=place["poster"],
-        srt=place["srt"] if voice.words else None,
-        vtt=place["vtt"] if voice.words else None,
+        video=keys["video"],
+        poster=keys["poster"],
+        srt=keys["srt"] if voice.words else None,
+        vtt=keys["vtt"] if voice.words else None,
         seconds=plan.frames / plan.fps,
         size=size,
-        credits=credits(clips),
+        credits=list_credits(clips),
     )
     if published.srt and published.vtt:
-        storage.write(bucket, published.srt, captions.srt(voice.words).encode(), "application/x-subrip")
-        storage.write(bucket, published.vtt, captions.vtt(voice.words).encode(), "text/vtt")
-    work.publish(poster_key, published.poster)
-    work.publish(video_key, published.video)
+        storage.write(bucket, published.srt, captions.render_srt(voice.words).encode(), "application/x-subrip")
+        storage.write(bucket, published.vtt, captions.render_vtt(voice.words).encode(), "text/vtt")
+    artifacts.publish(poster_key, published.poster)
+    artifacts.publish(video_key, published.video)
     try:
-        return services.tasks.succeed(task_id, published, work.used)
+        return services.tasks.succeed(task_id, published, artifacts.used)
     except Cancelled:
-        for key in files(published):
+        for key in list_files(published):
             storage.delete(bucket, key)
         raise
     finally:

@@ -1,4 +1,4 @@
-"""What the entries work with, made once per sandbox."""
+"""Everything outside this process that the function works with, created once per sandbox."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from functions.video import cost
 from functions.video.providers.payments import Payments
 from functions.video.settings import VideoSettings, settings
 from functions.video.tasks.executions import Executions
@@ -18,8 +19,8 @@ from layers.core.fair_share import Quota
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import Terms
 
-SCRATCH = "video-"  # begins the names of folders for work files
-MARGIN_SECONDS = 3.0  # to remove work files, and to say what went wrong
+SCRATCH = "video-"  # begins the names of temporary folders
+MARGIN_SECONDS = 3.0  # to remove temporary files, and to report an error
 
 if TYPE_CHECKING:
     from functions.video.artifacts import ArtifactStore
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, and everything outside this process that the making of a video touches."""
+    """Settings, and everything outside this process that making a video touches."""
 
     settings: VideoSettings
     storage: Storage
-    work: ArtifactStore
+    artifacts: ArtifactStore
     tasks: TaskStore
     slots: Slots
     executions: Executions
@@ -40,17 +41,17 @@ class Services:
     payments: Payments
     terms: Terms
     pseudonyms: Pseudonyms
-    quota: Callable[[str, int, int], Quota]  # of a service by its name: how much in how many seconds
+    quota: Callable[[str, int, int], Quota]  # of a service, by its name, amount, and seconds
 
 
 def deadline(context: Any) -> Deadline:
-    """When the work of this invocation must be done, with time left to say so if it is not."""
+    """The moment when this invocation must be done, with time left to report if it is not."""
     return Deadline.after(max(context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS, 0.0))
 
 
 @cache
 def services() -> Services:
-    """This sandbox's."""
+    """The services of this sandbox."""
     from functions.video.artifacts import ArtifactStore
     from layers.core.storage import Storage
 
@@ -59,11 +60,11 @@ def services() -> Services:
     return Services(
         settings=known,
         storage=storage,
-        work=ArtifactStore(storage, known.outputs_bucket),
+        artifacts=ArtifactStore(storage, known.outputs_bucket),
         tasks=TaskStore(known.state_table, _dynamodb),
         slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
         executions=Executions(known.state_machine_arn, _step_functions),
-        budget=Budget(known.state_table, "seconds of video", known.daily_budget, _dynamodb),
+        budget=Budget(known.state_table, cost.UNIT, known.daily_budget, _dynamodb),
         payments=Payments(known.state_table, _dynamodb),
         terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
         pseudonyms=Pseudonyms(known.state_table, _dynamodb),

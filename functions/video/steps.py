@@ -1,4 +1,4 @@
-"""The workflow's steps, each in an invocation of its own: small keys in, small keys out, files in the work store."""
+"""The workflow's steps, each in its own invocation: small keys in, small keys out, files in the artifact store."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from functions.video.artifacts import ArtifactStore
+from functions.video.context import StepContext
 from functions.video.services import SCRATCH, Services, deadline
-from functions.video.tasks.lifecycle import ended, failure
+from functions.video.tasks.lifecycle import end, workflow_error
 from functions.video.tasks.store import Task
 from functions.video.values import Clip, Plan, SearchResult, VoiceOver
 from layers.core.deadline import Deadline
@@ -25,253 +24,185 @@ from layers.core.telemetry import cold, correlate, count_fault, emit, logger, me
 Payload = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step at work: its task as it was when it began, the work store, and a folder that is gone afterwards."""
-
-    task: Task
-    services: Services
-    work: ArtifactStore
-    folder: Path
-    deadline: Deadline
-
-    def get(self, key: Any, kind: type[Any]) -> Any:
-        """What an earlier step made."""
-        return self.work.get(str(key), kind, self.deadline)
-
-    def mark_done(self, name: str, clips: int | None = None) -> None:
-        """Mark it done. Raises Cancelled if the task is over."""
-        self.services.tasks.step_done(self.task.id, name, self.work.used, clips)
-
-
 def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
-    """What the step named in the payload gives. Raises Cancelled if the task is over, and what the step raises.
+    """The output of the step that the payload names. Raises Cancelled if the task is over, and the step's own errors.
 
     The workflow knows an error by its class name, keeps its message for 90 days, and never sees a script, a query, a
-    URL or a key: what nobody foresaw, whose message may hold anything, is an InternalError.
+    URL or a key: an unexpected exception, whose message may hold anything, becomes an InternalError.
     """
     name, task_id = str(payload.get("step")), str(payload.get("task_id"))
     correlate(task_id, context.aws_request_id)
     began, cpu = time.perf_counter(), _cpu_seconds()
-    result: dict[str, Any] = {}
-    failed = ""
+    output: dict[str, Any] = {}
+    error_name = ""
     try:
-        if name in _CLOSING:
-            result = _CLOSING[name](payload, task_id, services, deadline(context))
-        elif name in _MAKING:
-            result = _make(name, payload, task_id, services, deadline(context))
-        else:
-            raise InvalidRequest(f"There is no step {name[:40]!r}.")
+        output = _run_step(name, payload, task_id, services, deadline(context))
     except ColdswapError as error:
-        failed = type(error).__name__
+        error_name = type(error).__name__
         count_fault(error, ended=False)  # whether the video fails is seen where its workflow ends
         logger().warning(
-            "step failed", extra={"step": name, "task_id": task_id, "error": failed, "detail": error.detail}
+            "step failed", extra={"step": name, "task_id": task_id, "error": error_name, "detail": error.detail}
         )
         raise
     except Exception as error:
-        failed = type(error).__name__
+        error_name = type(error).__name__
         count_fault(error, ended=False)
-        where = traceback.format_tb(error.__traceback__)
-        logger().error("step broke", extra={"step": name, "task_id": task_id, "error": failed, "trace": where})
-        raise InternalError(f"A step ended with {failed}. The log has more.") from None
+        trace = traceback.format_tb(error.__traceback__)
+        logger().error("step broke", extra={"step": name, "task_id": task_id, "error": error_name, "trace": trace})
+        raise InternalError(f"A step ended with {error_name}. The log has more.") from None
     finally:
-        spent = (time.perf_counter() - began) * 1000
         measures = {
-            "ms": round(spent),
+            "ms": round((time.perf_counter() - began) * 1000),
             "cpu_s": round(_cpu_seconds() - cpu, 2),
             "peak_memory_mb": peak_memory_mb(),
             # Of the largest ffmpeg that this sandbox ever ran; Linux counts in KiB (getrusage(2)).
             "encoder_peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6, 1),
-            "bytes_fetched": result.pop("bytes_fetched", 0),
+            "bytes_fetched": output.pop("bytes_fetched", 0),
             "cold_start": int(cold()),
         }
         emit(memory_percent(measures["peak_memory_mb"], measures["encoder_peak_memory_mb"]))
-        logger().info("step", extra={"step": name, "task_id": task_id, "failed": int(bool(failed)), **measures})
-    return result
+        logger().info("step", extra={"step": name, "task_id": task_id, "failed": int(bool(error_name)), **measures})
+    return output
 
 
-def _make(name: str, payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
+def _run_step(name: str, payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
+    if name in OUTCOME_STEPS:
+        return OUTCOME_STEPS[name](payload, task_id, services, until)
+    if name in PRODUCTION_STEPS:
+        return _produce(name, payload, task_id, services, until)
+    raise InvalidRequest(f"There is no step {name[:40]!r}.")
+
+
+def _produce(name: str, payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
     if name == "publish":
-        # The answer of a first try that succeeded may have been lost.
-        task = services.tasks.find(task_id)
-        if task is not None and task.status == "succeeded":
-            return _published(task)
+        # The response of a first attempt that succeeded may have been lost.
+        finished = services.tasks.find(task_id)
+        if finished is not None and finished.status == "succeeded":
+            return _notify_if_awaited(finished)
     task = services.tasks.enter(task_id)
     if not services.slots.renew(task_id):
-        # The lease ran out between two tries and somebody else has the slot: what was paid for is made nevertheless.
+        # The lease ran out between two attempts and another task has the slot: what was paid for is made nevertheless.
         logger().warning("lease lost", extra={"task_id": task_id})
-    work = services.work.track(task.caller)
+    artifacts = services.artifacts.track(task.caller)
     try:
         with scratch_folder(SCRATCH) as folder:
-            return _MAKING[name](payload, Step(task, services, work, folder, until))
+            context = StepContext(services, artifacts, until, task=task, folder=folder)
+            return PRODUCTION_STEPS[name](payload, context)
     except Cancelled:
-        _keep_or_discard(task_id, work, services)
-        with suppress(StorageFailed):  # it ends by itself
+        _keep_or_discard(task_id, artifacts, services)
+        with suppress(StorageFailed):  # its lease ends by itself
             services.slots.free(task_id)  # which was kept for this step
         raise
     except Exception:
-        _keep_or_discard(task_id, work, services)
+        _keep_or_discard(task_id, artifacts, services)
         raise
 
 
-def _keep_or_discard(task_id: str, work: ArtifactStore, services: Services) -> None:
-    """After a step that did not end well: what it made is its task's to delete, or is deleted if the task was."""
+def _keep_or_discard(task_id: str, artifacts: ArtifactStore, services: Services) -> None:
+    """Give a failed step's artifacts to its task, which deletes them in time; delete them if the task was deleted."""
     try:
-        if work.used and not services.tasks.keep_work(task_id, work.used):
-            work.discard()
+        if artifacts.used and not services.tasks.keep_artifacts(task_id, artifacts.used):
+            artifacts.discard()
     except ColdswapError as error:  # the step's own error says more; what is left expires
-        logger().warning("work left behind", extra={"task_id": task_id, "detail": error.detail})
+        logger().warning("artifacts left behind", extra={"task_id": task_id, "detail": error.detail})
 
 
-def _voice(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.providers.fair_share import voice_service
+def _voice(payload: Payload, context: StepContext) -> dict[str, Any]:
+    from functions.video.providers.choice import voice_service
     from functions.video.providers.keys import read_keys
-    from functions.video.render.voice_over import voice_over
+    from functions.video.render import voice_over
 
-    settings, request = step.services.settings, step.task.request
-    known = read_keys(settings.provider_keys)
-    key = voice_over(
-        request.script_text,
-        request.voice_id or known.voice_id,
-        service=voice_service(step.services, known, step.task.caller),
-        work=step.work,
-        payments=step.services.payments,
-        folder=step.folder,
-        deadline=step.deadline,
-        settings=settings,
-    )
-    step.mark_done("voice")
+    task, keys = context.task, read_keys(context.settings.provider_keys)
+    service = voice_service(context.services, keys, task.caller)
+    key = voice_over.make(task.request.voice_id or keys.voice_id, service, context)
+    context.mark_done("voice")
     return {"voice": key}
 
 
-def _footage(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.providers.fair_share import footage_service
+def _footage(payload: Payload, context: StepContext) -> dict[str, Any]:
+    from functions.video.providers.choice import footage_service
     from functions.video.providers.keys import read_keys
-    from functions.video.render.footage import find
+    from functions.video.render import footage
 
-    settings = step.services.settings
-    key = find(
-        step.task.request.search_query,
-        service=footage_service(step.services, read_keys(settings.provider_keys), step.task.caller),
-        work=step.work,
-        deadline=step.deadline,
-        settings=settings,
-    )
-    step.mark_done("footage")
+    task, keys = context.task, read_keys(context.settings.provider_keys)
+    key = footage.find(task.request.search_query, footage_service(context.services, keys, task.caller), context)
+    context.mark_done("footage")
     return {"found": key}
 
 
-def _plan(payload: Payload, step: Step) -> dict[str, Any]:
+def _plan(payload: Payload, context: StepContext) -> dict[str, Any]:
     from functions.video.render.plan import lay_out
 
-    work = step.work
-    voice, found = step.get(payload["voice"], VoiceOver), step.get(payload["found"], SearchResult)
-    plan = lay_out(voice, found)
-    key = work.key("plan", "json", plan)
-    work.put(key, plan)
-    step.mark_done("plan", clips=len(plan.segments))
+    plan = lay_out(context.read(payload["voice"], VoiceOver), context.read(payload["found"], SearchResult))
+    key = context.artifacts.key("plan", "json", plan)
+    context.artifacts.put(key, plan)
+    context.mark_done("plan", clips=len(plan.segments))
     return {"voice": payload["voice"], "plan": key, "segments": [segment.index for segment in plan.segments]}
 
 
-def _clip(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.render.clip import make
+def _clip(payload: Payload, context: StepContext) -> dict[str, Any]:
+    from functions.video.render import clip
 
-    plan, voice = step.get(payload["plan"], Plan), step.get(payload["voice"], VoiceOver)
+    plan = context.read(payload["plan"], Plan)
     segment = plan.segments[int(payload["index"])]
-    key = make(
-        segment,
-        plan,
-        voice,
-        captions=step.task.request.captions,
-        badge=step.task.request.badge,
-        quality=step.task.request.quality,
-        work=step.work,
-        folder=step.folder,
-        deadline=step.deadline,
-        settings=step.services.settings,
-    )
-    fetched = step.get(key, Clip).bytes_fetched
-    step.mark_done(f"clip#{segment.index}")
-    return {"clip": key, "bytes_fetched": fetched}
+    key = clip.make(segment, plan, context.read(payload["voice"], VoiceOver), context)
+    bytes_fetched = context.read(key, Clip).bytes_fetched
+    context.mark_done(f"clip#{segment.index}")
+    return {"clip": key, "bytes_fetched": bytes_fetched}
 
 
-def _sound(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.render.assemble import sound
+def _sound(payload: Payload, context: StepContext) -> dict[str, Any]:
+    from functions.video.render import assemble
 
-    key = sound(
-        step.get(payload["voice"], VoiceOver),
-        work=step.work,
-        folder=step.folder,
-        deadline=step.deadline,
-        settings=step.services.settings,
-    )
-    step.mark_done("sound")
+    key = assemble.make_sound(context.read(payload["voice"], VoiceOver), context)
+    context.mark_done("sound")
     return {"sound": key}
 
 
-def _assemble(payload: Payload, step: Step) -> dict[str, Any]:
-    from functions.video.render.assemble import join
+def _assemble(payload: Payload, context: StepContext) -> dict[str, Any]:
+    from functions.video.render import assemble
 
-    key = join(
-        step.get(payload["plan"], Plan),
-        [step.get(each, Clip) for each in payload["clips"]],
-        step.get(payload["voice"], VoiceOver),
-        work=step.work,
-        folder=step.folder,
-        deadline=step.deadline,
-        settings=step.services.settings,
-    )
-    step.mark_done("assemble")
+    clips = [context.read(key, Clip) for key in payload["clips"]]
+    plan, voice = context.read(payload["plan"], Plan), context.read(payload["voice"], VoiceOver)
+    key = assemble.join(plan, clips, voice, context)
+    context.mark_done("assemble")
     return {"video": key}
 
 
-def _publish(payload: Payload, step: Step) -> dict[str, Any]:
+def _publish(payload: Payload, context: StepContext) -> dict[str, Any]:
     from functions.video.publish import publish
 
-    return _published(
-        publish(
-            step.task.id,
-            str(payload["video"]),
-            step.get(payload["plan"], Plan),
-            [step.get(each, Clip) for each in payload["clips"]],
-            step.get(payload["voice"], VoiceOver),
-            services=step.services,
-            work=step.work,
-            folder=step.folder,
-            deadline=step.deadline,
-        )
-    )
+    clips = [context.read(key, Clip) for key in payload["clips"]]
+    plan, voice = context.read(payload["plan"], Plan), context.read(payload["voice"], VoiceOver)
+    return _notify_if_awaited(publish(str(payload["video"]), plan, clips, voice, context))
 
 
-def _published(task: Task) -> dict[str, Any]:
-    from functions.video.callback import wanted
+def _notify_if_awaited(task: Task | None) -> dict[str, Any]:
+    from functions.video.callback import awaits_callback
 
-    return {"notify": wanted(task)}
+    return {"notify": task is not None and awaits_callback(task)}
 
 
 def _fail(payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
-    from functions.video.callback import wanted
-
-    error = failure(str(payload.get("error") or ""), str(payload.get("cause") or ""))
-    told = {"error": type(error).__name__, "cause": error.detail}
+    error = workflow_error(str(payload.get("error") or ""), str(payload.get("cause") or ""))
     try:
-        task: Task | None = ended(task_id, "failed", error, services)
+        task: Task | None = end(task_id, "failed", error, services)
     except Cancelled:
-        task = services.tasks.find(task_id)  # cancelled, or failed by a first try whose answer was lost
-    return {**told, "notify": task is not None and wanted(task)}
+        task = services.tasks.find(task_id)  # cancelled, or failed by a first attempt whose response was lost
+    return {"error": type(error).__name__, "cause": error.detail, **_notify_if_awaited(task)}
 
 
 def _notify(payload: Payload, task_id: str, services: Services, until: Deadline) -> dict[str, Any]:
-    from functions.video.callback import attempt, wanted
+    from functions.video.callback import attempt, awaits_callback
 
     task = services.tasks.find(task_id)
-    if task is None or not wanted(task):  # deleted meanwhile
+    if task is None or not awaits_callback(task):  # it was deleted meanwhile
         return {"notify": False}
     return attempt(task, int(payload["attempt"]), services, until)
 
 
-_MAKING: dict[str, Callable[[Payload, Step], dict[str, Any]]] = {
+# Steps that make something for a task that is not over.
+PRODUCTION_STEPS: dict[str, Callable[[Payload, StepContext], dict[str, Any]]] = {
     "voice": _voice,
     "footage": _footage,
     "plan": _plan,
@@ -280,12 +211,13 @@ _MAKING: dict[str, Callable[[Payload, Step], dict[str, Any]]] = {
     "assemble": _assemble,
     "publish": _publish,
 }
-_CLOSING: dict[str, Callable[[Payload, str, Services, Deadline], dict[str, Any]]] = {
+# Steps that record or report how a task ended.
+OUTCOME_STEPS: dict[str, Callable[[Payload, str, Services, Deadline], dict[str, Any]]] = {
     "fail": _fail,
     "notify": _notify,
 }
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of the children that it has waited for."""
+    """CPU time of this process and of the children that it has waited for."""
     return sum(os.times()[:4])

@@ -1,4 +1,4 @@
-"""The words of a video being made.
+"""The values that a video is made from and into.
 
 Times are in seconds, sizes in pixels or bytes, positions in a script in characters.
 """
@@ -12,8 +12,8 @@ Quality = Literal["draft", "standard", "high"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Stage = Literal["queued", "voice-over", "footage", "plan", "clips", "assemble", "publish", "done"]
 
-WIDTH, HEIGHT, FPS = 720, 1280, 30  # of every video; the old server's size
-MOST_CLIPS = 5  # the old server's
+WIDTH, HEIGHT, FPS = 720, 1280, 30  # of every video
+MOST_CLIPS = 5  # in a video
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class VideoRequest:
     voice_id: str | None = None  # None: the operator's VOICE_ID
     callback_url: str | None = None
     captions: bool = True
-    badge: bool = False  # a small AI mark all the time
+    badge: bool = False  # a small AI mark in every frame
     quality: Quality = "standard"
 
 
@@ -42,18 +42,28 @@ class Word:
 
 
 @dataclass(frozen=True)
+class VoiceIdentity:
+    """The synthetic voice's maker, and all that decides the sound beside voice id and text."""
+
+    service: str
+    model: str
+    format: str
+
+
+@dataclass(frozen=True)
 class VoiceOver:
-    """The script, spoken: a FLAC file (mono, 44,100 Hz, 16 bits) in the work store, and when each word is said."""
+    """The script, spoken: a FLAC file (mono, 44,100 Hz, 16 bits) in the artifact store, and the time of each word."""
 
     audio_key: str
     seconds: float  # exactly samples / 44,100
     words: tuple[Word, ...]
     aligned: bool  # False: the voice service gave no alignment, so the words are spread by their characters
+    speaker: VoiceIdentity | None = None  # None: made by 0.1.0, or an estimate that nobody speaks
 
 
 @dataclass(frozen=True)
 class Rendition:
-    """One file of a footage; `size` is what the footage service says, which need not be true."""
+    """One file of a footage; `size` is the footage service's claim, which need not be true."""
 
     url: str
     width: int
@@ -64,19 +74,20 @@ class Rendition:
 
 @dataclass(frozen=True)
 class Footage:
-    """A stock video, and whom to thank for it."""
+    """A stock video, and whom to credit for it."""
 
-    id: str  # "pexels:1234"
+    id: str  # the service's name, a colon, and its own id: "stock:1234"
     seconds: float
     page_url: str
     photographer: str
     photographer_url: str
     renditions: tuple[Rendition, ...]
+    source: str = ""  # the service's name as credits show it; empty in what 0.1.0 searched for
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search gave, the best first, none twice; `query` is the one that found it, maybe a more general one."""
+    """Footage for a search phrase, the best first, without duplicates; `query` is the phrase that gave the first."""
 
     query: str
     footage: tuple[Footage, ...]
@@ -106,7 +117,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Clip:
-    """The encoded file for a segment: H.264 in MP4 without sound, exactly `frames` frames, in the work store."""
+    """The encoded file for a segment: H.264 in MP4 without sound, exactly `frames` frames, in the artifact store."""
 
     key: str
     index: int
@@ -117,12 +128,12 @@ class Clip:
 
 @dataclass(frozen=True)
 class Credit:
-    """Whom a finished video thanks for footage, as Pexels' terms ask."""
+    """The photographer of a footage, as footage services' terms ask a finished video to name."""
 
     photographer: str
     photographer_url: str
     footage_url: str
-    source: str = "Pexels"
+    source: str
 
 
 @dataclass(frozen=True)
@@ -138,13 +149,13 @@ class PublishedVideo:
     credits: tuple[Credit, ...]
 
 
-def files(published: PublishedVideo) -> list[str]:
+def list_files(published: PublishedVideo) -> list[str]:
     """The keys of all files of a finished video."""
     keys = (published.video, published.poster, published.srt, published.vtt)
     return [key for key in keys if key is not None]
 
 
 def file_keys(task_id: str) -> dict[str, str]:
-    """The keys of all files that a task's video may have, by their names in `Published`."""
+    """The keys of all files that a task's video may have, by their names in `PublishedVideo`."""
     names = {"video": "short.mp4", "poster": "poster.jpg", "srt": "captions.srt", "vtt": "captions.vtt"}
     return {name: f"videos/{task_id}/{file}" for name, file in names.items()}

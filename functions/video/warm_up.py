@@ -1,5 +1,5 @@
-"""The warm-up of the video function: what its requests and steps import, and whether ffmpeg encodes and files are
-signed."""
+"""The warm-up of the video function: it imports what requests and steps need, and tests that ffmpeg encodes and that
+files are signed."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ MODULES = (
     "functions.video.render.assemble",
     "functions.video.publish",
     "functions.video.callback",
-    "functions.video.providers.fair_share",
+    "functions.video.providers.choice",
     "c2pa",
 )
 CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager")
-_SECOND = ("-f", "lavfi", "-i", "testsrc2=s=144x256:d=0.2", "-c:v", "libx264")
+_TEST_VIDEO = ("-f", "lavfi", "-i", "testsrc2=s=144x256:d=0.2", "-c:v", "libx264")
 
 
 def warm(services: Services, until: Deadline) -> dict[str, Any]:
-    """What was done and how long it took; a sandbox that is warm has nothing more to do.
+    """The times of the warm-up by phase; a sandbox that is warm already has little to do.
 
     Raises EncodingFailed, LabelFailed, StorageFailed or OutOfTime where the function could not make a video.
     """
@@ -54,7 +54,7 @@ def _import() -> None:
         client(service)
 
 
-_tested: set[str] = set()  # signing keys with which it was
+_tested_keys: set[str] = set()  # signing keys that have signed here
 
 
 def _test(signing_key: str, until: Deadline) -> None:
@@ -63,13 +63,13 @@ def _test(signing_key: str, until: Deadline) -> None:
     from layers.media.c2pa_label import Action, Provenance, Signer
     from layers.media.xmp_label import SOURCE_TYPE, label_mp4
 
-    if signing_key in _tested:
+    if signing_key in _tested_keys:
         return
     with scratch_folder(SCRATCH) as folder:
         path = folder / "video.mp4"
-        ffmpeg.run([*_SECOND, str(path)], deadline=until)
+        ffmpeg.run([*_TEST_VIDEO, str(path)], deadline=until)
         label_mp4(path)
         Signer(lambda: signing_chain(signing_key)).video(
             path, Provenance([Action("c2pa.created", source_type=SOURCE_TYPE)])
         )
-    _tested.add(signing_key)
+    _tested_keys.add(signing_key)

@@ -21,9 +21,9 @@ from local.cloud import LOOPBACK, Cloud
 from local.swap_clients import wait_for
 from tests.integration import leaks
 from tests.unit.conftest import table
-from tests.unit.video.fake_stack import FakeVideoStack, world
+from tests.unit.video.fake_stack import FakeVideoStack, stack
 
-__all__ = ["table", "world"]
+__all__ = ["stack", "table"]
 
 MARK = "Planted"
 LONG = "a" * 65_536
@@ -139,8 +139,8 @@ def test_a_header_is_read_or_refused_and_does_not_come_back(cloud: Cloud, name: 
 KEYS = [value.decode("latin-1") for name, value, status in HEADERS if (name, status) == ("Idempotency-Key", READ)]
 
 
-def test_every_key_names_a_video_of_its_own(world: FakeVideoStack) -> None:
-    free = world.limited_to(len(KEYS))
+def test_every_key_names_a_video_of_its_own(stack: FakeVideoStack) -> None:
+    free = stack.with_slots(len(KEYS))
 
     first, again = ([free.post(idempotency_key=key) for key in KEYS] for _ in range(2))
 
@@ -178,13 +178,13 @@ def test_a_download_by_a_crooked_name_leads_nowhere(cloud: Cloud, path: str, nam
     assert not any(line.lower().startswith("location:") for line in answer.head)
 
 
-def test_a_download_is_saved_under_the_name_of_its_task_whatever_the_key_was(world: FakeVideoStack) -> None:
-    free = world.limited_to(len(KEYS))
+def test_a_download_is_saved_under_the_name_of_its_task_whatever_the_key_was(stack: FakeVideoStack) -> None:
+    free = stack.with_slots(len(KEYS))
     for key in KEYS:
         task_id = free.post(idempotency_key=key).body["task_id"]
-        world.finished(task_id)
+        stack.finish(task_id)
 
-        place = world.http("GET", f"/download/{task_id}").body["url"]
+        place = stack.http("GET", f"/download/{task_id}").body["url"]
 
         assert re.fullmatch(r"https://[\w./-]+\?for=\d+&as=[0-9a-f-]{36}\.mp4", place)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from functions.video.values import Plan, SearchResult
+from functions.video.values import Plan
 from local import video_client
 from local.cloud import ROOT, Cloud
 from local.standins import stock_footage as drawing
@@ -85,9 +85,9 @@ def lay_out(job: dict[str, Any], film: Film) -> Plan:
     with tempfile.TemporaryDirectory() as folder:
         ours = Ours(Job(**{**job, "bucket": folder}), Path(folder))
         plan = ours.plan()
-        found = ours.work.get(ours.footage(), SearchResult, ours.within)
+        result = ours.search_result()
     if len(plan.segments) != film.clips:
-        raise RuntimeError(f"the plan has {len(plan.segments)} clips of {len(found.footage)} footages")
+        raise RuntimeError(f"the plan has {len(plan.segments)} clips of {len(result.footage)} footages")
     for segment in plan.segments:
         scene = next(each for each in drawing.SCENES if f"pexels:{each.id}" == segment.footage.id)
         for each in scene.renditions:

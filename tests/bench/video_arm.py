@@ -21,18 +21,19 @@ from pathlib import Path
 from typing import Any
 
 from functions.video.artifacts import ArtifactStore
-from functions.video.providers.client import Payment
+from functions.video.context import StepContext
 from functions.video.providers.elevenlabs import ElevenLabs
+from functions.video.providers.interfaces import Payment
 from functions.video.providers.payments import Payments
 from functions.video.providers.pexels import Pexels
-from functions.video.render import assemble, captions, clip, footage, plan
-from functions.video.render import voice_over as voice
+from functions.video.render import assemble, captions, clip, footage, plan, voice_over
 from functions.video.settings import VideoSettings
-from functions.video.values import Clip, Plan, SearchResult, VoiceOver
+from functions.video.values import Clip, Plan, SearchResult, VideoRequest, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.telemetry import peak_memory_mb
 from tests.bench import video_peers
 from tests.support.folder_storage import FolderStorage
+from tests.support.step_context import step_context
 
 SECONDS = 600.0
 
@@ -82,66 +83,47 @@ class Ours:
                 **job.environment,
             }
         )
-        self.work = ArtifactStore(FolderStorage(Path(job.bucket)), "outputs")
-        self.within = Deadline.after(SECONDS)
+        self.deadline = Deadline.after(SECONDS)
+        storage = FolderStorage(Path(job.bucket))
+        self.context: StepContext = step_context(
+            storage,
+            ArtifactStore(storage, "outputs"),
+            folder,
+            settings=self.settings,
+            request=VideoRequest(job.script, job.query, captions=job.captions),  # no other arm shows a badge
+            deadline=self.deadline,
+            payments=Uncounted(),
+        )
 
     def voice(self) -> str:
-        return voice.voice_over(
-            self.job.script,
-            self.job.voice_id,
-            service=ElevenLabs(self.settings.elevenlabs_url, self.job.environment["ELEVENLABS_API_KEY"]),
-            work=self.work,
-            payments=Uncounted(),
-            folder=self.folder,
-            deadline=self.within,
-            settings=self.settings,
-        )
+        service = ElevenLabs(self.settings.elevenlabs_url, self.job.environment["ELEVENLABS_API_KEY"])
+        return voice_over.make(self.job.voice_id, service, self.context)
 
     def footage(self) -> str:
         service = Pexels(self.settings.pexels_url, self.job.environment["PEXELS_API_KEY"])
-        return footage.find(
-            self.job.query, service=service, work=self.work, deadline=self.within, settings=self.settings
-        )
+        return footage.find(self.job.query, service, self.context)
+
+    def search_result(self) -> SearchResult:
+        return self.context.read(self.footage(), SearchResult)
 
     def plan(self) -> Plan:
-        return plan.lay_out(self.spoken(), self.work.get(self.footage(), SearchResult, self.within))
+        return plan.lay_out(self.voice_over(), self.search_result())
 
-    def spoken(self) -> VoiceOver:
-        return self.work.get(self.voice(), VoiceOver, self.within)
+    def voice_over(self) -> VoiceOver:
+        return self.context.read(self.voice(), VoiceOver)
 
     def clip(self, index: int) -> Clip:
         whole = self.plan()
-        key = clip.make(
-            whole.segments[index],
-            whole,
-            self.spoken(),
-            captions=self.job.captions,
-            badge=False,  # no other arm shows one
-            quality="standard",
-            work=self.work,
-            folder=self.folder,
-            deadline=self.within,
-            settings=self.settings,
-        )
-        return self.work.get(key, Clip, self.within)
+        key = clip.make(whole.segments[index], whole, self.voice_over(), self.context)
+        return self.context.read(key, Clip)
 
     def sound(self) -> str:
-        return assemble.sound(
-            self.spoken(), work=self.work, folder=self.folder, deadline=self.within, settings=self.settings
-        )
+        return assemble.make_sound(self.voice_over(), self.context)
 
     def assemble(self) -> str:
         whole = self.plan()
         clips = [self.clip(index) for index in range(len(whole.segments))]
-        return assemble.join(
-            whole,
-            clips,
-            self.spoken(),
-            work=self.work,
-            folder=self.folder,
-            deadline=self.within,
-            settings=self.settings,
-        )
+        return assemble.join(whole, clips, self.voice_over(), self.context)
 
     def film(self) -> Path:
         """Everything; where the finished video is."""
@@ -161,13 +143,13 @@ def run(arm: str, job: Job, folder: Path) -> Path | None:
     speech = folder / "speech.mp3"
     service = ElevenLabs(ours.settings.elevenlabs_url, job.environment["ELEVENLABS_API_KEY"])
     free = Uncounted()
-    said = service.speak(job.script, voice_id=job.voice_id, before="", after="", deadline=ours.within, payment=free)
+    said = service.speak(job.script, voice_id=job.voice_id, before="", after="", deadline=ours.deadline, payment=free)
     speech.write_bytes(said.audio)
     if arm.startswith("old"):
         return video_peers.old(_slots(job, "1080"), speech, folder, cut=arm == "old")
     ass = folder / "captions.ass"
     laid = ours.plan()
-    ass.write_text(captions.ass(ours.spoken().words, 0, laid.frames))
+    ass.write_text(captions.render_ass(ours.voice_over().words, 0, laid.frames))
     return video_peers.peers(_slots(job, "2160"), speech, ass, captions.fonts(), folder)
 
 

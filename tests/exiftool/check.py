@@ -21,7 +21,7 @@ from layers.media.encode import encode
 from layers.media.ffmpeg import run
 from layers.media.picture import Format
 from layers.media.xmp_label import SOURCE_TYPE, label, label_mp4
-from tests.unit.media.test_c2pa_label import CLIPS
+from tests.unit.media.test_c2pa_label import CLIPS, SPEAKER
 from tests.unit.media.test_encode import picture
 
 PICTURES: tuple[Format, ...] = ("jpeg", "png", "webp")
@@ -70,7 +70,7 @@ def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
         ["-f", "lavfi", "-i", "testsrc2=s=180x320:d=1:r=30", "-c:v", "libx264", str(video)], deadline=Deadline.after(60)
     )
     label_mp4(video)
-    seal.video(video, describe_video(CLIPS))
+    seal.video(video, describe_video(CLIPS, SPEAKER))
     made_files[video] = False
     return made_files
 

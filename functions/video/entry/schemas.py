@@ -1,4 +1,4 @@
-"""The request as JSON has it."""
+"""The request in JSON."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from functions.video.values import Quality, VideoRequest
 from layers.core.errors import ScriptTooLong
 from layers.core.http_fetch import check_url
 
-LAYOUT = "\n\r\t"  # control characters that a script may have
+LAYOUT = "\n\r\t"  # control characters that a script may contain
 
 
-def _sayable(text: str) -> str:
-    """Refuses what no voice can say: nothing, control characters, halves of surrogate pairs."""
+def _speakable(text: str) -> str:
+    """The text, which a voice can speak: not blank, no control characters, no halves of surrogate pairs."""
     if not text.strip():
         raise ValueError("must not be blank")
     if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in LAYOUT for letter in text):
-        raise ValueError("must not hold control characters")
+        raise ValueError("must not contain control characters")
     return text
 
 
 def _one_line(text: str) -> str:
     if any(letter in LAYOUT for letter in text):
         raise ValueError("must be one line")
-    return _sayable(text).strip()
+    return _speakable(text).strip()
 
 
 class VideoBody(BaseModel):
@@ -35,28 +35,30 @@ class VideoBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    script_text: Annotated[str, AfterValidator(_sayable), Field(description="what the voice says, in any language")]
+    script_text: Annotated[str, AfterValidator(_speakable), Field(description="what the voice says, in any language")]
     search_query: Annotated[
         str, AfterValidator(_one_line), Field(max_length=200, description="what the stock footage shows")
     ]
     voice_id: Annotated[
         str | None,
-        Field(pattern=r"^[A-Za-z0-9]{1,64}$", description="a voice of the voice service; the operator's by default"),
+        Field(
+            pattern=r"^[A-Za-z0-9]{1,64}$", description="a voice of the voice service; by default the operator's choice"
+        ),
     ] = None
     callback_url: Annotated[
         str | None,
-        Field(description="https URL that gets a signed POST (Standard Webhooks) once the task is over"),
+        Field(description="an https URL that gets a signed POST (Standard Webhooks) when the task succeeds or fails"),
     ] = None
-    captions: Annotated[bool, Field(description="burn the spoken words into the picture")] = True
-    badge: Annotated[bool, Field(description="show a small AI mark all the time")] = False
-    quality: Annotated[Quality, Field(description="draft is the fastest, high the best")] = "standard"
+    captions: Annotated[bool, Field(description="draw the spoken words into the picture")] = True
+    badge: Annotated[bool, Field(description="show a small AI mark in every frame")] = False
+    quality: Annotated[Quality, Field(description="draft is the fastest, high the best looking")] = "standard"
     dry_run: Annotated[bool, Field(description="answer with the plan, and spend nothing on speech")] = False
 
     def request(self, settings: VideoSettings) -> VideoRequest:
-        """The same as the workflow takes it. Raises ScriptTooLong or RefusedUrl."""
+        """The request for the workflow. Raises ScriptTooLong or RefusedUrl."""
         if len(self.script_text) > settings.max_script_characters:
             limit = settings.max_script_characters
-            raise ScriptTooLong(f"The script has {len(self.script_text)} characters; at most {limit} are spoken.")
+            raise ScriptTooLong(f"The script has {len(self.script_text)} characters; the limit is {limit}.")
         if self.callback_url is not None:
             check_url(self.callback_url, settings.trusted_origins)
         return VideoRequest(**self.model_dump(exclude={"dry_run"}))

@@ -7,54 +7,45 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from functions.video.providers.interfaces import Payment
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, ProviderFailed, RateLimited, RefusedUrl, UnreadableMedia, UpstreamFailed
 from layers.core.http_fetch import open_url
 
 T = TypeVar("T")
 
-PIECE = 1 << 16  # bytes
+CHUNK = 1 << 16  # bytes read at a time
 TRIES = 3
-_HEADERS = ("retry-after", "x-ratelimit-remaining", "x-ratelimit-reset")
 LONGEST_WAIT = 20.0  # seconds that a step waits by itself; for more patience there is the workflow
-
-
-class Payment(Protocol):
-    """Keeps count of requests that cost money as soon as they are answered well."""
-
-    def spend(self) -> None:
-        """Count one more, before it is sent; raises where there may be no more."""
-
-    def refund(self) -> None:
-        """Take back the last one: it is certain that nothing was paid for it."""
+_HEADERS = ("retry-after", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 
 @dataclass(frozen=True)
 class ProviderResponse:
-    """An answer with its whole body, and those of its headers that are of use, by their names in lower case."""
+    """A response with its whole body, and those of its headers that are of use, by their names in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body's value; None where it is no JSON, whatever its type claims."""
+        """The body's value; None where it is not JSON, whatever its type claims."""
         try:
             return json.loads(self.body)
         except ValueError:
             return None
 
     @property
-    def patience(self) -> dict[str, float]:
-        """`retry_after` in seconds, as an extra of an error; empty where the service does not say (or says a date)."""
-        said = self.headers.get("retry-after", "")
-        return {"retry_after": float(said)} if said.isdigit() else {}
+    def retry_after(self) -> dict[str, float]:
+        """`retry_after` in seconds, as an extra of an error; empty where the service gives none, or gives a date."""
+        header = self.headers.get("retry-after", "")
+        return {"retry_after": float(header)} if header.isdigit() else {}
 
 
-def ask(
+def send(
     service: str,
     method: str,
     url: str,
@@ -66,17 +57,17 @@ def ask(
     body: Any = None,
     payment: Payment | None = None,
 ) -> ProviderResponse:
-    """The service's answer, whatever its status; redirects are not followed, since the key would go with them.
+    """The service's response, whatever its status; redirects are not followed, since the key would go with them.
 
-    `body` is sent as JSON. Raises OutOfTime, or ProviderFailed where no whole answer comes in time. With a `payment`
-    the request is counted before it is sent, and taken back where it was never sent, or answered with no success. What
-    breaks off after a success began is then UnreadableMedia: nobody asks for it again and pays twice. Raises what the
-    payment raises, too.
+    `body` is sent as JSON; `limit` is in bytes. Raises OutOfTime, or ProviderFailed where no complete response comes in
+    time. With a `payment` the request is counted before it is sent, and taken back if it was never sent or did not
+    succeed. A success that breaks off is then UnreadableMedia: nobody repeats the request and pays twice. Raises what
+    the payment raises, too.
     """
     deadline.check(f"asking {service}")
-    sent = None if body is None else json.dumps(body).encode()
-    kind = {} if body is None else {"Content-Type": "application/json"}
-    failed: type[ColdswapError] = ProviderFailed
+    data = None if body is None else json.dumps(body).encode()
+    content_type = {} if body is None else {"Content-Type": "application/json"}
+    error_type: type[ColdswapError] = ProviderFailed
     if payment:
         payment.spend()
     try:
@@ -85,24 +76,24 @@ def ask(
             deadline=deadline,
             trusted_origins=frozenset({_origin(url)}),  # the operator's choice, not a stranger's
             method=method,
-            headers={"Accept": "application/json", **kind, **headers},
-            body=sent,
-        ) as answer:
-            if payment and 200 <= answer.status < 300:
-                failed = UnreadableMedia
+            headers={"Accept": "application/json", **content_type, **headers},
+            body=data,
+        ) as response:
+            if payment and 200 <= response.status < 300:
+                error_type = UnreadableMedia
             elif payment:
                 payment.refund()
-            data = bytearray()
-            while piece := answer.read(PIECE):
-                data += piece
-                if len(data) > limit:
-                    raise failed(f"{service} answered with more than {limit} bytes.")
-            told = {name: value for name in _HEADERS if (value := answer.header(name)) is not None}
-            return ProviderResponse(answer.status, told, bytes(data))
+            content = bytearray()
+            while chunk := response.read(CHUNK):
+                content += chunk
+                if len(content) > limit:
+                    raise error_type(f"{service} answered with more than {limit} bytes.")
+            useful = {name: value for name in _HEADERS if (value := response.header(name)) is not None}
+            return ProviderResponse(response.status, useful, bytes(content))
     except (RefusedUrl, UpstreamFailed) as error:
         if payment and (isinstance(error, RefusedUrl) or not error.sent):
             payment.refund()
-        raise failed(f"{service} did not answer: {error.detail}") from None
+        raise error_type(f"{service} did not answer: {error.detail}") from None
 
 
 def _origin(url: str) -> str:
@@ -116,13 +107,13 @@ def with_retries(
     sleep: Callable[[float], None] = time.sleep,
     chance: Callable[[], float] = random.random,
 ) -> T:
-    """What `attempt` gives, tried again a little later where that can help and there is time."""
+    """The result of `attempt`, tried again a little later where that can help and there is time."""
     for number in range(1, TRIES + 1):
         try:
             return attempt()
         except (ProviderFailed, RateLimited) as error:
-            asked = error.extra.get("retry_after")
-            wait = asked if asked is not None else 2.0 ** (number - 1) * (0.5 + 0.5 * chance())
+            retry_after = error.extra.get("retry_after")
+            wait = retry_after if retry_after is not None else 2.0 ** (number - 1) * (0.5 + 0.5 * chance())
             if number == TRIES or wait > min(LONGEST_WAIT, deadline.left()):
                 raise
             sleep(wait)

@@ -11,25 +11,25 @@ from typing import Any
 
 from layers.core.errors import ColdswapError, KeysMissing, StorageFailed
 
-NUMBERS = ("PEXELS_REQUESTS_AN_HOUR", "ELEVENLABS_CHARACTERS_A_MONTH")  # what the keys' plans give; no secrets
+NUMBERS = ("PEXELS_REQUESTS_AN_HOUR", "ELEVENLABS_CHARACTERS_A_MONTH")  # the quotas of the keys' plans; not secret
 NAMES = ("PEXELS_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET", *NUMBERS)
 DEFAULT_VOICE = "JBFqnCBsd6RMkjVDRZzb"  # "George", of the examples in ElevenLabs' documentation
-KEPT_SECONDS = 300  # a rotated key is in use after this
+CACHE_SECONDS = 300  # a rotated key is in use after this
 
 # Codes of Secrets Manager's GetSecretValue and of Systems Manager's GetParameter (their API references).
-_DENIED = ("AccessDeniedException", "DecryptionFailure", "InvalidKeyId")
-_ABSENT = ("ResourceNotFoundException", "ParameterNotFound")
+_DENIED_CODES = ("AccessDeniedException", "DecryptionFailure", "InvalidKeyId")
+_MISSING_CODES = ("ResourceNotFoundException", "ParameterNotFound")
 
 
 @dataclass(frozen=True)
 class ProviderKeys:
-    """Secrets by their names; none of them is ever printed."""
+    """Secrets by their names, which are never printed."""
 
     values: Mapping[str, str] = field(repr=False)
     configured: bool = True  # whether the operator gives keys at all, and so wants videos
 
     def need(self, name: str) -> str:
-        """The value. Raises KeysMissing naming what the operator has to set; a refusal where it may be left out."""
+        """The value. Raises KeysMissing, which names it; no fault of the stack where the operator may leave it out."""
         value = self.values.get(name)
         if not value:
             error: ColdswapError = KeysMissing(
@@ -41,7 +41,7 @@ class ProviderKeys:
         return value
 
     def number(self, name: str) -> int:
-        """A number that the operator may have told; 0 if not. Raises KeysMissing where it is no number."""
+        """A number that the operator may leave out, which is 0. Raises KeysMissing where it is not a whole number."""
         value = self.values.get(name) or "0"
         if not value.isascii() or not value.isdigit():
             raise KeysMissing(f"{name} must be a whole number.")
@@ -54,21 +54,21 @@ class ProviderKeys:
 
 
 def read_keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> ProviderKeys:
-    """What the environment holds goes before what the secret holds.
+    """The keys of the operator's secret; those of the environment come first.
 
     `provider_keys` is the ARN of a Secrets Manager secret or of an SSM parameter that holds a JSON object with those
     names, or "". Raises StorageFailed, or KeysMissing where the operator has to mend something.
     """
-    stored = _stored(provider_keys) if provider_keys else {}
-    found = stored | {name: env[name].strip() for name in NAMES if env.get(name)}
-    for name, value in found.items():
-        # What a header cannot carry would end in an error that quotes it.
+    stored = _read_secret(provider_keys) if provider_keys else {}
+    values = stored | {name: env[name].strip() for name in NAMES if env.get(name)}
+    for name, value in values.items():
+        # A value that no header can carry would end in an error that quotes it.
         if not (value.isascii() and value.isprintable()):
             raise KeysMissing(f"{name} contains characters that are not printable ASCII. Paste it again.")
-    return ProviderKeys(found, configured=bool(provider_keys or found))
+    return ProviderKeys(values, configured=bool(provider_keys or values))
 
 
-def _stored(arn: str) -> dict[str, str]:
+def _read_secret(arn: str) -> dict[str, str]:
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
     service = next(iter(arn.split(":")[2:3]), "")
@@ -76,28 +76,28 @@ def _stored(arn: str) -> dict[str, str]:
         raise KeysMissing("ProviderKeys must be the ARN of a Secrets Manager secret or of an SSM parameter.")
     decrypted = {"decrypt": True} if service == "ssm" else {}
     try:
-        said = _provider(service).get(arn, max_age=KEPT_SECONDS, **decrypted)
-        found = json.loads(said or "")
+        text = _provider(service).get(arn, max_age=CACHE_SECONDS, **decrypted)
+        secret = json.loads(text or "")
     except GetParameterError as error:
-        raise _unread(error.__context__) from error  # powertools keeps the message alone
+        raise _read_error(error.__context__) from error  # powertools keeps only the message
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        secret = None
+    if not isinstance(secret, dict):
         raise KeysMissing(f"The secret that ProviderKeys names must be a JSON object with {', '.join(NAMES)}.")
-    return {name: str(found[name]).strip() for name in NAMES if found.get(name)}
+    return {name: str(secret[name]).strip() for name in NAMES if secret.get(name)}
 
 
-def _unread(cause: BaseException | None) -> KeysMissing | StorageFailed:
-    """What to tell where the store gave nothing; only what the operator need not mend may be tried again."""
+def _read_error(cause: BaseException | None) -> KeysMissing | StorageFailed:
+    """The error where the secret could not be read; one that the operator must mend is not worth another try."""
     response = getattr(cause, "response", None) or {}
     code = response.get("Error", {}).get("Code")
-    if code in _DENIED:
+    if code in _DENIED_CODES:
         return KeysMissing(
-            "The secret that ProviderKeys names may not be read or decrypted. Under a KMS key of your own the video "
-            "function's role needs kms:Decrypt (docs/operations.md)."
+            "The video function may not read or decrypt the secret that ProviderKeys names. With a KMS key of your "
+            "own, its role needs kms:Decrypt (docs/operations.md)."
         )
-    if code in _ABSENT:
-        return KeysMissing("The secret that ProviderKeys names is not there.")
+    if code in _MISSING_CODES:
+        return KeysMissing("The secret that ProviderKeys names does not exist.")
     return StorageFailed("The secret that ProviderKeys names could not be read. Try again.")
 
 

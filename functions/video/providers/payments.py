@@ -1,4 +1,4 @@
-"""Who asks for a part of a script's speech, and for how many requests the voice service may have charged."""
+"""Which step requests a chunk of a script's speech, and for how many requests the voice service may have charged."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from functions.video.providers.client import Payment
+from functions.video.providers.interfaces import Payment
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import ProviderFailed, SpeechNotDelivered
 from layers.core.ids import new_id
 
-MOST_PAID = 2  # requests for one part: a second one only where no answer came to the first
-LEASE_SECONDS = 200  # a request takes 150 s at most; what it gave is then in the work store
-MEMORY_SECONDS = 24 * 3600  # after the last request that may have been paid
+MOST_PAID = 2  # requests for one chunk: a second one only where the first was not answered
+LEASE_SECONDS = 200  # a request takes 150 s at most; its speech is then in the artifact store
+MEMORY_SECONDS = 24 * 3600  # after the last request that may have been charged
 
 
 class Payments:
-    """Items `speech#PART` of a DynamoDB table. Every method raises StorageFailed when the table does not answer.
+    """Items `speech#CHUNK` of a DynamoDB table. Every method raises StorageFailed when the table does not answer.
 
-    Every change may come twice (a client that got no answer sends it again) and is the same as once.
+    Every change is idempotent: a client that got no answer sends it again.
     """
 
     def __init__(self, table: str, client: Callable[[], Any], now: Callable[[], float] = time.time) -> None:
@@ -31,33 +31,33 @@ class Payments:
         self._now = now
 
     @contextmanager
-    def claim(self, part: str) -> Iterator[Payment | None]:
-        """The right to ask for a part, until the block ends or the lease does; None where somebody else has it.
+    def claim(self, chunk: str) -> Iterator[Payment | None]:
+        """The right to request a chunk, until the block or the lease ends; None where somebody else has it.
 
-        Errors of the block leave the count as it is, for whoever asks next; without an error the part is there, and
-        forgotten here.
+        An error in the block leaves the count as it is, for the next request; without an error the chunk is stored,
+        and its item is deleted.
         """
-        claim = self._lease(part, new_id())
+        claim = self._lease(chunk, new_id())
         if claim is None:
             yield None
             return
         try:
             yield claim
         except BaseException:
-            self.change(part, claim.holder, "lease_until = :zero", {":zero": _number(0)})
+            self.change(chunk, claim.holder, "lease_until = :zero", {":zero": _number(0)})
             raise
         self._forget(claim)
 
     def change(
-        self, part: str, holder: str, update: str, values: dict[str, Any], condition: str = "holder = :me"
+        self, chunk: str, holder: str, update: str, values: dict[str, Any], condition: str = "holder = :me"
     ) -> dict[str, Any] | None:
-        """The item of a part after the change; None where the condition does not hold."""
+        """The item of a chunk after the change; None where the condition does not hold."""
         with translate_errors():
             client = self._client()
             try:
-                answer = client.update_item(
+                response = client.update_item(
                     TableName=self._table,
-                    Key=_key(part),
+                    Key=_key(chunk),
                     UpdateExpression=f"SET {update}",
                     ConditionExpression=condition,
                     ExpressionAttributeValues={":me": {"S": holder}, **values},
@@ -65,27 +65,27 @@ class Payments:
                 )
             except client.exceptions.ConditionalCheckFailedException:
                 return None
-        item: dict[str, Any] = answer["Attributes"]
+        item: dict[str, Any] = response["Attributes"]
         return item
 
     def later(self, seconds: int) -> dict[str, str]:
-        """The moment that many seconds from now, as DynamoDB has it."""
+        """The moment that many seconds from now, as a DynamoDB number."""
         return _number(int(self._now()) + seconds)
 
-    def _lease(self, part: str, holder: str) -> Claim | None:
+    def _lease(self, chunk: str, holder: str) -> Claim | None:
         lease = {":until": self.later(LEASE_SECONDS), ":now": self.later(0)}
-        anew = {":end": self.later(MEMORY_SECONDS), ":zero": _number(0)}
+        fresh = {":end": self.later(MEMORY_SECONDS), ":zero": _number(0)}
         item = self.change(
-            part,
+            chunk,
             holder,
             "holder = :me, lease_until = :until, paid = :zero, expiration = :end",
-            lease | anew,
-            # An item whose time has come may stay for two more days (DynamoDB, Time to Live).
+            lease | fresh,
+            # An expired item may stay for two more days (DynamoDB, Time to Live).
             "attribute_not_exists(id) OR expiration <= :now",
         ) or self.change(
-            part, holder, "holder = :me, lease_until = :until", lease, "lease_until <= :now OR holder = :me"
+            chunk, holder, "holder = :me, lease_until = :until", lease, "lease_until <= :now OR holder = :me"
         )
-        return Claim(self, part, holder, int(item["paid"]["N"])) if item else None
+        return Claim(self, chunk, holder, int(item["paid"]["N"])) if item else None
 
     def _forget(self, claim: Claim) -> None:
         with translate_errors():
@@ -93,28 +93,28 @@ class Payments:
             try:
                 client.delete_item(
                     TableName=self._table,
-                    Key=_key(claim.part),
+                    Key=_key(claim.chunk),
                     ConditionExpression="holder = :me",
                     ExpressionAttributeValues={":me": {"S": claim.holder}},
                 )
             except client.exceptions.ConditionalCheckFailedException:
-                return  # another has asked since the lease ran out, and counts
+                return  # another step has taken over since the lease ran out, and counts
 
 
 @dataclass
 class Claim:
-    """The right to ask for one part of a script's speech. While its holder is named in the item nobody else counts."""
+    """The right to request one chunk of a script's speech. While the item names its holder, nobody else counts."""
 
     payments: Payments
-    part: str
+    chunk: str
     holder: str
-    paid: int  # requests that may have been paid so far, by anybody
+    paid: int  # requests that may have been charged so far, by anybody
 
     def spend(self) -> None:
         """Count a request that is about to be sent; the lease begins anew.
 
-        Raises SpeechNotDelivered where as many as may be paid were sent, and ProviderFailed where the lease ran out and
-        somebody else asks.
+        Raises SpeechNotDelivered where no more requests may be charged, and ProviderFailed where the lease ran out
+        and another step has taken over.
         """
         if self.paid >= MOST_PAID:
             raise SpeechNotDelivered(
@@ -131,7 +131,7 @@ class Claim:
 
     def _count(self, paid: int, more: str = "", values: dict[str, Any] | None = None) -> bool:
         item = self.payments.change(
-            self.part, self.holder, f"paid = :paid{more}", {":paid": _number(paid), **(values or {})}
+            self.chunk, self.holder, f"paid = :paid{more}", {":paid": _number(paid), **(values or {})}
         )
         self.paid = paid
         return item is not None
@@ -141,5 +141,5 @@ def _number(value: int) -> dict[str, str]:
     return {"N": str(value)}
 
 
-def _key(part: str) -> dict[str, Any]:
-    return {"id": {"S": f"speech#{part}"}}
+def _key(chunk: str) -> dict[str, Any]:
+    return {"id": {"S": f"speech#{chunk}"}}

@@ -1,14 +1,16 @@
 """Captions: a few words at a time, the spoken one highlighted, inside the area that the apps leave free.
 
-ASS as libass reads it (the file format's page of the Aegisub manual), SubRip, and WebVTT (W3C).
+The formats are ASS as libass reads it (the file format's page of the Aegisub manual), SubRip, and WebVTT (W3C).
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +19,12 @@ from functions.video.values import FPS, HEIGHT, WIDTH, Word
 
 FONT = "Roboto Black"
 _FONT_SIZE = 92  # pixels as ASS counts them: from the font's highest ascent to its lowest descent
-_EM = _FONT_SIZE * 2048 / 2701  # pixels; of Roboto's OS/2 table
+_EM = _FONT_SIZE * 2048 / 2701  # pixels, by Roboto's OS/2 table
 # TikTok, Reels and Shorts cover about the lower fifth and, beside it, a strip for their buttons on the right.
 _CENTRE = (WIDTH // 2, round(0.66 * HEIGHT))
 _LINE_WIDTH = (WIDTH - 2 * 64) / _EM  # in ems
-_FILE_LINE_WIDTH = 20.0  # of a caption file: about 37 letters, as broadcasters have it
-_LINES = 2
+_FILE_LINE_WIDTH = 20.0  # ems, in a caption file: about 37 letters, as broadcasters have it
+_LINES = 2  # on a page
 _BADGE = (40, 150, 74, 46, 11)  # x, y, width, height and radius in pixels
 _PAUSE = 0.7  # seconds of silence after which a page does not go on
 _LINGER = 0.35  # seconds that the last page before a pause stays
@@ -45,7 +47,7 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
 _SPOKEN = r"{\1c&H2BDDFF&}"  # a warm yellow; colours are blue, green, red
 _PLAIN = r"{\1c&HFFFFFF&}"
-_POP = r"\fscx88\fscy88\t(0,90,\fscx100\fscy100)"  # a page comes in with a small bounce
+_POP = r"\fscx88\fscy88\t(0,90,\fscx100\fscy100)"  # a page appears with a small bounce
 
 
 @dataclass(frozen=True)
@@ -58,69 +60,79 @@ class Page:
 
 
 def fonts() -> Path:
-    """The folder of the captions' typeface."""
+    """The folder of the captions' font files."""
     import font_roboto
 
     return Path(font_roboto.__file__).parent / "files"
 
 
-def pages(words: Sequence[Word], line_width: float = _LINE_WIDTH) -> list[Page]:
-    """The words laid out on pages of at most two lines of about `line_width` ems, none over a sentence's end."""
-    laid = [split for passage in _passages(words) for split in _split(passage, line_width)]
-    result = []
-    for number, lines in enumerate(laid):
+@cache
+def font_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder of fonts, by its name."""
+    digests = {}
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
+
+
+def lay_out_pages(words: Sequence[Word], line_width: float = _LINE_WIDTH) -> list[Page]:
+    """The words on pages of at most two lines of about `line_width` ems; no page goes on after a sentence's end."""
+    layout = [lines for passage in _passages(words) for lines in _split(passage, line_width)]
+    pages = []
+    for number, lines in enumerate(layout):
         start, last = lines[0][0].start, lines[-1][-1].end
-        following = laid[number + 1][0][0].start if number + 1 < len(laid) else float("inf")
-        result.append(Page(lines, start, following if following - last < _PAUSE else last + _LINGER))
-    return result
+        following = layout[number + 1][0][0].start if number + 1 < len(layout) else float("inf")
+        pages.append(Page(lines, start, following if following - last < _PAUSE else last + _LINGER))
+    return pages
 
 
-def ass(words: Sequence[Word], first_frame: int, frames: int, badge: bool = False) -> str:
-    """The captions of the clip that shows these frames of the video; its first frame is at 0.
+def render_ass(words: Sequence[Word], first_frame: int, frames: int, badge: bool = False) -> str:
+    """The captions, as ASS, of the clip that shows these frames of the video; its first frame is at 0.
 
-    With `badge` a small plate with the letters AI is there all the time, beneath what the apps lay over the top.
+    With `badge` a small plate with the letters AI is in every frame, below what the apps lay over the top.
     """
     mark = _badge(frames / FPS) if badge else ""
     return _HEAD + mark + "".join(_events(words, first_frame / FPS, frames / FPS))
 
 
-def srt(words: Sequence[Word]) -> str:
-    """All of the captions as a SubRip file."""
+def render_srt(words: Sequence[Word]) -> str:
+    """All captions as a SubRip file."""
     cues = (
-        f"{number}\n{_stamp(page.start, ',')} --> {_stamp(page.end, ',')}\n{_said(page)}\n"
-        for number, page in enumerate(pages(words, _FILE_LINE_WIDTH), 1)
+        f"{number}\n{_timestamp(page.start, ',')} --> {_timestamp(page.end, ',')}\n{_page_text(page)}\n"
+        for number, page in enumerate(lay_out_pages(words, _FILE_LINE_WIDTH), 1)
     )
     return "\n".join(cues)
 
 
-def vtt(words: Sequence[Word]) -> str:
-    """All of the captions as a WebVTT file."""
+def render_vtt(words: Sequence[Word]) -> str:
+    """All captions as a WebVTT file."""
     cues = (
-        f"{_stamp(page.start, '.')} --> {_stamp(page.end, '.')}\n{escape(_said(page), quote=False)}\n"
-        for page in pages(words, _FILE_LINE_WIDTH)
+        f"{_timestamp(page.start, '.')} --> {_timestamp(page.end, '.')}\n{escape(_page_text(page), quote=False)}\n"
+        for page in lay_out_pages(words, _FILE_LINE_WIDTH)
     )
     return "\n".join(["WEBVTT\n", *cues])
 
 
 def _badge(seconds: float) -> str:
-    """A dark plate with round corners that the picture shines through, and the letters on it."""
-    x, y, wide, tall, round_ = _BADGE
-    right, bottom = wide - round_, tall - round_
+    """A dark, translucent plate with round corners, and the letters on it, as ASS events."""
+    x, y, width, height, radius = _BADGE
+    right, bottom = width - radius, height - radius
     plate = (
-        f"m {round_} 0 l {right} 0 b {wide} 0 {wide} 0 {wide} {round_} l {wide} {bottom} "
-        f"b {wide} {tall} {wide} {tall} {right} {tall} l {round_} {tall} b 0 {tall} 0 {tall} 0 {bottom} "
-        f"l 0 {round_} b 0 0 0 0 {round_} 0"
+        f"m {radius} 0 l {right} 0 b {width} 0 {width} 0 {width} {radius} l {width} {bottom} "
+        f"b {width} {height} {width} {height} {right} {height} l {radius} {height} b 0 {height} 0 {height} 0 {bottom} "
+        f"l 0 {radius} b 0 0 0 0 {radius} 0"
     )
-    middle = f"{x + wide // 2},{y + tall // 2}"
-    shown = f"Dialogue: 1,{_centiseconds(0)},{_centiseconds(seconds)},Words,,0,0,0,,"
+    middle = f"{x + width // 2},{y + height // 2}"
+    event = f"Dialogue: 1,{_centiseconds(0)},{_centiseconds(seconds)},Words,,0,0,0,,"
     return (
-        f"{shown}{{\\an7\\pos({x},{y})\\bord0\\shad0\\1c&H101010&\\1a&H66&\\p1}}{plate}\n"
-        f"{shown}{{\\an5\\pos({middle})\\bord0\\shad0\\fs{round(0.95 * tall)}}}AI\n"
+        f"{event}{{\\an7\\pos({x},{y})\\bord0\\shad0\\1c&H101010&\\1a&H66&\\p1}}{plate}\n"
+        f"{event}{{\\an5\\pos({middle})\\bord0\\shad0\\fs{round(0.95 * height)}}}AI\n"
     )
 
 
 def _passages(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """Words that nothing keeps apart: neither the end of a sentence nor a pause."""
+    """Runs of words with neither the end of a sentence nor a pause in them."""
     passage: list[Word] = []
     for word, after in pairwise([*words, None]):
         assert word is not None  # only the last has nothing after it
@@ -131,7 +143,7 @@ def _passages(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 
 def _split(passage: Sequence[Word], line_width: float) -> list[tuple[tuple[Word, ...], ...]]:
-    """Pages for a passage: as few as it takes, about equally full, ended at commas where that costs little."""
+    """Pages for a passage: as few as possible, about equally full, ended at commas where that costs little."""
     best: list[tuple[float, list[tuple[tuple[Word, ...], ...]]]] = [(0.0, [])]
     for end in range(1, len(passage) + 1):
         options = []
@@ -148,7 +160,7 @@ def _split(passage: Sequence[Word], line_width: float) -> list[tuple[tuple[Word,
 
 
 def _lines(words: Sequence[Word], line_width: float) -> tuple[tuple[Word, ...], ...] | None:
-    """On one line, or on two about equally long; None where they do not fit. A single word always fits."""
+    """The words on one line, or on two of about equal length; None where they do not fit. A single word always fits."""
     if len(words) == 1 or _width(words) <= line_width:
         return (tuple(words),)
     at = min(range(1, len(words)), key=lambda cut: max(_width(words[:cut]), _width(words[cut:])))
@@ -158,8 +170,8 @@ def _lines(words: Sequence[Word], line_width: float) -> tuple[tuple[Word, ...], 
 
 
 def _width(words: Sequence[Word]) -> float:
-    """About how wide the line is, in ems of a heavy sans-serif typeface."""
-    return sum(_letter_width(letter) for letter in _joined(words))
+    """The approximate width of a line, in ems of a heavy sans-serif typeface."""
+    return sum(_letter_width(letter) for letter in _line_text(words))
 
 
 def _letter_width(letter: str) -> float:
@@ -176,8 +188,8 @@ def _letter_width(letter: str) -> float:
     return 0.65 if letter.isupper() or letter.isdigit() else 0.56
 
 
-def _joined(words: Sequence[Word]) -> str:
-    """As the script has it: with blanks between words, but not in a script without them."""
+def _line_text(words: Sequence[Word]) -> str:
+    """The words as in the script: with blanks between them, but not in a writing system without blanks."""
     return "".join(_clean(word.text) + _gap(word, after) for word, after in pairwise([*words, None]) if word)
 
 
@@ -185,47 +197,48 @@ def _gap(word: Word, after: Word | None) -> str:
     return " " if after is not None and after.first > word.last else ""
 
 
-def _said(page: Page) -> str:
-    return "\n".join(_joined(line) for line in page.lines)
+def _page_text(page: Page) -> str:
+    return "\n".join(_line_text(line) for line in page.lines)
 
 
 def _events(words: Sequence[Word], begin: float, seconds: float) -> Iterator[str]:
-    """An event for each word: its whole page, with this one word highlighted, until the next one is said."""
-    for page in pages(words):
+    """One event for each word: its whole page, with this word highlighted, until the next word is spoken."""
+    for page in lay_out_pages(words):
         order = [word for line in page.lines for word in line]
-        moments = [*(word.start for word in order), page.end]
+        starts = [*(word.start for word in order), page.end]
         widest = max(_width(line) for line in page.lines)
-        shrunk = rf"\fs{int(_FONT_SIZE * _LINE_WIDTH / widest)}" if widest > _LINE_WIDTH else ""
-        for number, (start, end) in enumerate(pairwise(moments)):
+        font_size = rf"\fs{int(_FONT_SIZE * _LINE_WIDTH / widest)}" if widest > _LINE_WIDTH else ""
+        for number, (start, end) in enumerate(pairwise(starts)):
             start, end = start - begin, min(end - begin, seconds)
             if end <= 0 or start >= seconds:
                 continue
             pop = _POP if number == 0 and start >= 0 else ""
-            place = rf"{{\an5\pos({_CENTRE[0]},{_CENTRE[1]}){shrunk}{pop}}}"
+            place = rf"{{\an5\pos({_CENTRE[0]},{_CENTRE[1]}){font_size}{pop}}}"
             first, last = _centiseconds(max(0.0, start)), _centiseconds(end)
             if first != last:
-                yield f"Dialogue: 0,{first},{last},Words,,0,0,0,,{place}{_highlighted(page, order[number])}\n"
+                yield f"Dialogue: 0,{first},{last},Words,,0,0,0,,{place}{_highlight(page, order[number])}\n"
 
 
-def _highlighted(page: Page, spoken: Word) -> str:
+def _highlight(page: Page, spoken: Word) -> str:
+    """The page's text with tags around the spoken word."""
     lines = []
     for line in page.lines:
         text = ""
         for word, after in pairwise([*line, None]):
             assert word is not None  # only the last has nothing after it
-            said = _inert(word.text)
-            text += (f"{_SPOKEN}{said}{_PLAIN}" if word is spoken else said) + _gap(word, after)
+            literal = _escape(word.text)
+            text += (f"{_SPOKEN}{literal}{_PLAIN}" if word is spoken else literal) + _gap(word, after)
         lines.append(text)
     return r"\N".join(lines)
 
 
 def _clean(text: str) -> str:
-    """On one line and without control characters; joiners, which some scripts need, stay."""
+    """The text on one line and without control characters; joiners, which some writing systems need, stay."""
     return "".join(letter for letter in " ".join(text.split()) if unicodedata.category(letter) not in ("Cc", "Cs"))
 
 
-def _inert(text: str) -> str:
-    """Nothing in it is a tag or an escape: as ffmpeg's own conversion to ASS does, with a word joiner."""
+def _escape(text: str) -> str:
+    """The text without tags or escapes of ASS, by a word joiner, as ffmpeg's own conversion does it."""
     return re.sub(r"[{}]", r"\\\g<0>", _clean(text).replace("\\", "\\\u2060"))
 
 
@@ -234,6 +247,6 @@ def _centiseconds(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest // 100:02}.{rest % 100:02}"
 
 
-def _stamp(seconds: float, point: str) -> str:
+def _timestamp(seconds: float, point: str) -> str:
     minutes, rest = divmod(round(seconds * 1000), 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"

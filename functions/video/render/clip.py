@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
-from functions.video.artifacts import ArtifactStore
-from functions.video.render import captions as captioning
-from functions.video.render.footage import smallest_sufficient
-from functions.video.render.footage_download import download
-from functions.video.settings import VideoSettings
+from functions.video.artifacts import recipe
+from functions.video.context import StepContext
+from functions.video.render import captions
+from functions.video.render.encoder import encoder_version
+from functions.video.render.footage_download import choose_rendition, download
 from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
-from layers.core.deadline import Deadline
 from layers.core.errors import MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import escape, run, untrusted
-from layers.media.mp4 import Index, read_index
+from layers.media.mp4 import read_index
 
-VERSION = 1  # of what this module makes: a part of every clip's key
 FETCH_SECONDS = 60.0  # for one footage, so that a slow server leaves time for a spare
 CODECS = ("avc1", "avc3", "hvc1", "hev1", "vp09", "av01")
 # x264's preset and constant rate factor.
@@ -27,54 +27,77 @@ _ENCODER: dict[Quality, tuple[str, str]] = {
     "high": ("veryfast", "23"),
 }
 _AHEAD = 0.25  # seconds of footage read beyond the slot: the last frame's successor decides when it ends
+_NOT_IN_KEY = ("FETCH_SECONDS", "_FILE_LINE_WIDTH")  # a time-out; and caption files, which no clip shows
 
 
-def make(
-    segment: Segment,
-    plan: Plan,
-    voice: VoiceOver,
-    *,
-    captions: bool,
-    badge: bool,
-    quality: Quality,
-    work: ArtifactStore,
-    folder: Path,
-    deadline: Deadline,
-    settings: VideoSettings,
-) -> str:
-    """The key of the segment's Clip in the work store, made unless it is there.
+@dataclass(frozen=True)
+class Source:
+    """A file of footage, as far as ffmpeg's arguments depend on it: frames a second (0: unknown), and seconds."""
 
-    Where a footage cannot be fetched or read, a spare takes its place. Raises NoFootage where none is left, and
+    path: Path
+    fps: float
+    seconds: float
+
+
+def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
+    """The key of the segment's Clip in the artifact store, made unless it exists.
+
+    A spare takes the place of footage that cannot be fetched or read. Raises NoFootage where no spare is left, and
     EncodingFailed, StorageFull, StorageFailed or OutOfTime.
     """
-    words = [(word.text, word.start, word.end, word.first, word.last) for word in voice.words] if captions else None
-    key = work.key("clip", "json", VERSION, segment, plan, words, badge, quality)
-    if work.reuse(key, Clip, deadline, lambda clip: clip.key):
+    artifacts, deadline = context.artifacts, context.deadline
+    subtitles = _subtitles(segment, voice, context)
+    key = _key(segment, plan, subtitles, context)
+    if artifacts.reuse(key, Clip, deadline, lambda clip: clip.key):
         return key
-    files = _Files(folder, segment.index)
-    last: Exception | None = None
+    last_error: Exception | None = None
     for footage in candidates(segment, plan):
         deadline.check("making a clip")
+        files = _Files(context.folder, segment.index)
         try:
-            index, fetched = _fetch(footage, segment, plan, files.source, deadline, settings)
-            drawn = captions or badge
-            if drawn:
-                said = captioning.ass(voice.words if captions else (), segment.first_frame, segment.frames, badge)
-                files.subtitles.write_text(said, encoding="utf-8")
-            told = arguments(files.source, index, segment, plan, files.subtitles if drawn else None, quality)
-            limits = ["-max_pixels", str(settings.max_clip_pixels)]
-            run([*limits, *told, str(files.clip)], deadline=deadline, threads=settings.threads)
-            check_made(files.clip, segment.frames)
-            media = work.key("clip", "mp4", key, footage.id)
-            work.put_file(media, files.clip, "video/mp4")
+            source, bytes_fetched = _fetch(footage, segment, plan, files.source, context)
+            _encode(source, segment, plan, subtitles, files, context)
+            media_key = artifacts.key("clip", "mp4", key, footage.id)
+            artifacts.put_file(media_key, files.clip, "video/mp4")
         except (RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge) as error:
-            last = error
+            last_error = error
             continue
         finally:
             files.remove()
-        work.put(key, Clip(media, segment.index, segment.frames, footage, fetched))
+        artifacts.put(key, Clip(media_key, segment.index, segment.frames, footage, bytes_fetched))
         return key
-    raise NoFootage("None of the footage that was found could be used.") from last
+    raise NoFootage("None of the footage that was found could be used.") from last_error
+
+
+def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> str:
+    """The clip's key: the texts for ffmpeg are in it, for footage that is slow or fast, and short or long."""
+    settings, quality = context.settings, context.task.request.quality
+    marker = "captions" if subtitles else None
+    inputs = [
+        arguments(Source(Path("source"), fps, seconds), segment, plan, marker, quality)
+        for fps, seconds in product((0.0, 1e9), repeat=2)
+    ]
+    look = (subtitles, captions.font_digests(captions.fonts()), recipe(captions, without=_NOT_IN_KEY))
+    return context.artifacts.key(
+        "clip",
+        "json",
+        segment,
+        plan,
+        inputs,
+        look if subtitles else None,
+        encoder_version(),
+        (settings.max_clip_pixels, settings.max_clip_bytes),  # of the footage for which no spare is taken
+        recipe(sys.modules[__name__], without=_NOT_IN_KEY),
+    )
+
+
+def _subtitles(segment: Segment, voice: VoiceOver, context: StepContext) -> str:
+    """Captions and badge as ASS; empty where the request wants neither."""
+    request = context.task.request
+    if not (request.captions or request.badge):
+        return ""
+    words = voice.words if request.captions else ()
+    return captions.render_ass(words, segment.first_frame, segment.frames, request.badge)
 
 
 def candidates(segment: Segment, plan: Plan) -> Iterator[Footage]:
@@ -83,10 +106,8 @@ def candidates(segment: Segment, plan: Plan) -> Iterator[Footage]:
     yield from plan.spares[segment.index :: len(plan.segments)]
 
 
-def arguments(
-    source: Path, index: Index, segment: Segment, plan: Plan, subtitles: Path | None, quality: Quality
-) -> list[str]:
-    """What ffmpeg is told, but for the output: one decode, one encode, exactly the segment's frames.
+def arguments(source: Source, segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality) -> list[str]:
+    """ffmpeg's arguments, except for the output: one decode, one encode, exactly the segment's frames.
 
     All clips are alike in whatever a container or a decoder notices, so that they join by copying.
     """
@@ -97,18 +118,18 @@ def arguments(
         # Cropping first scales only what is seen.
         f"crop='min(iw,ih*{width}/{height}/sar)':'min(ih,iw*sar*{height}/{width})'",
         # Frames are dropped before the scaling, and repeated after it.
-        *((rate, scale) if (index.fps or 0) > plan.fps else (scale, rate)),
+        *((rate, scale) if source.fps > plan.fps else (scale, rate)),
         "format=yuv420p",
-        *([f"ass=filename={escape(subtitles)}:fontsdir={escape(captioning.fonts())}"] if subtitles else []),
-        # What stock footage of this size has, and what players take it for where it does not say.
+        *([captions_filter] if captions_filter else []),
+        # Stock footage of this size has these values, and players assume them where a file does not state any.
         "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
     ]
     preset, crf = _ENCODER[quality]
     return [
-        # Too short a footage begins anew; of a longer one no more is read than was fetched.
-        *(["-stream_loop", "-1"] if index.seconds < seconds + _AHEAD else []),
+        # Footage that is too short begins anew; of longer footage no more is read than was fetched.
+        *(["-stream_loop", "-1"] if source.seconds < seconds + _AHEAD else []),
         *("-t", f"{seconds + _AHEAD:.3f}"),
-        *untrusted(source),
+        *untrusted(source.path),
         *("-map", "0:v:0", "-an", "-vf", ",".join(filters), "-frames:v", str(segment.frames)),
         *("-c:v", "libx264", "-preset", preset, "-crf", crf),
         *("-video_track_timescale", "15360", "-map_metadata", "-1", "-f", "mp4"),
@@ -117,7 +138,7 @@ def arguments(
 
 @dataclass(frozen=True)
 class _Files:
-    """Temporary files of one segment; gone as soon as they have served."""
+    """Temporary files of one segment."""
 
     folder: Path
     index: int
@@ -139,35 +160,53 @@ class _Files:
             path.unlink(missing_ok=True)
 
 
-def _fetch(
-    footage: Footage, segment: Segment, plan: Plan, path: Path, deadline: Deadline, settings: VideoSettings
-) -> tuple[Index, int]:
-    """The smallest rendition that covers the frame, checked before any decoder sees it, and how many bytes it took."""
-    rendition = smallest_sufficient(footage, plan.width, plan.height)
-    got = download(
-        rendition.url,
+def _fetch(footage: Footage, segment: Segment, plan: Plan, path: Path, context: StepContext) -> tuple[Source, int]:
+    """Fetch the smallest rendition that covers the frame, and check it before any decoder sees it; also how many bytes
+    that took."""
+    settings = context.settings
+    result = download(
+        choose_rendition(footage, plan.width, plan.height).url,
         path,
         segment.frames / plan.fps,
         limit=settings.max_clip_bytes,
-        deadline=deadline.sooner(FETCH_SECONDS),
+        deadline=context.deadline.sooner(FETCH_SECONDS),
         trusted_origins=settings.trusted_origins,
     )
-    index = got.index
+    index = result.index
     if index.codec not in CODECS:
-        raise UnreadableMedia(f"The footage has a codec that is not decoded here: {index.codec!r}.")
+        raise UnreadableMedia(f"The footage has a codec that is not supported: {index.codec!r}.")
     if index.width * index.height > settings.max_clip_pixels:
         raise MediaTooLarge(f"The footage has frames of {index.width}x{index.height} pixels.")
-    return index, got.bytes_fetched
+    return Source(path, index.fps or 0.0, index.seconds), result.bytes_fetched
 
 
-def check_made(path: Path, frames: int) -> None:
-    """A footage that ends in rubbish gives too few frames, and ffmpeg calls it a success."""
+def _encode(source: Source, segment: Segment, plan: Plan, subtitles: str, files: _Files, context: StepContext) -> None:
+    """Encode the clip's file. Raises UnreadableMedia, EncodingFailed, StorageFull or OutOfTime."""
+    captions_filter = None
+    if subtitles:
+        files.subtitles.write_text(subtitles, encoding="utf-8")
+        captions_filter = f"ass=filename={escape(files.subtitles)}:fontsdir={escape(captions.fonts())}"
+    settings, quality = context.settings, context.task.request.quality
+    command = [
+        *("-max_pixels", str(settings.max_clip_pixels)),
+        *arguments(source, segment, plan, captions_filter, quality),
+        str(files.clip),
+    ]
+    run(command, deadline=context.deadline, threads=settings.threads)
+    check_frames(files.clip, segment.frames)
+
+
+def check_frames(path: Path, frames: int) -> None:
+    """Check a clip's number of frames: footage with a damaged end gives too few, and ffmpeg calls that a success.
+
+    Raises UnreadableMedia.
+    """
     with path.open("rb") as file:
 
         def read(at: int, count: int) -> bytes:
             file.seek(at)
             return file.read(count)
 
-        made = read_index(read, path.stat().st_size).frames
-    if made != frames:
-        raise UnreadableMedia(f"The footage gave {made} frames where {frames} are needed.")
+        count = read_index(read, path.stat().st_size).frames
+    if count != frames:
+        raise UnreadableMedia(f"The footage gave {count} frames where {frames} are needed.")

@@ -1,95 +1,78 @@
-"""Stock footage for a search phrase: what can be used of what a service finds, with more general words if need be."""
+"""Stock footage for a search phrase: the usable part of what a service finds, with more general words if need be."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
 
-from functions.video.artifacts import ArtifactStore
+from functions.video.artifacts import recipe
+from functions.video.context import CallerContext
+from functions.video.providers.interfaces import FootageService
 from functions.video.settings import VideoSettings
-from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, Rendition, SearchResult
-from layers.core.deadline import Deadline
+from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, SearchResult
 from layers.core.errors import AtCapacity, NoFootage, ProviderFailed, QuotaExceeded, RateLimited
 
-COUNT = 30  # asked for at a time: five clips, spares, and what the filter takes away
-KEPT = 15
+VERSION = 1  # raise it with code below that searches for, or leaves out, other footage
+RESULTS_PER_SEARCH = 30  # five clips, spares, and what the filter takes away
+MOST_FOOTAGE = 15  # of what was found
 SHORTEST_SECONDS = 2.0
-GENERAL = ("nature", "abstract background")  # what fits any script, asked for when nothing fits the phrase
+GENERAL_QUERIES = ("nature", "abstract background")  # fit any script; searched for when nothing fits the phrase
 _MOST_QUERIES = 6
 
 
-class FootageService(Protocol):
-    """Where stock footage comes from."""
+def find(query: str, service: FootageService, context: CallerContext, charge: Callable[[], None] = lambda: None) -> str:
+    """The key of a SearchResult in the artifact store, searched for unless it exists.
 
-    name: str
-
-    def search(self, query: str, *, orientation: str, count: int, deadline: Deadline) -> list[Footage]:
-        """The best `count` for the query, the best first; `orientation` is portrait or landscape."""
-
-
-def find(
-    query: str,
-    *,
-    service: FootageService,
-    work: ArtifactStore,
-    deadline: Deadline,
-    settings: VideoSettings,
-    charge: Callable[[], None] = lambda: None,
-) -> str:
-    """The work key of a `Found`, made now or kept from before. Raises NoFootage, and what the service raises.
-
-    `charge` is called before a search that is really made, and may refuse it.
+    `charge` is called before a search that is really made, and may refuse it. Raises NoFootage, and what the service
+    and `charge` raise.
     """
-    key = work.key("footage", "json", service.name, query, COUNT, WIDTH, HEIGHT)
-    if work.reuse(key, SearchResult, deadline) is None:
+    settings, artifacts = context.settings, context.artifacts
+    limits = (settings.max_clip_pixels, settings.max_clip_bytes)
+    key = artifacts.key("footage", "json", service.name, query, limits, recipe(sys.modules[__name__]))
+    if artifacts.reuse(key, SearchResult, context.deadline) is None:
         charge()
-        work.put(key, look(query, service=service, deadline=deadline, settings=settings))
+        artifacts.put(key, search(query, service, context))
     return key
 
 
-def look(query: str, *, service: FootageService, deadline: Deadline, settings: VideoSettings) -> SearchResult:
-    """Searches until there are enough for a video, or no words are left to ask for. Raises NoFootage."""
-    found: dict[str, Footage] = {}
-    first = ""
+def search(query: str, service: FootageService, context: CallerContext) -> SearchResult:
+    """Search until there is enough footage for a video, or no words are left to search for. Raises NoFootage."""
+    usable: dict[str, Footage] = {}
+    first_query = ""
     for words, orientation in _queries(query):
         try:
-            results = service.search(words, orientation=orientation, count=COUNT, deadline=deadline)
+            results = service.search(
+                words, orientation=orientation, count=RESULTS_PER_SEARCH, deadline=context.deadline
+            )
         except (AtCapacity, ProviderFailed, QuotaExceeded, RateLimited):
-            if found:  # less than wished for is better than nothing
+            if usable:  # less than wished for is better than nothing
                 break
             raise
         for footage in results:
-            if footage.id not in found and (usable := _usable(footage, settings)):
-                found[footage.id] = usable
-                first = first or words
-        if len(found) >= MOST_CLIPS or (found and words in GENERAL):
+            if footage.id not in usable and (fitting := _keep_usable(footage, context.settings)):
+                usable[footage.id] = fitting
+                first_query = first_query or words
+        if len(usable) >= MOST_CLIPS or (usable and words in GENERAL_QUERIES):
             break
-    if not found:
+    if not usable:
         # Without the phrase: the sentence ends in the workflow's history, which nobody can delete.
-        raise NoFootage("Nothing was found for search_query, nor for more general words. Try another one.")
-    return SearchResult(first, tuple(found.values())[:KEPT])
-
-
-def smallest_sufficient(footage: Footage, width: int = WIDTH, height: int = HEIGHT) -> Rendition:
-    """The rendition with the fewest pixels that covers the frame; where none does, the one with the most."""
-    covering = [each for each in footage.renditions if each.width >= width and each.height >= height]
-    if covering:
-        return min(covering, key=lambda each: (each.width * each.height, each.size or 0))
-    return max(footage.renditions, key=lambda each: each.width * each.height)
+        raise NoFootage("No footage was found for search_query, nor for more general words. Try another one.")
+    return SearchResult(first_query, tuple(usable.values())[:MOST_FOOTAGE])
 
 
 def _queries(query: str) -> Iterator[tuple[str, str]]:
-    """The phrase; the phrase without its first words, which are the adjectives; on its side; and what fits anything."""
+    """Queries and orientations to try: the phrase; the phrase without its first words, which are the adjectives; the
+    phrase in landscape; and general ones."""
     words = query.split()
     shorter = [" ".join(words[start:]) for start in range(1, len(words))]
-    portrait = [" ".join(words), *shorter][: _MOST_QUERIES - len(GENERAL) - 1]
+    portrait = [" ".join(words), *shorter][: _MOST_QUERIES - len(GENERAL_QUERIES) - 1]
     yield from ((each, "portrait") for each in portrait)
     yield " ".join(words), "landscape"
-    yield from ((each, "portrait") for each in GENERAL if each not in portrait)
+    yield from ((each, "portrait") for each in GENERAL_QUERIES if each not in portrait)
 
 
-def _usable(footage: Footage, settings: VideoSettings) -> Footage | None:
+def _keep_usable(footage: Footage, settings: VideoSettings) -> Footage | None:
     """The footage with the renditions that may be fetched; None where none of them is large enough."""
     allowed = tuple(
         each

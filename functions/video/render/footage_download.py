@@ -1,6 +1,6 @@
-"""Footage from a stranger's server: only the bytes that the first seconds need, where that pays.
+"""Footage from a stranger's server: the smallest file that suffices, and of it only the bytes for the first seconds.
 
-A file with its index at the front and a server that answers range requests (RFC 9110, section 14) give the wanted
+A file with its index at the front and a server that answers range requests (RFC 9110, section 14) give those
 seconds in two requests. The rest of the file stays a hole, which costs no disk.
 """
 
@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from functions.video.values import HEIGHT, WIDTH, Footage, Rendition
 from layers.core.deadline import Deadline
 from layers.core.errors import MediaTooLarge, UpstreamFailed
 from layers.core.http_fetch import PIECE, HttpResponse, open_url
 from layers.core.storage import open_for_writing
 from layers.media.mp4 import Index, read_index
 
-HEAD = 1 << 18  # bytes asked for first: enough for the index of about five minutes
-WORTH_IT = 1 << 19  # bytes that must be saved for another request
-_MORE = 1 << 16  # bytes read at once of an index that is not at the front
+HEAD_BYTES = 1 << 18  # requested first: enough for the index of about five minutes
+WORTHWHILE_BYTES = 1 << 19  # that another request must save
+_INDEX_BYTES = 1 << 16  # read at once of an index that is not at the front
 _MOST_REQUESTS = 6
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
 @dataclass(frozen=True)
 class DownloadResult:
-    """What a file is, and how many bytes of it were fetched."""
+    """The index of a file, and how many bytes of the file were fetched."""
 
     index: Index
     bytes_fetched: int
@@ -35,7 +36,7 @@ class DownloadResult:
 
 @dataclass
 class _Transfer:
-    """One file on its way, and the limits on it."""
+    """One file being fetched, and the limits on it."""
 
     url: str
     file: IO[bytes]
@@ -45,95 +46,103 @@ class _Transfer:
     fetched: int = 0
     requests: int = 0
 
-    def take(self, answer: HttpResponse, at: int, count: int) -> None:
-        """That many bytes of the answer to that place in the file."""
+    def write(self, response: HttpResponse, at: int, count: int) -> None:
+        """Write that many bytes of the response to that place in the file. Raises MediaTooLarge or UpstreamFailed."""
         if self.fetched + count > self.limit:
-            raise MediaTooLarge(f"The footage at {answer.host} has more than {self.limit} bytes to fetch.")
+            raise MediaTooLarge(f"More than {self.limit} bytes of the footage at {response.host} are needed.")
         self.file.seek(at)
         while count:
-            piece = answer.read(min(PIECE, count))
-            if not piece:
-                raise UpstreamFailed(f"{answer.host} sent less than it said.")
-            self.file.write(piece)
-            count -= len(piece)
-            self.fetched += len(piece)
+            data = response.read(min(PIECE, count))
+            if not data:
+                raise UpstreamFailed(f"{response.host} sent less than it announced.")
+            self.file.write(data)
+            count -= len(data)
+            self.fetched += len(data)
 
-    def range(self, at: int, count: int, size: int) -> None:
-        """These bytes of a file of that size. Raises _NoRanges where the server does not answer so."""
+    def fetch_range(self, at: int, count: int, size: int) -> None:
+        """Fetch these bytes of a file of that size. Raises _NoRanges where the server does not answer with them."""
         self.requests += 1
         if self.requests > _MOST_REQUESTS:
             raise _NoRanges
         if self.fetched + count > self.limit:
-            raise MediaTooLarge(f"The footage has more than {self.limit} bytes to fetch.")
+            raise MediaTooLarge(f"More than {self.limit} bytes of the footage are needed.")
         headers = {"Range": f"bytes={at}-{at + count - 1}"}
         with open_url(
             self.url, deadline=self.deadline, trusted_origins=self.trusted_origins, headers=headers
-        ) as answer:
-            if answer.status != 206 or _content_range(answer) != (at, at + count, size):
+        ) as response:
+            if response.status != 206 or _content_range(response) != (at, at + count, size):
                 raise _NoRanges
-            self.take(answer, at, count)
+            self.write(response, at, count)
 
 
 class _NoRanges(Exception):
-    """The server does not give parts of a file, or not rightly."""
+    """The server does not serve ranges of a file, or not correctly."""
 
 
 class _NotYet(Exception):
-    """The index needs bytes up to this one, which have not come yet."""
+    """The index needs bytes up to this one, which have not arrived yet."""
 
     def __init__(self, end: int) -> None:
         self.end = end
 
 
+def choose_rendition(footage: Footage, width: int = WIDTH, height: int = HEIGHT) -> Rendition:
+    """The rendition with the fewest pixels that covers the frame; where none does, the one with the most."""
+    covering = [each for each in footage.renditions if each.width >= width and each.height >= height]
+    if covering:
+        return min(covering, key=lambda each: (each.width * each.height, each.size or 0))
+    return max(footage.renditions, key=lambda each: each.width * each.height)
+
+
 def download(
     url: str, path: Path, seconds: float, *, limit: int, deadline: Deadline, trusted_origins: frozenset[str]
 ) -> DownloadResult:
-    """Into the file what its first `seconds` need, at most `limit` bytes fetched.
+    """Fetch into the file what its first `seconds` need, at most `limit` bytes.
 
     Raises RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge or StorageFull.
     """
     with open_for_writing(path) as file:
         transfer = _Transfer(url, file, limit, deadline, trusted_origins)
         try:
-            index = _open(transfer, path, seconds, {"Range": f"bytes=0-{HEAD - 1}"})
+            index = _start(transfer, path, seconds, {"Range": f"bytes=0-{HEAD_BYTES - 1}"})
         except _NoRanges:
-            index = _open(transfer, path, seconds, {})
+            index = _start(transfer, path, seconds, {})
     return DownloadResult(index, transfer.fetched)
 
 
-def _open(transfer: _Transfer, path: Path, seconds: float, headers: Mapping[str, str]) -> Index:
+def _start(transfer: _Transfer, path: Path, seconds: float, headers: Mapping[str, str]) -> Index:
     transfer.requests += 1
     with open_url(
         transfer.url, deadline=transfer.deadline, trusted_origins=transfer.trusted_origins, headers=headers
-    ) as answer:
-        if answer.status == 200:
-            return _whole(transfer, answer, path, seconds)
-        if answer.status != 206:
-            raise UpstreamFailed(f"{answer.host} answered with status {answer.status}.")
-        begin, end, size = _content_range(answer)
-        if begin != 0 or not headers or end != min(HEAD, size):
+    ) as response:
+        if response.status == 200:
+            return _fetch_in_order(transfer, response, path, seconds)
+        if response.status != 206:
+            raise UpstreamFailed(f"{response.host} answered with status {response.status}.")
+        begin, end, size = _content_range(response)
+        if begin != 0 or not headers or end != min(HEAD_BYTES, size):
             raise _NoRanges
-        transfer.take(answer, 0, end)
-    return _parts(transfer, path, seconds, end, size)
+        transfer.write(response, 0, end)
+    return _fetch_rest_by_range(transfer, path, seconds, end, size)
 
 
-def _content_range(answer: HttpResponse) -> tuple[int, int, int]:
+def _content_range(response: HttpResponse) -> tuple[int, int, int]:
     """First byte, the one after the last, and the size of the whole file."""
-    said = _CONTENT_RANGE.fullmatch(answer.header("Content-Range") or "")
-    if not said:
+    match = _CONTENT_RANGE.fullmatch(response.header("Content-Range") or "")
+    if not match:
         raise _NoRanges
-    return int(said[1]), int(said[2]) + 1, int(said[3])
+    return int(match[1]), int(match[2]) + 1, int(match[3])
 
 
-def _parts(transfer: _Transfer, path: Path, seconds: float, head: int, size: int) -> Index:
-    """The rest of a file of which the first `head` bytes are here: what is needed, or all where that pays no more."""
-    here = [(0, head)]
+def _fetch_rest_by_range(transfer: _Transfer, path: Path, seconds: float, head: int, size: int) -> Index:
+    """Fetch the rest of a file after its first `head` bytes: what is needed, or all where ranges save too little."""
+    fetched = [(0, head)]
 
     def read(at: int, count: int) -> bytes:
-        if not any(first <= at and at + count <= after for first, after in here):
-            more = min(max(count, _MORE), size - at)
-            transfer.range(at, more, size)
-            here.append((at, at + more))
+        if not any(first <= at and at + count <= after for first, after in fetched):
+            more = min(max(count, _INDEX_BYTES), size - at)
+            transfer.fetch_range(at, more, size)
+            fetched.append((at, at + more))
         return _read(transfer.file, path, at, count)
 
     index = read_index(read, size)
@@ -141,54 +150,54 @@ def _parts(transfer: _Transfer, path: Path, seconds: float, head: int, size: int
     transfer.file.truncate(size)
     window = index.window(seconds) or (head, size)
     first, after = max(window[0], head), window[1]
-    if after > size or (size - head) - (after - first) < WORTH_IT:
+    if after > size or (size - head) - (after - first) < WORTHWHILE_BYTES:
         first, after = head, size
     if after > first:
-        transfer.range(first, after - first, size)
+        transfer.fetch_range(first, after - first, size)
     return index
 
 
-def _whole(transfer: _Transfer, answer: HttpResponse, path: Path, seconds: float) -> Index:
-    """A file that comes from its start to its end, left as soon as there is enough of it."""
-    # Where the server does not say, more than is allowed: an end that is never reached.
-    size = answer.promised if answer.promised is not None else transfer.limit + 1
+def _fetch_in_order(transfer: _Transfer, response: HttpResponse, path: Path, seconds: float) -> Index:
+    """Fetch a file from its start on, until there is enough of it."""
+    # Where the server does not announce the size, more than is allowed: an end that is never reached.
+    size = response.promised if response.promised is not None else transfer.limit + 1
 
     def read(at: int, count: int) -> bytes:
-        if at + count > here:
+        if at + count > arrived:
             raise _NotYet(at + count)
         return _read(transfer.file, path, at, count)
 
-    # After a server broke its word on ranges the file begins anew.
+    # Where a server turned out not to serve ranges, the file begins anew.
     transfer.file.truncate(0)
-    here, enough, index = 0, min(HEAD, size), None
+    arrived, enough, index = 0, min(HEAD_BYTES, size), None
     while True:
         try:
-            ended = _until(transfer, answer, here, enough)
-            here = transfer.file.seek(0, 2)
-            size = here if ended else size
+            ended = _append(transfer, response, arrived, enough)
+            arrived = transfer.file.seek(0, 2)
+            size = arrived if ended else size
             if index is None:
                 index = read_index(read, size)
                 window = index.window(seconds)
-                enough = window[1] if window and size - window[1] >= WORTH_IT else size
-            if ended or here >= enough:
-                transfer.file.truncate(max(here, answer.promised or 0))
+                enough = window[1] if window and size - window[1] >= WORTHWHILE_BYTES else size
+            if ended or arrived >= enough:
+                transfer.file.truncate(max(arrived, response.promised or 0))
                 return index
         except _NotYet as need:
-            enough = min(max(need.end, 2 * here), size)
+            enough = min(max(need.end, 2 * arrived), size)
 
 
-def _until(transfer: _Transfer, answer: HttpResponse, here: int, enough: int) -> bool:
-    """Append until the file has `enough` bytes; whether the answer ended before."""
-    transfer.file.seek(here)
-    while here < enough:
-        piece = answer.read(min(PIECE, enough - here))
-        if not piece:
+def _append(transfer: _Transfer, response: HttpResponse, arrived: int, enough: int) -> bool:
+    """Append to a file of which that many bytes arrived until it has `enough`; whether the response ended before."""
+    transfer.file.seek(arrived)
+    while arrived < enough:
+        data = response.read(min(PIECE, enough - arrived))
+        if not data:
             return True
-        transfer.file.write(piece)
-        here += len(piece)
-        transfer.fetched += len(piece)
+        transfer.file.write(data)
+        arrived += len(data)
+        transfer.fetched += len(data)
         if transfer.fetched > transfer.limit:
-            raise MediaTooLarge(f"The footage at {answer.host} has more than {transfer.limit} bytes to fetch.")
+            raise MediaTooLarge(f"More than {transfer.limit} bytes of the footage at {response.host} are needed.")
     return False
 
 

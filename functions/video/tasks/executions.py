@@ -1,4 +1,4 @@
-"""Executions of the workflow, named by their task."""
+"""Executions of the workflow, which are named for their task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from layers.core.dynamodb import translate_errors
 
 
 class Executions:
-    """Of one state machine. Every method raises StorageFailed when Step Functions does not answer."""
+    """Executions of one state machine. Every method raises StorageFailed when Step Functions does not answer."""
 
     def __init__(self, state_machine_arn: str, client: Callable[[], Any]) -> None:
         """`client` gives the Step Functions client when first needed."""
@@ -18,7 +18,7 @@ class Executions:
         self._client = client
 
     def start(self, name: str, task_id: str) -> None:
-        """Start making the task's video; the same name again starts nothing new."""
+        """Start the workflow of a task; the same name again starts nothing."""
         with translate_errors():
             client = self._client()
             try:
@@ -27,7 +27,7 @@ class Executions:
                 return
 
     def stop(self, name: str) -> None:
-        """Stop it, if it runs. Steps that are at work end by themselves."""
+        """Stop the execution, if it is running. Steps that are running end by themselves."""
         arn = self._arn.replace(":stateMachine:", ":execution:", 1) + ":" + name
         with translate_errors():
             client = self._client()

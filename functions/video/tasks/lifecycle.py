@@ -1,14 +1,13 @@
-"""How a task begins and ends: submitted, cancelled, failed, settled. What begins takes a slot, what ends frees it."""
+"""The life of a task: submitted, cancelled, failed, settled. It takes a slot to begin and frees it at its end."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from functions.video.render.speech import spoken
+from functions.video.cost import video_seconds
 from functions.video.services import Services
 from functions.video.tasks.store import Task, digest
 from functions.video.values import Status, VideoRequest, file_keys
@@ -26,6 +25,8 @@ from layers.core.errors import (
 from layers.core.ids import new_id
 from layers.core.telemetry import count_fault, logger
 
+_TIMEOUTS = ("Sandbox.Timedout", "States.Timeout")
+
 
 def submit(request: VideoRequest, caller: str, idempotency_key: str | None, services: Services) -> Task:
     """The task that makes this video; the same caller's same key again is the same task, and costs nothing more.
@@ -34,42 +35,49 @@ def submit(request: VideoRequest, caller: str, idempotency_key: str | None, serv
     task that a repeated request starts. Raises IdempotencyConflict, BudgetSpent, AtCapacity or StorageFailed.
     """
     task_id = new_id() if idempotency_key is None else services.pseudonyms.id("video", caller, idempotency_key)
-    known = services.tasks.find(task_id) if idempotency_key is not None else None
-    if known is None or known.status == "queued":
-        _same(known, request)
-        cost = math.ceil(spoken(request.script_text))
-        if known is None:
-            services.budget.check(caller, cost)  # who has none left takes no room from others, not even for a moment
+    task = services.tasks.find(task_id) if idempotency_key is not None else None
+    if task is not None:
+        _check_same_request(task, request)
+        if task.status != "queued":
+            return task
         services.slots.take(task_id, caller)
-        if known is None:
-            try:
-                services.budget.spend(caller, cost)
-            except ColdswapError:
-                services.slots.free(task_id)
-                raise
-        known = _begun(task_id, request, caller, services)
-    _same(known, request)
-    return known
+    else:
+        _pay_and_take_slot(task_id, request, caller, services)
+    task = _start(task_id, request, caller, services)
+    _check_same_request(task, request)
+    return task
 
 
-def _begun(task_id: str, request: VideoRequest, caller: str, services: Services) -> Task:
+def _pay_and_take_slot(task_id: str, request: VideoRequest, caller: str, services: Services) -> None:
+    cost = video_seconds(request.script_text)
+    services.budget.check(caller, cost)  # a caller without budget takes no slot from others, not even for a moment
+    services.slots.take(task_id, caller)
+    try:
+        services.budget.spend(caller, cost)
+    except ColdswapError:
+        services.slots.free(task_id)
+        raise
+
+
+def _start(task_id: str, request: VideoRequest, caller: str, services: Services) -> Task:
+    """The new task with its execution started; or the one with this id that exists by now."""
     task = services.tasks.new(task_id, request, caller, services.settings.result_seconds)
     added = False
     try:
         added = services.tasks.add(task)
-        if not added:
-            # The same request came twice at once, or its first one was cut off before the workflow started.
-            there = services.tasks.find(task_id)
-            if there is None:
-                raise StorageFailed("The task went away while it was asked for again. Try again.")
-            if there.over:
-                services.slots.free(task_id)
-            if there.status != "queued":
-                return there
-            task = there
-            _same(task, request)
+        if added:
+            _log_audit(task)
         else:
-            _audit(task)
+            # The same request came twice at once, or its first one was cut off before the workflow started.
+            existing = services.tasks.find(task_id)
+            if existing is None:
+                raise StorageFailed("The task was deleted while it was requested again. Try again.")
+            if existing.over:
+                services.slots.free(task_id)
+            if existing.status != "queued":
+                return existing
+            task = existing
+            _check_same_request(task, request)
         services.executions.start(task.execution, task_id)
     except ColdswapError:
         if added:
@@ -79,8 +87,8 @@ def _begun(task_id: str, request: VideoRequest, caller: str, services: Services)
     return task
 
 
-def _audit(task: Task) -> None:
-    """The audit line: who had what spoken, by which voice. No text: whoever has a script finds its line by SHA-256."""
+def _log_audit(task: Task) -> None:
+    """Log who had what spoken, by which voice. No text: the line of a given script is found by its SHA-256."""
     request = task.request
     facts = {
         "task_id": task.id,
@@ -95,42 +103,43 @@ def _audit(task: Task) -> None:
     logger().info("video requested", extra=facts)
 
 
-def _same(known: Task | None, request: VideoRequest) -> None:
-    if known is not None and known.digest != digest(request):
+def _check_same_request(task: Task, request: VideoRequest) -> None:
+    if task.digest != digest(request):
         raise IdempotencyConflict("This Idempotency-Key was used before with another request. Use a new one.")
 
 
 def delete(task: Task, services: Services) -> Task:
-    """The task, cancelled if it was not over; what was asked for, made and used for it is deleted.
+    """The task, cancelled if it was not over; its request, its files and its artifacts are deleted.
 
-    Again, it deletes what was left the first time. A step that is still at work deletes what it makes by itself.
+    A second time, it deletes what the first one left. A step that is still running deletes its artifacts by itself.
     """
     if not task.over:
         try:
-            ended(task.id, "cancelled", Cancelled("The task was cancelled."), services, task.status == "running")
+            error = Cancelled("The task was cancelled.")
+            end(task.id, "cancelled", error, services, steps_running=task.status == "running")
         except Cancelled:
-            logger().info("ended of itself", extra={"task_id": task.id})  # at this very moment
+            logger().info("ended by itself", extra={"task_id": task.id})  # at this very moment
         else:
             services.executions.stop(task.execution)
-    forgotten = services.tasks.forget(task)
-    if forgotten is None:
+    remains = services.tasks.forget(task)
+    if remains is None:
         return task
-    # All the places that there are: a step that failed while it published has told of none.
-    for key in [*file_keys(task.id).values(), *sorted(forgotten.work)]:
+    # Every possible file: a step that failed while it published has recorded none.
+    for key in [*file_keys(task.id).values(), *sorted(remains.artifact_keys)]:
         services.storage.delete(services.settings.outputs_bucket, key)
-    return services.tasks.clear(task.id) or forgotten
+    return services.tasks.clear(task.id) or remains
 
 
-def ended(task_id: str, status: Status, error: ColdswapError, services: Services, at_work: bool = False) -> Task:
+def end(task_id: str, status: Status, error: ColdswapError, services: Services, steps_running: bool = False) -> Task:
     """The task, failed or cancelled. Raises Cancelled if it was over before.
 
-    Its slot is free either way: at once, or a little later where steps may still be `at_work`. Else who asks and
-    cancels, and asks again, would have more at work than there are slots.
+    Its slot is freed either way: at once, or a little later where steps may still be running. Otherwise a caller who
+    cancels and requests again would have more videos being made than there are slots.
     """
     try:
         task = services.tasks.end(task_id, status, problem(error, instance=f"/task/{task_id}"))
     finally:
-        if at_work:
+        if steps_running:
             services.slots.shorten(task_id)
         else:
             services.slots.free(task_id)
@@ -138,44 +147,41 @@ def ended(task_id: str, status: Status, error: ColdswapError, services: Services
     return task
 
 
-def settle(event: Mapping[str, Any], services: Services) -> Task | None:
-    """The task of an execution that ended, as EventBridge tells it; None if the task was over before."""
+def settle_task(event: Mapping[str, Any], services: Services) -> Task | None:
+    """The task of an execution that ended, by EventBridge's event; None if the task was over before."""
     detail = event["detail"]
     task_id = str(json.loads(detail["input"])["task_id"])
     status: Status = "failed"
     match detail["status"]:
         case "TIMED_OUT":
-            error: ColdswapError = OutOfTime("The video took longer than the workflow may.")
+            error: ColdswapError = OutOfTime("The video took longer than the workflow is allowed to.")
         case "ABORTED":
             status, error = "cancelled", Cancelled("The workflow was stopped.")
         case _:
-            error = failure(str(detail.get("error") or ""), str(detail.get("cause") or ""))
+            error = workflow_error(str(detail.get("error") or ""), str(detail.get("cause") or ""))
     try:
-        task = ended(task_id, status, error, services, detail["status"] == "ABORTED")
+        task = end(task_id, status, error, services, steps_running=detail["status"] == "ABORTED")
     except Cancelled:
         return None
     logger().warning("settled", extra={"task_id": task_id, "status": detail["status"], "code": error.code})
     return task
 
 
-_TIMEOUTS = ("Sandbox.Timedout", "States.Timeout")
+def workflow_error(name: str, cause: str) -> ColdswapError:
+    """The error for a workflow's error name; the cause is Lambda's JSON with the message, or the sentence itself.
 
-
-def failure(name: str, cause: str) -> ColdswapError:
-    """The error of a workflow by its name there; the cause is Lambda's JSON with the message, or the sentence itself.
-
-    Only errors of the family speak for themselves; what others say may hold what nobody should read.
+    Only errors of the family keep their message; that of any other may hold what nobody should read.
     """
     kind = family().get(name.rpartition(".")[2])
     if kind is None or kind is InternalError:
         if name in _TIMEOUTS:
-            return OutOfTime("A step took longer than it may.")
+            return OutOfTime("A step took longer than it is allowed to.")
         if name == "Lambda.TooManyRequestsException":
-            return AtCapacity("The video function was busy for longer than a step waits. Ask again later.")
+            return AtCapacity("The video function was throttled for longer than a step waits. Try again later.")
         return InternalError(f"A step ended with {name[:100] or 'no reason'}. The log has more.")
     try:
-        said = json.loads(cause)
+        document = json.loads(cause)
     except ValueError:
-        said = cause
-    detail = said.get("errorMessage") if isinstance(said, dict) else said
+        document = cause
+    detail = document.get("errorMessage") if isinstance(document, dict) else document
     return kind(str(detail) if detail else None)

@@ -18,7 +18,7 @@ from layers.core import storage
 from layers.core.errors import ColdswapError, LabelFailed, StorageFailed
 from layers.media.c2pa_chain import Chain, certify, derive_chain, parse
 from layers.media.c2pa_label import Signer, read_manifest
-from tests.unit.media.test_c2pa_label import CLIPS, always, judged, signed
+from tests.unit.media.test_c2pa_label import CLIPS, SPEAKER, always, judged, signed
 
 ALIAS = "alias/coldswap-signing"
 DER, SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -64,7 +64,7 @@ def test_a_video_is_signed_too(kms: Kms, mp4: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.mp4"
     chain = kms.chain()
     shutil.copy(mp4, path)
-    Signer(always(chain)).video(path, describe_video(CLIPS))
+    Signer(always(chain)).video(path, describe_video(CLIPS, SPEAKER))
     with path.open("rb") as file:
         told = read_manifest(file, "video/mp4", chain.anchors)
     assert told.state == "trusted"

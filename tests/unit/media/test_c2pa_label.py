@@ -18,7 +18,7 @@ from PIL import Image
 
 from functions.swap.provenance import describe_swap
 from functions.video.provenance import describe_poster, describe_video
-from functions.video.values import Clip, Footage
+from functions.video.values import Clip, Footage, VoiceIdentity
 from layers.core.deadline import Deadline
 from layers.core.errors import LabelFailed, StorageFull
 from layers.media import c2pa_label
@@ -57,14 +57,15 @@ def video(mp4: Path, tmp_path: Path) -> Path:
     """The same, signed."""
     path = tmp_path / "short.mp4"
     shutil.copy(mp4, path)
-    Signer(always(OURS)).video(path, describe_video(CLIPS))
+    Signer(always(OURS)).video(path, describe_video(CLIPS, SPEAKER))
     return path
 
 
 def clip(index: int, who: str, page: str) -> Clip:
-    return Clip("k", index, 30, Footage(f"pexels:{index}", 9, page, who, f"{page}/who", ()), 0)
+    return Clip("k", index, 30, Footage(f"pexels:{index}", 9, page, who, f"{page}/who", (), "Pexels"), 0)
 
 
+SPEAKER = VoiceIdentity("elevenlabs", "eleven_multilingual_v2", "mp3_44100_128")
 CLIPS = [clip(1, "Bob", "https://p.example/2"), clip(0, "Ann", "https://p.example/1")]
 
 

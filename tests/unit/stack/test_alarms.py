@@ -19,7 +19,7 @@ import pytest
 
 from functions.swap import app, pipeline
 from functions.swap.values import SwapRequest
-from functions.video.app import ENDED
+from functions.video.app import EXECUTION_ENDED
 from functions.video.render import voice_over
 from layers.core import errors, telemetry
 from layers.core.errors import ColdswapError
@@ -27,7 +27,7 @@ from tests.unit.swap.entry_clients import http, invoke, upload_event
 from tests.unit.swap.fake_stack import UPLOADS, drawing, encode
 from tests.unit.swap.fake_stack import FakeSwapStack as SwapWorld
 from tests.unit.video.fake_stack import FakeVideoStack as VideoWorld
-from tests.unit.video.fake_stack import world as video
+from tests.unit.video.fake_stack import stack as video
 from tools.template import load_template
 
 __all__ = ["video"]
@@ -223,7 +223,7 @@ class Stack:
         self.patch.setenv("POWERTOOLS_SERVICE_NAME", "video")
         task = self.video.post().body["task_id"]
         self.sent()
-        self._fail(voice_over, "voice_over", raised)
+        self._fail(voice_over, "make", raised)
         self._quietly(lambda: self.video.invoke({"step": "voice", "task_id": task}))
         return self.sent()
 
@@ -234,7 +234,7 @@ class Stack:
         self.sent()
         if by_event:
             detail = {"status": "FAILED", "input": json.dumps({"task_id": task}), "error": error, "cause": "…"}
-            self.video.invoke({"source": "aws.states", "detail-type": ENDED, "detail": detail})
+            self.video.invoke({"source": "aws.states", "detail-type": EXECUTION_ENDED, "detail": detail})
         else:
             self.video.invoke({"step": "fail", "task_id": task, "error": error, "cause": "…"})
         return self.sent()

@@ -365,12 +365,12 @@ def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else(
 
 
 def test_every_task_of_the_video_outlasts_the_function_and_names_a_step() -> None:
-    from functions.video.steps import _CLOSING, _MAKING
+    from functions.video.steps import OUTCOME_STEPS, PRODUCTION_STEPS
 
     function = of_type("AWS::Serverless::Function")["VideoFunction"]
     steps = [task["Arguments"]["Payload"]["step"] for _, task in tasks_of(VIDEO)]
 
-    assert sorted(steps) == sorted([*_MAKING, *_CLOSING])
+    assert sorted(steps) == sorted([*PRODUCTION_STEPS, *OUTCOME_STEPS])
     for _, task in tasks_of(VIDEO):
         assert function["Timeout"] < task["TimeoutSeconds"] < VIDEO["TimeoutSeconds"]
         assert task["Arguments"]["FunctionName"] == "${VideoFunctionArn}"

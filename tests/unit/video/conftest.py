@@ -1,5 +1,5 @@
 """Fixtures that several modules share."""
 
-from tests.unit.video.fake_stack import world
+from tests.unit.video.fake_stack import stack
 
-__all__ = ["world"]
+__all__ = ["stack"]

@@ -1,4 +1,4 @@
-"""Footage drawn by ffmpeg, a server of files with the faults of real ones, and what ffmpeg itself reads of a result."""
+"""Footage drawn by ffmpeg, a file server with the faults of real ones, and ffmpeg's own reading of a result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def draw(
 
 
 def frames(path: Path, width: int = 720, height: int = 1280, *only: str) -> Frames:
-    """All pictures as a decoder gives them, scaled to that size, with `only` as further output options."""
+    """All pictures as decoded, scaled to that size, with `only` as further output options."""
     raw = path.with_suffix(".rgb")
     size = ["-vf", f"scale={width}:{height}", "-fps_mode", "passthrough"]
     run(["-i", str(path), *size, *only, "-f", "rawvideo", "-pix_fmt", "rgb24", str(raw)], deadline=Deadline.after(600))
@@ -51,8 +51,8 @@ def frames(path: Path, width: int = 720, height: int = 1280, *only: str) -> Fram
     return pixels
 
 
-def said(path: Path, *options: str) -> str:
-    """What ffmpeg says about a file while it decodes all of it."""
+def probe(path: Path, *options: str) -> str:
+    """ffmpeg's log while it decodes all of a file."""
     return run(
         ["-i", str(path), "-fps_mode", "passthrough", *options, "-f", "null", "-"],
         deadline=Deadline.after(600),
@@ -61,18 +61,18 @@ def said(path: Path, *options: str) -> str:
 
 
 def count(path: Path) -> int:
-    """How many pictures ffmpeg decodes."""
-    return int(re.findall(r"frame=\s*(\d+)", said(path, "-an"))[-1])
+    """The number of pictures that ffmpeg decodes."""
+    return int(re.findall(r"frame=\s*(\d+)", probe(path, "-an"))[-1])
 
 
 @dataclass
-class Files:
-    """A server of files by name; each of its `ways` is one way of real servers."""
+class FileServer:
+    """A server of files by name; its `behaviour` is one of those that real servers have."""
 
     files: dict[str, bytes] = field(default_factory=dict)
-    way: str = "ranges"
-    asked: list[str] = field(default_factory=list)  # name, and range where one was asked for
-    sent: int = 0
+    behaviour: str = "ranges"
+    requests: list[str] = field(default_factory=list)  # name, and range if there is one
+    sent: int = 0  # bytes
     origin: str = ""
 
     def url(self, name: str) -> str:
@@ -80,36 +80,36 @@ class Files:
 
 
 @contextmanager
-def serving() -> Iterator[Files]:
+def serving() -> Iterator[FileServer]:
     """A server on a free port of the loopback interface."""
-    files = Files()
+    files = FileServer()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            name, wanted = self.path[1:], self.headers.get("Range")
-            files.asked.append(f"{name} {wanted or ''}".strip())
+            name, byte_range = self.path[1:], self.headers.get("Range")
+            files.requests.append(f"{name} {byte_range or ''}".strip())
             data = files.files.get(name)
             if data is None:
                 return self.answer(404, b"<html>not here</html>")
             if name.startswith("moved"):
                 return self.answer(302, b"", Location="https://elsewhere.example/")
-            if wanted and files.way not in ("whole", "endless", "liar"):
-                first, last = (int(part) for part in wanted.removeprefix("bytes=").split("-"))
+            if byte_range and files.behaviour not in ("whole", "endless", "liar"):
+                first, last = (int(part) for part in byte_range.removeprefix("bytes=").split("-"))
                 body = data[first : last + 1]
-                said = f"bytes {first}-{first + len(body) - 1}/{len(data)}"
-                if files.way == "wrong range" and first:
-                    said = said.replace(f"{first}-", "0-")
-                if files.way == "star":
-                    said = said.replace(f"/{len(data)}", "/*")
-                return self.answer(206, body, **{"Content-Range": said})
+                content_range = f"bytes {first}-{first + len(body) - 1}/{len(data)}"
+                if files.behaviour == "wrong range" and first:
+                    content_range = content_range.replace(f"{first}-", "0-")
+                if files.behaviour == "star":
+                    content_range = content_range.replace(f"/{len(data)}", "/*")
+                return self.answer(206, body, **{"Content-Range": content_range})
             return self.answer(200, data)
 
         def answer(self, status: int, body: bytes, **headers: str) -> None:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            if files.way != "endless":
-                self.send_header("Content-Length", str(len(body) + (1000 if files.way == "liar" else 0)))
+            if files.behaviour != "endless":
+                self.send_header("Content-Length", str(len(body) + (1000 if files.behaviour == "liar" else 0)))
             self.end_headers()
             try:
                 self.wfile.write(body)
@@ -133,8 +133,8 @@ def serving() -> Iterator[Files]:
         thread.join(10)
 
 
-def alike(one: Frames, other: Frames) -> float:
-    """Mean absolute difference of two pictures, in steps of 255."""
+def difference(one: Frames, other: Frames) -> float:
+    """The mean absolute difference of two pictures, from 0 to 255."""
     return float(np.abs(one.astype(np.int16) - other.astype(np.int16)).mean())
 
 

@@ -1,9 +1,9 @@
-"""A small world for API, tasks, slots and steps: files in a folder, a real table of the local cloud, no workflow."""
+"""The video function for tests: files in a folder, a real table of the local cloud, a workflow that only records."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ ME, OTHER = (
 
 
 class FakeExecutions(Executions):
-    """Remembers what was started and stopped; `broken` starts nothing."""
+    """Records which executions were started and stopped; a `broken` one starts nothing."""
 
     def __init__(self) -> None:
         super().__init__("arn", lambda: None)
@@ -59,14 +59,14 @@ class FakeExecutions(Executions):
 
 
 class LinkedFolderStorage(FolderStorage):
-    """Objects that can be linked to."""
+    """Objects that have links."""
 
     def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
         return f"https://{bucket}.example/{key}?for={seconds}&as={filename}"
 
 
 class Context:
-    """Of an invocation."""
+    """An invocation's context."""
 
     aws_request_id = "11111111-2222-3333-4444-555555555555"
     function_name = "video"
@@ -78,8 +78,8 @@ class Context:
 
 
 @dataclass
-class Answer:
-    """Of the HTTP API."""
+class ApiResponse:
+    """A response of the HTTP API."""
 
     status: int
     headers: dict[str, str]
@@ -88,14 +88,13 @@ class Answer:
 
 @dataclass
 class FakeVideoStack:
-    """The video function with what it touches, and ways to call it."""
+    """The video function with everything that it touches, and ways to call it."""
 
     services: Services
     executions: FakeExecutions
     clock: Clock
     patch: pytest.MonkeyPatch
     buckets: Path
-    answers: list[Answer] = field(default_factory=list)
 
     def invoke(self, event: Any) -> Any:
         """The handler's answer; the event has been through JSON, as on Lambda."""
@@ -103,9 +102,9 @@ class FakeVideoStack:
         return app.handler(json.loads(json.dumps(event)), Context())
 
     def http(
-        self, method: str, path: str, body: Any = None, who: Any = None, taken: float = 0, **headers: str
-    ) -> Answer:
-        """A request through the HTTP API, payload format 2.0; `taken` by API Gateway then (epoch, seconds)."""
+        self, method: str, path: str, body: Any = None, identity: Any = None, sent_at: float = 0, **headers: str
+    ) -> ApiResponse:
+        """A request through the HTTP API, payload format 2.0, which API Gateway got at `sent_at` (epoch, seconds)."""
         path, _, query = path.partition("?")
         event = {
             "version": "2.0",
@@ -118,25 +117,25 @@ class FakeVideoStack:
                 "http": {"method": method, "path": path, "sourceIp": "192.0.2.1"},
                 "requestId": "req-1",
                 "stage": "$default",
-                "authorizer": who or ME,
-                **({"timeEpoch": int(taken * 1000)} if taken else {}),
+                "authorizer": identity or ME,
+                **({"timeEpoch": int(sent_at * 1000)} if sent_at else {}),
             },
             "isBase64Encoded": False,
             **({"body": body if isinstance(body, str) else json.dumps(body)} if body is not None else {}),
         }
-        said = self.invoke(event)
-        content = said.get("body") or ""
-        kind = said["headers"].get("Content-Type", "")
-        return Answer(
-            said["statusCode"], said["headers"], json.loads(content) if content and "json" in kind else content
+        response = self.invoke(event)
+        content = response.get("body") or ""
+        kind = response["headers"].get("Content-Type", "")
+        return ApiResponse(
+            response["statusCode"], response["headers"], json.loads(content) if content and "json" in kind else content
         )
 
-    def post(self, who: Any = None, **headers: str) -> Answer:
+    def post(self, identity: Any = None, **headers: str) -> ApiResponse:
         """POST /generate-video with the usual body."""
-        return self.http("POST", "/generate-video", BODY, who, 0, **headers)
+        return self.http("POST", "/generate-video", BODY, identity, 0, **headers)
 
-    def finished(self, task_id: str) -> PublishedVideo:
-        """Let the task have its video."""
+    def finish(self, task_id: str) -> PublishedVideo:
+        """Finish the task, with files in the place of a video."""
         published = PublishedVideo(
             video=f"videos/{task_id}/short.mp4",
             poster=f"videos/{task_id}/poster.jpg",
@@ -144,7 +143,7 @@ class FakeVideoStack:
             vtt=None,
             seconds=12.5,
             size=5,
-            credits=(Credit("Ann", "https://p.example/ann", "https://p.example/1"),),
+            credits=(Credit("Ann", "https://p.example/ann", "https://p.example/1", "Stock"),),
         )
         for key in ("video", "poster", "srt"):
             self.services.storage.write("outputs", getattr(published, key), b"bytes", "x/y")
@@ -152,16 +151,16 @@ class FakeVideoStack:
         self.services.slots.free(task_id)
         return published
 
-    def limited_to(self, slots: int) -> FakeVideoStack:
-        """The same with that many slots."""
+    def with_slots(self, slots: int) -> FakeVideoStack:
+        """The same stack with that many slots."""
         table, client = self.services.settings.state_table, self.services.tasks._client
-        more = replace(self.services, slots=Slots(table, slots, client, self.clock))
-        return replace(self, services=more)
+        services = replace(self.services, slots=Slots(table, slots, client, self.clock))
+        return replace(self, services=services)
 
 
 @pytest.fixture
-def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeVideoStack:
-    """Nothing asked for yet; two slots; every key is set."""
+def stack(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeVideoStack:
+    """A stack without any task, with two slots and every provider key."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     settings = VideoSettings.read({"OUTPUTS_BUCKET": "outputs", "STATE_TABLE": table, "STATE_MACHINE_ARN": "arn"})
@@ -170,7 +169,7 @@ def world(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     services = Services(
         settings=settings,
         storage=storage,
-        work=ArtifactStore(storage, "outputs"),
+        artifacts=ArtifactStore(storage, "outputs"),
         tasks=TaskStore(table, lambda: dynamodb, clock),
         slots=Slots(table, 2, lambda: dynamodb, clock),
         executions=executions,

@@ -1,4 +1,4 @@
-"""What the tests of voice and footage share: settings, a work store in a folder, and stand-ins that serve them all."""
+"""Fixtures of the tests of voice and footage: settings, an artifact store in a folder, and stand-ins for providers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = VideoSettings.read({"OUTPUTS_BUCKET": "outputs", "STATE_TABLE": "stat
 
 
 def soon() -> Deadline:
-    """Long enough for any test."""
+    """A deadline that is late enough for any test."""
     return Deadline.after(120)
 
 
@@ -34,7 +34,7 @@ def running() -> Iterator[StandIns]:
 
 @pytest.fixture
 def standins(running: StandIns) -> Iterator[StandIns]:
-    """The same, with nothing asked yet and no fault on."""
+    """The same stand-ins, with no recorded request and no fault."""
     running.clear()
     running.requests.clear()
     yield running
@@ -48,14 +48,14 @@ def storage(tmp_path: Path) -> FolderStorage:
 
 
 @pytest.fixture
-def work(storage: FolderStorage) -> ArtifactStore:
-    """An empty work store."""
+def artifacts(storage: FolderStorage) -> ArtifactStore:
+    """An empty artifact store."""
     return ArtifactStore(storage, SETTINGS.outputs_bucket)
 
 
 @pytest.fixture
 def payments(dynamodb: Any, table: str) -> Payments:
-    """Nothing was asked for yet."""
+    """Payments without any request."""
     return Payments(table, lambda: dynamodb)
 
 
@@ -69,11 +69,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def elevenlabs(standins: StandIns) -> ElevenLabs:
-    """The voice service, with the key that the stand-in knows."""
+    """The voice service, with the stand-in's key."""
     return ElevenLabs(standins.elevenlabs_url, standins.environment["ELEVENLABS_API_KEY"])
 
 
 @pytest.fixture
 def pexels(standins: StandIns) -> Pexels:
-    """The footage service, with the key that the stand-in knows."""
+    """The footage service, with the stand-in's key."""
     return Pexels(standins.pexels_url, standins.environment["PEXELS_API_KEY"])

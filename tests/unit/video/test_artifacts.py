@@ -1,4 +1,4 @@
-"""The work store: what counts as there, how long it stays, and who is told that it is gone."""
+"""The artifact store: which artifacts count as existing, how long they stay, and what happens when one is gone."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ KEY, MEDIA = "work/sound/a.json", "work/sound/a.flac"
 
 @dataclass(frozen=True)
 class Pointer:
-    """To a file of sound."""
+    """A value that points to a file of sound."""
 
     audio_key: str
 
 
-class Shelf(FolderStorage):
-    """Remembers what was renewed, in order."""
+class RecordingStorage(FolderStorage):
+    """Records which objects were renewed, in order."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -41,74 +41,76 @@ class Shelf(FolderStorage):
         self.renewed.append(key)
 
     def age(self, key: str, seconds: float) -> None:
-        """As if the object had been written so long ago."""
+        """Let the object look as old as that."""
         os.utime(self.root / "outputs" / key, (NOW - seconds, NOW - seconds))
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path)
+def storage(tmp_path: Path) -> RecordingStorage:
+    return RecordingStorage(tmp_path)
 
 
 @pytest.fixture
-def work(shelf: Shelf) -> ArtifactStore:
-    """With a file of sound and what points to it, just written."""
-    work = ArtifactStore(shelf, "outputs", lambda: NOW)
-    work.put_bytes(MEDIA, b"sound", "audio/flac")
-    work.put(KEY, Pointer(MEDIA))
+def artifacts(storage: RecordingStorage) -> ArtifactStore:
+    """A store with a file of sound and a value that points to it, just written."""
+    artifacts = ArtifactStore(storage, "outputs", lambda: NOW)
+    artifacts.put_bytes(MEDIA, b"sound", "audio/flac")
+    artifacts.put(KEY, Pointer(MEDIA))
     for key in (MEDIA, KEY):
-        shelf.age(key, 0)
-    return work.track("ann")
+        storage.age(key, 0)
+    return artifacts.track("ann")
 
 
-def reuse(work: ArtifactStore) -> Pointer | None:
-    return work.reuse(KEY, Pointer, soon(), lambda pointer: pointer.audio_key)
+def reuse(artifacts: ArtifactStore) -> Pointer | None:
+    return artifacts.reuse(KEY, Pointer, soon(), lambda pointer: pointer.audio_key)
 
 
-def test_what_points_to_a_file_that_is_there_is_used_again(work: ArtifactStore, shelf: Shelf) -> None:
-    assert reuse(work) == Pointer(MEDIA)
-    assert shelf.renewed == []
+def test_what_points_to_a_file_that_is_there_is_used_again(artifacts: ArtifactStore, storage: RecordingStorage) -> None:
+    assert reuse(artifacts) == Pointer(MEDIA)
+    assert storage.renewed == []
 
 
 @pytest.mark.parametrize("gone", [KEY, MEDIA])
-def test_what_points_to_nothing_is_not_there(work: ArtifactStore, shelf: Shelf, gone: str) -> None:
-    shelf.delete("outputs", gone)
+def test_what_points_to_nothing_is_not_there(artifacts: ArtifactStore, storage: RecordingStorage, gone: str) -> None:
+    storage.delete("outputs", gone)
 
-    assert reuse(work) is None
+    assert reuse(artifacts) is None
 
 
-def test_what_is_used_and_old_is_renewed_the_file_first(work: ArtifactStore, shelf: Shelf) -> None:
+def test_what_is_used_and_old_is_renewed_the_file_first(artifacts: ArtifactStore, storage: RecordingStorage) -> None:
     for key in (MEDIA, KEY):
-        shelf.age(key, FRESH_SECONDS)
+        storage.age(key, FRESH_SECONDS)
 
-    assert reuse(work)
+    assert reuse(artifacts)
 
-    assert shelf.renewed == [MEDIA, KEY]
-
-
-def test_a_file_alone_is_renewed_too(work: ArtifactStore, shelf: Shelf) -> None:
-    shelf.age(MEDIA, FRESH_SECONDS)
-
-    assert work.reuse_file(MEDIA)
-    assert shelf.renewed == [MEDIA]
-    assert not work.reuse_file("work/sound/b.flac")
+    assert storage.renewed == [MEDIA, KEY]
 
 
-def test_what_is_deleted_while_it_is_renewed_is_not_there(work: ArtifactStore, shelf: Shelf) -> None:
-    shelf.age(MEDIA, FRESH_SECONDS)
-    shelf.before = lambda key: shelf.delete("outputs", key)
+def test_a_file_alone_is_renewed_too(artifacts: ArtifactStore, storage: RecordingStorage) -> None:
+    storage.age(MEDIA, FRESH_SECONDS)
 
-    assert reuse(work) is None
+    assert artifacts.reuse_file(MEDIA)
+    assert storage.renewed == [MEDIA]
+    assert not artifacts.reuse_file("work/sound/b.flac")
 
 
-def test_who_relies_on_what_is_gone_is_told_so(work: ArtifactStore, shelf: Shelf, tmp_path: Path) -> None:
+def test_what_is_deleted_while_it_is_renewed_is_not_there(artifacts: ArtifactStore, storage: RecordingStorage) -> None:
+    storage.age(MEDIA, FRESH_SECONDS)
+    storage.before = lambda key: storage.delete("outputs", key)
+
+    assert reuse(artifacts) is None
+
+
+def test_who_relies_on_what_is_gone_is_told_so(
+    artifacts: ArtifactStore, storage: RecordingStorage, tmp_path: Path
+) -> None:
     for key in (KEY, MEDIA):
-        shelf.delete("outputs", key)
+        storage.delete("outputs", key)
     uses: tuple[Callable[[], object], ...] = (
-        lambda: work.get(KEY, Pointer, soon()),
-        lambda: work.get_file(MEDIA, tmp_path / "sound", 100, soon()),
-        lambda: work.size(MEDIA),
-        lambda: work.publish(MEDIA, "videos/a.flac"),
+        lambda: artifacts.get(KEY, Pointer, soon()),
+        lambda: artifacts.get_file(MEDIA, tmp_path / "sound", 100, soon()),
+        lambda: artifacts.size(MEDIA),
+        lambda: artifacts.publish(MEDIA, "videos/a.flac"),
     )
 
     for use in uses:
@@ -116,13 +118,13 @@ def test_who_relies_on_what_is_gone_is_told_so(work: ArtifactStore, shelf: Shelf
             use()
 
 
-def test_what_was_used_and_what_was_made_are_kept_apart(work: ArtifactStore, shelf: Shelf) -> None:
-    reuse(work)
-    work.put_bytes("work/clip/a.mp4", b"clip", "video/mp4")
-    assert work.used == {KEY, MEDIA, "work/clip/a.mp4"}
-    assert work.written == {"work/clip/a.mp4"}
+def test_what_was_used_and_what_was_made_are_kept_apart(artifacts: ArtifactStore, storage: RecordingStorage) -> None:
+    reuse(artifacts)
+    artifacts.put_bytes("work/clip/a.mp4", b"clip", "video/mp4")
+    assert artifacts.used == {KEY, MEDIA, "work/clip/a.mp4"}
+    assert artifacts.written == {"work/clip/a.mp4"}
 
-    work.discard()
+    artifacts.discard()
 
-    assert shelf.head("outputs", "work/clip/a.mp4") is None
-    assert shelf.head("outputs", MEDIA)
+    assert storage.head("outputs", "work/clip/a.mp4") is None
+    assert storage.head("outputs", MEDIA)

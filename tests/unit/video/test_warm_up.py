@@ -20,30 +20,30 @@ from tests.unit.video.fake_stack import FakeVideoStack
 @pytest.fixture(autouse=True)
 def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")  # clients are made, and ask nobody
-    warm_up._tested.clear()
+    warm_up._tested_keys.clear()
 
 
-def test_a_warm_up_encodes_and_signs_a_video_and_keeps_none(world: FakeVideoStack) -> None:
-    answer = world.invoke(PAYLOAD)
+def test_a_warm_up_encodes_and_signs_a_video_and_keeps_none(stack: FakeVideoStack) -> None:
+    answer = stack.invoke(PAYLOAD)
 
     assert answer["warm"] is True
     assert list(answer["timings_ms"]) == ["import", "test"]
-    assert world.executions.started == []
-    assert world.invoke(PAYLOAD)["timings_ms"]["test"] < answer["timings_ms"]["test"]
+    assert stack.executions.started == []
+    assert stack.invoke(PAYLOAD)["timings_ms"]["test"] < answer["timings_ms"]["test"]
 
 
-def test_an_encoder_that_does_not_start_fails_it(world: FakeVideoStack) -> None:
+def test_an_encoder_that_does_not_start_fails_it(stack: FakeVideoStack) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise EncodingFailed("ffmpeg cannot be run.")
 
-    world.patch.setattr(ffmpeg, "run", fail)
+    stack.patch.setattr(ffmpeg, "run", fail)
 
     with pytest.raises(EncodingFailed):
-        world.invoke(PAYLOAD)
+        stack.invoke(PAYLOAD)
 
 
 class Clients:
-    """Of Lambda and CodeDeploy."""
+    """Clients of Lambda and CodeDeploy."""
 
     def __init__(self, broken: str = "") -> None:
         self.broken = broken  # the version that fails its own test

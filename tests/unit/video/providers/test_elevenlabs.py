@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions.video.providers import client
-from functions.video.providers.elevenlabs import ElevenLabs, _code
+from functions.video.providers.elevenlabs import ElevenLabs, _error_code
 from layers.core.deadline import Deadline
 from layers.core.errors import (
     ColdswapError,
@@ -33,7 +33,7 @@ def never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client.with_retries, "__defaults__", (lambda seconds: None, lambda: 0.5))
 
 
-class Till:
+class PaymentCounter:
     """Counts what may have been paid."""
 
     def __init__(self) -> None:
@@ -48,9 +48,9 @@ class Till:
 
 def speak(service: ElevenLabs, text: str = TEXT, voice_id: str = VOICE_ID) -> int:
     """How many requests may have been paid, if that is not told by an error."""
-    till = Till()
-    service.speak(text, voice_id=voice_id, before="", after="", deadline=soon(), payment=till)
-    return till.paid
+    counter = PaymentCounter()
+    service.speak(text, voice_id=voice_id, before="", after="", deadline=soon(), payment=counter)
+    return counter.paid
 
 
 FAULTS: list[tuple[str, dict[str, Any], type[ColdswapError], int]] = [
@@ -79,34 +79,36 @@ FAULTS: list[tuple[str, dict[str, Any], type[ColdswapError], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "how", "error", "times"), FAULTS)
+@pytest.mark.parametrize(("fault", "options", "error", "times"), FAULTS)
 def test_a_fault_has_its_error_and_is_asked_about_again_where_that_helps(
     elevenlabs: ElevenLabs,
     standins: StandIns,
     fault: str,
-    how: dict[str, Any],
+    options: dict[str, Any],
     error: type[ColdswapError],
     times: int,
 ) -> None:
-    standins.fault(f"elevenlabs.{fault}", times=None, **how)
+    standins.fault(f"elevenlabs.{fault}", times=None, **options)
     with pytest.raises(error) as caught:
         speak(elevenlabs)
-    told = f"{caught.value}{caught.value.extra}"
+    message = f"{caught.value}{caught.value.extra}"
     assert type(caught.value) is error
     assert len(standins.asked("elevenlabs")) == times
-    assert TEXT not in told
-    assert standins.environment["ELEVENLABS_API_KEY"] not in told
+    assert TEXT not in message
+    assert standins.environment["ELEVENLABS_API_KEY"] not in message
 
 
 def test_speech_comes_with_the_times_of_its_characters(elevenlabs: ElevenLabs, standins: StandIns) -> None:
-    speech = elevenlabs.speak(TEXT, voice_id=VOICE_ID, before="", after="Good night.", deadline=soon(), payment=Till())
+    speech = elevenlabs.speak(
+        TEXT, voice_id=VOICE_ID, before="", after="Good night.", deadline=soon(), payment=PaymentCounter()
+    )
     assert speech.alignment is not None
     assert speech.alignment.fits(TEXT, 60)
     assert speech.audio[:3] == b"ID3" or speech.audio[0] == 0xFF  # an MP3 file begins with a tag or a frame
-    (asked,) = standins.asked("elevenlabs")
-    assert asked.path == f"/v1/text-to-speech/{VOICE_ID}/with-timestamps"
-    assert asked.request.query == {"output_format": "mp3_44100_128"}
-    assert asked.request.json() == {"text": TEXT, "model_id": "eleven_multilingual_v2", "next_text": "Good night."}
+    (recorded,) = standins.asked("elevenlabs")
+    assert recorded.path == f"/v1/text-to-speech/{VOICE_ID}/with-timestamps"
+    assert recorded.request.query == {"output_format": "mp3_44100_128"}
+    assert recorded.request.json() == {"text": TEXT, "model_id": "eleven_multilingual_v2", "next_text": "Good night."}
 
 
 def test_patience_is_as_long_as_asked_for(
@@ -123,7 +125,9 @@ def test_patience_is_as_long_as_asked_for(
 def test_an_answer_that_drips_ends_with_the_deadline(elevenlabs: ElevenLabs, standins: StandIns) -> None:
     standins.fault("elevenlabs.trickle", bytes_per_second=200)
     with pytest.raises(UnreadableMedia, match="in time"):
-        elevenlabs.speak(TEXT, voice_id=VOICE_ID, before="", after="", deadline=Deadline.after(0.6), payment=Till())
+        elevenlabs.speak(
+            TEXT, voice_id=VOICE_ID, before="", after="", deadline=Deadline.after(0.6), payment=PaymentCounter()
+        )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,7 @@ def test_an_answer_that_drips_ends_with_the_deadline(elevenlabs: ElevenLabs, sta
     ],
 )
 def test_an_errors_code_is_found_in_each_of_its_shapes(body: Any, code: str) -> None:
-    assert _code(body) == code
+    assert _error_code(body) == code
 
 
 def test_the_services_own_checks(elevenlabs: ElevenLabs, standins: StandIns) -> None:
@@ -149,7 +153,7 @@ def test_the_services_own_checks(elevenlabs: ElevenLabs, standins: StandIns) -> 
     with pytest.raises(ProviderRefused, match="voice_not_found"):
         speak(elevenlabs, voice_id="../nobody")
     with pytest.raises(ProviderRefused, match="max_character_limit_exceeded"):
-        speak(elevenlabs, text="a" * (elevenlabs.longest + 1))
+        speak(elevenlabs, text="a" * (elevenlabs.longest_request + 1))
 
 
 def test_an_answer_larger_than_any_speech_is_not_held(
@@ -165,7 +169,7 @@ def test_a_passing_fault_is_paid_once(elevenlabs: ElevenLabs, standins: StandIns
     for fault in ("concurrency", "drop"):
         standins.fault(f"elevenlabs.{fault}")
     speak(elevenlabs)
-    assert [asked.status for asked in standins.asked("elevenlabs")] == [429, 0, 200]
+    assert [recorded.status for recorded in standins.asked("elevenlabs")] == [429, 0, 200]
 
 
 def test_the_key_does_not_follow_a_redirect(elevenlabs: ElevenLabs, standins: StandIns) -> None:

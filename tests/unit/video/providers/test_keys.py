@@ -35,22 +35,22 @@ parameter = pytest.mark.parametrize("stub", ["ssm"], indirect=True)
 
 
 def test_the_environment_is_enough() -> None:
-    found = read_keys("", {"PEXELS_API_KEY": " p\n", "ELEVENLABS_API_KEY": "e", "VOICE_ID": "v", "OTHER": "o"})
-    assert (found.need("PEXELS_API_KEY"), found.need("ELEVENLABS_API_KEY"), found.voice_id) == ("p", "e", "v")
+    keys = read_keys("", {"PEXELS_API_KEY": " p\n", "ELEVENLABS_API_KEY": "e", "VOICE_ID": "v", "OTHER": "o"})
+    assert (keys.need("PEXELS_API_KEY"), keys.need("ELEVENLABS_API_KEY"), keys.voice_id) == ("p", "e", "v")
 
 
 def test_what_is_missing_is_named_only_when_it_is_needed() -> None:
-    found = read_keys("", {"PEXELS_API_KEY": "p", "ELEVENLABS_API_KEY": ""})
-    assert found.voice_id == DEFAULT_VOICE
+    keys = read_keys("", {"PEXELS_API_KEY": "p", "ELEVENLABS_API_KEY": ""})
+    assert keys.voice_id == DEFAULT_VOICE
     with pytest.raises(KeysMissing, match="ELEVENLABS_API_KEY"):
-        found.need("ELEVENLABS_API_KEY")
+        keys.need("ELEVENLABS_API_KEY")
     with pytest.raises(KeysMissing, match="CALLBACK_SECRET"):
-        found.need("CALLBACK_SECRET")
+        keys.need("CALLBACK_SECRET")
 
 
 def test_no_key_is_printed() -> None:
-    found = read_keys("", {"PEXELS_API_KEY": "hush-hush"})
-    assert "hush" not in f"{found!r} {found}"
+    keys = read_keys("", {"PEXELS_API_KEY": "hush-hush"})
+    assert "hush" not in f"{keys!r} {keys}"
 
 
 @pytest.mark.parametrize("bad", ["sk\r\nInjected: 1", "schlüssel", "a\x00b"])
@@ -64,9 +64,9 @@ def test_a_key_that_no_header_can_carry_is_refused_without_quoting_it(bad: str) 
 def test_a_secret_is_read_once_and_the_environment_goes_before_it(stub: Stubber) -> None:
     stub.add_response("get_secret_value", {"SecretString": json.dumps(STORED)}, {"SecretId": SECRET})
     for _ in range(2):
-        found = read_keys(SECRET, {"PEXELS_API_KEY": "mine"})
-        assert (found.need("PEXELS_API_KEY"), found.need("ELEVENLABS_API_KEY")) == ("mine", "stored-eleven")
-    assert "UNKNOWN" not in found.values
+        keys = read_keys(SECRET, {"PEXELS_API_KEY": "mine"})
+        assert (keys.need("PEXELS_API_KEY"), keys.need("ELEVENLABS_API_KEY")) == ("mine", "stored-eleven")
+    assert "UNKNOWN" not in keys.values
 
 
 @parameter
@@ -121,7 +121,7 @@ def test_keys_that_may_not_be_decrypted_are_the_operator_s_to_mend(
 )
 def test_a_store_that_was_deleted_is_not_asked_for_ever(stub: Stubber, arn: str, call: str, code: str) -> None:
     stub.add_client_error(call, code)
-    with pytest.raises(KeysMissing, match="not there"):
+    with pytest.raises(KeysMissing, match="does not exist"):
         read_keys(arn, {})
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions.video.providers import client
-from functions.video.providers.pexels import Pexels, _footage
+from functions.video.providers.pexels import Pexels, _parse_footage
 from functions.video.values import Footage, Rendition
 from layers.core.deadline import Deadline
 from layers.core.errors import (
@@ -68,11 +68,11 @@ def search(service: Pexels, deadline: Deadline | None = None) -> list[Footage]:
     return service.search("sea", orientation="portrait", count=20, deadline=deadline or soon())
 
 
-@pytest.mark.parametrize(("fault", "how", "error", "times"), FAULTS)
+@pytest.mark.parametrize(("fault", "options", "error", "times"), FAULTS)
 def test_a_fault_has_its_error_and_is_asked_about_again_where_that_helps(
-    pexels: Pexels, standins: StandIns, fault: str, how: dict[str, Any], error: type[ColdswapError], times: int
+    pexels: Pexels, standins: StandIns, fault: str, options: dict[str, Any], error: type[ColdswapError], times: int
 ) -> None:
-    standins.fault(f"pexels.{fault}", times=None, **how)
+    standins.fault(f"pexels.{fault}", times=None, **options)
     with pytest.raises(error) as caught:
         search(pexels)
     assert type(caught.value) is error
@@ -82,11 +82,11 @@ def test_a_fault_has_its_error_and_is_asked_about_again_where_that_helps(
 
 def test_the_key_goes_to_the_api(pexels: Pexels, standins: StandIns) -> None:
     assert search(pexels)
-    (asked,) = standins.asked("pexels")
-    assert asked.path == "/v1/videos/search"
-    assert asked.request.headers["authorization"] == standins.environment["PEXELS_API_KEY"]
-    assert asked.request.headers["user-agent"].startswith("Coldswap")
-    assert asked.request.query == {"query": "sea", "orientation": "portrait", "per_page": "20"}
+    (recorded,) = standins.asked("pexels")
+    assert recorded.path == "/v1/videos/search"
+    assert recorded.request.headers["authorization"] == standins.environment["PEXELS_API_KEY"]
+    assert recorded.request.headers["user-agent"].startswith("Coldswap")
+    assert recorded.request.query == {"query": "sea", "orientation": "portrait", "per_page": "20"}
 
 
 def test_waiting_never_outlasts_the_deadline(pexels: Pexels, standins: StandIns, waits: list[float]) -> None:
@@ -97,13 +97,13 @@ def test_waiting_never_outlasts_the_deadline(pexels: Pexels, standins: StandIns,
 
 
 def test_a_month_used_up_is_told_from_a_busy_hour(pexels: Pexels, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "99999999999"}
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "99999999999"}
     monkeypatch.setattr(
-        "functions.video.providers.pexels.ask", lambda *_, **__: client.ProviderResponse(429, said, b"")
+        "functions.video.providers.pexels.send", lambda *_, **__: client.ProviderResponse(429, headers, b"")
     )
     with pytest.raises(QuotaExceeded):
         search(pexels)
-    said["x-ratelimit-reset"] = "0"
+    headers["x-ratelimit-reset"] = "0"
     with pytest.raises(RateLimited):
         search(pexels)
 
@@ -112,12 +112,14 @@ def test_a_month_used_up_is_told_from_a_busy_hour(pexels: Pexels, monkeypatch: p
 def test_what_cannot_be_judged_is_left_out(pexels: Pexels, standins: StandIns, fault: str) -> None:
     standins.fault(f"pexels.{fault}")
     assert search(pexels) == []
-    assert not any(each.url.endswith(".m3u8") for found in search(pexels) for each in found.renditions)
+    assert not any(each.url.endswith(".m3u8") for footage in search(pexels) for each in footage.renditions)
 
 
 def test_a_video_keeps_its_size_rate_length_and_photographer() -> None:
     rendition = Rendition("https://f/1.mp4", 720, 1280, 25.0, 9)
-    assert _footage(VIDEO) == Footage("pexels:7", 12.0, "https://p/7", "Ada", "https://p/@ada", (rendition,))
+    assert _parse_footage(VIDEO) == Footage(
+        "pexels:7", 12.0, "https://p/7", "Ada", "https://p/@ada", (rendition,), "Pexels"
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,17 +137,17 @@ def test_a_video_keeps_its_size_rate_length_and_photographer() -> None:
     ],
 )
 def test_a_video_without_what_is_needed_is_left_out(change: dict[str, object]) -> None:
-    assert _footage(VIDEO | change) is None
+    assert _parse_footage(VIDEO | change) is None
 
 
 @pytest.mark.parametrize("change", [{"user": None}, {"user": "Ada"}, {"url": None}, {"user": {"name": None}}])
 def test_what_only_courtesy_needs_may_be_missing(change: dict[str, object]) -> None:
-    found = _footage(VIDEO | change)
-    assert found is not None
-    assert found.photographer
-    assert found.page_url
+    footage = _parse_footage(VIDEO | change)
+    assert footage is not None
+    assert footage.photographer
+    assert footage.page_url
 
 
 @pytest.mark.parametrize("change", [{"fps": None}, {"size": None}, {"size": -1}, {"quality": None}])
 def test_a_file_may_keep_its_rate_and_size_to_itself(change: dict[str, object]) -> None:
-    assert _footage(VIDEO | {"video_files": [FILE | change]})
+    assert _parse_footage(VIDEO | {"video_files": [FILE | change]})

@@ -6,24 +6,26 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from functions.video.artifacts import ArtifactStore
+from functions.video.context import StepContext
 from functions.video.render import assemble, poster
-from functions.video.values import Clip, Footage, Plan, Rendition, Segment, VoiceOver
+from functions.video.values import Clip, Footage, Plan, Rendition, Segment, VideoRequest, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import EncodingFailed, LabelFailed, StorageFailed
 from layers.media.ffmpeg import run
 from layers.media.mp4 import read_index
 from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
-from tests.unit.video.drawn_footage import count, frames, order, said
-from tests.unit.video.fixtures import SETTINGS, folder, storage, work
+from tests.support.folder_storage import FolderStorage
+from tests.support.step_context import step_context
+from tests.unit.video.drawn_footage import count, frames, order, probe
+from tests.unit.video.fixtures import SETTINGS, artifacts, folder, storage
 
-__all__ = ["folder", "storage", "work"]  # fixtures
+__all__ = ["artifacts", "folder", "storage"]  # fixtures
 
 COLOURS = ("red", "lime", "blue")
 LENGTHS = (31, 45, 28)  # frames
@@ -40,29 +42,29 @@ def footage(number: int) -> Footage:
 
 
 @pytest.fixture
-def voice(work: ArtifactStore, tmp_path: Path) -> VoiceOver:
-    return speech(work, tmp_path, "aevalsrc='0.05*sin(2000*t)*gt(sin(6*t),0)':s=44100")
+def voice(artifacts: ArtifactStore, tmp_path: Path) -> VoiceOver:
+    return speech(artifacts, tmp_path, "aevalsrc='0.05*sin(2000*t)*gt(sin(6*t),0)':s=44100")
 
 
-def speech(work: ArtifactStore, tmp_path: Path, source: str) -> VoiceOver:
+def speech(artifacts: ArtifactStore, tmp_path: Path, source: str) -> VoiceOver:
     path = tmp_path / "voice.flac"
     run(["-f", "lavfi", "-i", source, "-t", str(SECONDS), "-ac", "1", str(path)], deadline=soon())
-    key = work.key("voice", "flac", source)
-    work.put_file(key, path, "audio/flac")
+    key = artifacts.key("voice", "flac", source)
+    artifacts.put_file(key, path, "audio/flac")
     return VoiceOver(key, SECONDS, (), True)
 
 
 @pytest.fixture
-def clips(work: ArtifactStore, tmp_path: Path) -> list[Clip]:
-    made = []
+def clips(artifacts: ArtifactStore, tmp_path: Path) -> list[Clip]:
+    result = []
     for index, (colour, length) in enumerate(zip(COLOURS, LENGTHS, strict=True)):
         path = tmp_path / f"{colour}.mp4"
         # The first frame of each is white.
         source = f"color={colour}:size=720x1280:rate=30,drawbox=color=white:t=fill:enable='eq(n,0)',setsar=1"
         run(["-f", "lavfi", "-i", source, "-frames:v", str(length), *X264, str(path)], deadline=soon())
-        work.put_file(f"work/clip/{colour}.mp4", path, "video/mp4")
-        made.append(Clip(f"work/clip/{colour}.mp4", index, length, footage(index), 0))
-    return made
+        artifacts.put_file(f"work/clip/{colour}.mp4", path, "video/mp4")
+        result.append(Clip(f"work/clip/{colour}.mp4", index, length, footage(index), 0))
+    return result
 
 
 def plan() -> Plan:
@@ -71,12 +73,23 @@ def plan() -> Plan:
     return Plan(sum(LENGTHS), segments, ())
 
 
-def join(clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path) -> tuple[str, Path]:
+def context(artifacts: ArtifactStore, folder: Path) -> StepContext:
+    return step_context(
+        FolderStorage(folder.parent / "buckets"),
+        artifacts,
+        folder,
+        settings=SETTINGS,
+        request=VideoRequest("", ""),
+        deadline=soon(),
+    )
+
+
+def join(clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path) -> tuple[str, Path]:
     """The key and the file."""
-    key = assemble.join(plan(), clips, voice, work=work, folder=folder, deadline=soon(), settings=SETTINGS)
+    key = assemble.join(plan(), clips, voice, context(artifacts, folder))
     assert list(folder.iterdir()) == []
     path = folder.parent / "short.mp4"
-    work.get_file(key, path, 1 << 26, soon())
+    artifacts.get_file(key, path, 1 << 26, soon())
     return key, path
 
 
@@ -89,18 +102,18 @@ def sound(path: Path, rate: int = 48_000) -> np.ndarray:
 
 def loudness(path: Path) -> tuple[float, float]:
     """Integrated loudness in LUFS and true peak in dBTP, as ffmpeg's EBU R 128 meter reads them."""
-    told = said(path, "-vn", "-af", "ebur128=peak=true")
-    summary = told[told.rindex("Summary:") :]
-    found = [re.search(rf"{name}:\s+(\S+) {unit}", summary) for name, unit in (("I", "LUFS"), ("Peak", "dBFS"))]
-    assert found[0]
-    assert found[1]
-    return float(found[0][1]), float(found[1][1])
+    log = probe(path, "-vn", "-af", "ebur128=peak=true")
+    summary = log[log.rindex("Summary:") :]
+    matches = [re.search(rf"{name}:\s+(\S+) {unit}", summary) for name, unit in (("I", "LUFS"), ("Peak", "dBFS"))]
+    assert matches[0]
+    assert matches[1]
+    return float(matches[0][1]), float(matches[1][1])
 
 
 def test_the_clips_follow_one_another_in_the_plans_order(
-    clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path
+    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path
 ) -> None:
-    _, path = join(clips[::-1], voice, work, folder)
+    _, path = join(clips[::-1], voice, artifacts, folder)
     assert count(path) == sum(LENGTHS)
     pictures = frames(path, 18, 32)
     inside = [pictures[at] for at in (5, 30, 36, 75, 80, 103)]
@@ -108,13 +121,15 @@ def test_the_clips_follow_one_another_in_the_plans_order(
     assert [n for n, picture in enumerate(pictures) if picture.min() > 200] == [0, 31, 76]
 
 
-def test_players_find_what_they_expect(clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path) -> None:
-    _, path = join(clips, voice, work, folder)
-    told = said(path)
-    assert re.search(r"Video: h264 .*yuv420p.*720x1280 \[SAR 1:1 .*30 fps, .*15360 tbn", told)
-    assert re.search(r"Audio: aac \(LC\) .* 48000 Hz, stereo", told)
-    assert not re.search("warn|error|DTS|invalid", told, re.IGNORECASE)
-    length = re.search(r"Duration: 00:00:(\d\d\.\d\d)", told)
+def test_players_find_what_they_expect(
+    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path
+) -> None:
+    _, path = join(clips, voice, artifacts, folder)
+    log = probe(path)
+    assert re.search(r"Video: h264 .*yuv420p.*720x1280 \[SAR 1:1 .*30 fps, .*15360 tbn", log)
+    assert re.search(r"Audio: aac \(LC\) .* 48000 Hz, stereo", log)
+    assert not re.search("warn|error|DTS|invalid", log, re.IGNORECASE)
+    length = re.search(r"Duration: 00:00:(\d\d\.\d\d)", log)
     assert length is not None
     assert float(length[1]) == pytest.approx(SECONDS, abs=1 / 30)
     data = path.read_bytes()
@@ -125,20 +140,20 @@ def test_players_find_what_they_expect(clips: list[Clip], voice: VoiceOver, work
 
 
 def test_the_copied_pictures_are_the_clips_own(
-    clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path
+    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path
 ) -> None:
-    _, path = join(clips, voice, work, folder)
+    _, path = join(clips, voice, artifacts, folder)
     apart = [frames(folder.parent / f"{colour}.mp4", 36, 64) for colour in COLOURS]
     assert np.array_equal(frames(path, 36, 64), np.concatenate(apart))
 
 
 def test_a_click_is_heard_when_its_flash_is_seen(
-    clips: list[Clip], work: ArtifactStore, folder: Path, tmp_path: Path
+    clips: list[Clip], artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
     # The flashes: frames 0, 31 and 76 at 30 a second. Each comes with 20 ms of a tone.
     gates = "+".join(f"between(t,{at / 30},{at / 30 + 0.02})" for at in (31, 76))
-    voice = speech(work, tmp_path, f"aevalsrc='0.3*sin(6000*t)*({gates})':s=44100")
-    _, path = join(clips, voice, work, folder)
+    voice = speech(artifacts, tmp_path, f"aevalsrc='0.3*sin(6000*t)*({gates})':s=44100")
+    _, path = join(clips, voice, artifacts, folder)
     level = np.abs(sound(path)[:, 0])
     loud = np.flatnonzero(level > 0.3 * level.max()) / 48_000
     assert loud.min() == pytest.approx(31 / 30, abs=0.004)
@@ -156,9 +171,9 @@ def test_a_click_is_heard_when_its_flash_is_seen(
     ],
 )
 def test_any_voice_is_as_loud_as_the_apps_play(
-    source: str, clips: list[Clip], work: ArtifactStore, folder: Path, tmp_path: Path
+    source: str, clips: list[Clip], artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
-    _, path = join(clips, speech(work, tmp_path, source), work, folder)
+    _, path = join(clips, speech(artifacts, tmp_path, source), artifacts, folder)
     level, peak = loudness(path)
     assert level == pytest.approx(assemble.LOUDNESS, abs=1.0)
     assert peak <= -1.0
@@ -166,20 +181,20 @@ def test_any_voice_is_as_loud_as_the_apps_play(
     assert np.abs(both[:, 0] - both[:, 1]).max() < 0.01
 
 
-def test_silence_stays_silent(clips: list[Clip], work: ArtifactStore, folder: Path, tmp_path: Path) -> None:
-    _, path = join(clips, speech(work, tmp_path, "anullsrc=cl=mono:r=44100"), work, folder)
+def test_silence_stays_silent(clips: list[Clip], artifacts: ArtifactStore, folder: Path, tmp_path: Path) -> None:
+    _, path = join(clips, speech(artifacts, tmp_path, "anullsrc=cl=mono:r=44100"), artifacts, folder)
     assert np.abs(sound(path)).max() < 0.001
 
 
 def test_the_video_and_its_poster_say_how_they_were_made(
-    clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path, tmp_path: Path
+    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
-    key, path = join(clips, voice, work, folder)
+    key, path = join(clips, voice, artifacts, folder)
     assert read_mp4_label(path) == SOURCE_TYPE
     assert read_mp4_label(tmp_path / "red.mp4") is None
-    picture = poster.make(key, plan(), work=work, folder=folder, deadline=soon(), settings=SETTINGS)
+    picture = poster.make(key, plan(), context(artifacts, folder))
     assert list(folder.iterdir()) == []
-    work.get_file(picture, tmp_path / "poster.jpg", 1 << 24, soon())
+    artifacts.get_file(picture, tmp_path / "poster.jpg", 1 << 24, soon())
     data = (tmp_path / "poster.jpg").read_bytes()
     assert read_label(data) == SOURCE_TYPE
     with Image.open(io.BytesIO(data)) as opened:
@@ -193,7 +208,7 @@ def test_the_video_and_its_poster_say_how_they_were_made(
 def test_what_cannot_be_signed_is_not_kept(
     clips: list[Clip],
     voice: VoiceOver,
-    work: ArtifactStore,
+    artifacts: ArtifactStore,
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -202,50 +217,49 @@ def test_what_cannot_be_signed_is_not_kept(
     def fail(_: str) -> None:
         raise error("The key cannot be had.")
 
-    key, _ = join(clips, voice, work, folder)
+    key, _ = join(clips, voice, artifacts, folder)
     (tmp_path / "buckets" / SETTINGS.outputs_bucket / key).unlink()
-    there = set(tmp_path.glob("buckets/**/*"))
+    objects = set(tmp_path.glob("buckets/**/*"))
     with monkeypatch.context() as patch:
         patch.setattr(assemble, "signing_chain", fail)
         with pytest.raises(error):
-            join(clips, voice, work, folder)
-    assert set(tmp_path.glob("buckets/**/*")) == there
+            join(clips, voice, artifacts, folder)
+    assert set(tmp_path.glob("buckets/**/*")) == objects
     assert list(folder.iterdir()) == []
 
-    join(clips, voice, work, folder)
-    there = set(tmp_path.glob("buckets/**/*"))
+    join(clips, voice, artifacts, folder)
+    objects = set(tmp_path.glob("buckets/**/*"))
     monkeypatch.setattr(poster, "signing_chain", fail)
     with pytest.raises(error):
-        poster.make(key, plan(), work=work, folder=folder, deadline=soon(), settings=SETTINGS)
-    assert set(tmp_path.glob("buckets/**/*")) == there
+        poster.make(key, plan(), context(artifacts, folder))
+    assert set(tmp_path.glob("buckets/**/*")) == objects
 
 
 def test_what_exists_is_not_made_again(
-    clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key, _ = join(clips, voice, work, folder)
+    key, _ = join(clips, voice, artifacts, folder)
     monkeypatch.setattr(assemble, "run", None)
-    assert join(clips, voice, work, folder)[0] == key
-    again = poster.make(key, plan(), work=work, folder=folder, deadline=soon(), settings=SETTINGS)
+    assert join(clips, voice, artifacts, folder)[0] == key
+    again = poster.make(key, plan(), context(artifacts, folder))
     monkeypatch.setattr(poster, "run", None)
-    assert poster.make(key, plan(), work=work, folder=folder, deadline=soon(), settings=SETTINGS) == again
+    assert poster.make(key, plan(), context(artifacts, folder)) == again
 
 
 def test_clips_of_another_plan_are_not_joined(
-    clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path
+    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path
 ) -> None:
     for wrong in (clips[:2], [*clips[:2], replace(clips[2], frames=27)], []):
         with pytest.raises(EncodingFailed):
-            join(wrong, voice, work, folder)
+            join(wrong, voice, artifacts, folder)
 
 
 def test_sound_that_was_made_beside_the_clips_is_not_made_again(
-    clips: list[Clip], voice: VoiceOver, work: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    common: dict[str, Any] = {"work": work, "folder": folder, "deadline": soon(), "settings": SETTINGS}
-    key = assemble.sound(voice, **common)
-    assert assemble.sound(voice, **common) == key
+    key = assemble.make_sound(voice, context(artifacts, folder))
+    assert assemble.make_sound(voice, context(artifacts, folder)) == key
     assert list(folder.iterdir()) == []
-    monkeypatch.setattr(assemble, "normalisation", None)
-    _, path = join(clips, voice, work, folder)
+    monkeypatch.setattr(assemble, "_loudness_filters", None)
+    _, path = join(clips, voice, artifacts, folder)
     assert loudness(path)[0] == pytest.approx(assemble.LOUDNESS, abs=1.0)

@@ -1,4 +1,4 @@
-"""A clip against ffmpeg's own reading: what is fetched of its footage, and what is in its pictures."""
+"""A clip against ffmpeg's own reading: the bytes that are fetched of its footage, and its pictures."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import pytest
 
 from functions.video.artifacts import ArtifactStore
 from functions.video.render import clip
-from functions.video.render.footage_download import HEAD, download
+from functions.video.render.footage_download import HEAD_BYTES, download
 from functions.video.settings import VideoSettings
-from functions.video.values import Clip, Footage, Plan, Quality, Rendition, Segment, VoiceOver
+from functions.video.values import Clip, Footage, Plan, Quality, Rendition, Segment, VideoRequest, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, OutOfTime, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import run
 from tests.support.folder_storage import FolderStorage
-from tests.unit.video.drawn_footage import Files, Frames, alike, count, draw, frames, said, serving
-from tests.unit.video.fixtures import SETTINGS, folder, storage, work
+from tests.support.step_context import step_context
+from tests.unit.video.drawn_footage import FileServer, Frames, count, difference, draw, frames, probe, serving
+from tests.unit.video.fixtures import SETTINGS, artifacts, folder, storage
 from tests.unit.video.scripts import voice_over
 
-__all__ = ["folder", "storage", "work"]  # fixtures
+__all__ = ["artifacts", "folder", "storage"]  # fixtures
 
 VOICE = voice_over()
 NOISY = ("-crf", "12")  # so that the file is large
@@ -34,7 +35,7 @@ def soon() -> Deadline:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def footage_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files that several tests use."""
     place = tmp_path_factory.mktemp("drawn")
     draw(place / "sea.mp4", *NOISY, seconds=8)
@@ -46,31 +47,31 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(drawn: Path) -> Iterator[Files]:
+def server(footage_files: Path) -> Iterator[FileServer]:
     with serving() as files:
-        files.files = {path.name: path.read_bytes() for path in drawn.glob("*.mp4")}
+        files.files = {path.name: path.read_bytes() for path in footage_files.glob("*.mp4")}
         yield files
 
 
-def settings(server: Files, most_bytes: int = 1 << 26, most_pixels: int = 9_000_000) -> VideoSettings:
+def settings(server: FileServer, most_bytes: int = 1 << 26, most_pixels: int = 9_000_000) -> VideoSettings:
     origins = frozenset({server.origin})
     return replace(SETTINGS, trusted_origins=origins, threads=1, max_clip_bytes=most_bytes, max_clip_pixels=most_pixels)
 
 
-def shot(server: Files, name: str, seconds: float = 8, width: int = 720, height: int = 1280) -> Footage:
+def shot(server: FileServer, name: str, seconds: float = 8, width: int = 720, height: int = 1280) -> Footage:
     return Footage(f"test:{name}", seconds, "", "", "", (Rendition(server.url(name), width, height),))
 
 
 def plan_of(*footage: Footage, length: int = 20, slots: int = 1) -> Plan:
-    """Slots of that many frames each; what is left of the footage are spares."""
+    """A plan with slots of that many frames each; the rest of the footage are spares."""
     segments = tuple(Segment(i, i * length, length, footage[i]) for i in range(slots))
     return Plan(length * slots, segments, footage[slots:])
 
 
 def make(
     plan: Plan,
-    server: Files,
-    work: ArtifactStore,
+    server: FileServer,
+    artifacts: ArtifactStore,
     folder: Path,
     index: int = 0,
     *,
@@ -82,32 +83,29 @@ def make(
     **limits: int,
 ) -> tuple[Clip, Path]:
     """The clip, and its file."""
-    key = clip.make(
-        plan.segments[index],
-        plan,
-        voice,
-        captions=captions,
-        badge=badge,
-        quality=quality,
-        work=work,
-        folder=folder,
-        deadline=deadline or soon(),
+    context = step_context(
+        FolderStorage(folder.parent / "buckets"),
+        artifacts,
+        folder,
         settings=settings(server, **limits),
+        request=VideoRequest("", "", captions=captions, badge=badge, quality=quality),
+        deadline=deadline or soon(),
     )
+    key = clip.make(plan.segments[index], plan, voice, context)
     assert list(folder.iterdir()) == []
-    made = work.get(key, Clip, soon())
-    path = folder.parent / f"{abs(hash(made.key))}.mp4"
-    work.get_file(made.key, path, 100_000_000, soon())
-    return made, path
+    result = artifacts.get(key, Clip, soon())
+    path = folder.parent / f"{abs(hash(result.key))}.mp4"
+    artifacts.get_file(result.key, path, 100_000_000, soon())
+    return result, path
 
 
 def test_a_clip_whose_file_is_gone_is_made_again(
-    server: Files, work: ArtifactStore, storage: FolderStorage, folder: Path
+    server: FileServer, artifacts: ArtifactStore, storage: FolderStorage, folder: Path
 ) -> None:
-    first, _ = make(plan_of(shot(server, "small.mp4", 1)), server, work, folder)
+    first, _ = make(plan_of(shot(server, "small.mp4", 1)), server, artifacts, folder)
     storage.delete(SETTINGS.outputs_bucket, first.key)
 
-    again, path = make(plan_of(shot(server, "small.mp4", 1)), server, work, folder)
+    again, path = make(plan_of(shot(server, "small.mp4", 1)), server, artifacts, folder)
 
     assert again.key == first.key
     assert count(path) == first.frames
@@ -128,28 +126,28 @@ def test_every_clip_is_alike_whatever_it_is_made_from(
     size: str,
     rate: float,
     quality: Quality,
-    server: Files,
-    work: ArtifactStore,
+    server: FileServer,
+    artifacts: ArtifactStore,
     folder: Path,
     tmp_path: Path,
 ) -> None:
     server.files[name] = draw(tmp_path / name, size=size, rate=rate, seconds=2).read_bytes()
-    made, path = make(plan_of(shot(server, name), length=40), server, work, folder, quality=quality)
-    assert (made.index, made.frames, made.footage.id) == (0, 40, f"test:{name}")
+    result, path = make(plan_of(shot(server, name), length=40), server, artifacts, folder, quality=quality)
+    assert (result.index, result.frames, result.footage.id) == (0, 40, f"test:{name}")
     assert count(path) == 40
-    told = said(path)
-    assert "Duration: 00:00:01.33" in told
-    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709, progressive\), 720x1280 \[SAR 1:1 .*30 fps, .*15360 tbn", told)
-    assert "Audio" not in told
+    log = probe(path)
+    assert "Duration: 00:00:01.33" in log
+    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709, progressive\), 720x1280 \[SAR 1:1 .*30 fps, .*15360 tbn", log)
+    assert "Audio" not in log
 
 
 def test_landscape_is_cropped_to_its_middle_and_not_squeezed(
-    server: Files, work: ArtifactStore, folder: Path, tmp_path: Path
+    server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
     # A white disc, 200 pixels wide, in the middle of a wide picture of 360 lines.
     disc = "geq=lum='if(lt(hypot(X-320,Y-180),100),235,16)':cb=128:cr=128"
     server.files["disc.mp4"] = draw(tmp_path / "disc.mp4", "-vf", disc, size="640x360", seconds=1).read_bytes()
-    _, path = make(plan_of(shot(server, "disc.mp4", width=640, height=360)), server, work, folder)
+    _, path = make(plan_of(shot(server, "disc.mp4", width=640, height=360)), server, artifacts, folder)
     white = frames(path)[5].mean(axis=2) > 128
     rows, columns = np.flatnonzero(white.any(axis=1)), np.flatnonzero(white.any(axis=0))
     assert np.ptp(rows) == pytest.approx(200 * 1280 / 360, abs=12)
@@ -159,38 +157,38 @@ def test_landscape_is_cropped_to_its_middle_and_not_squeezed(
 
 
 def test_only_the_needed_bytes_are_fetched_and_the_pictures_are_the_same(
-    server: Files, work: ArtifactStore, folder: Path
+    server: FileServer, artifacts: ArtifactStore, folder: Path
 ) -> None:
     size = len(server.files["sea.mp4"])
     assert size > 3_000_000
-    made, path = make(plan_of(shot(server, "sea.mp4")), server, work, folder)
-    assert made.bytes_fetched < size / 3
-    assert server.sent == made.bytes_fetched
-    assert len(server.asked) == 2
+    result, path = make(plan_of(shot(server, "sea.mp4")), server, artifacts, folder)
+    assert result.bytes_fetched < size / 3
+    assert server.sent == result.bytes_fetched
+    assert len(server.requests) == 2
     # The same slot from the whole file.
     server.files["whole.mp4"] = server.files["sea.mp4"]
-    server.way = "star"
-    whole, other = make(plan_of(shot(server, "whole.mp4")), server, work, folder)
+    server.behaviour = "star"
+    whole, other = make(plan_of(shot(server, "whole.mp4")), server, artifacts, folder)
     assert np.array_equal(frames(path, 180, 320), frames(other, 180, 320))
-    assert whole.key != made.key
+    assert whole.key != result.key
 
 
 @pytest.mark.parametrize("name", ["sea.mp4", "late.mp4", "fragmented.mp4"])
-@pytest.mark.parametrize("way", ["ranges", "whole", "wrong range", "star", "endless"])
+@pytest.mark.parametrize("behaviour", ["ranges", "whole", "wrong range", "star", "endless"])
 def test_whatever_the_server_does_with_ranges_the_first_seconds_arrive(
-    name: str, way: str, server: Files, tmp_path: Path
+    name: str, behaviour: str, server: FileServer, tmp_path: Path
 ) -> None:
-    server.way = way
-    path = tmp_path / "got.mp4"
+    server.behaviour = behaviour
+    path = tmp_path / "fetched.mp4"
     origins = frozenset({server.origin})
-    got = download(server.url(name), path, 1.0, limit=1 << 26, deadline=soon(), trusted_origins=origins)
+    result = download(server.url(name), path, 1.0, limit=1 << 26, deadline=soon(), trusted_origins=origins)
     whole = server.files[name]
-    assert (got.index.codec, got.index.width, got.index.height) == ("avc1", 720, 1280)
+    assert (result.index.codec, result.index.width, result.index.height) == ("avc1", 720, 1280)
     data = path.read_bytes()
     # The index at the front, or ranges and any index but a fragmented one.
-    index_saves = name == "sea.mp4" or (way, name) == ("ranges", "late.mp4")
+    index_saves = name == "sea.mp4" or (behaviour, name) == ("ranges", "late.mp4")
     if index_saves:
-        assert got.bytes_fetched < 0.5 * len(whole)
+        assert result.bytes_fetched < 0.5 * len(whole)
     else:
         assert data == whole
     first = tmp_path / "first.mp4"
@@ -201,24 +199,24 @@ def test_whatever_the_server_does_with_ranges_the_first_seconds_arrive(
     )
 
 
-def test_a_small_file_is_one_request(server: Files, work: ArtifactStore, folder: Path) -> None:
-    assert len(server.files["small.mp4"]) < HEAD
-    made, _ = make(plan_of(shot(server, "small.mp4")), server, work, folder)
-    assert server.asked == [f"small.mp4 bytes=0-{HEAD - 1}"]
-    assert made.bytes_fetched == len(server.files["small.mp4"])
+def test_a_small_file_is_one_request(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
+    assert len(server.files["small.mp4"]) < HEAD_BYTES
+    result, _ = make(plan_of(shot(server, "small.mp4")), server, artifacts, folder)
+    assert server.requests == [f"small.mp4 bytes=0-{HEAD_BYTES - 1}"]
+    assert result.bytes_fetched == len(server.files["small.mp4"])
 
 
-def test_footage_shorter_than_its_slot_begins_anew(server: Files, work: ArtifactStore, folder: Path) -> None:
-    _, path = make(plan_of(shot(server, "small.mp4", 1), length=75), server, work, folder)
+def test_footage_shorter_than_its_slot_begins_anew(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
+    _, path = make(plan_of(shot(server, "small.mp4", 1), length=75), server, artifacts, folder)
     assert count(path) == 75
     pictures = frames(path, 90, 160)
-    assert alike(pictures[45], pictures[15]) < 4 < alike(pictures[15], pictures[0])
+    assert difference(pictures[45], pictures[15]) < 4 < difference(pictures[15], pictures[0])
 
 
-def test_captions_are_where_and_when_they_should_be(server: Files, work: ArtifactStore, folder: Path) -> None:
+def test_captions_are_where_and_when_they_should_be(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
     plan = plan_of(shot(server, "small.mp4"), length=25)
-    _, bare = make(plan, server, work, folder)
-    _, with_captions = make(plan, server, work, folder, captions=True)
+    _, bare = make(plan, server, artifacts, folder)
+    _, with_captions = make(plan, server, artifacts, folder, captions=True)
     pictures = frames(with_captions, 360, 640)
     changed = np.abs(pictures.astype(np.int16) - frames(bare, 360, 640)).max(axis=3) > 90
     # VOICE begins to speak at 0.1 s.
@@ -229,18 +227,18 @@ def test_captions_are_where_and_when_they_should_be(server: Files, work: Artifac
     assert rows.max() < 0.78 * 640
     assert columns.min() > 20
     assert columns.max() < 340
-    # Its second word is said from 0.34 s, the third from 0.7 s; the yellow moves on with them.
+    # Its second word is spoken from 0.34 s, the third from 0.7 s; the yellow moves on with them.
     first, second = _yellow(pictures[8]), _yellow(pictures[15])
     assert second > first + 30
 
 
 @pytest.mark.parametrize("captions", [False, True])
 def test_the_badge_is_there_in_every_frame_and_nothing_else_of_it(
-    server: Files, work: ArtifactStore, folder: Path, captions: bool
+    server: FileServer, artifacts: ArtifactStore, folder: Path, captions: bool
 ) -> None:
     plan = plan_of(shot(server, "small.mp4"), length=25)
-    _, bare = make(plan, server, work, folder, captions=captions)
-    _, marked = make(plan, server, work, folder, captions=captions, badge=True)
+    _, bare = make(plan, server, artifacts, folder, captions=captions)
+    _, marked = make(plan, server, artifacts, folder, captions=captions, badge=True)
     pictures = frames(marked, 360, 640)
     changed = np.abs(pictures.astype(np.int16) - frames(bare, 360, 640)).max(axis=3) > 60
     inside = (slice(None), slice(72, 102), slice(18, 60))
@@ -257,31 +255,31 @@ def _yellow(picture: Frames) -> float:
 
 
 def test_captions_need_no_system_font(
-    server: Files, work: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, artifacts: ArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = plan_of(shot(server, "small.mp4"))
-    _, usual = make(plan, server, work, folder, captions=True)
+    _, usual = make(plan, server, artifacts, folder, captions=True)
     monkeypatch.setenv("FONTCONFIG_FILE", "/nonexistent")
     # Another footage id, so that the clip is made again.
     again = replace(plan.segments[0].footage, id="test:again")
-    _, alone = make(plan_of(again), server, work, folder, captions=True)
+    _, alone = make(plan_of(again), server, artifacts, folder, captions=True)
     assert np.array_equal(frames(usual, 360, 640), frames(alone, 360, 640))
 
 
-def test_a_clip_that_exists_is_not_made_again(server: Files, work: ArtifactStore, folder: Path) -> None:
+def test_a_clip_that_exists_is_not_made_again(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
     plan = plan_of(shot(server, "small.mp4"))
-    first, _ = make(plan, server, work, folder)
-    second, _ = make(plan, server, work, folder)
+    first, _ = make(plan, server, artifacts, folder)
+    second, _ = make(plan, server, artifacts, folder)
     assert first == second
-    assert len(server.asked) == 1
-    make(plan, server, work, folder, captions=True)
-    make(plan, server, work, folder, quality="standard")
-    make(plan, server, work, folder, badge=True)
-    assert len(server.asked) == 4
+    assert len(server.requests) == 1
+    make(plan, server, artifacts, folder, captions=True)
+    make(plan, server, artifacts, folder, quality="standard")
+    make(plan, server, artifacts, folder, badge=True)
+    assert len(server.requests) == 4
 
 
 def test_every_hostile_or_broken_footage_gives_way_to_a_spare(
-    server: Files, work: ArtifactStore, folder: Path, tmp_path: Path
+    server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
     good = server.files["small.mp4"]
     draw(tmp_path / "jpeg.mp4", "-c:v", "mjpeg", size="180x320", seconds=0.5)
@@ -308,27 +306,27 @@ def test_every_hostile_or_broken_footage_gives_way_to_a_spare(
     bad += [shot(server, "not-there.mp4")]
     private = Footage("test:private", 8, "", "", "", (Rendition("http://169.254.169.254/a.mp4", 720, 1280),))
     bad += [private, replace(private, id="test:local", renditions=(Rendition("file:///etc/passwd", 720, 1280),))]
-    made, path = make(plan_of(*bad, shot(server, "small.mp4")), server, work, folder, most_pixels=1_000_000)
-    assert made.footage.id == "test:small.mp4"
+    result, path = make(plan_of(*bad, shot(server, "small.mp4")), server, artifacts, folder, most_pixels=1_000_000)
+    assert result.footage.id == "test:small.mp4"
     assert count(path) == 20
     for footage in bad:
         with pytest.raises(NoFootage):
-            make(plan_of(footage), server, work, folder, most_pixels=1_000_000)
+            make(plan_of(footage), server, artifacts, folder, most_pixels=1_000_000)
 
 
-def test_too_many_bytes_give_way_too(server: Files, work: ArtifactStore, folder: Path) -> None:
+def test_too_many_bytes_give_way_too(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
     plan = plan_of(shot(server, "sea.mp4"), shot(server, "small.mp4"))
-    made, _ = make(plan, server, work, folder, most_bytes=300_000)
-    assert made.footage.id == "test:small.mp4"
-    for way in ("ranges", "whole", "endless", "liar"):
-        server.way = way
-        kind: type[ColdswapError] = UpstreamFailed if way == "liar" else MediaTooLarge
-        limit = 1 << 26 if way == "liar" else 300_000
+    result, _ = make(plan, server, artifacts, folder, most_bytes=300_000)
+    assert result.footage.id == "test:small.mp4"
+    for behaviour in ("ranges", "whole", "endless", "liar"):
+        server.behaviour = behaviour
+        kind: type[ColdswapError] = UpstreamFailed if behaviour == "liar" else MediaTooLarge
+        limit = 1 << 26 if behaviour == "liar" else 300_000
         name = "fragmented.mp4"
         with pytest.raises(kind):
             download(
                 server.url(name),
-                folder / "got",
+                folder / "fetched",
                 1.0,
                 limit=limit,
                 deadline=soon(),
@@ -337,23 +335,25 @@ def test_too_many_bytes_give_way_too(server: Files, work: ArtifactStore, folder:
 
 
 def test_two_segments_never_try_the_same_spare() -> None:
-    some = [Footage(f"test:{number}", 9, "", "", "", ()) for number in range(11)]
-    plan = Plan(30, tuple(Segment(i, 10 * i, 10, some[i]) for i in range(3)), tuple(some[3:]))
+    footage = [Footage(f"test:{number}", 9, "", "", "", ()) for number in range(11)]
+    plan = Plan(30, tuple(Segment(i, 10 * i, 10, footage[i]) for i in range(3)), tuple(footage[3:]))
     tried = [[each.id for each in clip.candidates(segment, plan)] for segment in plan.segments]
     assert tried[0] == ["test:0", "test:3", "test:6", "test:9"]
     assert len({name for names in tried for name in names}) == sum(len(names) for names in tried) == 11
 
 
-def test_the_end_of_time_is_no_reason_to_try_a_spare(server: Files, work: ArtifactStore, folder: Path) -> None:
+def test_the_end_of_time_is_no_reason_to_try_a_spare(
+    server: FileServer, artifacts: ArtifactStore, folder: Path
+) -> None:
     plan = plan_of(shot(server, "sea.mp4"), shot(server, "small.mp4"))
     with pytest.raises(OutOfTime):
-        make(plan, server, work, folder, deadline=Deadline.after(-1))
-    assert server.asked == []
+        make(plan, server, artifacts, folder, deadline=Deadline.after(-1))
+    assert server.requests == []
     assert list(folder.iterdir()) == []
 
 
-def test_footage_that_ends_in_rubbish_is_unreadable(server: Files, tmp_path: Path) -> None:
+def test_footage_that_ends_in_rubbish_is_unreadable(server: FileServer, tmp_path: Path) -> None:
     path = draw(tmp_path / "few.mp4", size="90x160", rate=30, seconds=0.5)
     with pytest.raises(UnreadableMedia, match="15 frames where 20"):
-        clip.check_made(path, 20)
-    clip.check_made(path, 15)
+        clip.check_frames(path, 20)
+    clip.check_frames(path, 15)

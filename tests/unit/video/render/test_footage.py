@@ -1,43 +1,52 @@
-"""Which footage is asked for, which is usable, and which rendition is fetched."""
+"""Which footage is searched for, which is usable, and which rendition is fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 
 from functions.video.artifacts import ArtifactStore
-from functions.video.render.footage import GENERAL, KEPT, find, look, smallest_sufficient
-from functions.video.values import Footage, Rendition, SearchResult
+from functions.video.context import CallerContext
+from functions.video.render.footage import GENERAL_QUERIES, MOST_FOOTAGE, find, search
+from functions.video.render.footage_download import choose_rendition
+from functions.video.values import Footage, Rendition, SearchResult, VideoRequest
 from layers.core.errors import KeyRejected, NoFootage, RateLimited
-from tests.unit.video.fixtures import SETTINGS, soon, storage, work
+from tests.support.folder_storage import FolderStorage
+from tests.support.step_context import step_context
+from tests.unit.video.fixtures import SETTINGS, soon
 from tests.unit.video.scripts import footage
-
-__all__ = ["storage", "work"]
 
 SIZES = [(360, 640), (720, 1280), (1080, 1920), (2160, 3840)]
 
 
-class Shelf:
-    """A footage service that has what it is given, by query and orientation."""
+class FakeFootageService:
+    """A footage service that answers by query and orientation."""
 
-    name = "shelf"
+    name = "fake"
 
     def __init__(self, answer: Callable[[str, str], list[Footage]]) -> None:
         self._answer = answer
-        self.asked: list[tuple[str, str]] = []
+        self.searches: list[tuple[str, str]] = []
 
     def search(self, query: str, *, orientation: str, count: int, deadline: object) -> list[Footage]:
-        self.asked.append((query, orientation))
+        self.searches.append((query, orientation))
         return self._answer(query, orientation)
 
 
-def shelf(has: Mapping[str, list[Footage]], orientation: str = "portrait") -> Shelf:
-    return Shelf(lambda query, asked: has.get(query, []) if asked == orientation else [])
+def fake_service(has: Mapping[str, list[Footage]], orientation: str = "portrait") -> FakeFootageService:
+    return FakeFootageService(lambda query, wish: has.get(query, []) if wish == orientation else [])
 
 
-def seen(service: Shelf, query: str) -> SearchResult:
-    return look(query, service=service, deadline=soon(), settings=SETTINGS)
+def context(root: Path) -> CallerContext:
+    storage = FolderStorage(root)
+    artifacts = ArtifactStore(storage, SETTINGS.outputs_bucket)
+    return step_context(storage, artifacts, root, settings=SETTINGS, request=VideoRequest("", ""), deadline=soon())
+
+
+def search_for(service: FakeFootageService, query: str) -> SearchResult:
+    return search(query, service, context(Path("nothing-is-stored")))
 
 
 def several(count: int, first: int = 1) -> list[Footage]:
@@ -45,52 +54,52 @@ def several(count: int, first: int = 1) -> list[Footage]:
 
 
 def test_enough_for_the_phrase_itself_is_one_request() -> None:
-    service = shelf({"calm sea": several(7)})
-    found = seen(service, " calm  sea ")
-    assert service.asked == [("calm sea", "portrait")]
-    assert (found.query, [each.id for each in found.footage]) == ("calm sea", [f"pexels:{n}" for n in range(1, 8)])
+    service = fake_service({"calm sea": several(7)})
+    result = search_for(service, " calm  sea ")
+    assert service.searches == [("calm sea", "portrait")]
+    assert (result.query, [each.id for each in result.footage]) == ("calm sea", [f"pexels:{n}" for n in range(1, 8)])
 
 
 def test_the_best_are_kept() -> None:
-    found = seen(shelf({"sea": several(40)}), "sea")
-    assert [each.id for each in found.footage] == [f"pexels:{n}" for n in range(1, KEPT + 1)]
+    result = search_for(fake_service({"sea": several(40)}), "sea")
+    assert [each.id for each in result.footage] == [f"pexels:{n}" for n in range(1, MOST_FOOTAGE + 1)]
 
 
 def test_none_twice() -> None:
-    found = seen(shelf({"calm sea": several(3) + several(3), "sea": several(6)}), "calm sea")
-    assert [each.id for each in found.footage] == [f"pexels:{n}" for n in range(1, 7)]
-    assert found.query == "calm sea"
+    result = search_for(fake_service({"calm sea": several(3) + several(3), "sea": several(6)}), "calm sea")
+    assert [each.id for each in result.footage] == [f"pexels:{n}" for n in range(1, 7)]
+    assert result.query == "calm sea"
 
 
 def test_words_go_from_the_front() -> None:
-    service = shelf({"sea": several(5)})
-    assert seen(service, "calm blue sea").query == "sea"
-    assert service.asked == [("calm blue sea", "portrait"), ("blue sea", "portrait"), ("sea", "portrait")]
+    service = fake_service({"sea": several(5)})
+    assert search_for(service, "calm blue sea").query == "sea"
+    assert service.searches == [("calm blue sea", "portrait"), ("blue sea", "portrait"), ("sea", "portrait")]
 
 
 def test_then_it_may_lie_on_its_side() -> None:
-    service = shelf({"calm sea": several(5)}, orientation="landscape")
-    assert seen(service, "calm sea").query == "calm sea"
-    assert service.asked[-1] == ("calm sea", "landscape")
+    service = fake_service({"calm sea": several(5)}, orientation="landscape")
+    assert search_for(service, "calm sea").query == "calm sea"
+    assert service.searches[-1] == ("calm sea", "landscape")
 
 
 def test_general_words_come_last() -> None:
-    service = shelf({GENERAL[0]: several(2)})
-    assert seen(service, "qwxz").query == GENERAL[0]
-    assert service.asked[-2:] == [("qwxz", "landscape"), (GENERAL[0], "portrait")]
+    service = fake_service({GENERAL_QUERIES[0]: several(2)})
+    assert search_for(service, "qwxz").query == GENERAL_QUERIES[0]
+    assert service.searches[-2:] == [("qwxz", "landscape"), (GENERAL_QUERIES[0], "portrait")]
 
-    little = seen(shelf({"sea": several(2), GENERAL[0]: several(9, first=50)}), "sea")
+    little = search_for(fake_service({"sea": several(2), GENERAL_QUERIES[0]: several(9, first=50)}), "sea")
     assert little.query == "sea"
     assert [each.id for each in little.footage[:3]] == ["pexels:1", "pexels:2", "pexels:50"]
 
 
 def test_nothing_at_all_is_told_after_a_few_requests() -> None:
-    service = shelf({})
+    service = fake_service({})
     query = " ".join("abcdefghijklmnopqrstuvwxyz")
     with pytest.raises(NoFootage, match="search_query") as raised:
-        seen(service, query)
+        search_for(service, query)
     assert query[:5] not in str(raised.value), "the workflow's history keeps the sentence"
-    assert len(service.asked) <= 6
+    assert len(service.searches) <= 6
 
 
 def test_a_fault_after_something_was_found_does_not_lose_it() -> None:
@@ -99,7 +108,7 @@ def test_a_fault_after_something_was_found_does_not_lose_it() -> None:
             return several(2)
         raise RateLimited
 
-    assert len(seen(Shelf(answer), "calm sea").footage) == 2
+    assert len(search_for(FakeFootageService(answer), "calm sea").footage) == 2
 
 
 @pytest.mark.parametrize("error", [RateLimited, KeyRejected])
@@ -108,7 +117,7 @@ def test_a_fault_before_that_is_the_callers(error: type[Exception]) -> None:
         raise error
 
     with pytest.raises(error):
-        seen(Shelf(answer), "sea")
+        search_for(FakeFootageService(answer), "sea")
 
 
 @pytest.mark.parametrize(
@@ -129,31 +138,31 @@ def test_what_cannot_fill_the_frame_within_the_limits_is_left_out(
     seconds: float, renditions: list[tuple[int, int, int | None]], usable: bool
 ) -> None:
     files = [Rendition(f"https://f/{w}.mp4", w, h, 25.0, size) for w, h, size in renditions]
-    service = shelf({"sea": [footage(1, seconds, *files), footage(2)]})
-    assert ("pexels:1" in [each.id for each in seen(service, "sea").footage]) is usable
+    service = fake_service({"sea": [footage(1, seconds, *files), footage(2)]})
+    assert ("pexels:1" in [each.id for each in search_for(service, "sea").footage]) is usable
 
 
 def test_a_rendition_over_the_limits_is_not_offered() -> None:
     files = [Rendition("https://f/a.mp4", 720, 1280, 25.0, 1 << 40), Rendition("https://f/b.mp4", 1080, 1920)]
-    (found,) = seen(shelf({"sea": [footage(1, 9.0, *files)]}), "sea").footage
-    assert [each.url for each in found.renditions] == ["https://f/b.mp4"]
+    (result,) = search_for(fake_service({"sea": [footage(1, 9.0, *files)]}), "sea").footage
+    assert [each.url for each in result.renditions] == ["https://f/b.mp4"]
 
 
 def test_the_smallest_that_covers_the_frame_is_fetched() -> None:
     files = [Rendition(f"https://f/{w}", w, h) for w, h in reversed(SIZES)]
-    assert smallest_sufficient(footage(1, 9.0, *files)).width == 720
-    assert smallest_sufficient(footage(1, 9.0, *files), 1000, 1000).width == 1080
-    assert smallest_sufficient(footage(1, 9.0, *files), 5000, 5000).width == 2160
+    assert choose_rendition(footage(1, 9.0, *files)).width == 720
+    assert choose_rendition(footage(1, 9.0, *files), 1000, 1000).width == 1080
+    assert choose_rendition(footage(1, 9.0, *files), 5000, 5000).width == 2160
 
 
 def test_of_equal_sizes_the_one_with_fewer_bytes_is_fetched() -> None:
     files = [Rendition(f"https://f/{size}", 720, 1280, 25.0, size) for size in (9, 3, 6)]
-    assert smallest_sufficient(footage(1, 9.0, *files)).size == 3
+    assert choose_rendition(footage(1, 9.0, *files)).size == 3
 
 
-def test_a_search_is_kept(work: ArtifactStore) -> None:
-    service = shelf({"sea": several(6)})
-    first, again = (find("sea", service=service, work=work, deadline=soon(), settings=SETTINGS) for _ in range(2))
+def test_a_search_is_kept(tmp_path: Path) -> None:
+    service = fake_service({"sea": several(6)})
+    first, again = (find("sea", service, context(tmp_path)) for _ in range(2))
     assert first == again
-    assert len(service.asked) == 1
-    assert work.get(first, SearchResult, soon()) == seen(service, "sea")
+    assert len(service.searches) == 1
+    assert context(tmp_path).artifacts.get(first, SearchResult, soon()) == search_for(service, "sea")

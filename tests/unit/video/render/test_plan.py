@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from functions.video.render.plan import lay_out
 from functions.video.values import FPS, SearchResult, VoiceOver, Word
 from layers.core.errors import NoFootage
-from tests.unit.video.scripts import found, spoken, voice_over
+from tests.unit.video.scripts import search_result, speak, voice_over
 
 
 def voice_of(seconds: float, *words: Word) -> VoiceOver:
@@ -34,7 +34,7 @@ def voices(draw: st.DrawFn) -> VoiceOver:
 def test_any_voice_is_covered_exactly_and_no_footage_shows_twice(
     voice: VoiceOver, lengths: list[float], most: int
 ) -> None:
-    everything = found(*lengths)
+    everything = search_result(*lengths)
     plan = lay_out(voice, everything, most_clips=most)
     assert (plan.frames - 1) / FPS < voice.seconds + 1e-6
     assert plan.frames / FPS >= voice.seconds - 1e-6
@@ -51,8 +51,8 @@ def test_any_voice_is_covered_exactly_and_no_footage_shows_twice(
 
 
 def test_twenty_seconds_are_a_few_clips_of_like_length() -> None:
-    words = spoken("word " * 75, letter=0.053)
-    plan = lay_out(voice_of(20.0, *words), found(*[30.0] * 12))
+    words = speak("word " * 75, letter=0.053)
+    plan = lay_out(voice_of(20.0, *words), search_result(*[30.0] * 12))
     assert 3 <= len(plan.segments) <= 5
     lengths = [segment.frames / FPS for segment in plan.segments]
     assert min(lengths) >= 2.5
@@ -63,14 +63,14 @@ def test_twenty_seconds_are_a_few_clips_of_like_length() -> None:
 def test_clips_are_at_least_two_and_a_half_seconds_long_where_the_voice_allows(seconds: float, clips: int) -> None:
     count = math.ceil(seconds / 0.25)
     words = [Word("a", i * seconds / count, (i + 1) * seconds / count, 2 * i, 2 * i + 1) for i in range(count)]
-    plan = lay_out(voice_of(seconds, *words), found(*[90.0] * 9))
+    plan = lay_out(voice_of(seconds, *words), search_result(*[90.0] * 9))
     assert len(plan.segments) == clips
     assert all(segment.frames >= 75 for segment in plan.segments) or clips == 1
 
 
 def test_cuts_fall_at_the_ends_of_sentences() -> None:
     voice = voice_over()
-    plan = lay_out(voice, found(*[30.0] * 6))
+    plan = lay_out(voice, search_result(*[30.0] * 6))
     sentences = {round(word.end * FPS) for word in voice.words if word.ends_sentence}
     cuts = {segment.first_frame for segment in plan.segments[1:]}
     assert len(cuts) >= 2
@@ -81,35 +81,35 @@ def test_cuts_of_one_long_sentence_fall_at_commas_else_at_words() -> None:
     for text, allowed in (("we go on, and on, " * 12, ","), ("we go on and on " * 12, "")):
         voice = voice_over(text)
         ends = {round(word.end * FPS) for word in voice.words if word.text.endswith(allowed)}
-        plan = lay_out(voice, found(*[30.0] * 6))
+        plan = lay_out(voice, search_result(*[30.0] * 6))
         assert len(plan.segments) >= 3
         assert {segment.first_frame for segment in plan.segments[1:]} <= ends
 
 
 def test_a_voice_without_words_is_cut_evenly() -> None:
-    plan = lay_out(voice_of(12.0), found(*[30.0] * 6))
+    plan = lay_out(voice_of(12.0), search_result(*[30.0] * 6))
     assert [segment.frames for segment in plan.segments] == [90, 90, 90, 90]
 
 
 def test_whole_seconds_get_no_frame_too_many() -> None:
-    assert lay_out(voice_of(0.1 * 3), found(9.0)).frames == 9
-    assert lay_out(voice_of(3.0 + 1 / 44_100), found(9.0)).frames == 91
+    assert lay_out(voice_of(0.1 * 3), search_result(9.0)).frames == 9
+    assert lay_out(voice_of(3.0 + 1 / 44_100), search_result(9.0)).frames == 91
 
 
 def test_footage_too_short_for_its_slot_waits_and_the_best_comes_first() -> None:
-    plan = lay_out(voice_of(9.0), found(2.0, 30.0, 30.0, 2.5, 30.0, 30.0))
+    plan = lay_out(voice_of(9.0), search_result(2.0, 30.0, 30.0, 2.5, 30.0, 30.0))
     assert [segment.footage.id for segment in plan.segments] == ["pexels:2", "pexels:3", "pexels:5"]
     assert [each.id for each in plan.spares] == ["pexels:1", "pexels:4", "pexels:6"]
 
 
 def test_where_all_is_short_the_longest_show() -> None:
-    plan = lay_out(voice_of(15.0), found(2.0, 2.5, 2.2))
+    plan = lay_out(voice_of(15.0), search_result(2.0, 2.5, 2.2))
     assert [segment.footage.id for segment in plan.segments] == ["pexels:2", "pexels:3", "pexels:1"]
     assert plan.spares == ()
 
 
 def test_footage_listed_twice_is_one() -> None:
-    twice = found(20.0)
+    twice = search_result(20.0)
     plan = lay_out(voice_of(9.0), replace(twice, footage=twice.footage * 3))
     assert len(plan.segments) == 1
     assert plan.spares == ()
@@ -122,6 +122,6 @@ def test_no_footage_is_no_plan() -> None:
 
 def test_the_longest_script_is_planned_at_once() -> None:
     voice = voice_over("Never again. " * 400)
-    plan = lay_out(voice, found(*[60.0] * 15))
+    plan = lay_out(voice, search_result(*[60.0] * 15))
     assert len(plan.segments) == 5
     assert len(plan.spares) == 10

@@ -1,4 +1,4 @@
-"""The voice-over: parts, joints, words and their times, and what is paid for only once."""
+"""The voice-over: chunks, joints, words and their times, and what is paid for only once."""
 
 from __future__ import annotations
 
@@ -8,40 +8,50 @@ import unicodedata
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.video.artifacts import ArtifactStore
-from functions.video.providers.client import Payment
 from functions.video.providers.elevenlabs import ElevenLabs
+from functions.video.providers.interfaces import Payment, VoiceService
 from functions.video.providers.payments import Payments
-from functions.video.render import voice_over as speaking
-from functions.video.render.speech import Alignment, Speech, evenly, joined_words, parts, words
-from functions.video.render.voice_over import RATE, VoiceService, voice_over
+from functions.video.render import script_chunks, voice_over
+from functions.video.render.alignment import Alignment, Speech, align_words, join_words, spread_evenly
+from functions.video.render.script_chunks import split_text
+from functions.video.render.voice_over import RATE
 from functions.video.settings import VideoSettings
-from functions.video.values import VoiceOver
+from functions.video.values import VideoRequest, VoiceIdentity, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import ProviderFailed, ProviderRefused, ScriptTooLong, UnreadableMedia
 from layers.media.ffmpeg import program
 from local.standins.servers import StandIns
 from tests.support.folder_storage import FolderStorage
-from tests.unit.video.fixtures import SETTINGS, elevenlabs, folder, payments, running, soon, standins, storage, work
+from tests.support.step_context import step_context
+from tests.unit.video.fixtures import (
+    SETTINGS,
+    artifacts,
+    elevenlabs,
+    folder,
+    payments,
+    running,
+    soon,
+    standins,
+    storage,
+)
 
-__all__ = ["elevenlabs", "folder", "payments", "running", "standins", "storage", "work"]
+__all__ = ["artifacts", "elevenlabs", "folder", "payments", "running", "standins", "storage"]
 
 TEXT = "The sea is calm tonight. The tide is full, the moon lies fair upon the straits."
 VOICE = "JBFqnCBsd6RMkjVDRZzb"
 
 
-class Said:
-    """A voice service that has one thing to say."""
+class FixedVoice:
+    """A voice service that always returns the same speech."""
 
-    name = "said"
-    longest = 100
-    identity: ClassVar = {"service": "said"}
+    longest_request = 100
+    identity = VoiceIdentity("fixed", "m1", "mp3")
 
     def __init__(self, speech: Speech) -> None:
         self._speech = speech
@@ -53,36 +63,37 @@ class Said:
 
 
 @dataclass
-class Studio:
-    """What a voice-over is made with."""
+class VoiceOverMaker:
+    """A step that makes voice-overs."""
 
-    work: ArtifactStore
+    storage: FolderStorage
+    artifacts: ArtifactStore
     payments: Payments
     folder: Path
 
     def key(self, service: VoiceService, text: str = TEXT, settings: VideoSettings = SETTINGS) -> str:
-        """The voice-over's key in the work store."""
-        return voice_over(
-            text,
-            VOICE,
-            service=service,
-            work=self.work,
-            payments=self.payments,
-            folder=self.folder,
-            deadline=soon(),
+        """The voice-over's key in the artifact store."""
+        context = step_context(
+            self.storage,
+            self.artifacts,
+            self.folder,
             settings=settings,
+            request=VideoRequest(text, ""),
+            deadline=soon(),
+            payments=self.payments,
         )
+        return voice_over.make(VOICE, service, context)
 
     def make(self, service: VoiceService, text: str = TEXT) -> VoiceOver:
         """The voice-over."""
         key = self.key(service, text)
         assert list(self.folder.iterdir()) == []
-        return self.work.get(key, VoiceOver, soon())
+        return self.artifacts.get(key, VoiceOver, soon())
 
 
 @pytest.fixture
-def studio(work: ArtifactStore, payments: Payments, folder: Path) -> Studio:
-    return Studio(work, payments, folder)
+def maker(storage: FolderStorage, artifacts: ArtifactStore, payments: Payments, folder: Path) -> VoiceOverMaker:
+    return VoiceOverMaker(storage, artifacts, payments, folder)
 
 
 def hum(frequency: int) -> bytes:
@@ -92,10 +103,10 @@ def hum(frequency: int) -> bytes:
     return subprocess.run(make, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
 
 
-def samples(voice: VoiceOver, work: ArtifactStore, folder: Path) -> array.array[int]:
-    """The sound as ffmpeg reads it."""
+def samples(voice: VoiceOver, artifacts: ArtifactStore, folder: Path) -> array.array[int]:
+    """The sound as ffmpeg decodes it."""
     path = folder / "read.flac"
-    work.get_file(voice.audio_key, path, 1 << 30, soon())
+    artifacts.get_file(voice.audio_key, path, 1 << 30, soon())
     read = [program(), "-v", "error", "-i", str(path), "-f", "s16le", "-"]
     raw = subprocess.run(read, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
     path.unlink()
@@ -103,14 +114,14 @@ def samples(voice: VoiceOver, work: ArtifactStore, folder: Path) -> array.array[
 
 
 def loudness(sound: array.array[int], start: float, end: float) -> float:
-    """Mean of the absolute samples between two times."""
-    some = sound[round(start * RATE) : round(end * RATE)]
-    return sum(map(abs, some)) / max(len(some), 1)
+    """The mean of the absolute samples between two times."""
+    part = sound[round(start * RATE) : round(end * RATE)]
+    return sum(map(abs, part)) / max(len(part), 1)
 
 
-def test_words_are_where_the_sound_is(elevenlabs: ElevenLabs, studio: Studio) -> None:
-    voice = studio.make(elevenlabs)
-    sound = samples(voice, studio.work, studio.folder)
+def test_words_are_where_the_sound_is(elevenlabs: ElevenLabs, maker: VoiceOverMaker) -> None:
+    voice = maker.make(elevenlabs)
+    sound = samples(voice, maker.artifacts, maker.folder)
     assert voice.seconds == len(sound) / RATE
     assert voice.aligned
     assert [word.text for word in voice.words] == TEXT.split()
@@ -123,21 +134,21 @@ def test_words_are_where_the_sound_is(elevenlabs: ElevenLabs, studio: Studio) ->
 
 
 def test_a_long_script_is_spoken_in_parts_that_know_their_surroundings(
-    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = studio.make(elevenlabs)
+    whole = maker.make(elevenlabs)
     standins.requests.clear()
-    monkeypatch.setattr(speaking, "LONGEST_PART", 40)
-    voice = studio.make(elevenlabs)
-    said = [asked.request.json() for asked in standins.asked("elevenlabs")]
-    assert [each["text"] for each in said] == [
+    monkeypatch.setattr(script_chunks, "LONGEST_CHUNK_CHARACTERS", 40)
+    voice = maker.make(elevenlabs)
+    requests = [recorded.request.json() for recorded in standins.asked("elevenlabs")]
+    assert [each["text"] for each in requests] == [
         "The sea is calm tonight.",
         "The tide is full,",
         "the moon lies fair upon the straits.",
     ]
-    assert said[1]["previous_text"] == "The sea is calm tonight. "
-    assert said[1]["next_text"].strip() == "the moon lies fair upon the straits."
-    sound = samples(voice, studio.work, studio.folder)
+    assert requests[1]["previous_text"] == "The sea is calm tonight. "
+    assert requests[1]["next_text"].strip() == "the moon lies fair upon the straits."
+    sound = samples(voice, maker.artifacts, maker.folder)
     assert voice.seconds == len(sound) / RATE
     assert [(word.text, word.first) for word in voice.words] == [(word.text, word.first) for word in whole.words]
     assert all(before.end <= after.start + 0.01 for before, after in pairwise(voice.words))
@@ -147,128 +158,128 @@ def test_a_long_script_is_spoken_in_parts_that_know_their_surroundings(
 
 
 def test_without_times_words_are_spread_over_the_sound(
-    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio
+    elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker
 ) -> None:
     standins.fault("elevenlabs.no_alignment")
-    voice = studio.make(elevenlabs)
+    voice = maker.make(elevenlabs)
     assert not voice.aligned
     # Over what is heard: not over the silence around it.
-    assert voice.words[0].start == pytest.approx(speaking.LEAD, abs=0.05)
-    assert voice.seconds - voice.words[-1].end == pytest.approx(speaking.LAST_PAUSE, abs=0.3)
+    assert voice.words[0].start == pytest.approx(voice_over.LEAD, abs=0.05)
+    assert voice.seconds - voice.words[-1].end == pytest.approx(voice_over.LAST_PAUSE, abs=0.3)
     assert all(before.end < after.start for before, after in pairwise(voice.words))
 
 
-def test_silence_around_a_part_is_cut_to_a_pause(studio: Studio) -> None:
+def test_silence_around_a_part_is_cut_to_a_pause(maker: VoiceOverMaker) -> None:
     # Times that end before the sound does: nothing that is heard is cut off.
-    service = Said(Speech(hum(300), Alignment(tuple("Hum."), (1.5, 1.7, 1.8, 1.9), (1.7, 1.8, 1.9, 6.0))))
-    key = studio.key(service, "Hum.")
-    voice = studio.work.get(key, VoiceOver, soon())
-    assert voice.seconds == pytest.approx(speaking.LEAD + 1 + speaking.LAST_PAUSE, abs=0.06)
+    service = FixedVoice(Speech(hum(300), Alignment(tuple("Hum."), (1.5, 1.7, 1.8, 1.9), (1.7, 1.8, 1.9, 6.0))))
+    key = maker.key(service, "Hum.")
+    voice = maker.artifacts.get(key, VoiceOver, soon())
+    assert voice.seconds == pytest.approx(voice_over.LEAD + 1 + voice_over.LAST_PAUSE, abs=0.06)
     (word,) = voice.words
-    assert word.start == pytest.approx(speaking.LEAD, abs=0.03)
-    assert word.end == pytest.approx(speaking.LEAD + 0.4, abs=0.03)
-    heard = samples(voice, studio.work, studio.folder)
-    assert loudness(heard, 0.1, 1.0) > 1000
+    assert word.start == pytest.approx(voice_over.LEAD, abs=0.03)
+    assert word.end == pytest.approx(voice_over.LEAD + 0.4, abs=0.03)
+    sound = samples(voice, maker.artifacts, maker.folder)
+    assert loudness(sound, 0.1, 1.0) > 1000
 
 
-def test_silence_alone_is_no_speech(studio: Studio) -> None:
+def test_silence_alone_is_no_speech(maker: VoiceOverMaker) -> None:
     make_silence = [program(), "-v", "error", "-f", "lavfi", "-i", "anullsrc=d=1", "-f", "mp3", "-"]
     sound = subprocess.run(make_silence, capture_output=True, check=True, stdin=subprocess.DEVNULL).stdout
-    service = Said(Speech(sound, None))
+    service = FixedVoice(Speech(sound, None))
     with pytest.raises(UnreadableMedia):
-        studio.key(service, "Hum.")
+        maker.key(service, "Hum.")
 
 
-def test_nothing_is_paid_for_twice(elevenlabs: ElevenLabs, standins: StandIns, studio: Studio) -> None:
-    studio.make(elevenlabs)
-    studio.make(elevenlabs)
+def test_nothing_is_paid_for_twice(elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker) -> None:
+    maker.make(elevenlabs)
+    maker.make(elevenlabs)
     assert len(standins.asked("elevenlabs")) == 1
 
 
 def test_a_voice_over_whose_sound_is_gone_is_made_again_from_the_speech_that_was_paid_for(
-    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, storage: FolderStorage
+    elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker, storage: FolderStorage
 ) -> None:
-    first = studio.make(elevenlabs)
+    first = maker.make(elevenlabs)
     storage.delete(SETTINGS.outputs_bucket, first.audio_key)
 
-    again = studio.make(elevenlabs)
+    again = maker.make(elevenlabs)
 
     assert again == first
-    assert samples(again, studio.work, studio.folder)
+    assert samples(again, maker.artifacts, maker.folder)
     assert len(standins.asked("elevenlabs")) == 1
 
 
 def test_speech_whose_sound_is_gone_is_asked_for_again_and_is_not_taken_for_the_first(
-    studio: Studio, storage: FolderStorage
+    maker: VoiceOverMaker, storage: FolderStorage
 ) -> None:
-    first = studio.make(Said(Speech(hum(300), None)), "Hum.")
-    (speech,) = [key for key in studio.work.written if key.startswith("work/speech/") and key.endswith(".mp3")]
+    first = maker.make(FixedVoice(Speech(hum(300), None)), "Hum.")
+    (speech,) = [key for key in maker.artifacts.written if key.startswith("work/speech/") and key.endswith(".mp3")]
     for key in (first.audio_key, speech):
         storage.delete(SETTINGS.outputs_bucket, key)
 
-    again = studio.make(Said(Speech(hum(600), None)), "Hum.")
+    again = maker.make(FixedVoice(Speech(hum(600), None)), "Hum.")
 
     assert again.audio_key != first.audio_key, "what was made of the first sound is not used for this one"
 
 
-def test_a_voice_over_that_is_there_relies_on_its_parts_too(elevenlabs: ElevenLabs, studio: Studio) -> None:
-    studio.make(elevenlabs)
-    again = replace(studio, work=studio.work.track(""))
+def test_a_voice_over_that_is_there_relies_on_its_parts_too(elevenlabs: ElevenLabs, maker: VoiceOverMaker) -> None:
+    maker.make(elevenlabs)
+    again = replace(maker, artifacts=maker.artifacts.track(""))
 
     again.key(elevenlabs)
 
-    assert again.work.used == studio.work.used
-    assert not again.work.written
-    assert {key.split("/")[1] for key in again.work.used} == {"voice", "speech"}
+    assert again.artifacts.used == maker.artifacts.used
+    assert not again.artifacts.written
+    assert {key.split("/")[1] for key in again.artifacts.used} == {"voice", "speech"}
 
 
 def test_parts_that_were_paid_for_are_kept_when_a_later_one_fails(
-    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(speaking, "LONGEST_PART", 40)
+    monkeypatch.setattr(script_chunks, "LONGEST_CHUNK_CHARACTERS", 40)
     monkeypatch.setattr("functions.video.providers.client.TRIES", 1)
     standins.fault("elevenlabs.error", match='the moon lies fair upon the straits.", "model')
     with pytest.raises(ProviderFailed):
-        studio.make(elevenlabs)
+        maker.make(elevenlabs)
     paid = len(standins.asked("elevenlabs"))
-    for left in studio.folder.iterdir():
+    for left in maker.folder.iterdir():
         left.unlink()
-    studio.make(elevenlabs)
+    maker.make(elevenlabs)
     assert (paid, len(standins.asked("elevenlabs"))) == (3, 4)
 
 
 def test_a_script_that_is_too_long_is_refused_before_it_costs(
-    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio
+    elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker
 ) -> None:
     with pytest.raises(ScriptTooLong):
-        studio.make(elevenlabs, "a" * (SETTINGS.max_script_characters + 1))
+        maker.make(elevenlabs, "a" * (SETTINGS.max_script_characters + 1))
     assert standins.asked("elevenlabs") == []
 
 
-def test_a_script_that_takes_too_long_to_say_is_refused(elevenlabs: ElevenLabs, studio: Studio) -> None:
+def test_a_script_that_takes_too_long_to_say_is_refused(elevenlabs: ElevenLabs, maker: VoiceOverMaker) -> None:
     short = replace(SETTINGS, max_video_seconds=2.0)
     with pytest.raises(ScriptTooLong, match="2 s"):
-        studio.key(elevenlabs, settings=short)
+        maker.key(elevenlabs, settings=short)
 
 
-def test_a_script_without_words_is_refused(elevenlabs: ElevenLabs, studio: Studio) -> None:
+def test_a_script_without_words_is_refused(elevenlabs: ElevenLabs, maker: VoiceOverMaker) -> None:
     with pytest.raises(ProviderRefused):
-        studio.make(elevenlabs, " \n ")
+        maker.make(elevenlabs, " \n ")
 
 
 def test_sound_that_is_none_is_not_asked_for_again(
-    elevenlabs: ElevenLabs, standins: StandIns, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("base64.b64decode", lambda *_, **__: b"no sound at all" * 100)
     with pytest.raises(UnreadableMedia):
-        studio.make(elevenlabs)
+        maker.make(elevenlabs)
     assert len(standins.asked("elevenlabs")) == 1
 
 
 @given(st.text(alphabet="ab .,!?\n\u4f60\u3002", max_size=200), st.integers(1, 50))
 @settings(max_examples=300, deadline=None)
 def test_parts_hold_all_of_a_text_in_order_and_no_more_than_allowed(text: str, longest: int) -> None:
-    cuts = parts(text, longest)
+    cuts = split_text(text, longest)
     assert all(0 < last - first <= longest for first, last in cuts)
     assert all(before[1] <= after[0] for before, after in pairwise(cuts))
     assert "".join("".join(text[first:last].split()) for first, last in cuts) == "".join(text.split())
@@ -276,9 +287,13 @@ def test_parts_hold_all_of_a_text_in_order_and_no_more_than_allowed(text: str, l
 
 def test_a_cut_is_where_a_reader_breathes() -> None:
     text = "One two. Three four, five six seven eight."
-    assert [text[first:last] for first, last in parts(text, 25)] == ["One two.", "Three four,", "five six seven eight."]
-    assert ["aaa bbb ccc"[first:last] for first, last in parts("aaa bbb ccc", 8)] == ["aaa bbb", "ccc"]
-    assert ["abcdefgh"[first:last] for first, last in parts("abcdefgh", 3)] == ["abc", "def", "gh"]
+    assert [text[first:last] for first, last in split_text(text, 25)] == [
+        "One two.",
+        "Three four,",
+        "five six seven eight.",
+    ]
+    assert ["aaa bbb ccc"[first:last] for first, last in split_text("aaa bbb ccc", 8)] == ["aaa bbb", "ccc"]
+    assert ["abcdefgh"[first:last] for first, last in split_text("abcdefgh", 3)] == ["abc", "def", "gh"]
 
 
 @pytest.mark.parametrize(
@@ -292,34 +307,34 @@ def test_a_cut_is_where_a_reader_breathes() -> None:
     ],
 )
 def test_sentences_end_where_a_reader_would_stop(text: str, ends: list[str]) -> None:
-    found = joined_words([words(text, evenly(text, 9.0), 0, 0.0, 9.0)])
-    assert [word.text for word in found if word.ends_sentence] == ends
+    words = join_words([align_words(text, spread_evenly(text, 9.0), 0, 0.0, 9.0)])
+    assert [word.text for word in words if word.ends_sentence] == ends
 
 
 def test_a_pause_is_not_part_of_the_word_before_it() -> None:
-    told = Alignment(tuple("So, go"), (0.0, 0.1, 0.2, 0.8, 0.9, 1.0), (0.1, 0.2, 0.8, 0.9, 1.0, 1.1))
-    found = words("So, go", told, 0, 10.0, 2.0)
-    assert [(word.text, word.start, word.end) for word in found] == [("So,", 10.0, 10.2), ("go", 10.9, 11.1)]
+    alignment = Alignment(tuple("So, go"), (0.0, 0.1, 0.2, 0.8, 0.9, 1.0), (0.1, 0.2, 0.8, 0.9, 1.0, 1.1))
+    words = align_words("So, go", alignment, 0, 10.0, 2.0)
+    assert [(word.text, word.start, word.end) for word in words] == [("So,", 10.0, 10.2), ("go", 10.9, 11.1)]
 
 
 def test_signs_over_and_under_a_letter_stay_with_it() -> None:
     text = "\u0e01\u0e33\u0e25\u0e31\u0e07\u0e40\u0e14\u0e34\u0e19\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48"  # Thai
-    found = [word.text for word in words(text, evenly(text, 9.0), 0, 0.0, 9.0)]
-    assert "".join(found) == text
-    assert all(unicodedata.category(word[0]) != "Mn" for word in found)
+    words = [word.text for word in align_words(text, spread_evenly(text, 9.0), 0, 0.0, 9.0)]
+    assert "".join(words) == text
+    assert all(unicodedata.category(word[0]) != "Mn" for word in words)
 
 
 def test_scripts_without_blanks_have_words_too() -> None:
     text = "\u4eca\u5929\u5929\u6c14\u5f88\u597d\u3002\u6211\u4eec"
-    found = words(text, evenly(text, 9.0), 100, 1.0, 9.0)
-    assert [word.text for word in found] == ["\u4eca\u5929\u5929\u6c14", "\u5f88\u597d\u3002", "\u6211\u4eec"]
-    assert [(word.first, word.last) for word in found] == [(100, 104), (104, 107), (107, 109)]
-    assert [word.ends_sentence for word in found] == [False, True, False]
-    assert (found[0].start, found[-1].end) == (1.0, 10.0)
+    words = align_words(text, spread_evenly(text, 9.0), 100, 1.0, 9.0)
+    assert [word.text for word in words] == ["\u4eca\u5929\u5929\u6c14", "\u5f88\u597d\u3002", "\u6211\u4eec"]
+    assert [(word.first, word.last) for word in words] == [(100, 104), (104, 107), (107, 109)]
+    assert [word.ends_sentence for word in words] == [False, True, False]
+    assert (words[0].start, words[-1].end) == (1.0, 10.0)
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "implausible",
     [
         Alignment(("a", "b"), (0.0, 0.1), (0.1, 0.2)),
         Alignment(tuple("abc"), (0.0, 0.1), (0.1, 0.2, 0.3)),
@@ -329,6 +344,6 @@ def test_scripts_without_blanks_have_words_too() -> None:
         Alignment(tuple("abc"), (0.0, 0.1, 0.2), (0.1, 0.2, 30.0)),
     ],
 )
-def test_times_that_cannot_be_true_are_not_used(odd: Alignment) -> None:
-    assert not odd.fits("abc", 1.0)
-    assert evenly("abc", 1.0).fits("abc", 1.0)
+def test_times_that_cannot_be_true_are_not_used(implausible: Alignment) -> None:
+    assert not implausible.fits("abc", 1.0)
+    assert spread_evenly("abc", 1.0).fits("abc", 1.0)

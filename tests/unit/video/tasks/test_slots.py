@@ -100,9 +100,9 @@ def test_of_many_at_once_as_many_as_allowed_get_one(dynamodb: Any, table: str) -
         return True
 
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(takes, [f"task-{number}" for number in range(8)]))
+        results = list(pool.map(takes, [f"task-{number}" for number in range(8)]))
 
-    assert taken.count(True) == 3
+    assert results.count(True) == 3
 
 
 def test_a_table_that_does_not_answer_is_an_error_that_a_retry_can_cure(dynamodb: Any) -> None:
@@ -165,17 +165,17 @@ def test_two_requests_of_one_caller_at_once_get_no_more_than_half(
     slots = Slots(table, 2, lambda: dynamodb, clock)
     slots.take("b1", "ben")
     slots.free("b1")
-    held = slots._held
+    read_leases = slots._leases
 
-    def held_before_the_other_came() -> Any:
-        leases = held()
-        monkeypatch.setattr(slots, "_held", held)
+    def read_before_the_other_came() -> Any:
+        leases = read_leases()
+        monkeypatch.setattr(slots, "_leases", read_leases)
         Slots(table, 2, lambda: dynamodb, clock)._lease(
             "slot#1", "a1", "ann", "attribute_not_exists(id) OR task_id = :me"
         )
         return leases
 
-    monkeypatch.setattr(slots, "_held", held_before_the_other_came)
+    monkeypatch.setattr(slots, "_leases", read_before_the_other_came)
 
     with pytest.raises(AtCapacity):
         slots.take("a2", "ann")

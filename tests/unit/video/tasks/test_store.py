@@ -56,18 +56,18 @@ def test_it_is_forgotten_some_time_after_its_video_and_its_name_is_free_again(
 
 
 def test_stage_and_progress_follow_the_steps_in_any_order(tasks: TaskStore, task: Task) -> None:
-    told = [_told(task)]
-    told.append(_told(tasks.enter("t")))
-    told.append(_told(tasks.step_done("t", "footage")))
-    told.append(_told(tasks.step_done("t", "voice")))
-    told.append(_told(tasks.step_done("t", "plan", clips=2)))
-    told.append(_told(tasks.step_done("t", "clip#1")))
-    told.append(_told(tasks.step_done("t", "clip#1")))
-    told.append(_told(tasks.step_done("t", "clip#0")))
-    told.append(_told(tasks.step_done("t", "assemble")))
-    told.append(_told(tasks.succeed("t", PUBLISHED)))
+    views = [_stage_and_progress(task)]
+    views.append(_stage_and_progress(tasks.enter("t")))
+    views.append(_stage_and_progress(tasks.step_done("t", "footage")))
+    views.append(_stage_and_progress(tasks.step_done("t", "voice")))
+    views.append(_stage_and_progress(tasks.step_done("t", "plan", clips=2)))
+    views.append(_stage_and_progress(tasks.step_done("t", "clip#1")))
+    views.append(_stage_and_progress(tasks.step_done("t", "clip#1")))
+    views.append(_stage_and_progress(tasks.step_done("t", "clip#0")))
+    views.append(_stage_and_progress(tasks.step_done("t", "assemble")))
+    views.append(_stage_and_progress(tasks.succeed("t", PUBLISHED)))
 
-    assert [stage for stage, _ in told] == [
+    assert [stage for stage, _ in views] == [
         "queued",
         "voice-over",
         "voice-over",
@@ -79,10 +79,10 @@ def test_stage_and_progress_follow_the_steps_in_any_order(tasks: TaskStore, task
         "publish",
         "done",
     ]
-    assert told[0][1] == 0
-    assert told[-1][1] == 1
-    assert told[5] == told[6], "a step done twice is done once"
-    progress = [each for _, each in told]
+    assert views[0][1] == 0
+    assert views[-1][1] == 1
+    assert views[5] == views[6], "a step done twice is done once"
+    progress = [each for _, each in views]
     assert progress == sorted(progress)
 
 
@@ -129,14 +129,14 @@ def test_times_are_those_of_the_changes(tasks: TaskStore, task: Task, clock: Clo
 
 def test_what_is_told_after_the_end_stays_beside_it(tasks: TaskStore, task: Task) -> None:
     tasks.succeed("t", PUBLISHED)
-    tasks.called_back("t", "delivered")
+    tasks.record_callback("t", "delivered")
     tasks.clear("t")
 
-    found = tasks.find("t")
+    after = tasks.find("t")
 
-    assert found
-    assert (found.status, found.callback, found.published) == ("succeeded", "delivered", None)
+    assert after
+    assert (after.status, after.callback, after.published) == ("succeeded", "delivered", None)
 
 
-def _told(task: Task) -> tuple[str, float]:
+def _stage_and_progress(task: Task) -> tuple[str, float]:
     return task.stage, task.progress

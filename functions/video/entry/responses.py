@@ -1,0 +1,92 @@
+"""The responses in JSON, as OpenAPI describes them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from functions.video.values import Stage, Status
+from layers.core.web import PROBLEM, ProblemAnswer, said
+
+
+class CreditResponse(BaseModel):
+    """The photographer of footage. Show it beside the video: the footage service's terms ask for it."""
+
+    photographer: str
+    photographer_url: str
+    footage_url: str
+    source: str
+
+
+class TaskResponse(BaseModel):
+    """A video that is being made, or was made."""
+
+    task_id: str
+    status: Status
+    stage: Annotated[Stage, Field(description="the current step, or the next one; where a failed task failed")]
+    progress: Annotated[float, Field(description="0 to 1")]
+    links: Annotated[dict[str, str], Field(description="self; and for a finished video download, poster, srt and vtt")]
+    created_at: Annotated[str, Field(description="RFC 3339, as all times")]
+    updated_at: str
+    expires_at: Annotated[str | None, Field(description="when the video is deleted")] = None
+    seconds: Annotated[float | None, Field(description="of the video")] = None
+    bytes: Annotated[int | None, Field(description="of the video")] = None
+    credits: list[CreditResponse] | None = None
+    problem: ProblemAnswer | None = None
+    callback: Annotated[Literal["delivered", "failed"] | None, Field(description="its outcome")] = None
+
+
+class LinkResponse(BaseModel):
+    """A link to a file."""
+
+    url: Annotated[str, Field(description="needs no authorisation, for a quarter of an hour")]
+
+
+class SegmentResponse(BaseModel):
+    """One clip of a plan; times in seconds."""
+
+    start: float
+    seconds: float
+    footage_url: str
+    photographer: str
+    photographer_url: str
+
+
+class PlanResponse(BaseModel):
+    """The plan of a video. Nothing was spent on speech, so its length is an estimate."""
+
+    seconds: float
+    characters: Annotated[int, Field(description="that the voice service would charge for")]
+    voice_requests: int
+    query: Annotated[str, Field(description="that found the footage; it may be more general than yours")]
+    segments: list[SegmentResponse]
+
+
+class SecretResponse(BaseModel):
+    """The secret that signs the caller's callbacks."""
+
+    secret: Annotated[str, Field(description="whsec_ and base64, as the libraries of Standard Webhooks take it")]
+
+
+PROBLEMS = {
+    status: said(text, ProblemAnswer, PROBLEM)
+    for status, text in {
+        400: "the request is not valid",
+        403: "the terms of use are not accepted yet (POST /terms)",
+        404: "there is no such task, or it is another caller's",
+        409: "the video is not finished, or never will be",
+        410: "the video has expired, or was deleted",
+        413: "the script is too long",
+        429: "today's budget is spent",
+        422: "the callback URL may not be called, or the Idempotency-Key is another request's",
+        500: "a fault on our side",
+        502: "the footage service did not answer as it should (dry_run)",
+        503: "as many videos as allowed are being made, or a service is not configured",
+    }.items()
+}
+
+
+def problems(*statuses: int) -> dict[int, Any]:
+    """The problem documents with these statuses, and with 500, as OpenAPI describes them."""
+    return {status: PROBLEMS[status] for status in (*statuses, 500)}

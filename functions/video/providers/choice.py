@@ -1,0 +1,49 @@
+"""The choice of the services that make videos, with the operator's keys and on behalf of one caller."""
+
+from __future__ import annotations
+
+from functions.video.providers.elevenlabs import ElevenLabs
+from functions.video.providers.fair_share import SharedFootage, SharedVoice
+from functions.video.providers.interfaces import FootageService, VoiceService
+from functions.video.providers.keys import ProviderKeys
+from functions.video.providers.pexels import HOURLY_REQUESTS, Pexels
+from functions.video.services import Services
+from layers.core.fair_share import Quota
+
+HOUR, DAY = 3600, 24 * 3600  # seconds
+MONTH_DAYS = 30
+VOICE_KEY, FOOTAGE_KEY = "ELEVENLABS_API_KEY", "PEXELS_API_KEY"
+LONGEST_VOICE_REQUEST = ElevenLabs.longest_request  # characters, known without a key
+
+
+def footage_service(services: Services, keys: ProviderKeys, caller: str) -> FootageService:
+    """Pexels, whose limit all callers have in common. Raises KeysMissing."""
+    service = Pexels(services.settings.pexels_url, keys.need(FOOTAGE_KEY))
+    return SharedFootage(service, _search_quota(services, keys), caller)
+
+
+def voice_service(services: Services, keys: ProviderKeys, caller: str) -> VoiceService:
+    """ElevenLabs; its characters are shared where the operator says how many the plan has. Raises KeysMissing."""
+    service = ElevenLabs(services.settings.elevenlabs_url, keys.need(VOICE_KEY))
+    return SharedVoice(service, _character_quota(services, keys), caller)
+
+
+def check_keys(keys: ProviderKeys) -> None:
+    """Raises KeysMissing where a video could not be made for want of a key."""
+    for name in (VOICE_KEY, FOOTAGE_KEY):
+        keys.need(name)
+
+
+def check_share(services: Services, keys: ProviderKeys, caller: str, characters: int) -> None:
+    """Refuse at once what would otherwise be refused after speech was paid for. Raises AtCapacity or KeysMissing."""
+    _search_quota(services, keys).check(caller, 1)
+    _character_quota(services, keys).check(caller, characters)
+
+
+def _search_quota(services: Services, keys: ProviderKeys) -> Quota:
+    return services.quota(Pexels.title, keys.number("PEXELS_REQUESTS_AN_HOUR") or HOURLY_REQUESTS, HOUR)
+
+
+def _character_quota(services: Services, keys: ProviderKeys) -> Quota:
+    """A day's part of the month's, so that nobody waits for longer than a day."""
+    return services.quota(ElevenLabs.title, keys.number("ELEVENLABS_CHARACTERS_A_MONTH") // MONTH_DAYS, DAY)

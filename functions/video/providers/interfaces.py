@@ -1,0 +1,43 @@
+"""Voice and footage services as the rest of the function sees them: another provider is one more module beside this."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from functions.video.render.alignment import Speech
+from functions.video.values import Footage, VoiceIdentity
+from layers.core.deadline import Deadline
+
+
+class Payment(Protocol):
+    """Keeps count of requests that cost money."""
+
+    def spend(self) -> None:
+        """Count one more, before it is sent. Raises where there may be no more."""
+
+    def refund(self) -> None:
+        """Take back the last one, which certainly cost nothing."""
+
+
+class VoiceService(Protocol):
+    """A service that speaks texts."""
+
+    longest_request: int  # characters
+
+    @property
+    def identity(self) -> VoiceIdentity:
+        """The service's name, and all that decides the sound beside voice id and text."""
+
+    def speak(
+        self, text: str, *, voice_id: str, before: str, after: str, deadline: Deadline, payment: Payment
+    ) -> Speech:
+        """The text as speech; `before` and `after` are the texts around it. Every request is counted by `payment`."""
+
+
+class FootageService(Protocol):
+    """A service that finds stock footage."""
+
+    name: str
+
+    def search(self, query: str, *, orientation: str, count: int, deadline: Deadline) -> list[Footage]:
+        """The best `count` for the query, the best first; `orientation` is portrait or landscape."""

@@ -1,0 +1,83 @@
+"""Speech as a voice service returns it, and the words of a script with the times at which they are spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isfinite
+
+from functions.video.render.script_chunks import ends_sentence, word_spans
+from functions.video.values import Word
+
+_SLACK = 0.5  # seconds by which an alignment may go on after the sound ends
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """When each character of a text is spoken, in seconds from its start; three sequences of one length."""
+
+    characters: tuple[str, ...]
+    starts: tuple[float, ...]
+    ends: tuple[float, ...]
+
+    def fits(self, text: str, seconds: float) -> bool:
+        """Whether these are plausible times of this very text, whose sound has that many seconds."""
+        times = [time for pair in zip(self.starts, self.ends, strict=False) for time in pair]
+        return (
+            "".join(self.characters) == text
+            and len(self.characters) == len(self.starts) == len(self.ends) == len(text)
+            and all(isfinite(time) and time >= 0 for time in times)
+            and all(before <= after + 1e-6 for before, after in pairwise(self.starts))
+            and (not times or max(times) <= seconds + _SLACK)
+        )
+
+    def shift_earlier(self, seconds: float) -> Alignment:
+        """The same after that many seconds are cut off the beginning of the sound."""
+        return Alignment(
+            self.characters,
+            tuple(time - seconds for time in self.starts),
+            tuple(time - seconds for time in self.ends),
+        )
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Sound as an MP3 file, and its alignment if there is one."""
+
+    audio: bytes
+    alignment: Alignment | None
+
+
+def spread_evenly(text: str, seconds: float, begin: float = 0.0) -> Alignment:
+    """An alignment in which every character takes the same time, from `begin` on."""
+    times = [begin + at * seconds / max(len(text), 1) for at in range(len(text) + 1)]
+    return Alignment(tuple(text), tuple(times[:-1]), tuple(times[1:]))
+
+
+def align_words(text: str, alignment: Alignment, first: int, offset: float, seconds: float) -> list[Word]:
+    """The words of a chunk that begins at character `first` of the script, `offset` seconds into the voice-over, and
+    lasts `seconds`.
+    """
+    words = []
+    for begin, after in word_spans(text):
+        # Services count a pause as time of the punctuation before it: a word lasts from its first letter to its last.
+        letters = [at for at in range(begin, after) if text[at].isalnum()] or [begin, after - 1]
+        start, end = alignment.starts[letters[0]], alignment.ends[letters[-1]]
+        words.append(
+            Word(
+                text=text[begin:after],
+                start=offset + min(max(start, 0.0), seconds),
+                end=offset + min(max(end, start, 0.0), seconds),
+                first=first + begin,
+                last=first + after,
+                ends_sentence=ends_sentence(text, after),
+            )
+        )
+    return words
+
+
+def join_words(chunks: Sequence[list[Word]]) -> tuple[Word, ...]:
+    """The words of all chunks; the last of the script ends a sentence, whatever its punctuation."""
+    words = [word for chunk in chunks for word in chunk]
+    return (*words[:-1], replace(words[-1], ends_sentence=True)) if words else ()
