@@ -168,7 +168,7 @@ def _task(task_id: str) -> Task:
     """The caller's task. Raises NotFound, with the same message for another caller's task as for one that never was."""
     owners, task = (_caller(), earlier_owner(resolver.current_event.raw_event)), _services().tasks.find(task_id)
     if task is None or task.caller not in owners:
-        raise NotFound(f"There is no task {task_id!r:.60}, or it has been forgotten.")
+        raise NotFound(f"There is no task {task_id!r:.60}, or it has expired.")
     return task
 
 

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 CHUNK = 1 << 16  # bytes read at a time
 TRIES = 3
-LONGEST_WAIT = 20.0  # seconds that a step waits by itself; for more patience there is the workflow
+LONGEST_WAIT = 20.0  # seconds that a step waits by itself; for longer waits the workflow tries again
 _HEADERS = ("retry-after", "x-ratelimit-remaining", "x-ratelimit-reset")
 
 

@@ -49,7 +49,7 @@ class ProviderKeys:
 
     @property
     def voice_id(self) -> str:
-        """The voice of requests that name none."""
+        """The voice of requests that do not choose one."""
         return self.values.get("VOICE_ID") or DEFAULT_VOICE
 
 
@@ -59,8 +59,8 @@ def read_keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> Provid
     `provider_keys` is the ARN of a Secrets Manager secret or of an SSM parameter that holds a JSON object with those
     names, or "". Raises StorageFailed, or KeysMissing where the operator has to mend something.
     """
-    stored = _read_secret(provider_keys) if provider_keys else {}
-    values = stored | {name: env[name].strip() for name in NAMES if env.get(name)}
+    secret_values = _read_secret(provider_keys) if provider_keys else {}
+    values = secret_values | {name: env[name].strip() for name in NAMES if env.get(name)}
     for name, value in values.items():
         # A value that no header can carry would end in an error that quotes it.
         if not (value.isascii() and value.isprintable()):
@@ -74,9 +74,9 @@ def _read_secret(arn: str) -> dict[str, str]:
     service = next(iter(arn.split(":")[2:3]), "")
     if service not in ("secretsmanager", "ssm"):
         raise KeysMissing("ProviderKeys must be the ARN of a Secrets Manager secret or of an SSM parameter.")
-    decrypted = {"decrypt": True} if service == "ssm" else {}
+    options = {"decrypt": True} if service == "ssm" else {}
     try:
-        text = _provider(service).get(arn, max_age=CACHE_SECONDS, **decrypted)
+        text = _provider(service).get(arn, max_age=CACHE_SECONDS, **options)
         secret = json.loads(text or "")
     except GetParameterError as error:
         raise _read_error(error.__context__) from error  # powertools keeps only the message

@@ -126,7 +126,7 @@ class Claim:
             raise ProviderFailed("The voice service took so long that another step has taken over this request.")
 
     def refund(self) -> None:
-        """The last request cost nothing."""
+        """Take back the last request, which cost nothing."""
         self._count(self.paid - 1)
 
     def _count(self, paid: int, more: str = "", values: dict[str, Any] | None = None) -> bool:

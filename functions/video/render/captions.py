@@ -213,10 +213,10 @@ def _events(words: Sequence[Word], begin: float, seconds: float) -> Iterator[str
             if end <= 0 or start >= seconds:
                 continue
             pop = _POP if number == 0 and start >= 0 else ""
-            place = rf"{{\an5\pos({_CENTRE[0]},{_CENTRE[1]}){font_size}{pop}}}"
+            style = rf"{{\an5\pos({_CENTRE[0]},{_CENTRE[1]}){font_size}{pop}}}"
             first, last = _centiseconds(max(0.0, start)), _centiseconds(end)
             if first != last:
-                yield f"Dialogue: 0,{first},{last},Words,,0,0,0,,{place}{_highlight(page, order[number])}\n"
+                yield f"Dialogue: 0,{first},{last},Words,,0,0,0,,{style}{_highlight(page, order[number])}\n"
 
 
 def _highlight(page: Page, spoken: Word) -> str:

@@ -18,6 +18,7 @@ from layers.core.errors import MediaTooLarge, NoFootage, RefusedUrl, UnreadableM
 from layers.media.ffmpeg import escape, run, untrusted
 from layers.media.mp4 import read_index
 
+VERSION = 1  # raise it with code that takes another file of a footage, or other seconds of it
 FETCH_SECONDS = 60.0  # for one footage, so that a slow server leaves time for a spare
 CODECS = ("avc1", "avc3", "hvc1", "hev1", "vp09", "av01")
 # x264's preset and constant rate factor.

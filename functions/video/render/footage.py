@@ -74,10 +74,10 @@ def _queries(query: str) -> Iterator[tuple[str, str]]:
 
 def _keep_usable(footage: Footage, settings: VideoSettings) -> Footage | None:
     """The footage with the renditions that may be fetched; None where none of them is large enough."""
-    allowed = tuple(
+    renditions = tuple(
         each
         for each in footage.renditions
         if each.width * each.height <= settings.max_clip_pixels and (each.size or 0) <= settings.max_clip_bytes
     )
-    large = any(min(each.width, each.height) >= WIDTH and max(each.width, each.height) >= HEIGHT for each in allowed)
-    return replace(footage, renditions=allowed) if large and footage.seconds >= SHORTEST_SECONDS else None
+    large = any(min(each.width, each.height) >= WIDTH and max(each.width, each.height) >= HEIGHT for each in renditions)
+    return replace(footage, renditions=renditions) if large and footage.seconds >= SHORTEST_SECONDS else None

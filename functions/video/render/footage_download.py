@@ -43,12 +43,12 @@ class _Transfer:
     limit: int
     deadline: Deadline
     trusted_origins: frozenset[str]
-    fetched: int = 0
+    bytes_fetched: int = 0
     requests: int = 0
 
     def write(self, response: HttpResponse, at: int, count: int) -> None:
         """Write that many bytes of the response to that place in the file. Raises MediaTooLarge or UpstreamFailed."""
-        if self.fetched + count > self.limit:
+        if self.bytes_fetched + count > self.limit:
             raise MediaTooLarge(f"More than {self.limit} bytes of the footage at {response.host} are needed.")
         self.file.seek(at)
         while count:
@@ -57,14 +57,14 @@ class _Transfer:
                 raise UpstreamFailed(f"{response.host} sent less than it announced.")
             self.file.write(data)
             count -= len(data)
-            self.fetched += len(data)
+            self.bytes_fetched += len(data)
 
     def fetch_range(self, at: int, count: int, size: int) -> None:
         """Fetch these bytes of a file of that size. Raises _NoRanges where the server does not answer with them."""
         self.requests += 1
         if self.requests > _MOST_REQUESTS:
             raise _NoRanges
-        if self.fetched + count > self.limit:
+        if self.bytes_fetched + count > self.limit:
             raise MediaTooLarge(f"More than {self.limit} bytes of the footage are needed.")
         headers = {"Range": f"bytes={at}-{at + count - 1}"}
         with open_url(
@@ -107,7 +107,7 @@ def download(
             index = _start(transfer, path, seconds, {"Range": f"bytes=0-{HEAD_BYTES - 1}"})
         except _NoRanges:
             index = _start(transfer, path, seconds, {})
-    return DownloadResult(index, transfer.fetched)
+    return DownloadResult(index, transfer.bytes_fetched)
 
 
 def _start(transfer: _Transfer, path: Path, seconds: float, headers: Mapping[str, str]) -> Index:
@@ -136,13 +136,13 @@ def _content_range(response: HttpResponse) -> tuple[int, int, int]:
 
 def _fetch_rest_by_range(transfer: _Transfer, path: Path, seconds: float, head: int, size: int) -> Index:
     """Fetch the rest of a file after its first `head` bytes: what is needed, or all where ranges save too little."""
-    fetched = [(0, head)]
+    byte_ranges = [(0, head)]
 
     def read(at: int, count: int) -> bytes:
-        if not any(first <= at and at + count <= after for first, after in fetched):
+        if not any(first <= at and at + count <= after for first, after in byte_ranges):
             more = min(max(count, _INDEX_BYTES), size - at)
             transfer.fetch_range(at, more, size)
-            fetched.append((at, at + more))
+            byte_ranges.append((at, at + more))
         return _read(transfer.file, path, at, count)
 
     index = read_index(read, size)
@@ -163,40 +163,40 @@ def _fetch_in_order(transfer: _Transfer, response: HttpResponse, path: Path, sec
     size = response.promised if response.promised is not None else transfer.limit + 1
 
     def read(at: int, count: int) -> bytes:
-        if at + count > arrived:
+        if at + count > length:
             raise _NotYet(at + count)
         return _read(transfer.file, path, at, count)
 
     # Where a server turned out not to serve ranges, the file begins anew.
     transfer.file.truncate(0)
-    arrived, enough, index = 0, min(HEAD_BYTES, size), None
+    length, enough, index = 0, min(HEAD_BYTES, size), None
     while True:
         try:
-            ended = _append(transfer, response, arrived, enough)
-            arrived = transfer.file.seek(0, 2)
-            size = arrived if ended else size
+            response_ended = _append(transfer, response, length, enough)
+            length = transfer.file.seek(0, 2)
+            size = length if response_ended else size
             if index is None:
                 index = read_index(read, size)
                 window = index.window(seconds)
                 enough = window[1] if window and size - window[1] >= WORTHWHILE_BYTES else size
-            if ended or arrived >= enough:
-                transfer.file.truncate(max(arrived, response.promised or 0))
+            if response_ended or length >= enough:
+                transfer.file.truncate(max(length, response.promised or 0))
                 return index
         except _NotYet as need:
-            enough = min(max(need.end, 2 * arrived), size)
+            enough = min(max(need.end, 2 * length), size)
 
 
-def _append(transfer: _Transfer, response: HttpResponse, arrived: int, enough: int) -> bool:
+def _append(transfer: _Transfer, response: HttpResponse, length: int, enough: int) -> bool:
     """Append to a file of which that many bytes arrived until it has `enough`; whether the response ended before."""
-    transfer.file.seek(arrived)
-    while arrived < enough:
-        data = response.read(min(PIECE, enough - arrived))
+    transfer.file.seek(length)
+    while length < enough:
+        data = response.read(min(PIECE, enough - length))
         if not data:
             return True
         transfer.file.write(data)
-        arrived += len(data)
-        transfer.fetched += len(data)
-        if transfer.fetched > transfer.limit:
+        length += len(data)
+        transfer.bytes_fetched += len(data)
+        if transfer.bytes_fetched > transfer.limit:
             raise MediaTooLarge(f"More than {transfer.limit} bytes of the footage at {response.host} are needed.")
     return False
 

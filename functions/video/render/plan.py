@@ -42,8 +42,8 @@ def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int = MOST_CL
         Segment(index, first, length, each)
         for index, ((first, length), each) in enumerate(zip(slots, chosen, strict=True))
     )
-    used = {each.id for each in chosen}
-    return Plan(frames, segments, tuple(each for each in footage if each.id not in used)[:MOST_SPARES])
+    used_ids = {each.id for each in chosen}
+    return Plan(frames, segments, tuple(each for each in footage if each.id not in used_ids)[:MOST_SPARES])
 
 
 def _choose_cuts(words: Sequence[Word], frames: int, clips: int, price: float) -> tuple[float, list[int]]:
@@ -55,18 +55,18 @@ def _choose_cuts(words: Sequence[Word], frames: int, clips: int, price: float) -
     ends = {round(word.end * FPS): _cut_cost(word) for word in words}
     best: dict[int, tuple[float, list[int]]] = {0: (price, [])}
     for number in range(1, clips + 1):
-        place = number * even
-        candidates = {at: cost for at, cost in ends.items() if abs(at - place) <= _REACH * even and 0 < at < frames}
+        position = number * even
+        candidates = {at: cost for at, cost in ends.items() if abs(at - position) <= _REACH * even and 0 < at < frames}
         if number == clips:
             candidates = {frames: 0.0}
         elif not candidates:
-            candidates = {round(place): _ANYWHERE}
-        reached: dict[int, tuple[float, list[int]]] = {}
+            candidates = {round(position): _ANYWHERE}
+        cheapest: dict[int, tuple[float, list[int]]] = {}
         for at, cost in candidates.items():
-            reached[at] = min(
+            cheapest[at] = min(
                 (so_far + cost + _unevenness(at - before, even), [*cuts, at]) for before, (so_far, cuts) in best.items()
             )
-        best = reached
+        best = cheapest
     total, cuts = best[frames]
     return total, cuts[:-1]
 

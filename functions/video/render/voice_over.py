@@ -88,8 +88,8 @@ class _Speaker:
         """The chunk from the store, or requested now."""
         deadline = self.context.deadline
         while True:
-            if spoken := self._load(chunk):
-                return spoken
+            if spoken_chunk := self._load(chunk):
+                return spoken_chunk
             with self.context.services.payments.claim(chunk.digest) as payment:
                 if payment is not None:
                     # It may have been stored between the look and the claim.
@@ -99,7 +99,7 @@ class _Speaker:
 
     def _load(self, chunk: _Chunk) -> _SpokenChunk | None:
         artifacts = self.context.artifacts
-        return artifacts.reuse(chunk.key, _SpokenChunk, self.context.deadline, lambda spoken: spoken.audio_key)
+        return artifacts.reuse(chunk.key, _SpokenChunk, self.context.deadline, lambda value: value.audio_key)
 
     def _buy(self, chunk: _Chunk, payment: Payment) -> _SpokenChunk:
         artifacts, deadline = self.context.artifacts, self.context.deadline
@@ -111,11 +111,11 @@ class _Speaker:
             deadline=deadline,
             payment=payment,
         )
-        spoken = _SpokenChunk(chunk.audio_key, speech.alignment)
+        spoken_chunk = _SpokenChunk(chunk.audio_key, speech.alignment)
         for wait in (*STORE_WAITS, None):
             try:
                 artifacts.put_bytes(chunk.audio_key, speech.audio, "audio/mpeg")
-                artifacts.put(chunk.key, spoken)
+                artifacts.put(chunk.key, spoken_chunk)
             except StorageFailed:
                 # Speech that is lost now would have to be paid for again.
                 if wait is None or wait > deadline.left():
@@ -123,7 +123,7 @@ class _Speaker:
                 self.sleep(wait)
             else:
                 break
-        return spoken
+        return spoken_chunk
 
 
 def make(
@@ -183,12 +183,12 @@ def _chunk(script: str, first: int, last: int, voice_id: str, service: VoiceServ
     return _Chunk(first, text, before, after, voice_id, key)
 
 
-def _append(track: _Track, chunk: _Chunk, spoken: _SpokenChunk, pause: float, context: StepContext) -> None:
+def _append(track: _Track, chunk: _Chunk, speech: _SpokenChunk, pause: float, context: StepContext) -> None:
     """Add a chunk's sound, without the silence around it, and its words. Raises ScriptTooLong."""
     pcm, most_seconds = context.folder / "chunk.pcm", context.settings.max_video_seconds
-    _decode(spoken, pcm, context)
+    _decode(speech, pcm, context)
     length = pcm.stat().st_size // _SAMPLE_BYTES
-    alignment = spoken.alignment if spoken.alignment and spoken.alignment.fits(chunk.text, length / RATE) else None
+    alignment = speech.alignment if speech.alignment and speech.alignment.fits(chunk.text, length / RATE) else None
     track.aligned = track.aligned and alignment is not None
     with pcm.open("rb") as sound:
         start, end = _find_audible(sound)
@@ -205,10 +205,10 @@ def _append(track: _Track, chunk: _Chunk, spoken: _SpokenChunk, pause: float, co
         raise ScriptTooLong(f"The script takes more than {most_seconds:.0f} s to speak.")
 
 
-def _decode(spoken: _SpokenChunk, pcm: Path, context: StepContext) -> None:
+def _decode(speech: _SpokenChunk, pcm: Path, context: StepContext) -> None:
     """Write a chunk's sound as plain samples."""
     mp3 = context.folder / "chunk.mp3"
-    context.artifacts.get_file(spoken.audio_key, mp3, _MOST_CHUNK_BYTES, context.deadline)
+    context.artifacts.get_file(speech.audio_key, mp3, _MOST_CHUNK_BYTES, context.deadline)
     longest = f"{context.settings.max_video_seconds + 1:g}"  # what must fit on the disk; more is refused later
     output = ["-map", "0:a:0", "-ac", "1", "-ar", str(RATE), "-t", longest, "-f", "s16le", str(pcm)]
     ffmpeg.run([*ffmpeg.untrusted(mp3), *output], deadline=context.deadline)

@@ -62,10 +62,10 @@ def _pay_and_take_slot(task_id: str, request: VideoRequest, caller: str, service
 def _start(task_id: str, request: VideoRequest, caller: str, services: Services) -> Task:
     """The new task with its execution started; or the one with this id that exists by now."""
     task = services.tasks.new(task_id, request, caller, services.settings.result_seconds)
-    added = False
+    is_new = False
     try:
-        added = services.tasks.add(task)
-        if added:
+        is_new = services.tasks.add(task)
+        if is_new:
             _log_audit(task)
         else:
             # The same request came twice at once, or its first one was cut off before the workflow started.
@@ -80,7 +80,7 @@ def _start(task_id: str, request: VideoRequest, caller: str, services: Services)
             _check_same_request(task, request)
         services.executions.start(task.execution, task_id)
     except ColdswapError:
-        if added:
+        if is_new:
             services.tasks.remove(task_id)
             services.slots.free(task_id)
         raise

@@ -70,7 +70,7 @@ class Task:
 
     @property
     def over(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the task has ended: its status is final."""
         return self.status in ("succeeded", "failed", "cancelled")
 
     @property

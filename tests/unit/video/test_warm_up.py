@@ -24,12 +24,12 @@ def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_warm_up_encodes_and_signs_a_video_and_keeps_none(stack: FakeVideoStack) -> None:
-    answer = stack.invoke(PAYLOAD)
+    result = stack.invoke(PAYLOAD)
 
-    assert answer["warm"] is True
-    assert list(answer["timings_ms"]) == ["import", "test"]
+    assert result["warm"] is True
+    assert list(result["timings_ms"]) == ["import", "test"]
     assert stack.executions.started == []
-    assert stack.invoke(PAYLOAD)["timings_ms"]["test"] < answer["timings_ms"]["test"]
+    assert stack.invoke(PAYLOAD)["timings_ms"]["test"] < result["timings_ms"]["test"]
 
 
 def test_an_encoder_that_does_not_start_fails_it(stack: FakeVideoStack) -> None:

@@ -69,7 +69,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return stream
 
 
-def answer(headers: dict[str, str] | None) -> dict[str, Any]:
+def response(headers: dict[str, str] | None) -> dict[str, Any]:
     return authorizer.handler(event(headers), None)
 
 
@@ -85,7 +85,7 @@ def answer(headers: dict[str, str] | None) -> dict[str, Any]:
     ],
 )
 def test_a_key_lets_in_by_either_header_and_says_whose_it_is(key: str, headers: dict[str, str]) -> None:
-    assert answer({name: value.replace("KEY", key) for name, value in headers.items()}) == ALICE
+    assert response({name: value.replace("KEY", key) for name, value in headers.items()}) == ALICE
 
 
 @pytest.mark.parametrize(
@@ -116,37 +116,37 @@ def test_anything_else_is_refused(key: str, headers: dict[str, str] | None) -> N
         name: value.replace("KEY", key).replace("DIGEST", digest(key)) for name, value in headers.items()
     }
 
-    assert answer(sent) == REFUSED
+    assert response(sent) == REFUSED
 
 
 def test_a_revoked_key_is_refused_at_once_and_a_new_one_is_the_same_caller(keys: ApiKeyStore, key: str) -> None:
-    assert answer({"x-api-key": key}) == ALICE
+    assert response({"x-api-key": key}) == ALICE
 
     keys.revoke("alice")
-    assert answer({"x-api-key": key}) == REFUSED
+    assert response({"x-api-key": key}) == REFUSED
 
-    assert answer({"x-api-key": keys.make("alice", NOW)}) == ALICE
-    assert answer({"x-api-key": key}) == REFUSED
+    assert response({"x-api-key": keys.make("alice", NOW)}) == ALICE
+    assert response({"x-api-key": key}) == REFUSED
 
 
 def test_what_cannot_be_a_key_is_refused_without_asking_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(authorizer, "dynamodb")
 
-    assert answer({"x-api-key": "ck_" + "a" * 44}) == REFUSED
+    assert response({"x-api-key": "ck_" + "a" * 44}) == REFUSED
 
 
 def test_the_table_is_read_consistently(keys: ApiKeyStore, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
 
     class Recording:
         def get_item(self, **request: Any) -> dict[str, Any]:
-            asked.append(request)
+            requests.append(request)
             return {}
 
     monkeypatch.setattr(authorizer, "dynamodb", Recording)
 
-    assert answer({"x-api-key": key}) == REFUSED
-    (request,) = asked
+    assert response({"x-api-key": key}) == REFUSED
+    (request,) = requests
     assert request["ConsistentRead"] is True
     assert request["Key"] == {"id": {"S": key_id(digest(key))}}
 
@@ -155,7 +155,7 @@ def test_where_the_table_does_not_answer_nobody_comes_in(key: str, monkeypatch: 
     monkeypatch.setenv("STATE_TABLE", "elsewhere")
 
     with pytest.raises(ClientError) as error:
-        answer({"x-api-key": key})
+        response({"x-api-key": key})
     assert key not in str(error.value)
     assert digest(key) not in str(error.value)
 
@@ -163,7 +163,7 @@ def test_where_the_table_does_not_answer_nobody_comes_in(key: str, monkeypatch: 
 def test_a_refusal_is_one_line_with_the_request_s_id_and_no_key(keys: ApiKeyStore, key: str, log: io.StringIO) -> None:
     keys.revoke("alice")
     for headers in ({"x-api-key": key}, {"authorization": f"Bearer {NOBODYS}"}, {"x-api-key": "hunter2"}, {}):
-        answer(headers)
+        response(headers)
 
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     assert [line["reason"] for line in lines] == ["an unknown key"] * 3 + ["no key"]
@@ -173,7 +173,7 @@ def test_a_refusal_is_one_line_with_the_request_s_id_and_no_key(keys: ApiKeyStor
 
 
 def test_who_comes_in_leaves_no_line(key: str, log: io.StringIO) -> None:
-    assert answer({"x-api-key": key}) == ALICE
+    assert response({"x-api-key": key}) == ALICE
 
     assert log.getvalue() == ""
 
@@ -197,7 +197,7 @@ print(authorizer.dynamodb.cache_info().currsize, *sorted({name.partition(".")[0]
 def test_it_imports_little_and_makes_its_client_while_lambda_initialises(where: dict[str, str], clients: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", CODE],
         env={**environment, "AWS_DEFAULT_REGION": "eu-west-1", **where},
         capture_output=True,
@@ -205,7 +205,7 @@ def test_it_imports_little_and_makes_its_client_while_lambda_initialises(where: 
         check=True,
     )
 
-    count, *modules = done.stdout.split()
+    count, *modules = process.stdout.split()
     assert count == clients
     heavy = {"cv2", "onnxruntime", "numpy", "boto3", "requests", "pydantic", "aws_lambda_powertools", "PIL", "c2pa"}
     assert heavy.isdisjoint(modules)

@@ -27,16 +27,16 @@ from tests.unit.video.fake_stack import BODY, ME, OTHER, REQUEST, FakeVideoStack
 
 
 def test_a_video_is_asked_for_and_followed(stack: FakeVideoStack) -> None:
-    answer = stack.post()
+    response = stack.post()
 
-    task_id = answer.body["task_id"]
-    assert answer.status == 202
-    assert answer.headers["Location"] == f"/task/{task_id}" == answer.body["links"]["self"]
-    assert (answer.body["status"], answer.body["stage"], answer.body["progress"]) == ("queued", "queued", 0)
+    task_id = response.body["task_id"]
+    assert response.status == 202
+    assert response.headers["Location"] == f"/task/{task_id}" == response.body["links"]["self"]
+    assert (response.body["status"], response.body["stage"], response.body["progress"]) == ("queued", "queued", 0)
     assert stack.executions.started == [(task_id, task_id)]
-    followed = stack.http("GET", f"/task/{task_id}")
-    assert followed.body == answer.body
-    assert int(followed.headers["Retry-After"]) > 0
+    later = stack.http("GET", f"/task/{task_id}")
+    assert later.body == response.body
+    assert int(later.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_a_video_is_asked_for_and_followed(stack: FakeVideoStack) -> None:
     ],
 )
 def test_what_is_wrong_in_the_body_is_named(stack: FakeVideoStack, change: dict[str, Any], field: str) -> None:
-    answer = stack.http("POST", "/generate-video", {**BODY, **change})
+    response = stack.http("POST", "/generate-video", {**BODY, **change})
 
-    assert answer.status == 400
-    assert answer.body["code"] == "invalid_request"
-    assert field in answer.body["detail"]
+    assert response.status == 400
+    assert response.body["code"] == "invalid_request"
+    assert field in response.body["detail"]
     assert not stack.executions.started
 
 
@@ -83,9 +83,9 @@ def test_a_script_in_any_language_and_layout_is_taken(stack: FakeVideoStack) -> 
 
 
 def test_a_script_over_the_limit_is_too_long(stack: FakeVideoStack) -> None:
-    answer = stack.http("POST", "/generate-video", {**BODY, "script_text": "x" * 5001})
+    response = stack.http("POST", "/generate-video", {**BODY, "script_text": "x" * 5001})
 
-    assert (answer.status, answer.body["code"]) == (413, "script_too_long")
+    assert (response.status, response.body["code"]) == (413, "script_too_long")
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_a_script_over_the_limit_is_too_long(stack: FakeVideoStack) -> None:
      "https://example.com:8443/", "https://u:p@example.com/", "ftp://example.com/", "x"],
 )  # fmt: skip
 def test_a_callback_to_where_nobody_may_call_is_refused_at_once(stack: FakeVideoStack, url: str) -> None:
-    answer = stack.http("POST", "/generate-video", {**BODY, "callback_url": url})
+    response = stack.http("POST", "/generate-video", {**BODY, "callback_url": url})
 
-    assert (answer.status, answer.body["code"]) == (422, "refused_url")
+    assert (response.status, response.body["code"]) == (422, "refused_url")
     assert not stack.executions.started
 
 
@@ -104,10 +104,10 @@ def test_a_callback_to_where_nobody_may_call_is_refused_at_once(stack: FakeVideo
 def test_a_key_that_is_needed_and_missing_is_told_before_anything_is_spent(stack: FakeVideoStack, missing: str) -> None:
     stack.patch.delenv(missing)
 
-    answer = stack.http("POST", "/generate-video", {**BODY, "callback_url": "https://example.com/"})
+    response = stack.http("POST", "/generate-video", {**BODY, "callback_url": "https://example.com/"})
 
-    assert (answer.status, answer.body["code"]) == (503, "keys_missing")
-    assert missing in answer.body["detail"]
+    assert (response.status, response.body["code"]) == (503, "keys_missing")
+    assert missing in response.body["detail"]
     assert not stack.executions.started
 
 
@@ -120,10 +120,10 @@ def test_without_a_callback_no_secret_is_needed(stack: FakeVideoStack) -> None:
 def test_one_more_than_allowed_is_told_when_to_come_again(stack: FakeVideoStack) -> None:
     first, _ = stack.post(), stack.post()
 
-    refused = stack.post()
+    refusal = stack.post()
 
-    assert (refused.status, refused.body["code"], refused.body["retryable"]) == (503, "at_capacity", True)
-    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert (refusal.status, refusal.body["code"], refusal.body["retryable"]) == (503, "at_capacity", True)
+    assert 1 <= int(refusal.headers["Retry-After"]) <= 60
     assert len(stack.executions.started) == 2
     stack.http("DELETE", f"/task/{first.body['task_id']}")
     assert stack.post().status == 202
@@ -159,9 +159,9 @@ def test_the_same_key_is_the_same_task(stack: FakeVideoStack) -> None:
 def test_the_same_key_with_another_body_is_a_mistake(stack: FakeVideoStack) -> None:
     stack.post(Idempotency_Key="k")
 
-    answer = stack.http("POST", "/generate-video", {**BODY, "captions": False}, Idempotency_Key="k")
+    response = stack.http("POST", "/generate-video", {**BODY, "captions": False}, Idempotency_Key="k")
 
-    assert (answer.status, answer.body["code"]) == (422, "idempotency_conflict")
+    assert (response.status, response.body["code"]) == (422, "idempotency_conflict")
 
 
 def test_another_callers_key_is_another_task(stack: FakeVideoStack) -> None:
@@ -197,8 +197,8 @@ def test_a_task_is_its_callers_alone(stack: FakeVideoStack) -> None:
     task_id = stack.post(ME).body["task_id"]
 
     for method, path in (("GET", "task"), ("DELETE", "task"), ("GET", "download")):
-        answer = stack.http(method, f"/{path}/{task_id}", identity=OTHER)
-        assert (answer.status, answer.body["code"]) == (404, "not_found")
+        response = stack.http(method, f"/{path}/{task_id}", identity=OTHER)
+        assert (response.status, response.body["code"]) == (404, "not_found")
     assert stack.http("GET", f"/task/{task_id}").body["status"] == "queued"
 
 
@@ -224,16 +224,16 @@ def test_a_task_of_the_version_before_is_still_an_iam_users(
     tasks.add(tasks.new("one", REQUEST, owner, 3600))
 
     for method, path in (("GET", "task"), ("GET", "download"), ("DELETE", "task")):
-        answer = stack.http(method, f"/{path}/one", identity=identity)
-        assert (answer.status not in (403, 404)) == reaches, answer
+        response = stack.http(method, f"/{path}/one", identity=identity)
+        assert (response.status not in (403, 404)) == reaches, response
 
 
 @pytest.mark.parametrize("path", ["/task/nobody", "/download/nobody", "/video/else", "/generate-video"])
 def test_what_is_not_there_is_404(stack: FakeVideoStack, path: str) -> None:
-    answer = stack.http("GET", path)
+    response = stack.http("GET", path)
 
-    assert answer.status == 404
-    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert response.status == 404
+    assert response.headers["Content-Type"] == "application/problem+json"
 
 
 def test_a_finished_video_is_linked_to(stack: FakeVideoStack) -> None:
@@ -256,14 +256,14 @@ def test_a_finished_video_is_linked_to(stack: FakeVideoStack) -> None:
     assert task.body["credits"][0]["photographer"] == "Ann"
     assert "Retry-After" not in task.headers
     for name, link in task.body["links"].items():
-        answer = stack.http("GET", link)
+        response = stack.http("GET", link)
         if name != "self":
-            assert answer.status == 200
-            assert answer.headers["Cache-Control"] == "no-store"
-            assert answer.body["url"].startswith(f"https://outputs.example/videos/{task_id}/")
-            led = stack.http("GET", f"{link}{'&' if '?' in link else '?'}redirect=true")
-            assert (led.status, led.headers["Location"]) == (302, answer.body["url"])
-            assert not led.headers["Content-Type"].startswith("application/json"), "an empty body is no JSON"
+            assert response.status == 200
+            assert response.headers["Cache-Control"] == "no-store"
+            assert response.body["url"].startswith(f"https://outputs.example/videos/{task_id}/")
+            redirect = stack.http("GET", f"{link}{'&' if '?' in link else '?'}redirect=true")
+            assert (redirect.status, redirect.headers["Location"]) == (302, response.body["url"])
+            assert not redirect.headers["Content-Type"].startswith("application/json"), "an empty body is no JSON"
     assert stack.http("GET", f"/download/{task_id}?file=vtt").status == 404, "this one has none"
     assert stack.http("GET", f"/download/{task_id}?file=other").status == 400
 
@@ -273,9 +273,9 @@ def test_an_old_video_has_expired(stack: FakeVideoStack) -> None:
     stack.finish(task_id)
     stack.clock.at += stack.services.settings.result_seconds
 
-    answer = stack.http("GET", f"/download/{task_id}")
+    response = stack.http("GET", f"/download/{task_id}")
 
-    assert (answer.status, answer.body["code"]) == (410, "expired")
+    assert (response.status, response.body["code"]) == (410, "expired")
     assert stack.http("GET", f"/task/{task_id}").body["links"] == {"self": f"/task/{task_id}"}
 
 
@@ -304,9 +304,9 @@ def test_deleting_a_finished_video_deletes_its_files(stack: FakeVideoStack) -> N
     task_id = stack.post().body["task_id"]
     published = stack.finish(task_id)
 
-    answer = stack.http("DELETE", f"/task/{task_id}")
+    response = stack.http("DELETE", f"/task/{task_id}")
 
-    assert (answer.status, answer.body["status"]) == (200, "succeeded")
+    assert (response.status, response.body["status"]) == (200, "succeeded")
     for key in (published.video, published.poster, str(published.srt)):
         assert stack.services.storage.head("outputs", key) is None
     assert stack.http("GET", f"/download/{task_id}").status == 410
@@ -331,16 +331,16 @@ def test_a_dry_run_plans_and_spends_nothing(stack: FakeVideoStack) -> None:
         settings = replace(stack.services.settings, pexels_url=standins.pexels_url)
         stack = replace(stack, services=replace(stack.services, settings=settings))
 
-        answer = stack.http("POST", "/generate-video", {**BODY, "script_text": "One two. " * 30, "dry_run": True})
+        response = stack.http("POST", "/generate-video", {**BODY, "script_text": "One two. " * 30, "dry_run": True})
 
-        assert answer.status == 200
+        assert response.status == 200
         assert not standins.asked("elevenlabs")
     assert not stack.executions.started
-    segments = answer.body["segments"]
+    segments = response.body["segments"]
     assert 3 <= len(segments) <= 5
-    assert answer.body["characters"] == 270
-    assert answer.body["voice_requests"] == 1
-    assert answer.body["seconds"] == pytest.approx(sum(each["seconds"] for each in segments), abs=0.1)
+    assert response.body["characters"] == 270
+    assert response.body["voice_requests"] == 1
+    assert response.body["seconds"] == pytest.approx(sum(each["seconds"] for each in segments), abs=0.1)
     assert len({each["footage_url"] for each in segments}) == len(segments)
 
 
@@ -356,18 +356,18 @@ def searching(stack: FakeVideoStack, standins: StandIns, seconds: int) -> FakeVi
 
 
 def test_what_a_dry_run_waited_for_a_sandbox_is_taken_off(stack: FakeVideoStack) -> None:
-    left: list[float] = []
+    seconds_left: list[float] = []
 
     def note(request: Any, service: Any, longest: int, context: CallerContext, spend: Any) -> dict[str, Any]:
-        left.append(context.deadline.left())
+        seconds_left.append(context.deadline.left())
         return {}
 
     stack.patch.setattr(dry_run, "estimate", note)
-    for waited in (0.0, 12.0):
-        stack.http("POST", "/generate-video", {**BODY, "dry_run": True}, sent_at=time.time() - waited)
+    for seconds in (0.0, 12.0):
+        stack.http("POST", "/generate-video", {**BODY, "dry_run": True}, sent_at=time.time() - seconds)
 
-    assert 17 < left[0] <= 29
-    assert 5 < left[1] <= 17
+    assert 17 < seconds_left[0] <= 29
+    assert 5 < seconds_left[1] <= 17
 
 
 def test_a_dry_run_is_paid_with_the_callers_budget_where_it_searches(stack: FakeVideoStack) -> None:
@@ -413,10 +413,10 @@ def test_a_caller_fetches_the_secret_of_its_own_callbacks(stack: FakeVideoStack)
 def test_without_a_secret_of_the_operators_there_is_none(stack: FakeVideoStack, secret: str) -> None:
     stack.patch.setenv("CALLBACK_SECRET", secret)
 
-    answer = stack.http("GET", "/video/callback-secret")
+    response = stack.http("GET", "/video/callback-secret")
 
-    assert (answer.status, answer.body["code"]) == (503, "keys_missing")
-    assert "not a secret" not in json.dumps(answer.body)
+    assert (response.status, response.body["code"]) == (503, "keys_missing")
+    assert "not a secret" not in json.dumps(response.body)
 
 
 def test_a_deleted_task_is_still_its_keys(stack: FakeVideoStack) -> None:
@@ -451,10 +451,10 @@ def test_what_nobody_foresaw_tells_nothing(stack: FakeVideoStack) -> None:
 
     stack.patch.setattr("functions.video.tasks.lifecycle.submit", broken)
 
-    answer = stack.post()
+    response = stack.post()
 
-    assert (answer.status, answer.body["code"]) == (500, "internal_error")
-    assert "42" not in json.dumps(answer.body)
+    assert (response.status, response.body["code"]) == (500, "internal_error")
+    assert "42" not in json.dumps(response.body)
 
 
 def test_a_key_that_was_turned_away_may_come_again(stack: FakeVideoStack) -> None:
@@ -474,8 +474,8 @@ def test_a_caller_accepts_the_terms_before_a_video_is_made_or_planned(
     stack = replace(stack, services=replace(stack.services, terms=terms))
 
     for body in (BODY, {**BODY, "dry_run": True}):
-        refused = stack.http("POST", "/generate-video", body)
-        assert (refused.status, refused.body["code"]) == (403, "terms_not_accepted")
+        refusal = stack.http("POST", "/generate-video", body)
+        assert (refusal.status, refusal.body["code"]) == (403, "terms_not_accepted")
 
     terms.accept(stack.services.pseudonyms.caller("iam:AIDAME"), VERSION)
     assert stack.post().status == 202
@@ -486,10 +486,10 @@ def test_a_budget_of_seconds_is_refused_before_a_slot_is_kept(stack: FakeVideoSt
     stack = replace(stack, services=replace(stack.services, budget=budget))
     assert stack.post().status == 202
 
-    refused = stack.post()
+    refusal = stack.post()
 
-    assert (refused.status, refused.body["code"]) == (429, "budget_spent")
-    assert int(refused.headers["Retry-After"]) > 0
+    assert (refusal.status, refusal.body["code"]) == (429, "budget_spent")
+    assert int(refusal.headers["Retry-After"]) > 0
     assert stack.post(OTHER).status == 202, "the slot is free"
 
 
@@ -529,9 +529,9 @@ def test_one_line_of_the_log_tells_who_had_which_script_spoken_without_the_scrip
 
     assert first.body["task_id"] == again.body["task_id"]
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
-    answered = [line for line in lines if line["message"] == "answered"]
+    request_lines = [line for line in lines if line["message"] == "answered"]
     (audit,) = [line for line in lines if line["message"] == "video requested"]
-    assert audit["caller"] == answered[0]["caller"]
+    assert audit["caller"] == request_lines[0]["caller"]
     assert audit["script_sha256"] == hashlib.sha256(BODY["script_text"].encode()).hexdigest()
     assert (audit["task_id"], audit["voice"], audit["badge"]) == (first.body["task_id"], "Anna1", True)
     assert (audit["quality"], audit["characters"]) == ("standard", len(BODY["script_text"]))
@@ -543,8 +543,8 @@ def test_credentials_that_name_nobody_are_refused_on_every_route(stack: FakeVide
     nobody = {"iam": {"userArn": "arn:aws:sts::123456789012:assumed-role/App/session"}}
     routes = (("POST", "/generate-video"), ("GET", "/task/1"), ("DELETE", "/task/1"), ("GET", "/download/1"))
     for method, path in (*routes, ("GET", "/video/callback-secret")):
-        answer = stack.http(method, path, BODY if method == "POST" else None, nobody)
-        assert (answer.status, answer.body["code"]) == (403, "unidentified"), path
+        response = stack.http(method, path, BODY if method == "POST" else None, nobody)
+        assert (response.status, response.body["code"]) == (403, "unidentified"), path
 
 
 def test_a_deleted_video_is_no_longer_listed(stack: FakeVideoStack, dynamodb: Any, table: str) -> None:

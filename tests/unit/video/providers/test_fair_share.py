@@ -42,8 +42,8 @@ class FakeVoiceService:
 def search(stack: FakeVideoStack, caller: str, whole: int = 4) -> FakeFootageService:
     """One search on behalf of a caller."""
     service = FakeFootageService()
-    shared = SharedFootage(service, stack.services.quota("Pexels", whole, HOUR), caller)
-    shared.search("sea", orientation="portrait", count=1, deadline=Deadline.after(9))
+    shared_service = SharedFootage(service, stack.services.quota("Pexels", whole, HOUR), caller)
+    shared_service.search("sea", orientation="portrait", count=1, deadline=Deadline.after(9))
     return service
 
 
@@ -57,10 +57,10 @@ def test_while_another_searches_too_nobody_has_more_than_half(stack: FakeVideoSt
     for _ in range(2):
         search(stack, "ann")
 
-    with pytest.raises(AtCapacity, match="Pexels") as refused:
+    with pytest.raises(AtCapacity, match="Pexels") as refusal:
         search(stack, "ann")
 
-    assert 0 < refused.value.extra["retry_after"] <= HOUR
+    assert 0 < refusal.value.extra["retry_after"] <= HOUR
     stack.clock.at += HOUR
     search(stack, "ann")
 
@@ -106,7 +106,7 @@ def test_a_dry_run_over_one_s_half_is_told_when_to_come_again(
     quota.take("another", 1)
     quota.take(stack.services.pseudonyms.caller("iam:AIDAOTHER"), 1)
 
-    answer = stack.http("POST", "/generate-video", {**BODY, "dry_run": True}, OTHER)
+    response = stack.http("POST", "/generate-video", {**BODY, "dry_run": True}, OTHER)
 
-    assert (answer.status, answer.body["code"]) == (503, "at_capacity")
-    assert int(answer.headers["Retry-After"]) > 2
+    assert (response.status, response.body["code"]) == (503, "at_capacity")
+    assert int(response.headers["Retry-After"]) > 2

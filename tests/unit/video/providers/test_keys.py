@@ -71,8 +71,8 @@ def test_a_secret_is_read_once_and_the_environment_goes_before_it(stub: Stubber)
 
 @parameter
 def test_a_parameter_is_decrypted(stub: Stubber) -> None:
-    answer = {"Parameter": {"Name": "/coldswap/providers", "Value": json.dumps(STORED)}}
-    stub.add_response("get_parameter", answer, {"Name": PARAMETER, "WithDecryption": True})
+    response = {"Parameter": {"Name": "/coldswap/providers", "Value": json.dumps(STORED)}}
+    stub.add_response("get_parameter", response, {"Name": PARAMETER, "WithDecryption": True})
     assert read_keys(PARAMETER, {}).need("PEXELS_API_KEY") == "stored-pexels"
 
 

@@ -14,9 +14,10 @@ from PIL import Image
 from functions.video.artifacts import ArtifactStore
 from functions.video.context import StepContext
 from functions.video.render import assemble, poster
-from functions.video.values import Clip, Footage, Plan, Rendition, Segment, VideoRequest, VoiceOver
+from functions.video.values import Clip, Footage, Plan, Rendition, Segment, VideoRequest, VoiceIdentity, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import EncodingFailed, LabelFailed, StorageFailed
+from layers.media.c2pa_label import read_manifest
 from layers.media.ffmpeg import run
 from layers.media.mp4 import read_index
 from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
@@ -51,7 +52,7 @@ def speech(artifacts: ArtifactStore, tmp_path: Path, source: str) -> VoiceOver:
     run(["-f", "lavfi", "-i", source, "-t", str(SECONDS), "-ac", "1", str(path)], deadline=soon())
     key = artifacts.key("voice", "flac", source)
     artifacts.put_file(key, path, "audio/flac")
-    return VoiceOver(key, SECONDS, (), True)
+    return VoiceOver(key, SECONDS, (), True, VoiceIdentity("fixed", "m1", "mp3"))
 
 
 @pytest.fixture
@@ -191,6 +192,9 @@ def test_the_video_and_its_poster_say_how_they_were_made(
 ) -> None:
     key, path = join(clips, voice, artifacts, folder)
     assert read_mp4_label(path) == SOURCE_TYPE
+    with path.open("rb") as file:
+        actions = read_manifest(file, "video/mp4", "").actions
+    assert [each.get("softwareAgent") for each in actions] == [None, None, "fixed"]
     assert read_mp4_label(tmp_path / "red.mp4") is None
     picture = poster.make(key, plan(), context(artifacts, folder))
     assert list(folder.iterdir()) == []

@@ -37,13 +37,13 @@ def soon() -> Deadline:
 @pytest.fixture(scope="module")
 def footage_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files that several tests use."""
-    place = tmp_path_factory.mktemp("drawn")
-    draw(place / "sea.mp4", *NOISY, seconds=8)
-    run(["-i", str(place / "sea.mp4"), "-c", "copy", str(place / "late.mp4")], deadline=soon())
+    root = tmp_path_factory.mktemp("drawn")
+    draw(root / "sea.mp4", *NOISY, seconds=8)
+    run(["-i", str(root / "sea.mp4"), "-c", "copy", str(root / "late.mp4")], deadline=soon())
     fragments = ["-c", "copy", "-movflags", "frag_keyframe+empty_moov"]
-    run(["-i", str(place / "sea.mp4"), *fragments, str(place / "fragmented.mp4")], deadline=soon())
-    draw(place / "small.mp4", size="180x320", seconds=1)
-    return place
+    run(["-i", str(root / "sea.mp4"), *fragments, str(root / "fragmented.mp4")], deadline=soon())
+    draw(root / "small.mp4", size="180x320", seconds=1)
+    return root
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ def test_words_are_where_the_sound_is(elevenlabs: ElevenLabs, maker: VoiceOverMa
     sound = samples(voice, maker.artifacts, maker.folder)
     assert voice.seconds == len(sound) / RATE
     assert voice.aligned
+    assert voice.speaker == elevenlabs.identity
     assert [word.text for word in voice.words] == TEXT.split()
     assert [TEXT[word.first : word.last] for word in voice.words] == TEXT.split()
     assert [word.text for word in voice.words if word.ends_sentence] == ["tonight.", "straits."]

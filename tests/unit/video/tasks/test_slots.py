@@ -23,20 +23,20 @@ def test_one_more_than_allowed_is_told_when_to_come_again(slots: Slots, clock: C
     clock.at += LEASE_SECONDS - 20
     slots.take("b", "ann")
 
-    with pytest.raises(AtCapacity) as refused:
+    with pytest.raises(AtCapacity) as refusal:
         slots.take("c", "ann")
 
-    assert refused.value.extra["retry_after"] == 20, "when the oldest lease ends"
+    assert refusal.value.extra["retry_after"] == 20, "when the oldest lease ends"
 
 
 def test_nobody_is_asked_to_wait_for_longer_than_a_minute(slots: Slots) -> None:
     slots.take("a", "ann")
     slots.take("b", "ann")
 
-    with pytest.raises(AtCapacity) as refused:
+    with pytest.raises(AtCapacity) as refusal:
         slots.take("c", "ann")
 
-    assert refused.value.extra["retry_after"] == 60
+    assert refusal.value.extra["retry_after"] == 60
 
 
 def test_what_is_freed_can_be_taken(slots: Slots) -> None:
@@ -106,11 +106,11 @@ def test_of_many_at_once_as_many_as_allowed_get_one(dynamodb: Any, table: str) -
 
 
 def test_a_table_that_does_not_answer_is_an_error_that_a_retry_can_cure(dynamodb: Any) -> None:
-    with pytest.raises(StorageFailed) as failed:
+    with pytest.raises(StorageFailed) as failure:
         Slots("no-such-table", 2, lambda: dynamodb).take("a", "ann")
 
-    assert isinstance(failed.value, ColdswapError)
-    assert failed.value.retryable
+    assert isinstance(failure.value, ColdswapError)
+    assert failure.value.retryable
 
 
 def test_while_another_asks_nobody_holds_more_than_half(dynamodb: Any, table: str, clock: Clock) -> None:
@@ -119,10 +119,10 @@ def test_while_another_asks_nobody_holds_more_than_half(dynamodb: Any, table: st
     slots.take("a1", "ann")
     slots.take("a2", "ann")
 
-    with pytest.raises(AtCapacity) as refused:
+    with pytest.raises(AtCapacity) as refusal:
         slots.take("a3", "ann")
 
-    assert refused.value.extra["retry_after"] > 0
+    assert refusal.value.extra["retry_after"] > 0
     slots.take("a2", "ann")  # it has that one
     slots.take("b2", "ben")
 
