@@ -32,7 +32,7 @@ _NOT_IN_KEY = ("FETCH_SECONDS", "_FILE_LINE_WIDTH")  # a time-out; and caption f
 
 
 @dataclass(frozen=True)
-class Source:
+class EncoderInput:
     """A file of footage, as far as ffmpeg's arguments depend on it: frames a second (0: unknown), and seconds."""
 
     path: Path
@@ -75,7 +75,7 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
     settings, quality = context.settings, context.task.request.quality
     marker = "captions" if subtitles else None
     inputs = [
-        arguments(Source(Path("source"), fps, seconds), segment, plan, marker, quality)
+        arguments(EncoderInput(Path("source"), fps, seconds), segment, plan, marker, quality)
         for fps, seconds in product((0.0, 1e9), repeat=2)
     ]
     look = (subtitles, captions.font_digests(captions.fonts()), recipe(captions, without=_NOT_IN_KEY))
@@ -107,7 +107,9 @@ def candidates(segment: Segment, plan: Plan) -> Iterator[Footage]:
     yield from plan.spares[segment.index :: len(plan.segments)]
 
 
-def arguments(source: Source, segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality) -> list[str]:
+def arguments(
+    source: EncoderInput, segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality
+) -> list[str]:
     """ffmpeg's arguments, except for the output: one decode, one encode, exactly the segment's frames.
 
     All clips are alike in whatever a container or a decoder notices, so that they join by copying.
@@ -161,7 +163,9 @@ class _Files:
             path.unlink(missing_ok=True)
 
 
-def _fetch(footage: Footage, segment: Segment, plan: Plan, path: Path, context: StepContext) -> tuple[Source, int]:
+def _fetch(
+    footage: Footage, segment: Segment, plan: Plan, path: Path, context: StepContext
+) -> tuple[EncoderInput, int]:
     """Fetch the smallest rendition that covers the frame, and check it before any decoder sees it; also how many bytes
     that took."""
     settings = context.settings
@@ -178,10 +182,12 @@ def _fetch(footage: Footage, segment: Segment, plan: Plan, path: Path, context: 
         raise UnreadableMedia(f"The footage has a codec that is not supported: {index.codec!r}.")
     if index.width * index.height > settings.max_clip_pixels:
         raise MediaTooLarge(f"The footage has frames of {index.width}x{index.height} pixels.")
-    return Source(path, index.fps or 0.0, index.seconds), result.bytes_fetched
+    return EncoderInput(path, index.fps or 0.0, index.seconds), result.bytes_fetched
 
 
-def _encode(source: Source, segment: Segment, plan: Plan, subtitles: str, files: _Files, context: StepContext) -> None:
+def _encode(
+    source: EncoderInput, segment: Segment, plan: Plan, subtitles: str, files: _Files, context: StepContext
+) -> None:
     """Encode the clip's file. Raises UnreadableMedia, EncodingFailed, StorageFull or OutOfTime."""
     captions_filter = None
     if subtitles:
