@@ -24,7 +24,7 @@ from local.providers import provider_environment
 from local.publish_demo_pack import HINT, NAME, publish_demo_pack
 
 if TYPE_CHECKING:
-    from local.demo_pack.scenes import DemoScene
+    from local.demo_pack.memes import DemoPicture
 
 OUT = ROOT / "out"
 # Each caller's swap: face, meme. All the faces of these memes stand upright, so that the judge can grade each.
@@ -156,14 +156,14 @@ def custom(face: Path | None, meme: Path | None) -> int:
     return 0
 
 
-def pictures(folder: Path) -> dict[str, DemoScene]:
+def pictures(folder: Path) -> dict[str, DemoPicture]:
     """The demo's faces and memes by their names, drawn into the folder."""
-    from local.demo_pack.scenes import demo_pictures  # late: it brings OpenCV
+    from local.demo_pack.memes import draw_demo_pictures  # late: it brings OpenCV
 
-    return {each.name: each for each in demo_pictures(folder)}
+    return {each.name: each for each in draw_demo_pictures(folder)}
 
 
-def _call(cloud: Cloud, who: str, run: Run, drawn: dict[str, DemoScene]) -> None:
+def _call(cloud: Cloud, who: str, run: Run, drawn: dict[str, DemoPicture]) -> None:
     face, meme = drawn[run.face].path, drawn[run.meme].path
     cloud.chill()
     try:
@@ -178,7 +178,7 @@ def _call(cloud: Cloud, who: str, run: Run, drawn: dict[str, DemoScene]) -> None
         run.problems.append(f"{swapped} of {drawn[run.meme].faces} faces were swapped")
 
 
-def _extra(cloud: Cloud, face: str, meme: str, drawn: dict[str, DemoScene]) -> swap_clients.SwapResponse | None:
+def _extra(cloud: Cloud, face: str, meme: str, drawn: dict[str, DemoPicture]) -> swap_clients.SwapResponse | None:
     try:
         return swap_clients.http(cloud, drawn[face].path, drawn[meme].path)
     except swap_clients.CallFailed as error:
@@ -186,11 +186,11 @@ def _extra(cloud: Cloud, face: str, meme: str, drawn: dict[str, DemoScene]) -> s
         return None
 
 
-def _grade(run: Run, drawn: dict[str, DemoScene]) -> None:
+def _grade(run: Run, drawn: dict[str, DemoPicture]) -> None:
     """Mean cosines of the faces of the result: to the source, and to the faces that were there before."""
     if run.warm is None:
         return
-    from local.judge import Judge
+    from local.demo_pack.judge import Judge
 
     files = [drawn[run.face].path.read_bytes(), drawn[run.meme].path.read_bytes(), run.warm.picture]
     grades = Judge.load().grade(*files)
@@ -219,7 +219,7 @@ def _video(cloud: Cloud, say: Progress) -> Video:
 
 
 def _write(
-    runs: dict[str, Run], more: list[swap_clients.SwapResponse | None], drawn: dict[str, DemoScene], video: Video
+    runs: dict[str, Run], more: list[swap_clients.SwapResponse | None], drawn: dict[str, DemoPicture], video: Video
 ) -> None:
     from local.contact_sheet import Card, sheet
 

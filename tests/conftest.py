@@ -10,7 +10,7 @@ import pytest
 
 from layers.core.telemetry import logger
 from local.standins import elevenlabs, pexels
-from tests.integration.leaks import leaks
+from tests.support.log_leaks import find_leaks
 
 TESTS = Path(__file__).parent
 CLOUD = TESTS / "integration"
@@ -27,7 +27,9 @@ class Watch(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging."""
         ours = record.name == logger().name
-        self._found += leaks((logger().registered_formatter if ours else logging.Formatter()).format(record), PRIVATE)
+        self._found += find_leaks(
+            (logger().registered_formatter if ours else logging.Formatter()).format(record), PRIVATE
+        )
 
     def take(self) -> list[str]:
         """What was found since the last time."""

@@ -1,5 +1,5 @@
-"""Coldswap's own small models: the faces they learn from, the recipe, and the judge that grades them."""
+"""Coldswap's own small models: the drawn faces that they are trained on, the training code, and the judge of swaps."""
 
 NAME = "demo"
 LICENCE = "MIT"
-HINT = "The demo pack knows drawn faces only. For photographs, publish real models: make models."
+HINT = "The demo pack recognises drawn faces only. For photographs, publish real models: make models."

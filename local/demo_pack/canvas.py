@@ -66,8 +66,8 @@ class Canvas:
         window = self._window(points, 2)
         if window is None:
             return
-        lit = cv2.GaussianBlur(self._mask(core, window), (0, 0), max(0.6, blur)).astype(np.float32)
-        strength = self._mask(points, window).astype(np.float32) * (1 - lit / 255) * np.float32(opacity / 255.0)
+        core_mask = cv2.GaussianBlur(self._mask(core, window), (0, 0), max(0.6, blur)).astype(np.float32)
+        strength = self._mask(points, window).astype(np.float32) * (1 - core_mask / 255) * np.float32(opacity / 255.0)
         self.tint(window, vector(strength), bgr)
 
     def tint(self, window: tuple[int, int, int, int], strength: Floats, bgr: Floats) -> None:

@@ -1,7 +1,7 @@
 """Draw one face: 2.5-D points are turned, projected and filled, straight into the picture or the aligned crop.
 
 Because the crop is rendered rather than resampled, keypoints and alignment are exact. Pictures are uint8 BGR [H, W, 3].
-A placement is a float32 [2, 3] matrix from head units (see people.py) to pixels.
+A placement is a float32 [2, 3] matrix from head units (see people.py) to pixels (see geometry.py).
 """
 
 import math
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from local.demo_pack.canvas import COS, SIN, Bytes, Canvas, Floats, colour, palette, ribbon, smooth, vector
-from local.demo_pack.people import Carrier, Identity, State
+from local.demo_pack.geometry import eye_level, head_outline, mouth, nose_tip, on_face, place, turn
+from local.demo_pack.people import Carrier, Identity, State, clean
 
 SKIN = palette("#ffe6d2 #fbd6b4 #f0bf98 #dda87c #c0875e #98663f #724a32 #513426")
 HAIR = palette("#1d191b #40291c #6b4426 #9b6834 #d4a458 #f0d38c #b44a22 #9a9a9f #e8e8ea #cf3f7e #3d72c8 #43a06a")
@@ -23,12 +24,6 @@ FRAMES = palette("#16161a #c01f2a #2048c0 #e0a010 #f4f4f4")
 CLOTHES = palette("#35569c #c43c3c #3f8f58 #f2cc4c #5a4486 #2a2f3a #ecebf0 #ea7f36 #36aab8 #d070aa")
 WHITE, BLACK = colour("#fdfdfb"), colour("#141013")
 
-ARCFACE_TEMPLATE = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32
-)
-"""Keypoints (x, y) in the 112-pixel crop: viewer's left eye, right eye, nose tip, mouth corners (insightface
-face_align.py)."""
-
 
 def skin(tone: float, rosiness: float) -> Floats:
     """float32 BGR skin colour; tone 0 is the lightest."""
@@ -36,104 +31,6 @@ def skin(tone: float, rosiness: float) -> Floats:
     first = min(int(place), len(SKIN) - 2)
     mixed = SKIN[first] + (SKIN[first + 1] - SKIN[first]) * (place - first)
     return np.asarray(np.clip(mixed + vector([-4, -5, 6]) * rosiness, 0, 255), np.float32)
-
-
-# ---- geometry
-
-
-def turn(points: Floats, state: State) -> Floats:
-    """Project head points [n, 3], turned by yaw and pitch, to [n, 2]; the projection is orthographic."""
-    x, y, z = points[:, 0], points[:, 1], points[:, 2]
-    side, ahead = math.sin(state.yaw), math.cos(state.yaw)
-    depth = z * ahead - x * side
-    return np.stack([x * ahead + z * side, y * math.cos(state.pitch) - depth * math.sin(state.pitch)], 1)
-
-
-def on_face(x: ArrayLike, y: ArrayLike, lift: float = 0.0) -> Floats:
-    """Points [n, 3] on the front of the head, an ellipsoid, raised by `lift`."""
-    x, y = np.broadcast_arrays(np.atleast_1d(np.asarray(x, np.float32)), np.asarray(y, np.float32))
-    bulge = 0.6 * np.sqrt(np.clip(1 - (x / 1.1) ** 2 - ((y - 0.1) / 1.9) ** 2, 0.02, 1))
-    return np.stack([x, y, bulge + lift], 1).astype(np.float32)
-
-
-def eye_level(identity: Identity) -> float:
-    """y of the eyes' centres."""
-    return identity.eye_y - 0.06
-
-
-def nose_tip(identity: Identity) -> float:
-    """y of the nose's tip."""
-    return eye_level(identity) + identity.nose_length + 0.06
-
-
-def mouth(identity: Identity, state: State) -> tuple[float, float, float]:
-    """Half width of the mouth, y of its middle line, y of its corners."""
-    half_width = identity.mouth_width * (1 + 0.16 * state.smile) * (1 - 0.12 * state.opening)
-    middle = 0.70 + identity.mouth_y - 0.02 * state.opening
-    return half_width, middle, middle - 0.10 * state.smile + 0.03 * state.opening
-
-
-def keypoints(identity: Identity, state: State, placement: Floats | None = None) -> Floats:
-    """float32 [5, 2]: eyes, nose tip, mouth corners in the order of ARCFACE_TEMPLATE; in head units without a
-    placement."""
-    level = eye_level(identity)
-    half_width, _, corner = mouth(identity, state)
-    points = np.concatenate(
-        [
-            on_face([-identity.eye_gap, identity.eye_gap], level),
-            on_face(0.0, nose_tip(identity), 0.2),
-            on_face([-half_width, half_width], corner),
-        ]
-    )
-    return place(turn(points, state), placement)
-
-
-def place(points: Floats, placement: Floats | None) -> Floats:
-    """Apply a placement to points [n, 2]."""
-    return points if placement is None else np.asarray(points @ placement[:, :2].T + placement[:, 2], np.float32)
-
-
-def head_outline(carrier: Carrier, grow: float = 0.0) -> Floats:
-    """Points [36, 3] around the face from the crown to the chin; the jaw is a superellipse."""
-    below = SIN > 0
-    power = 0.60 + 0.5 * (1 - carrier.jaw)
-    x = (carrier.width + grow) * np.where(below, np.sign(COS) * np.abs(COS) ** power * (1 - 0.12 * SIN), COS)
-    y = np.where(below, (carrier.chin + grow) * SIN, (carrier.crown + grow) * SIN)
-    return np.stack([x, y, np.full_like(x, 0.12)], 1).astype(np.float32)
-
-
-def face_box(carrier: Carrier, state: State, placement: Floats) -> Floats:
-    """float32 [4] (x0, y0, x1, y1) in pixels around the head's outline."""
-    outline = place(turn(head_outline(carrier), state), placement)
-    return np.concatenate([outline.min(0), outline.max(0)]).astype(np.float32)
-
-
-def similarity(source: Floats, target: Floats) -> Floats:
-    """Least-squares rotation, scale and shift [2, 3] from points [n, 2] to points [n, 2] (Umeyama 1991, without
-    mirroring)."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    along = (a * b).sum() / (a**2).sum()
-    across = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / (a**2).sum()
-    matrix = np.array([[along, -across], [across, along]])
-    return np.concatenate([matrix, (target.mean(0) - matrix @ source.mean(0))[:, None]], 1).astype(np.float32)
-
-
-def template(size: int) -> Floats:
-    """Where keypoints lie in a crop of 112 or 128 pixels (or multiples), as insightface's estimate_norm has it."""
-    if size % 112 == 0:
-        return ARCFACE_TEMPLATE * np.float32(size / 112)
-    ratio = size / 128
-    return ARCFACE_TEMPLATE * np.float32(ratio) + vector([8 * ratio, 0])
-
-
-def aligned(identity: Identity, state: State, size: int, jitter: Floats | None = None) -> Floats:
-    """The placement that renders straight into the aligned crop; `jitter` [5, 2] (head units) imitates a detector's
-    error."""
-    points = keypoints(identity, state)
-    return similarity(points if jitter is None else points + jitter, template(size))
-
-
-# ---- painting
 
 
 class Painter:
@@ -514,9 +411,6 @@ def _open_curve(points: Floats, steps: int = 4) -> Floats:
     return smooth(np.concatenate([points[:1], points, points[-1:]]), steps)[steps : -2 * steps + 1]
 
 
-# ---- pictures
-
-
 def background(state: State, height: int, width: int) -> Bytes:
     """uint8 BGR: a gradient with a few shapes, from the state's seed."""
     rng = np.random.default_rng(state.background)
@@ -547,9 +441,9 @@ def draw(
     height, width = shape
     canvas = Canvas(height, width)
     Painter(canvas, identity, carrier, state, placement).paint()
-    lit = canvas.pixels[..., :3] * _light(state, placement, height, width)
+    foreground = canvas.pixels[..., :3] * _light(state, placement, height, width)
     behind = background(state, height, width) if onto is None else onto
-    picture = vector(lit + behind * (1 - canvas.pixels[..., 3:].astype(np.float32) / 255))
+    picture = vector(foreground + behind * (1 - canvas.pixels[..., 3:].astype(np.float32) / 255))
     if state.blur > 0:
         picture = vector(cv2.GaussianBlur(picture, (0, 0), state.blur * min(shape) / 128))
     if state.noise > 0:
@@ -565,3 +459,14 @@ def _light(state: State, placement: Floats, height: int, width: int) -> Floats:
     y = (np.arange(height, dtype=np.float32) - placement[1, 2]) * np.float32(state.light_y / reach)
     ramp = state.brightness * (1 + state.light * np.clip(x[None, :] + y[:, None], -1, 1))
     return np.asarray(ramp[..., None] * (1 + vector(state.tint)), np.float32)
+
+
+def paste(picture: Bytes, person: Identity, carrier: Carrier, state: State, placement: Floats) -> None:
+    """Draw a person into a picture, in place; only the part around them is touched."""
+    reach = 5 * float(np.hypot(placement[0, 0], placement[1, 0]))
+    height, width = picture.shape[:2]
+    x0, y0 = (int(max(0, v - reach)) for v in placement[:, 2])
+    x1, y1 = (int(min(end, v + reach)) for end, v in zip((width, height), placement[:, 2], strict=True))
+    if x1 > x0 and y1 > y0:
+        inner = placement - vector([[0, 0, x0], [0, 0, y0]])
+        picture[y0:y1, x0:x1] = draw(person, carrier, clean(state), inner, (y1 - y0, x1 - x0), picture[y0:y1, x0:x1])

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from local.cloud import ROOT
-from local.sam.base import base
+from local.sam.base_image import base
 from local.sam.build import BuildFailed, build, layers, sizes
 from local.sam.build import functions as functions_of
 from local.sam.build import image as image_of
-from local.sam.engine import Engine, NoEngine, engine
+from local.sam.docker_engine import Engine, NoEngine, engine
 from local.sam.measure import first_answers, measure
 
 OUT = ROOT / "out/sam.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.cloud import CREDENTIALS, REGION, ROOT
-from local.sam.engine import Engine
+from local.sam.docker_engine import Engine
 from tools.template import Template, buildable, load_template
 
 FOLDER = ROOT / ".aws-sam"

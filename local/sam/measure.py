@@ -23,7 +23,7 @@ from local.cloud import CREDENTIALS, LOOPBACK, REGION, ROOT, Cloud, free_port
 from local.demo import pictures
 from local.publish_demo_pack import publish_demo_pack
 from local.sam.build import SAM, functions, image
-from local.sam.engine import Engine
+from local.sam.docker_engine import Engine
 from local.sam.run import variables
 from tools.template import Template
 

@@ -17,7 +17,7 @@ from typing import Any
 from local import supervisor
 from local.cloud import LOOPBACK, Cloud, free_port
 from local.sam.build import SAM, environment, functions, runnable
-from local.sam.engine import Engine
+from local.sam.docker_engine import Engine
 from tools.template import Template
 
 START_SECONDS = 60.0

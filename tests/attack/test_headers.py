@@ -19,7 +19,7 @@ import pytest
 
 from local.cloud import LOOPBACK, Cloud
 from local.swap_clients import wait_for
-from tests.integration import leaks
+from tests.support import log_leaks
 from tests.unit.conftest import table
 from tests.unit.video.fake_stack import FakeVideoStack, stack
 
@@ -37,7 +37,7 @@ def cloud() -> Iterator[Cloud]:
     with Cloud() as cloud:
         cloud.deploy(open_api=True)
         yield cloud
-        leaks.check(cloud)
+        log_leaks.assert_no_leaks(cloud)
 
 
 @pytest.fixture(scope="module")

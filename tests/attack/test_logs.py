@@ -12,7 +12,7 @@ import pytest
 
 from layers.core import telemetry
 from tests.conftest import Watch
-from tests.integration.leaks import leaks
+from tests.support.log_leaks import find_leaks
 
 LINE = {"level": "INFO", "message": "swapped", "key": "swaps/018f.jpg", "digests": {"meme": "ab" * 32}, "ms": 12.5}
 LINK = "https://coldswap-outputs.s3.amazonaws.com/swaps/a.jpg"
@@ -35,7 +35,7 @@ PLANTED = {
 def test_what_is_planted_is_found(what: str) -> None:
     line = json.dumps({**LINE, "detail": PLANTED[what]})
 
-    assert leaks(f"{json.dumps(LINE)}\n{line}\n", [PLANTED["a script"]]) != []
+    assert find_leaks(f"{json.dumps(LINE)}\n{line}\n", [PLANTED["a script"]]) != []
 
 
 @pytest.mark.parametrize("what", [name for name in PLANTED if name != "a script"])
@@ -57,4 +57,4 @@ def test_what_others_log_is_found_and_a_trace_too(watch: Watch) -> None:
 
 
 def test_an_ordinary_line_is_no_leak() -> None:
-    assert leaks(json.dumps({**LINE, "detail": f"{LINK} answered 500."}), [PLANTED["a script"]]) == []
+    assert find_leaks(json.dumps({**LINE, "detail": f"{LINK} answered 500."}), [PLANTED["a script"]]) == []

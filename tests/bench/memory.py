@@ -27,7 +27,7 @@ import numpy as np
 from layers.models.tools.publish import publish
 from local.cloud import ROOT, Cloud
 from local.swap_clients import put_input
-from tests.bench import MODELS, UPLOADS, form, hold, standin
+from tests.bench import MODELS, UPLOADS, form, hold
 from tests.bench.bench import NOTHING, environment, server
 from tests.bench.memory_arm import WARM_RUNS, Arm, resident_mb
 from tests.bench.memory_plot import plot
@@ -41,7 +41,8 @@ from tests.bench.prepare import (
     picture_with_one_face,
     version,
 )
-from tests.integration.swap_client import sandboxes
+from tests.support import model_standins
+from tests.support.swap_client import sandboxes
 
 FOLDER = ROOT / "build/memory"
 LICENCES = dict.fromkeys(("detector", "embedder", "swapper"), "none")
@@ -97,10 +98,10 @@ def prepare(folder: Path, quick: bool = False) -> None:
     for size in (SIZE, LARGER):
         objects.put_object(UPLOADS, f"picture_{size}.jpg", framed(picture, SIDE * size // SIZE))
     make_embedder(five / "w600k_r50.onnx", quick)
-    standin.face_numbers(five / "1k3d68.onnx", 192, 3309, *((8, (1, 1, 1, 1)) if quick else (64,)))
-    standin.face_numbers(five / "2d106det.onnx", 192, 212, 16, (2, 2, 8, 2))
-    standin.face_numbers(five / "genderage.onnx", 96, 3, 10, (1, 2, 4, 2))
-    precisions: tuple[standin.Precision, ...] = ("fp32", "fp16")
+    model_standins.face_numbers(five / "1k3d68.onnx", 192, 3309, *((8, (1, 1, 1, 1)) if quick else (64,)))
+    model_standins.face_numbers(five / "2d106det.onnx", 192, 212, 16, (2, 2, 8, 2))
+    model_standins.face_numbers(five / "genderage.onnx", 96, 3, 10, (1, 2, 4, 2))
+    precisions: tuple[model_standins.Precision, ...] = ("fp32", "fp16")
     for precision in precisions:
         make_swapper(naive / f"swapper_{precision}.onnx", quick, precision)
     with tempfile.TemporaryDirectory() as lowering:

@@ -18,9 +18,10 @@ import onnxruntime
 from botocore.exceptions import ClientError
 from numpy.typing import NDArray
 
-from layers.models.tools import convert
+from layers.models.tools import convert, onnx_file, partition, recognise
 from layers.models.tools.publish import publish
-from tests.bench import FILES, MODELS, PICTURE, UPLOADS, standin
+from tests.bench import FILES, MODELS, PICTURE, UPLOADS
+from tests.support import model_standins
 
 SIDE = 1080  # of the picture
 PATCH = slice(360, 720)
@@ -55,9 +56,8 @@ class Folder:
 
 def version() -> str:
     """SHA-256 of the code that makes stand-ins and packs: with other code, what it made is made anew."""
-    here, models = Path(__file__).parent, Path(convert.__file__).parent
-    makers = [here / "standin.py", *(models / f"{name}.py" for name in ("cut", "family", "lower", "onnx_file"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in makers)).hexdigest()
+    makers = (model_standins, convert, onnx_file, partition, recognise)
+    return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in makers)).hexdigest()
 
 
 def prepare(folder: Path, quick: bool = False) -> None:
@@ -79,23 +79,23 @@ def prepare(folder: Path, quick: bool = False) -> None:
 
 def make_detector(quick: bool) -> Callable[..., Path]:
     """What makes det_10g, or of the same family det_500m."""
-    return standin.det_500m if quick else standin.det_10g
+    return model_standins.det_500m if quick else model_standins.det_10g
 
 
-def make_swapper(path: Path, quick: bool, precision: standin.Precision = "fp16") -> None:
+def make_swapper(path: Path, quick: bool, precision: model_standins.Precision = "fp16") -> None:
     """inswapper_128, at true size or an eighth of its width."""
-    standin.inswapper(path, precision, QUICK_WIDTH if quick else 1024)
+    model_standins.inswapper(path, precision, QUICK_WIDTH if quick else 1024)
 
 
 def make_embedder(path: Path, quick: bool) -> None:
     """w600k_r50, at true size or an eighth of its width and fewer blocks."""
     if quick:
-        standin.w600k_r50(path, 8, (1, 1, 1, 1))
+        model_standins.w600k_r50(path, 8, (1, 1, 1, 1))
     else:
-        standin.w600k_r50(path)
+        model_standins.w600k_r50(path)
 
 
-def picture_with_one_face(detector: Path, make: Callable[..., Path] = standin.det_10g) -> bytes:
+def picture_with_one_face(detector: Path, make: Callable[..., Path] = model_standins.det_10g) -> bytes:
     """A JPEG, and the detector's file: grey pictures with a random patch are tried until one has a single best place
     well inside, and the detector's threshold is laid between that and the next best."""
     make(detector)

@@ -27,7 +27,7 @@ from local.standins import stock_footage as drawing
 from local.standins.servers import StandIns
 from tests.bench import form
 from tests.bench.video_arm import Job, Ours, as_job
-from tests.integration.video_client import VideoClient
+from tests.support.video_client import VideoClient
 
 SCRIPT = (
     "The sea is older than every map of it. Each wave that breaks on this shore set out days ago, from a storm that "

@@ -15,9 +15,9 @@ import pytest
 from local.cloud import ACCOUNT, REGION, STACK, Cloud
 from local.demo import pictures
 from local.publish_demo_pack import publish_demo_pack
-from tests.integration import leaks
-from tests.integration.fault_proxy import FaultProxy
-from tests.integration.swap_client import SwapClients
+from tests.support import log_leaks
+from tests.support.fault_proxy import FaultProxy
+from tests.support.swap_client import SwapClients
 
 DEFAULT_FACE = "faces/default.png"
 
@@ -71,7 +71,7 @@ def stack(drawn: dict[str, Path], origin: Origin) -> Iterator[SwapClients]:
             Bucket=cloud.bucket("models"), Key=DEFAULT_FACE, Body=drawn["ivy"].read_bytes(), ContentType="image/png"
         )
         yield SwapClients(cloud, meddler)
-        leaks.check(cloud)
+        log_leaks.assert_no_leaks(cloud)
 
 
 @pytest.fixture(scope="session")

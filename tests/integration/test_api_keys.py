@@ -16,7 +16,7 @@ from local.cloud import REGION, STACK, Cloud
 from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
 from local.swap_clients import data_uri
-from tests.integration import leaks
+from tests.support import log_leaks
 from tools.account import Account
 from tools.api_keys import ApiKeyStore
 from tools.check_account import rows
@@ -59,7 +59,7 @@ def keyed() -> Iterator[KeyedCloud]:
         cloud.deploy({"AuthMode": "key", "DailyBudget": str(BUDGET)}, standins.environment)
         keyed = KeyedCloud(cloud)
         yield keyed
-        logs = cloud.log.read_text(errors="replace") + leaks.logged(cloud)
+        logs = cloud.log.read_text(errors="replace") + log_leaks.read_logs(cloud)
         assert "an unknown key" in logs, "the authoriser's log was not found"
         for key in (*keyed.shown, NOBODYS):
             assert key not in logs

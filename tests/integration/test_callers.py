@@ -18,8 +18,8 @@ import requests
 from layers.media.xmp_label import SOURCE_TYPE, read_label
 from local.swap_clients import data_uri, download, upload_form, wait_for
 from tests.integration.conftest import Origin
-from tests.integration.fault_proxy import Fault
-from tests.integration.swap_client import SwapClients
+from tests.support.fault_proxy import Fault
+from tests.support.swap_client import SwapClients
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"

@@ -9,7 +9,7 @@ import pytest
 from local import swap_clients
 from local.cloud import Cloud
 from local.publish_demo_pack import publish_demo_pack
-from tests.integration import leaks
+from tests.support import log_leaks
 
 pytestmark = pytest.mark.full
 
@@ -26,4 +26,4 @@ def test_callers_that_wait_for_an_answer_are_served_by_the_alias(drawn: dict[str
         for call in (swap_clients.http, swap_clients.workflow, swap_clients.upload):
             answer = call(cloud, drawn["noor"], drawn["on-mute"])
             assert all(face["swapped"] for face in answer.result["faces"])
-        leaks.check(cloud)
+        log_leaks.assert_no_leaks(cloud)

@@ -10,8 +10,8 @@ import pytest
 
 from functions.swap.safeguards.denylist import KEY
 from layers.core.errors import FaceRefused, SafeguardFailed
-from tests.integration.swap_client import SwapClients
 from tests.integration.test_callers import CALLERS, MEME, pixels
+from tests.support.swap_client import SwapClients
 from tools.denylist import DenylistFile, Embedding, add
 
 THRESHOLD = 0.7  # of these very pictures

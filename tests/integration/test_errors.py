@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.integration.conftest import Origin
-from tests.integration.fault_proxy import Fault
-from tests.integration.swap_client import Outcome, SwapClients
+from tests.support.fault_proxy import Fault
+from tests.support.swap_client import Outcome, SwapClients
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"

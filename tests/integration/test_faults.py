@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from local.swap_clients import wait_for
-from tests.integration.fault_proxy import Fault
-from tests.integration.swap_client import SwapClients
+from tests.support.fault_proxy import Fault
+from tests.support.swap_client import SwapClients
 
 MEME = "works-on-my-machine"
 

@@ -23,9 +23,9 @@ from local.cloud import Cloud
 from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
 from local.swap_clients import data_uri, wait_for
-from tests.integration import leaks
-from tests.integration.swap_client import sandboxes
-from tests.integration.video_client import VideoClient
+from tests.support import log_leaks
+from tests.support.swap_client import sandboxes
+from tests.support.video_client import VideoClient
 
 CAPACITY = 2  # swaps at one time, and videos: the template's default of MaxConcurrentTasks
 CALLERS = 2 * CAPACITY
@@ -79,7 +79,7 @@ def studio() -> Iterator[VideoClient]:
         cloud.deploy({"ReservedConcurrency": str(CAPACITY)}, standins.environment)
         publish_demo_pack(cloud)
         yield VideoClient(cloud, standins)
-        leaks.check(cloud, private=[SCRIPT, *standins.secrets])
+        log_leaks.assert_no_leaks(cloud, private=[SCRIPT, *standins.secrets])
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ import pytest
 from local import demo
 from local.cloud import ROOT, Cloud, CloudFailed
 from local.publish_demo_pack import publish_demo_pack
-from tests.integration.fault_proxy import FaultProxy
-from tests.integration.swap_client import SwapClients
+from tests.support.fault_proxy import FaultProxy
+from tests.support.swap_client import SwapClients
 
 STARTER = """
 import signal

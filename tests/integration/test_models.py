@@ -18,8 +18,8 @@ from layers.models.tools.catalogue import CATALOGUE, Catalogue
 from layers.models.tools.cli import main
 from local.cloud import CREDENTIALS, REGION, ROOT, STACK, Cloud
 from local.swap_clients import wait_for
-from tests.bench import standin
-from tests.integration.swap_client import SwapClients
+from tests.support import model_standins
+from tests.support.swap_client import SwapClients
 
 MEME = "works-on-my-machine"
 SWITCHES = 6
@@ -119,7 +119,7 @@ def two_packs(commands: Commands, pointer: dict[str, Any]) -> tuple[str, str]:
     """Digests of two published packs that have no swapper in common; the second is in use."""
     digests = []
     demo = ROOT / "local/demo_pack"
-    other = standin.inswapper(Path("other.onnx"), "fp16-weights", width=32)
+    other = model_standins.inswapper(Path("other.onnx"), "fp16-weights", width=32)
     for name, options in (("one", ()), ("two", ("--swapper", other))):
         commands("build", "--from", demo, "--licence", "MIT", "--name", name, *options)
         digests.append(str(commands("publish", "--pack", name, "--stack", STACK)["digest"]))

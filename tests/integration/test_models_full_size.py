@@ -9,9 +9,9 @@ import pytest
 
 from layers.models.tools import internet_download as fetching
 from local.cloud import Cloud
-from tests.bench import standin
 from tests.bench.prepare import picture_with_one_face
 from tests.integration.test_models import Commands, Traffic, address, ask
+from tests.support import model_standins
 from tests.support.model_host import ModelHost, zipped
 
 pytestmark = pytest.mark.full
@@ -26,9 +26,9 @@ MEME = "meme.jpg"
 def published(tmp_path: Path) -> dict[str, Path]:
     """The stand-ins by the names of the real files, and a picture in which the detector sees one face."""
     files = {name: tmp_path / name for name in (SWAPPER, EMBEDDER, DETECTOR, MEME)}
-    standin.inswapper(files[SWAPPER])
-    standin.w600k_r50(files[EMBEDDER])
-    files[MEME].write_bytes(picture_with_one_face(files[DETECTOR], standin.det_500m))
+    model_standins.inswapper(files[SWAPPER])
+    model_standins.w600k_r50(files[EMBEDDER])
+    files[MEME].write_bytes(picture_with_one_face(files[DETECTOR], model_standins.det_500m))
     return files
 
 
@@ -74,7 +74,7 @@ def test_from_upstream_to_a_swap_and_back(
         first = ask(cloud, request)
         assert dict(first.models)["pack"] == "default"
 
-        other = standin.inswapper(tmp_path / "other.onnx", "fp16-weights", width=32)
+        other = model_standins.inswapper(tmp_path / "other.onnx", "fp16-weights", width=32)
         commands("build", "--swapper", other, "--licence", "none", "--name", "second")
         second = commands("publish", "--pack", "second")["digest"]
         both = {first, ask(cloud, request)}

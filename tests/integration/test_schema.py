@@ -16,7 +16,7 @@ import pytest
 from local.cloud import ROOT, Cloud
 from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
-from tests.integration import leaks
+from tests.support import log_leaks
 
 SECONDS = 45  # for each of the two descriptions
 CHECKS = (
@@ -39,7 +39,7 @@ def open_cloud() -> Iterator[Cloud]:
         cloud.deploy({"MaxConcurrentTasks": "100"}, standins.environment, open_api=True)
         publish_demo_pack(cloud)
         yield cloud
-        leaks.check(cloud, private=standins.secrets)
+        log_leaks.assert_no_leaks(cloud, private=standins.secrets)
 
 
 @pytest.mark.parametrize("description", ["/openapi.json", "/video/openapi.json"])

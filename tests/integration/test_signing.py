@@ -14,7 +14,7 @@ from layers.media.c2pa_label import read_manifest
 from local import swap_clients
 from local.cloud import STACK, Cloud
 from local.swap_clients import data_uri
-from tests.integration.swap_client import SwapClients
+from tests.support.swap_client import SwapClients
 from tests.unit.media import c2pa_reader
 from tools import signing_key
 from tools.verify import main as verify

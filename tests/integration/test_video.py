@@ -26,8 +26,8 @@ from local.cloud import Cloud
 from local.standins.servers import CALLBACK_SECRET, StandIns
 from local.standins.stock_footage import identify
 from local.swap_clients import wait_for as until
-from tests.integration import leaks
-from tests.integration.video_client import VideoClient, alive
+from tests.support import log_leaks
+from tests.support.video_client import VideoClient, alive
 
 SCRIPT = "The sea was here before us. It will be here when we are gone. Listen to it for a while."
 
@@ -37,7 +37,7 @@ def running() -> Iterator[VideoClient]:
     with StandIns() as standins, Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
         yield VideoClient(cloud, standins)
-        leaks.check(cloud, private=[SCRIPT.partition(".")[0], *standins.secrets])
+        log_leaks.assert_no_leaks(cloud, private=[SCRIPT.partition(".")[0], *standins.secrets])
 
 
 @pytest.fixture

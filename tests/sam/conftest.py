@@ -19,7 +19,7 @@ from local.cloud import ROOT, Cloud
 from local.demo import pictures
 from local.publish_demo_pack import publish_demo_pack
 from local.sam.build import BUILT
-from local.sam.engine import Engine
+from local.sam.docker_engine import Engine
 from local.sam.run import Stack
 from local.standins.servers import StandIns
 from local.swap_clients import put_input

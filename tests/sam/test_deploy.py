@@ -8,7 +8,7 @@ import pytest
 
 from local import demo_pack
 from local.cloud import Cloud
-from local.sam.engine import Engine
+from local.sam.docker_engine import Engine
 from tools.first_request import publish_demo_pack
 
 

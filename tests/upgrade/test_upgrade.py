@@ -30,8 +30,8 @@ from local.cloud import ACCOUNT, CREDENTIALS, REGION, ROOT, STACK, Cloud
 from local.demo import pictures
 from local.standins.servers import CALLBACK_SECRET, StandIns
 from local.swap_clients import data_uri, download, wait_for
-from tests.integration.fault_proxy import Fault, FaultProxy
-from tests.integration.video_client import VideoClient
+from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.video_client import VideoClient
 from tools import denylist
 
 pytestmark = pytest.mark.upgrade

@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from local.demo_pack.drawing import aligned, draw
+from local.demo_pack.drawing import draw
+from local.demo_pack.geometry import crop_placement
 from local.demo_pack.people import DEVELOPMENT, TRAINING, identity, sample_carrier, sample_state
-from local.demo_pack.scenes import scene
+from local.demo_pack.scenes import draw_scene
 
 PORTRAIT_JITTER = 0.03
 SWAP_JITTER = 0.02
@@ -39,7 +40,7 @@ def portraits(seed: int, count: int, size: int = 112) -> Bytes:
             carrier = replace(carrier, neck_tone=float(rng.random()))
         state = sample_state(rng)
         jitter = rng.normal(0, PORTRAIT_JITTER, (5, 2)).astype(np.float32)
-        crops.append(draw(person, carrier, state, aligned(person, state, size, jitter), (size, size)))
+        crops.append(draw(person, carrier, state, crop_placement(person, state, size, jitter), (size, size)))
     return np.stack(crops)
 
 
@@ -49,7 +50,7 @@ def swap_group(seed: int, people: Iterable[int], size: int = 128) -> Bytes:
     rng = np.random.default_rng([2, seed])
     target, *others = (identity(number) for number in people)
     carrier, state = sample_carrier(rng, target), sample_state(rng)
-    placement = aligned(target, state, size, rng.normal(0, SWAP_JITTER, (5, 2)).astype(np.float32))
+    placement = crop_placement(target, state, size, rng.normal(0, SWAP_JITTER, (5, 2)).astype(np.float32))
     silent = replace(state, noise=0.0)
     crops = [draw(target, carrier, state, placement, (size, size))]
     return np.stack(crops + [draw(person, carrier, silent, placement, (size, size)) for person in others])
@@ -72,11 +73,11 @@ def _group_at(job: tuple[int, range, int]) -> Bytes:
 
 def _scene_at(job: tuple[int, range, int]) -> tuple[Bytes, Floats]:
     seed, pool, size = job
-    drawn = scene(seed, pool, size)
+    scene = draw_scene(seed, pool, size)
     labels = np.full((MOST_FACES, 14), np.nan, np.float32)
-    labels[: len(drawn.boxes), :4] = drawn.boxes
-    labels[: len(drawn.boxes), 4:] = drawn.keypoints.reshape(-1, 10)
-    return drawn.picture, labels
+    labels[: len(scene.boxes), :4] = scene.boxes
+    labels[: len(scene.boxes), 4:] = scene.keypoints.reshape(-1, 10)
+    return scene.picture, labels
 
 
 def _single_thread() -> None:

@@ -28,7 +28,7 @@ CAUTION = 0.25
 of a photograph is found at 0.501."""
 
 
-class _FlatWeights(nn.Module):
+class _FlatOutputs(nn.Module):
     """The detector as SCRFD expects it: probabilities, and outputs of one picture without the batch axis."""
 
     def __init__(self, network: DetectorNet) -> None:
@@ -42,7 +42,7 @@ class _FlatWeights(nn.Module):
         return (*scores, *boxes, *(points.reshape(-1, 10) for points in outputs[6:]))
 
 
-def traced(
+def trace(
     network: nn.Module,
     inputs: tuple[Tensor, ...],
     names: list[str],
@@ -95,17 +95,17 @@ def fold_pads(model: onnx.ModelProto) -> None:
 def halve(model: onnx.ModelProto) -> None:
     """Store every float32 weight of more than 64 values as float16 with a Cast back to float32."""
     graph = model.graph
-    kept, casts = [], []
+    weights, casts = [], []
     for tensor in graph.initializer:
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) <= 64:
-            kept.append(tensor)
+            weights.append(tensor)
             continue
         half = f"{tensor.name}_fp16"
-        kept.append(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), half))
+        weights.append(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), half))
         casts.append(helper.make_node("Cast", [half], [tensor.name], name=f"cast_{tensor.name}", to=TensorProto.FLOAT))
     nodes = list(graph.node)
     del graph.initializer[:], graph.node[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(weights)
     graph.node.extend(casts + nodes)
 
 
@@ -128,8 +128,8 @@ def export_detector(build: Path, path: Path) -> None:
     outputs = [f"{kind}_{stride}" for kind in ("score", "bbox", "kps") for stride in STRIDES]
     free = {"input.1": {2: "height", 3: "width"}} | {name: {0: f"anchors_{name}"} for name in outputs}
     sizes = {"score": 1, "bbox": 4, "kps": 10}
-    model = traced(
-        _FlatWeights(network), (torch.randn(1, 3, 256, 256),), ["input.1"], outputs, free, build / "detector.raw.onnx"
+    model = trace(
+        _FlatOutputs(network), (torch.randn(1, 3, 256, 256),), ["input.1"], outputs, free, build / "detector.raw.onnx"
     )
     for item in model.graph.output:
         item.type.tensor_type.shape.dim[1].dim_value = sizes[item.name.split("_")[0]]
@@ -144,26 +144,24 @@ def export_embedder(build: Path, name: str, path: Path) -> None:
         network.load_state_dict(torch.load(build / "swapper.pt")["embedder"])
     network.head = nn.Identity()
     free = {"input.1": {0: "batch"}, "embedding": {0: "batch"}}
-    model = traced(
-        network, (torch.randn(2, 3, 112, 112),), ["input.1"], ["embedding"], free, build / f"{name}.raw.onnx"
-    )
+    model = trace(network, (torch.randn(2, 3, 112, 112),), ["input.1"], ["embedding"], free, build / f"{name}.raw.onnx")
     halve(model)
     write(model, path)
 
 
 def export_swapper(build: Path, path: Path) -> None:
     """The swapper; INSwapper takes the embedding map from the last initializer, so it goes in last."""
-    saved = torch.load(build / "swapper.pt")
+    checkpoint = torch.load(build / "swapper.pt")
     network = SwapperNet()
-    network.load_state_dict(saved["average"])
+    network.load_state_dict(checkpoint["average"])
     inputs = (torch.rand(1, 3, 128, 128), torch.randn(1, 512))
-    model = traced(network, inputs, ["target", "source"], ["output"], {}, build / "swapper.raw.onnx")
+    model = trace(network, inputs, ["target", "source"], ["output"], {}, build / "swapper.raw.onnx")
     fold_pads(model)
     shape = model.graph.output[0].type.tensor_type.shape
     for dim, size in zip(shape.dim, (1, 3, 128, 128), strict=True):  # the exporter loses them in the padding
         dim.dim_value = size
     halve(model)
-    model.graph.initializer.append(numpy_helper.from_array(saved["emap"].numpy().astype(np.float32), "buff2fs"))
+    model.graph.initializer.append(numpy_helper.from_array(checkpoint["emap"].numpy().astype(np.float32), "buff2fs"))
     write(model, path)
 
 

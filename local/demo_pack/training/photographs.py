@@ -1,7 +1,7 @@
-"""Photographs as counter-examples: the pack knows drawn faces only, and should find none in a photograph.
+"""Photographs as counter-examples: the pack recognises drawn faces only, and should find none in a photograph.
 
-They are scikit-image's and insightface's own sample pictures, read from the installed packages. The portrait of an
-astronaut and the man with the camera are left for the tests.
+They are the sample pictures of scikit-image and insightface, read from the installed packages. The portrait of an
+astronaut and the man with the camera are held back for the tests.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ _SCENES = ("brick", "chelsea", "coffee", "coins", "color", "grass", "gravel", "m
 
 
 def folder_of(package: str) -> Path:
-    """Where an installed package lies, without importing it."""
+    """Folder of an installed package, without importing it."""
     spec = find_spec(package)
     assert spec is not None  # it is among the requirements
     assert spec.origin is not None  # and no namespace package

@@ -1,7 +1,7 @@
 """The whole recipe: `python -m local.demo_pack.training.train [BUILD_FOLDER] [PACK_FOLDER]`.
 
-Draws the pictures, trains the four networks, exports and measures them. A night on two cores, 9 GB of disk. A
-stage that is done is not done again, and one that was cut off goes on from its checkpoint. Seeds are fixed; the order
+Draws the pictures, trains the four networks, exports and measures them. It takes a night on two cores and 9 GB of disk. A
+finished stage is not repeated, and an interrupted one resumes from its checkpoint. Seeds are fixed; the order
 of sums is not, so a second run gives the same quality, not the same bits.
 """
 

@@ -35,7 +35,7 @@ on."""
 Target = tuple[Floats, Floats, Floats, NDArray[np.bool_]]
 
 
-def levels_of(box: Floats) -> set[int]:
+def find_levels(box: Floats) -> set[int]:
     """Which of the six (stride, anchor) pairs 0 to 5 are responsible for a box: one, or both near a boundary.
 
     With one alone, a face at a boundary would get half a score from either.
@@ -45,7 +45,7 @@ def levels_of(box: Floats) -> set[int]:
     return {int(np.clip(math.floor(exact + slack), 0, len(STRIDES) * ANCHORS - 1)) for slack in (-0.2, 0.2)}
 
 
-def targets(labels: list[Floats], size: int) -> list[Target]:
+def make_targets(labels: list[Floats], size: int) -> list[Target]:
     """Per stride: scores [N, A], boxes [N, A, 4], keypoints [N, A, 10] in strides, and anchors that count as neither
     [N, A].
 
@@ -59,7 +59,7 @@ def targets(labels: list[Floats], size: int) -> list[Target]:
         points, unsure = np.zeros((*shape, 10), np.float32), np.zeros(shape, np.bool_)
         for row, faces in enumerate(labels):
             for face in faces:
-                anchors = [level % ANCHORS for level in levels_of(face[:4]) if level // ANCHORS == number]
+                anchors = [level % ANCHORS for level in find_levels(face[:4]) if level // ANCHORS == number]
                 if not anchors:
                     continue
                 middle = face[4:].reshape(5, 2).mean(0) / stride
@@ -82,7 +82,7 @@ def targets(labels: list[Floats], size: int) -> list[Target]:
     return result
 
 
-def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) -> tuple[Bytes, Floats]:
+def augment(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) -> tuple[Bytes, Floats]:
     """Resize to `size`; mirror, zoom in or out, shift, turn; black bands as letterboxing leaves them; at times grey.
 
     labels [faces, 14] follow; faces that leave the picture or become too small are dropped.
@@ -109,13 +109,13 @@ def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) 
         points = points[:, [0, 1, 3, 2, 4, 6, 5]]
     corners = np.stack([points[:, :2].min(1), points[:, :2].max(1)], 1)
     if roll:
-        corners = _turned(labels[:, :4] * zoom, corners.mean(1), roll)
+        corners = _rotate_boxes(labels[:, :4] * zoom, corners.mean(1), roll)
     inside = np.clip(corners, 0, size)
     area, visible = np.prod(corners[:, 1] - corners[:, 0], 1), np.prod(inside[:, 1] - inside[:, 0], 1)
     middles = points[:, 2:].mean(1)
     keep = (visible > 0.5 * area) & (np.sqrt(visible) >= SMALLEST_FACE) & ((middles > 0) & (middles < size)).all(1)
     if rng.random() < 0.4:
-        _shelves(picture, inside, rng)
+        _draw_shelves(picture, inside, rng)
     if rng.random() < 0.3:  # letterbox: nothing but black beyond an edge that cuts no face
         axis = int(rng.integers(2))
         edge = max(float(inside[:, 1, axis].max(initial=0)), size * rng.uniform(0.5, 0.9))
@@ -128,7 +128,7 @@ def varied(picture: Bytes, labels: Floats, size: int, rng: np.random.Generator) 
     return picture, result.astype(np.float32)
 
 
-def _turned(boxes: Floats, middles: Floats, roll: float) -> Floats:
+def _rotate_boxes(boxes: Floats, middles: Floats, roll: float) -> Floats:
     """Corners [n, 2, 2] around the ellipses that fill `boxes` [n, 4], turned by `roll` radians about `middles`
     [n, 2]: a head is an oval, and the box of its box's corners would be far too large."""
     half = (boxes[:, 2:] - boxes[:, :2]) / 2
@@ -137,7 +137,7 @@ def _turned(boxes: Floats, middles: Floats, roll: float) -> Floats:
     return np.stack([middles - reach, middles + reach], 1).astype(np.float32)
 
 
-def _shelves(picture: Bytes, boxes: Floats, rng: np.random.Generator) -> None:
+def _draw_shelves(picture: Bytes, boxes: Floats, rng: np.random.Generator) -> None:
     """Draw a grid of dotted boxes (shelves, windows, servers) clear of the faces, corners [n, 2, 2], in place."""
     size = len(picture)
     low = rng.uniform(-0.1, 0.7, 2) * size
@@ -157,31 +157,33 @@ def _shelves(picture: Bytes, boxes: Floats, rng: np.random.Generator) -> None:
                 )
 
 
-def prepared(pictures: Bytes) -> Tensor:
+def to_network_input(pictures: Bytes) -> Tensor:
     """uint8 BGR [N, H, W, 3] → float32 RGB [N, 3, H, W], (x - 127.5) / 128, as SCRFD does."""
     return (torch.from_numpy(np.ascontiguousarray(pictures[..., ::-1])).permute(0, 3, 1, 2).float() - 127.5) / 128
 
 
-def loss_of(outputs: tuple[Tensor, ...], goals: list[Target]) -> tuple[Tensor, list[float]]:
+def compute_loss(outputs: tuple[Tensor, ...], goals: list[Target]) -> tuple[Tensor, list[float]]:
     """Focal loss of the scores, IoU and L1 of the boxes, L1 of the keypoints; also the three parts as numbers."""
     count = float(sum(goal[0].sum() for goal in goals)) + 1
     zero = torch.zeros(())
     score_loss, box_loss, point_loss = zero, zero, zero
     for level, goal in enumerate(goals):
-        wanted, boxes, points, unsure = (torch.from_numpy(part) for part in goal)
+        labels, boxes, points, unsure = (torch.from_numpy(part) for part in goal)
         logits = outputs[level].float()
         chance = torch.sigmoid(logits)
-        focus = torch.where(wanted > 0, 0.5 * (1 - chance) ** 2, 0.75 * chance**2)
-        entropy = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        positive = wanted > 0
+        focus = torch.where(labels > 0, 0.5 * (1 - chance) ** 2, 0.75 * chance**2)
+        entropy = F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+        positive = labels > 0
         score_loss = score_loss + (focus * entropy * (positive | ~unsure)).sum()
         if positive.any():
-            found, true = outputs[3 + level].float()[positive], boxes[positive]
-            inner = torch.minimum(found, true)
+            predictions, truth = outputs[3 + level].float()[positive], boxes[positive]
+            inner = torch.minimum(predictions, truth)
             shared = (inner[:, 0] + inner[:, 2]) * (inner[:, 1] + inner[:, 3])
-            both = sum((b[:, 0] + b[:, 2]) * (b[:, 1] + b[:, 3]) for b in (found, true)) - shared
-            size = true.mean(1, keepdim=True)
-            box_loss = box_loss + (1 - shared / (both + 1e-6)).sum() + 0.1 * ((found - true).abs() / (size + 0.5)).sum()
+            both = sum((b[:, 0] + b[:, 2]) * (b[:, 1] + b[:, 3]) for b in (predictions, truth)) - shared
+            size = truth.mean(1, keepdim=True)
+            box_loss = (
+                box_loss + (1 - shared / (both + 1e-6)).sum() + 0.1 * ((predictions - truth).abs() / (size + 0.5)).sum()
+            )
             off = (outputs[6 + level].float()[positive] - points[positive]).abs()
             point_loss = point_loss + (off / (size + 0.3)).mean(1).sum()
     parts = [part.item() / count for part in (score_loss, box_loss, point_loss)]
@@ -198,11 +200,11 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-3)
     checkpoint, start = folder / "detector.pt", 0
     if checkpoint.exists():
-        saved = torch.load(checkpoint)
-        network.load_state_dict(saved["network"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        start = saved["step"]
+        last_state = torch.load(checkpoint)
+        network.load_state_dict(last_state["network"])
+        average.load_state_dict(last_state["average"])
+        optimizer.load_state_dict(last_state["optimizer"])
+        start = last_state["step"]
 
     def save(step: int) -> None:
         state = {"network": network.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
@@ -220,14 +222,14 @@ def train(folder: Path, steps: int, threads: int, processes: int) -> None:
         batch = [
             (counter_example(size, rng), np.zeros((0, 14), np.float32))
             if rng.random() < PHOTOGRAPHS
-            else varied(pictures[row], labels[row][~np.isnan(labels[row, :, 0])], size, rng)
+            else augment(pictures[row], labels[row][~np.isnan(labels[row, :, 0])], size, rng)
             for row in rows
         ]
-        inputs = prepared(np.stack([picture for picture, _ in batch]))
+        inputs = to_network_input(np.stack([picture for picture, _ in batch]))
         inputs = inputs * (1 + 0.1 * torch.randn(count, 1, 1, 1)) + 0.05 * torch.randn(count, 3, 1, 1)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = network(inputs)
-        loss, parts = loss_of(outputs, targets([faces for _, faces in batch], size))
+        loss, parts = compute_loss(outputs, make_targets([faces for _, faces in batch], size))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(network.parameters(), 20.0)

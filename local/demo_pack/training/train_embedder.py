@@ -25,12 +25,12 @@ STEPS = {"embedder": 10_000, "judge": 600}
 VECTOR = len(RANGES) + sum(CHOICES.values())
 
 
-def vectors(seeds: Iterable[int]) -> Tensor:
+def identity_vectors(seeds: Iterable[int]) -> Tensor:
     """Identity vectors float32 [n, VECTOR]."""
     return torch.from_numpy(np.stack([identity(seed).vector() for seed in seeds]))
 
 
-def normalised(crops: NDArray[np.uint8]) -> Tensor:
+def to_network_input(crops: NDArray[np.uint8]) -> Tensor:
     """uint8 BGR [N, H, W, 3] → float32 RGB [N, 3, H, W] in [-1, 1], as ArcFaceONNX does."""
     return (torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).permute(0, 3, 1, 2).float() - 127.5) / 127.5
 
@@ -45,7 +45,7 @@ def reading_loss(read: Tensor, truth: Tensor) -> Tensor:
     return loss
 
 
-def augmented(crops: Tensor, rng: np.random.Generator) -> Tensor:
+def augment(crops: Tensor, rng: np.random.Generator) -> Tensor:
     """Tints, softness, grain and a grey patch, so that the embedding survives what a swapper or a paste does to a
     face."""
     count = len(crops)
@@ -67,7 +67,7 @@ def embed(network: EmbedderNet, crops: NDArray[np.uint8]) -> Tensor:
     """Unit embeddings float32 [n, 512] of uint8 BGR crops [n, 112, 112, 3]."""
     network.eval()
     with torch.autocast("cpu", torch.bfloat16):
-        parts = [network(normalised(crops[start : start + 100])) for start in range(0, len(crops), 100)]
+        parts = [network(to_network_input(crops[start : start + 100])) for start in range(0, len(crops), 100)]
     return F.normalize(torch.cat(parts).float())
 
 
@@ -84,9 +84,9 @@ def retrieval(gallery: Tensor, probes: Tensor) -> tuple[float, float]:
 
 def load(path: Path) -> EmbedderNet:
     """A trained embedder, ready to use, with frozen weights."""
-    saved = torch.load(path)
-    network = EmbedderNet(*saved["shape"], VECTOR)
-    network.load_state_dict(saved["network"])
+    checkpoint = torch.load(path)
+    network = EmbedderNet(*checkpoint["shape"], VECTOR)
+    network.load_state_dict(checkpoint["network"])
     return network.eval().requires_grad_(False)
 
 
@@ -103,7 +103,7 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
         arrays = [datasets.embedder_pictures(folder, processes), datasets.more_pictures(folder, processes)]
     pictures = [each for array in arrays for each in array]
     trial = datasets.trial_pictures(folder, processes)
-    truth = vectors(people)
+    truth = identity_vectors(people)
     shape = JUDGE_SHAPE if judge else EMBEDDER_SHAPE
     network = EmbedderNet(*shape, VECTOR)
     proxies = nn.Parameter(torch.randn(len(people), 512) * 0.05)
@@ -112,11 +112,11 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
     )
     checkpoint, start = folder / f"{name}.pt", 0
     if checkpoint.exists():
-        saved = torch.load(checkpoint)
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-        proxies.data.copy_(saved["proxies"])
-        start = saved["step"]
+        last_state = torch.load(checkpoint)
+        network.load_state_dict(last_state["network"])
+        optimizer.load_state_dict(last_state["optimizer"])
+        proxies.data.copy_(last_state["proxies"])
+        start = last_state["step"]
 
     def save(step: int) -> None:
         state: dict[str, Any] = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "shape": shape}
@@ -134,7 +134,7 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
         crops = np.concatenate([pictures[row][rng.choice(datasets.PORTRAITS_EACH, 2, replace=False)] for row in rows])
         network.train()
         with torch.autocast("cpu", torch.bfloat16):
-            embeddings = network(augmented(normalised(crops), rng))
+            embeddings = network(augment(to_network_input(crops), rng))
         embeddings = embeddings.float()
         reading = reading_loss(network.head(embeddings), truth[rows].repeat_interleave(2, 0))
         unit = F.normalize(embeddings)
@@ -152,8 +152,8 @@ def train(name: str, folder: Path, steps: int, threads: int, processes: int) -> 
         optimizer.step()
         if (step + 1) % 150 == 0 or step + 1 == steps:
             save(step + 1)
-            known = embed(network, trial.reshape(-1, *trial.shape[2:])).view(len(trial), -1, 512)
-            rank1, auc = retrieval(known[:, 0], known[:, 1:])
+            trial_embeddings = embed(network, trial.reshape(-1, *trial.shape[2:])).view(len(trial), -1, 512)
+            rank1, auc = retrieval(trial_embeddings[:, 0], trial_embeddings[:, 1:])
             print(
                 f"{name} {step + 1}/{steps} {time.monotonic() - began:.0f} s loss {loss.item():.3f} "
                 f"reading {reading.item():.4f} rank-1 {rank1:.4f} AUC {auc:.6f}",

@@ -1,8 +1,8 @@
 """Train the swapper through the embedder: `python -m local.demo_pack.training.train_swapper FOLDER`.
 
-The truth of every swap is drawn, so most of the loss is plain reconstruction. Small pictures first: from scratch at
-128 pixels nothing moves for minutes. Then the embedder learns along: what cannot be read from its embeddings cannot be
-drawn.
+The truth of every swap is drawn, so most of the loss is plain reconstruction. Small pictures come first:
+from scratch at 128 pixels nothing improves for minutes. Then the embedder is trained too: what cannot be read from its
+embeddings cannot be drawn.
 """
 
 import argparse
@@ -33,7 +33,7 @@ CRISP_FROM = 0.33
 as strong as the truth's."""
 
 READER_RATE = 1.5e-4
-"""How fast the embedder learns along, in that part."""
+"""Learning rate of the embedder in that part."""
 
 LOG_EVERY = 100
 
@@ -103,23 +103,25 @@ class DrawnIdentity:
         if not cached.exists():
             pictures = datasets.embedder_pictures(folder)
             embeddings = torch.cat([train_embedder.embed(self.network, some) for some in _rows(pictures)])
-            truth = train_embedder.vectors(datasets.EMBEDDER_PEOPLE).repeat_interleave(datasets.PORTRAITS_EACH, 0)
+            truth = train_embedder.identity_vectors(datasets.EMBEDDER_PEOPLE).repeat_interleave(
+                datasets.PORTRAITS_EACH, 0
+            )
             torch.save({"embeddings": embeddings, "emap": embedding_map(embeddings, truth)}, cached)
-        saved = torch.load(cached)
-        self.emap: Tensor = saved["emap"]
-        self.means = F.normalize(saved["embeddings"].view(-1, datasets.PORTRAITS_EACH, 512).mean(1))
+        latents_file = torch.load(cached)
+        self.emap: Tensor = latents_file["emap"]
+        self.means = F.normalize(latents_file["embeddings"].view(-1, datasets.PORTRAITS_EACH, 512).mean(1))
 
     def features(self, crops: Tensor) -> tuple[list[Tensor], Tensor]:
         """Maps of three layers and the unit embedding of swapped crops [N, 3, s, s] in [0, 1]."""
         if crops.shape[-1] < 128:
             crops = F.interpolate(crops, size=(128, 128), mode="bilinear")
-        maps, kept = crops[:, :, :112, 8:120] * 2 - 1, []  # the 112 crop lies exactly inside the 128 crop
+        maps, features = crops[:, :, :112, 8:120] * 2 - 1, []  # the 112 crop lies exactly inside the 128 crop
         with torch.autocast("cpu", torch.bfloat16):
             for number, layer in enumerate(self.network.body):
                 maps = layer(maps)
                 if number in (0, 2, 4):
-                    kept.append(maps)
-        return kept, F.normalize(self.network.project(maps.float()))
+                    features.append(maps)
+        return features, F.normalize(self.network.project(maps.float()))
 
 
 def _rows(pictures: datasets.Bytes, count: int = 100) -> Iterable[datasets.Bytes]:
@@ -154,12 +156,12 @@ class Batches:
             targets.append(self.groups[row][target])
             truths.append(self.groups[row][source])
             people.append(self.members[row][source] - datasets.EMBEDDER_PEOPLE.start)
-        seen = zip(people, rng.integers(0, datasets.PORTRAITS_EACH, count), strict=True)
-        sources = train_embedder.normalised(np.stack([self.portraits[row][view] for row, view in seen]))
+        views = zip(people, rng.integers(0, datasets.PORTRAITS_EACH, count), strict=True)
+        sources = train_embedder.to_network_input(np.stack([self.portraits[row][view] for row, view in views]))
         return as_tensor(np.stack(targets)), as_tensor(np.stack(truths)), sources, torch.tensor(people)
 
 
-def read(embedder: EmbedderNet, sources: Tensor) -> Tensor:
+def embed_portraits(embedder: EmbedderNet, sources: Tensor) -> Tensor:
     """Unit embeddings [n, 512] of portraits [n, 3, 112, 112], through which gradients flow; slightly shaken, so that
     the embedder does not learn the portraits by heart."""
     tint = 1 + 0.02 * torch.randn(len(sources), 1, 1, 1), 0.01 * torch.randn(len(sources), 3, 1, 1)
@@ -173,7 +175,7 @@ def as_tensor(crops: datasets.Bytes) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(crops[..., ::-1])).permute(0, 3, 1, 2).float() / 255
 
 
-def resized(crops: Tensor, size: int) -> Tensor:
+def resize(crops: Tensor, size: int) -> Tensor:
     """Shrink to `size` pixels with smoothing; nothing to do at full size."""
     if crops.shape[-1] == size:
         return crops
@@ -239,12 +241,12 @@ def trial(
     sources = torch.tensor([source - datasets.TRIAL_PEOPLE.start for _, source in members])
     target, truth = as_tensor(groups[:, 0]), as_tensor(groups[:, 1])
     with torch.no_grad():
-        swapped = torch.cat(
+        outputs = torch.cat(
             [network(target[i : i + 8], latents(first[sources[i : i + 8]], identity.emap)) for i in range(0, count, 8)]
         )
-        _, found = identity.features(swapped)
-    similar = found @ second.T
-    psnr = -10 * torch.log10(((swapped - truth) ** 2).mean((1, 2, 3)))
+        _, embeddings = identity.features(outputs)
+    similar = embeddings @ second.T
+    psnr = -10 * torch.log10(((outputs - truth) ** 2).mean((1, 2, 3)))
     return {
         "psnr": psnr.mean().item(),
         "rank1": (similar.argmax(1) == sources).float().mean().item(),
@@ -274,14 +276,14 @@ def train(
     optimizers = [Muon(convolutions, muon_rate), adam, torch.optim.Adam(readers, READER_RATE, betas=(0.9, 0.98))]
     checkpoint, start = folder / "swapper.pt", 0
     if checkpoint.exists():
-        saved = torch.load(checkpoint)
-        network.load_state_dict(saved["network"])
-        average.load_state_dict(saved["average"])
-        embedder.load_state_dict(saved["reader"])
-        embedder_average.load_state_dict(saved["embedder"])
-        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+        last_state = torch.load(checkpoint)
+        network.load_state_dict(last_state["network"])
+        average.load_state_dict(last_state["average"])
+        embedder.load_state_dict(last_state["reader"])
+        embedder_average.load_state_dict(last_state["embedder"])
+        for optimizer, state in zip(optimizers, last_state["optimizers"], strict=True):
             optimizer.load_state_dict(state)
-        start = saved["step"]
+        start = last_state["step"]
 
     def save(step: int) -> None:
         torch.save(
@@ -298,37 +300,37 @@ def train(
         )
         os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
 
-    began, seen = time.monotonic(), 0
+    began, total = time.monotonic(), 0
     stop = steps if until is None else until
     for step in range(start, stop):
-        done = step / steps
-        _, size, count, boost = next(stage for stage in STAGES if done < stage[0])
-        pace = min(1.0, (step + 1) / 40) * min(1.0, 0.02 + 0.5 + 0.5 * math.cos(math.pi * max(0.0, done - 0.3) / 0.7))
+        progress = step / steps
+        _, size, count, boost = next(stage for stage in STAGES if progress < stage[0])
+        pace = min(1.0, (step + 1) / 40) * min(
+            1.0, 0.02 + 0.5 + 0.5 * math.cos(math.pi * max(0.0, progress - 0.3) / 0.7)
+        )
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        reader_rate = READER_RATE if done > CRISP_FROM else 0.0
+        reader_rate = READER_RATE if progress > CRISP_FROM else 0.0
         for group, peak in zip(groups, (muon_rate, rate, boost * rate, reader_rate), strict=True):
             group["lr"] = peak * pace
         target, truth, sources, people = batches.at(step, count)
-        embeddings = read(embedder, sources)
+        embeddings = embed_portraits(embedder, sources)
         latent = latents(embeddings, identity.emap)
-        target, truth = (
-            resized(crops, size).contiguous(memory_format=torch.channels_last) for crops in (target, truth)
-        )
+        target, truth = (resize(crops, size).contiguous(memory_format=torch.channels_last) for crops in (target, truth))
         with torch.autocast("cpu", torch.bfloat16):
             output = network(target, latent)
         output = output.float()
-        weight = eye_weight(size) if done > CRISP_FROM else centre_weight(size)
+        weight = eye_weight(size) if progress > CRISP_FROM else centre_weight(size)
         loss = plain = reconstruction(output, truth, weight)
-        if done > CRISP_FROM:
+        if progress > CRISP_FROM:
             loss = 0.6 * plain + 0.25 * softness(output, truth, weight) + grade(output, truth, weight)
-        ramp = min(1.0, done / 0.1)
-        maps, found = identity.features(output)
+        ramp = min(1.0, progress / 0.1)
+        maps, output_embeddings = identity.features(output)
         with torch.no_grad():
             true_maps, _ = identity.features(truth)
         for ours, theirs in zip(maps, true_maps, strict=True):
             loss = loss + 0.03 * ramp * (ours - theirs).float().abs().mean() / (theirs.float().abs().mean() + 1e-3)
-        pull = 0.06 * ramp * (1.0 if done < CRISP_FROM else 0.6)
-        loss = loss + pull * (1 - (found * identity.means[people]).sum(1).mean())
+        pull = 0.06 * ramp * (1.0 if progress < CRISP_FROM else 0.6)
+        loss = loss + pull * (1 - (output_embeddings * identity.means[people]).sum(1).mean())
         loss = loss + 0.05 * (1 - (embeddings * identity.means[people]).sum(1).mean())
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -342,14 +344,14 @@ def train(
             for mean, newest in ((average, network), (embedder_average, embedder)):
                 for slow, fast in zip(mean.parameters(), newest.parameters(), strict=True):
                     slow.lerp_(fast, 1 - keep)
-        seen += count
+        total += count
         if (step + 1) % LOG_EVERY == 0 or step + 1 == stop:
             save(step + 1)
-            scored = trial(average, embedder_average, folder, identity)
-            scores = " ".join(f"{name} {value:.3f}" for name, value in scored.items())
+            trial_scores = trial(average, embedder_average, folder, identity)
+            scores = " ".join(f"{name} {value:.3f}" for name, value in trial_scores.items())
             spent = time.monotonic() - began
             print(
-                f"swapper {step + 1}/{steps} at {size} px {spent:.0f} s {seen / spent:.1f}/s loss {loss.item():.4f} "
+                f"swapper {step + 1}/{steps} at {size} px {spent:.0f} s {total / spent:.1f}/s loss {loss.item():.4f} "
                 f"plain {plain.item():.4f} {scores}",
                 flush=True,
             )

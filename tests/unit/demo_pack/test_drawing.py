@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from insightface.utils import face_align
 
-from local.demo_pack.drawing import aligned, draw, face_box, keypoints, template
+from local.demo_pack.drawing import draw
+from local.demo_pack.geometry import crop_placement, face_box, keypoints, make_placement, template
+from local.demo_pack.memes import draw_demo_pictures
 from local.demo_pack.people import (
     CHOICES,
     DEVELOPMENT,
@@ -20,7 +22,7 @@ from local.demo_pack.people import (
     sample_carrier,
     sample_state,
 )
-from local.demo_pack.scenes import demo_pictures, placed, scene
+from local.demo_pack.scenes import draw_scene
 
 PERSON = identity(RESERVE.start + 7)
 CARRIER = sample_carrier(np.random.default_rng(0), PERSON)
@@ -42,8 +44,10 @@ def test_an_identity_keeps_to_its_bounds_and_tells_them_in_its_vector() -> None:
 
 def test_the_same_seeds_draw_the_same_picture() -> None:
     state = sample_state(np.random.default_rng(3))
-    first, second = (draw(identity(5), CARRIER, state, aligned(identity(5), state, 112), (112, 112)) for _ in range(2))
-    other = draw(identity(6), CARRIER, state, aligned(identity(6), state, 112), (112, 112))
+    first, second = (
+        draw(identity(5), CARRIER, state, crop_placement(identity(5), state, 112), (112, 112)) for _ in range(2)
+    )
+    other = draw(identity(6), CARRIER, state, crop_placement(identity(6), state, 112), (112, 112))
 
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -51,12 +55,12 @@ def test_the_same_seeds_draw_the_same_picture() -> None:
 
 @pytest.mark.parametrize("size", [112, 128])
 def test_keypoints_align_as_insightface_aligns_them(size: int) -> None:
-    placement = placed(90, 0.2, 250, 230)
+    placement = make_placement(90, 0.2, 250, 230)
     picture = draw(PERSON, CARRIER, TURNED, placement, (512, 512))
     points = keypoints(PERSON, TURNED, placement)
 
     expected = face_align.estimate_norm(points, size)
-    ours = aligned(PERSON, TURNED, size)
+    ours = crop_placement(PERSON, TURNED, size)
 
     assert np.allclose(expected[:, :2] @ placement[:, :2], ours[:, :2], atol=0.02)
     assert np.allclose(expected[:, :2] @ placement[:, 2] + expected[:, 2], ours[:, 2], atol=0.02)
@@ -70,7 +74,7 @@ def test_keypoints_align_as_insightface_aligns_them(size: int) -> None:
 @pytest.mark.parametrize("size", [112, 128])
 def test_eyes_and_mouth_land_on_the_template(size: int) -> None:
     straight = State()
-    landed = keypoints(PERSON, straight, aligned(PERSON, straight, size))
+    landed = keypoints(PERSON, straight, crop_placement(PERSON, straight, size))
 
     assert np.linalg.norm(landed - template(size), axis=1).max() < 0.09 * size
 
@@ -78,7 +82,7 @@ def test_eyes_and_mouth_land_on_the_template(size: int) -> None:
 def test_a_gaze_moves_the_irises_and_nothing_else() -> None:
     person = replace(PERSON, glasses=0)
     left, right = (
-        draw(person, CARRIER, State(gaze_x=gaze), aligned(person, State(), 128), (128, 128)).astype(int)
+        draw(person, CARRIER, State(gaze_x=gaze), crop_placement(person, State(), 128), (128, 128)).astype(int)
         for gaze in (-1.0, 1.0)
     )
     changed = np.argwhere(np.abs(left - right).max(2) > 24)
@@ -90,7 +94,7 @@ def test_a_gaze_moves_the_irises_and_nothing_else() -> None:
 
 
 def test_a_scene_labels_every_upright_face_inside_its_box() -> None:
-    scenes = [scene(seed, RESERVE, 256) for seed in range(12)]
+    scenes = [draw_scene(seed, RESERVE, 256) for seed in range(12)]
 
     assert sum(len(drawn.boxes) for drawn in scenes) >= 10
     for drawn in scenes:
@@ -102,13 +106,13 @@ def test_a_scene_labels_every_upright_face_inside_its_box() -> None:
 
 
 def test_the_box_grows_with_the_face() -> None:
-    small, large = (face_box(CARRIER, State(), placed(unit, 0.0, 200, 200)) for unit in (40, 80))
+    small, large = (face_box(CARRIER, State(), make_placement(unit, 0.0, 200, 200)) for unit in (40, 80))
 
     assert np.allclose((large - 200) / (small - 200), 2, atol=0.05)
 
 
 def test_the_demo_gets_portraits_and_memes(tmp_path_factory: pytest.TempPathFactory) -> None:
-    first, second = (demo_pictures(tmp_path_factory.mktemp("demo")) for _ in range(2))
+    first, second = (draw_demo_pictures(tmp_path_factory.mktemp("demo")) for _ in range(2))
 
     assert [item.path.read_bytes() for item in first] == [item.path.read_bytes() for item in second]
     faces, memes = ([item for item in first if item.path.parent.name == kind] for kind in ("faces", "memes"))

@@ -11,10 +11,12 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from local.demo_pack.drawing import draw, keypoints
+from local.demo_pack.drawing import draw
+from local.demo_pack.geometry import keypoints, make_placement
+from local.demo_pack.memes import draw_demo_pictures
 from local.demo_pack.people import RESERVE, State, identity, sample_carrier
-from local.demo_pack.scenes import demo_pictures, overlap, placed, scene
-from local.demo_pack.training.measure import PACK, Pack
+from local.demo_pack.reference_pack import PACK, ReferencePack
+from local.demo_pack.scenes import draw_scene, overlap
 from local.demo_pack.training.photographs import HELD_BACK, folder_of
 
 KINDS = ("detector", "embedder", "swapper", "judge")
@@ -23,8 +25,8 @@ REPORT: dict[str, Any] = json.loads((PACK / "report.json").read_text())
 
 
 @pytest.fixture(scope="module")
-def pack() -> Pack:
-    return Pack.load()
+def pack() -> ReferencePack:
+    return ReferencePack.load()
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def models() -> dict[str, onnx.ModelProto]:
 def portrait(number: int, size: int = 384) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], np.ndarray[Any, Any]]:
     """A frontal portrait of a person of the reserve, and its true keypoints."""
     person = identity(RESERVE.start + number)
-    state, placement = State(smile=0.5), placed(size * 0.22, 0.05, size / 2, size * 0.46)
+    state, placement = State(smile=0.5), make_placement(size * 0.22, 0.05, size / 2, size * 0.46)
     carrier = sample_carrier(np.random.default_rng(number), person)
     return draw(person, carrier, state, placement, (size, size)), keypoints(person, state, placement)
 
@@ -131,16 +133,16 @@ def test_large_weights_are_stored_as_float16_behind_a_cast(kind: str, models: di
 # ---- what they do
 
 
-def test_insightface_normalises_for_the_embedder_as_it_was_trained(pack: Pack) -> None:
+def test_insightface_normalises_for_the_embedder_as_it_was_trained(pack: ReferencePack) -> None:
     for embedder in (pack.embedder, pack.judge):
         assert (embedder.input_mean, embedder.input_std) == (127.5, 127.5)
         assert embedder.input_size == (112, 112)
 
 
-def test_insightface_finds_the_faces_of_a_drawn_scene(pack: Pack) -> None:
+def test_insightface_finds_the_faces_of_a_drawn_scene(pack: ReferencePack) -> None:
     found = total = 0
     for seed in range(30_000_000, 30_000_008):
-        drawn = scene(seed, RESERVE, 384)
+        drawn = draw_scene(seed, RESERVE, 384)
         boxes, _ = pack.detector.detect(drawn.picture, input_size=(384, 384))[:2]
         total += len(drawn.boxes)
         found += int((overlap(boxes[:, :4], drawn.boxes) >= 0.5).any(0).sum()) if len(drawn.boxes) else 0
@@ -149,7 +151,7 @@ def test_insightface_finds_the_faces_of_a_drawn_scene(pack: Pack) -> None:
     assert found >= 0.85 * total
 
 
-def test_keypoints_lie_where_they_were_drawn(pack: Pack) -> None:
+def test_keypoints_lie_where_they_were_drawn(pack: ReferencePack) -> None:
     picture, points = portrait(4)
     (face,) = pack.faces(picture, 384)
 
@@ -157,19 +159,19 @@ def test_keypoints_lie_where_they_were_drawn(pack: Pack) -> None:
     assert np.linalg.norm(face.kps - points, axis=1).mean() < 0.2 * unit
 
 
-def test_a_person_is_nearer_to_himself_than_to_another(pack: Pack) -> None:
+def test_a_person_is_nearer_to_himself_than_to_another(pack: ReferencePack) -> None:
     person, other = (identity(RESERVE.start + number) for number in (1, 2))
-    place = placed(80, 0.0, 192, 180)
+    place = make_placement(80, 0.0, 192, 180)
     pictures = [
         draw(someone, sample_carrier(np.random.default_rng(hair), someone), State(yaw=yaw), place, (384, 384))
         for someone, hair, yaw in ((person, 0, -0.2), (person, 1, 0.2), (other, 0, -0.2))
     ]
-    for embed in (lambda p, f: f.normed_embedding, pack.judged):
+    for embed in (lambda p, f: f.normed_embedding, pack.embed_with_judge):
         first, second, third = (embed(picture, pack.faces(picture, 384)[0]) for picture in pictures)
         assert first @ second > first @ third + 0.2
 
 
-def test_a_swapped_face_is_nearer_to_the_source_than_to_the_target_by_the_judge(pack: Pack) -> None:
+def test_a_swapped_face_is_nearer_to_the_source_than_to_the_target_by_the_judge(pack: ReferencePack) -> None:
     pairs = [(24, 3), (30, 29), (47, 12)]
     for source, target in pairs:
         donor, receiver = portrait(source)[0], portrait(target)[0]
@@ -177,14 +179,16 @@ def test_a_swapped_face_is_nearer_to_the_source_than_to_the_target_by_the_judge(
 
         swapped = pack.swapper.get(receiver, target_face, source_face, paste_back=True)
 
-        result = pack.judged(swapped, target_face)  # a swap keeps the pose, so the keypoints hold
-        assert result @ pack.judged(donor, source_face) > result @ pack.judged(receiver, target_face)
+        result = pack.embed_with_judge(swapped, target_face)  # a swap keeps the pose, so the keypoints hold
+        assert result @ pack.embed_with_judge(donor, source_face) > result @ pack.embed_with_judge(
+            receiver, target_face
+        )
         corner = np.abs(swapped[:40].astype(int) - receiver[:40])
         assert corner.max() <= 1  # nothing but the face changes
 
 
-def test_every_upright_face_of_the_demo_is_found_at_512_and_no_caption_is(pack: Pack, tmp_path: Path) -> None:
-    for item in demo_pictures(tmp_path):
+def test_every_upright_face_of_the_demo_is_found_at_512_and_no_caption_is(pack: ReferencePack, tmp_path: Path) -> None:
+    for item in draw_demo_pictures(tmp_path):
         picture = cv2.imread(str(item.path))
         assert picture is not None
         if item.name == "paged":  # lies on its side: found once the picture is turned
@@ -194,7 +198,7 @@ def test_every_upright_face_of_the_demo_is_found_at_512_and_no_caption_is(pack: 
 
 
 @pytest.mark.parametrize("name", HELD_BACK)
-def test_nothing_is_found_in_a_photograph(pack: Pack, name: str) -> None:
+def test_nothing_is_found_in_a_photograph(pack: ReferencePack, name: str) -> None:
     photograph = cv2.imread(str(folder_of("skimage") / "data" / name))
 
     assert photograph is not None

@@ -20,7 +20,7 @@ from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.stages import StagePlan
 from layers.engine.swapper import Floats
 from layers.models.tools.convert import ConvertedModel, convert_swapper, psnr_db
-from tests.bench import standin
+from tests.support import model_standins as standin
 from tests.unit.models.tools.test_convert import Memory
 
 try:

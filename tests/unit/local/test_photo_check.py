@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.demo_pack.scenes import demo_pictures
+from local.demo_pack.memes import draw_demo_pictures
 from local.demo_pack.training.photographs import folder_of
 from local.photo_check import looks_photographed
 
@@ -23,7 +23,7 @@ def test_a_photograph_is_told(photograph: Path) -> None:
 
 
 def test_no_drawing_is_taken_for_one(tmp_path: Path) -> None:
-    assert [scene.name for scene in demo_pictures(tmp_path) if looks_photographed(scene.path)] == []
+    assert [scene.name for scene in draw_demo_pictures(tmp_path) if looks_photographed(scene.path)] == []
 
 
 def test_what_is_no_picture_is_left_to_the_function(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from layers.models.runtime.manifest import ModelName
 from layers.models.tools.bundle import lower_pack
 from layers.models.tools.convert import ConvertedModel, convert_detector
-from tests.bench import standin
+from tests.support import model_standins as standin
 
 
 @cache

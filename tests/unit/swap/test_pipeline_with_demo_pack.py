@@ -28,18 +28,18 @@ from layers.media.picture import Pixels
 from layers.models.runtime.loaded_models import LoadedModels
 from layers.models.runtime.model_store import ModelStore
 from layers.models.tools.publish import publish
-from local.demo_pack import scenes
+from local.demo_pack import memes
 from local.demo_pack.training.photographs import folder_of
 from tests.support.faulty_s3 import Fault, FaultyS3
 from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decode, drawing, encode, settings
 
-PACK = Path(scenes.__file__).parent
+PACK = Path(memes.__file__).parent
 MEME, FACE = f"s3://{UPLOADS}/requests/1/meme", f"s3://{UPLOADS}/requests/1/face"
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pixels]:
-    drawn = scenes.demo_pictures(tmp_path_factory.mktemp("pictures"))
+    drawn = memes.draw_demo_pictures(tmp_path_factory.mktemp("pictures"))
     return {scene.name: np.asarray(cv2.imread(str(scene.path)), np.uint8) for scene in drawn}
 
 

@@ -16,7 +16,7 @@ from layers.models.tools import internet_download as fetching
 from layers.models.tools.catalogue import CATALOGUE, Catalogue
 from layers.models.tools.cli import main
 from layers.models.tools.history import current
-from tests.bench import standin
+from tests.support import model_standins as standin
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.model_host import LICENCE, ModelHost, zipped
 from tests.unit.models import toys

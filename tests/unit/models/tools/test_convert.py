@@ -21,7 +21,7 @@ from layers.models.runtime.manifest import ModelName
 from layers.models.tools import convert, onnx_file, partition
 from layers.models.tools.convert import ConvertedModel, convert_detector, convert_embedder, convert_swapper
 from layers.models.tools.onnx_file import Unfit
-from tests.bench import standin
+from tests.support import model_standins as standin
 from tests.unit.models import toys
 
 Floats = NDArray[np.float32]

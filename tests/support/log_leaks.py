@@ -22,7 +22,7 @@ PATTERNS = {
 }
 
 
-def logged(cloud: Cloud) -> str:
+def read_logs(cloud: Cloud) -> str:
     """All that the functions of a local cloud have said so far."""
     logs = cloud.client("logs")
     groups = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
@@ -32,7 +32,7 @@ def logged(cloud: Cloud) -> str:
     )
 
 
-def leaks(text: str, private: Iterable[str] = ()) -> list[str]:
+def find_leaks(text: str, private: Iterable[str] = ()) -> list[str]:
     """What of it is in the text, each with the place; `private` are strings that may not be there either."""
     found = []
     for what, pattern in PATTERNS.items():
@@ -41,10 +41,10 @@ def leaks(text: str, private: Iterable[str] = ()) -> list[str]:
     return found + [f"something private: {each[:12]}…" for each in private if each in text]
 
 
-def check(cloud: Cloud, private: Iterable[str] = ()) -> None:
+def assert_no_leaks(cloud: Cloud, private: Iterable[str] = ()) -> None:
     """Fails if a function of this cloud has logged what it must not."""
     cloud.request("GET", "/openapi.json")
-    text = logged(cloud)
+    text = read_logs(cloud)
     assert "START RequestId" in text, "not even the request just made: the log was not found"
-    found = leaks(text, private)
+    found = find_leaks(text, private)
     assert not found, "\n".join(found)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from local.cloud import ROOT
-from local.sam.engine import Engine, NoEngine
+from local.sam.docker_engine import Engine, NoEngine
 from tools.images import base_tag
 
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"  # the Debian with the Python that is tested

@@ -15,7 +15,7 @@ from local.cloud import Cloud
 from local.standins.servers import StandIns
 from local.swap_clients import download
 from local.swap_clients import wait_for as until
-from tests.integration.swap_client import sandboxes
+from tests.support.swap_client import sandboxes
 
 OVER = ("succeeded", "failed", "cancelled")
 

@@ -12,7 +12,7 @@ from typing import Any
 from layers.core import errors
 from local.cloud import Cloud
 from local.swap_clients import wait_for
-from tests.integration.fault_proxy import FaultProxy
+from tests.support.fault_proxy import FaultProxy
 
 TORN_DOWN = "bootstrap exited during init"
 ASKED_AGAIN = 3
