@@ -35,7 +35,7 @@ from local import template_rewrite
 from tools.template import load_template
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ROOT / ".local/cloud"  # buckets that outlive a run
+STATE_FOLDER = ROOT / ".local/cloud"  # stacks and buckets that outlive a run
 STACK = "coldswap"
 LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
@@ -48,7 +48,7 @@ REQUEST_SECONDS = 60.0
 
 
 class CloudFailed(Exception):
-    """The emulator did not start, or did not take the template; the message says where its log is."""
+    """The emulator did not start, or the deployment failed; the message has the end of its log, or says where it is."""
 
 
 class Cloud:
@@ -57,7 +57,7 @@ class Cloud:
     def __init__(self, keep: Path | None = None, port: int | None = None, host: str = LOOPBACK) -> None:
         """`keep` is a folder whose buckets outlive this run; without it everything is gone afterwards.
 
-        `host` is the address to listen on; another than the loopback's is for containers of this machine.
+        `host` is the address to listen on; an address other than the loopback's is for containers of this machine.
         """
         self.folder = keep or Path(tempfile.mkdtemp(prefix="coldswap-"))
         self._keep = keep is not None
@@ -81,11 +81,11 @@ class Cloud:
 
     @property
     def log(self) -> Path:
-        """What the emulator and the functions say."""
+        """The log file of the emulator and the functions."""
         return self.folder / "log"
 
     def start(self) -> None:
-        """Starts the emulator and waits until it answers; raises CloudFailed."""
+        """Start the emulator and wait until it responds; raises CloudFailed."""
         python = ROOT / ".venv-cloud/bin/python"
         self._claim()
         scratch = self.folder / "tmp"
@@ -106,15 +106,15 @@ class Cloud:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"{self.endpoint}/_ministack/health"):
+        while not _responds(f"{self.endpoint}/_ministack/health"):
             if self._supervisor.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-2000:]
                 self.stop()
-                raise CloudFailed(f"the emulator did not start on port {self.port}:\n{tail}")
+                raise CloudFailed(f"The emulator did not start on port {self.port}:\n{tail}")
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Ends the emulator and its functions and waits until they are gone."""
+        """End the emulator and its functions, and wait until they are gone."""
         if self._supervisor is not None and self._supervisor.stdin is not None:
             self._supervisor.stdin.close()
             self._supervisor.wait()
@@ -128,7 +128,7 @@ class Cloud:
         return self._supervisor is not None and self._supervisor.poll() is None
 
     def _claim(self) -> None:
-        """Makes the folder ours alone, and fit to start from."""
+        """Lock the folder, and move away buckets that no stack belongs to."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = (self.folder / "lock").open("wb")
         try:
@@ -139,7 +139,7 @@ class Cloud:
             ) from None
         buckets = self.folder / "s3"
         if buckets.exists() and not (self.folder / "state/cloudformation.json").exists():
-            # The very first run was cut off before it could save which stack the buckets belong to.
+            # The first run was interrupted before it saved which stack the buckets belong to.
             shutil.rmtree(self.folder / "s3-cut-off", ignore_errors=True)
             buckets.rename(self.folder / "s3-cut-off")
 
@@ -189,11 +189,11 @@ class Cloud:
         self._accept_terms()
 
     def _accept_terms(self) -> None:
-        """For whoever `request` signs as, who is the operator too. Others accept for themselves: POST /terms."""
+        """Accept the terms for the caller that `request` signs as; others accept for themselves by POST /terms."""
         Terms(self.state_table, lambda: self.client("dynamodb")).accept(self.caller(), VERSION)
 
     def caller(self) -> str:
-        """The pseudonym of whoever `request` comes from."""
+        """The pseudonym of the caller that `request` signs as."""
         if self._open:
             return ANONYMOUS
         signer = self.client("sts").get_caller_identity()
@@ -211,12 +211,12 @@ class Cloud:
 
     @property
     def api_url(self) -> str:
-        """The deployed HTTP API, in the form that needs no name resolution."""
+        """URL of the deployed HTTP API that needs no name resolution."""
         return f"{self.endpoint}/_aws/execute-api/{self.api_id}"
 
     @property
     def browser_url(self) -> str:
-        """The same for a browser, which resolves any name under localhost and finds absolute paths there."""
+        """The same for a browser, which resolves any name under localhost; absolute paths work there."""
         return f"http://{self.api_id}.execute-api.localhost:{self.port}"
 
     @property
@@ -227,8 +227,8 @@ class Cloud:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> requests.Response:
-        """The HTTP API's answer to a request signed as AWS_IAM asks for; with `key`, it has that API key instead, and
-        neither where that is "". `body` is sent as JSON unless it is bytes.
+        """Send a request to the HTTP API, signed as AWS_IAM requires; with `key` it has that API key instead, and with
+        the key "" neither. `body` is sent as JSON unless it is bytes. Redirects are not followed.
         """
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
@@ -240,7 +240,7 @@ class Cloud:
             SigV4Auth(Credentials(*CREDENTIALS.values()), "execute-api", REGION).add_auth(signed)
         elif key:
             signed.headers["x-api-key"] = key
-        # No proxy that this machine may have: everything stays on the loopback.
+        # Ignore this machine's proxies: everything stays on the loopback.
         with requests.Session() as session:
             session.trust_env = False
             return session.request(
@@ -249,11 +249,11 @@ class Cloud:
                 data=data,
                 headers=dict(signed.headers),
                 timeout=REQUEST_SECONDS,
-                allow_redirects=False,  # a link to a file brings its own signature, and two are one too many
+                allow_redirects=False,  # a presigned link has a signature of its own, and a second is refused
             )
 
-    def chill(self, timeout: int | None = None) -> None:
-        """Makes the next invocation a cold start, as any change of a function's configuration does.
+    def force_cold_start(self, timeout: int | None = None) -> None:
+        """Make the swap function's next invocation a cold start, as any change of its configuration does.
 
         `timeout` is the function's from now on, in seconds; without it the same as before.
         """
@@ -293,7 +293,7 @@ class Cloud:
         return "; ".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed)
 
     def _environment(self, scratch: Path) -> dict[str, str]:
-        """Of the emulator, and so the base of every function's: none of this machine's AWS settings get in."""
+        """Environment of the emulator, which functions inherit: none of this machine's AWS settings are in it."""
         keep = {"PERSIST_STATE": "1", "S3_PERSIST": "1"} if self._keep else {}
         return {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -304,13 +304,13 @@ class Cloud:
             "BIND_HOST": self._host,
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            **CREDENTIALS,  # the emulator's own, by which it knows links that were signed outside of it
+            **CREDENTIALS,  # the emulator's own: it recognises links that were signed elsewhere by them
             "STATE_DIR": str(self.folder / "state"),
             "S3_DATA_DIR": str(self.folder / "s3"),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",  # AWS waits one minute and then two
             "SFN_WAIT_SCALE": "0.1",  # so do state machines between two attempts
             "LAMBDA_WARM_TTL_SECONDS": "600",
-            # It removes the containers of every other emulator on a Docker that it finds, so it finds none.
+            # It would remove the containers of other emulators on a Docker that it finds, so it finds none.
             "DOCKER_HOST": f"unix://{self.folder}/none",
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
@@ -319,13 +319,13 @@ class Cloud:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
+    """Find a port of the loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _answers(url: str) -> bool:
+def _responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=1):
             return True

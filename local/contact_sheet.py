@@ -11,13 +11,13 @@ PAPER, CARD, INK, PALE = "#f3f1ec", "#ffffff", "#22242a", "#85878f"
 GAP = 28  # pixels between cards, and around them
 PAD = 16  # inside a card
 FACE, PICTURE = 132, 300  # sides of the squares that a face and a picture fit into
-LINE = 26
+LINE = 26  # height of the words
 COLUMNS = 2
 
 
 @dataclass(frozen=True)
 class Card:
-    """One swap: three picture files, and what to say under them."""
+    """One swap: three picture files, and the words under them."""
 
     face: Path
     meme: Path
@@ -26,8 +26,8 @@ class Card:
     note: str
 
 
-def sheet(cards: list[Card]) -> Image.Image:
-    """The cards in two columns, RGB."""
+def draw_contact_sheet(cards: list[Card]) -> Image.Image:
+    """Draw the cards in two columns, as an RGB picture."""
     width = PAD * 4 + FACE + 2 * PICTURE
     height = PAD * 2 + PICTURE + LINE
     rows = -(-len(cards) // COLUMNS)
@@ -39,22 +39,22 @@ def sheet(cards: list[Card]) -> Image.Image:
 
 
 def _draw(card: Card, width: int, height: int) -> Image.Image:
-    drawn = Image.new("RGB", (width, height), CARD)
-    pen = ImageDraw.Draw(drawn)
+    canvas = Image.new("RGB", (width, height), CARD)
+    pen = ImageDraw.Draw(canvas)
     top = PAD
     face = ImageOps.fit(_open(card.face), (FACE, FACE), Image.Resampling.LANCZOS)
     round_mask = Image.new("L", (FACE * 4, FACE * 4), 0)
     ImageDraw.Draw(round_mask).ellipse((0, 0, FACE * 4 - 1, FACE * 4 - 1), fill=255)
-    drawn.paste(face, (PAD, top + (PICTURE - FACE) // 2), round_mask.resize((FACE, FACE), Image.Resampling.LANCZOS))
+    canvas.paste(face, (PAD, top + (PICTURE - FACE) // 2), round_mask.resize((FACE, FACE), Image.Resampling.LANCZOS))
     for number, path in enumerate((card.meme, card.result)):
         left = 2 * PAD + FACE + number * (PICTURE + PAD)
         picture = ImageOps.contain(_open(path), (PICTURE, PICTURE), Image.Resampling.LANCZOS)
-        drawn.paste(picture, (left + (PICTURE - picture.width) // 2, top + (PICTURE - picture.height) // 2))
+        canvas.paste(picture, (left + (PICTURE - picture.width) // 2, top + (PICTURE - picture.height) // 2))
     baseline = height - PAD
     pen.text((2 * PAD + FACE, baseline), card.title, INK, ImageFont.load_default(17), anchor="ls")
     pen.text((width - PAD, baseline), card.note, PALE, ImageFont.load_default(15), anchor="rs")
     pen.text((PAD + FACE // 2, baseline), card.face.stem, INK, ImageFont.load_default(17), anchor="ms")
-    return drawn
+    return canvas
 
 
 def _open(path: Path) -> Image.Image:

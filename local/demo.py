@@ -1,8 +1,8 @@
-"""`make demo`: the whole stack on this machine swaps faces for all three callers and makes a video; results in out/.
+"""`make demo`: the whole stack on this machine swaps faces in all three ways and makes a video; results are in out/.
 
     python -m local.demo [--face PATH] [--meme PATH]
 
-With a picture of one's own it makes one swap with the pack that is published, into out/custom.jpg.
+With a picture of your own it makes one swap, with the published pack, into out/custom.jpg.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local import swap_clients, video_client
-from local.cloud import KEPT, ROOT, Cloud, CloudFailed
+from local.cloud import ROOT, STATE_FOLDER, Cloud, CloudFailed
 from local.photo_check import looks_photographed
 from local.providers import provider_environment
 from local.publish_demo_pack import HINT, NAME, publish_demo_pack
@@ -27,19 +27,23 @@ if TYPE_CHECKING:
     from local.demo_pack.memes import DemoPicture
 
 OUT = ROOT / "out"
-# Each caller's swap: face, meme. All the faces of these memes stand upright, so that the judge can grade each.
-GRADED = {
+# Face and meme by caller. All the faces of these memes are upright, so that the judge can grade each.
+GRADED_SWAPS = {
     "http": ("ruby", "works-on-my-machine"),
     "upload": ("ivy", "friday"),
     "workflow": ("walter", "on-mute"),
 }
-MORE = (("noor", "paged"), ("walter", "the-bill"), ("ruby", "one-request"))  # over HTTP, for the sheet alone
+UNGRADED_SWAPS = (
+    ("noor", "paged"),
+    ("walter", "the-bill"),
+    ("ruby", "one-request"),
+)  # over HTTP, for the contact sheet alone
 LABELS = {"http": "POST /swap", "upload": "S3 upload", "workflow": "state machine"}
 
 
 @dataclass
 class Run:
-    """What a caller saw."""
+    """A swap made by one caller, cold and then warm, how it was graded, and what went wrong."""
 
     face: str
     meme: str
@@ -51,21 +55,21 @@ class Run:
 
 
 @dataclass
-class Video:
-    """The short video: how long it is and took in seconds, its bytes, and what went wrong, if anything."""
+class VideoResult:
+    """The short video: its length and the time it took, both in seconds, its size, and what went wrong, if anything."""
 
     seconds: float = 0.0
     took_s: float = 0.0
     bytes: int = 0
     problem: str | None = None
 
-    def told(self) -> str:
-        """One line."""
-        return f"video: {self.seconds:.1f} s and {self.bytes / 1e6:.1f} MB, made in {self.took_s:.1f} s"
+    def describe(self) -> str:
+        """One line for the terminal."""
+        return f"video: {self.seconds:.1f} s long, {self.bytes / 1e6:.1f} MB, made in {self.took_s:.1f} s"
 
 
 class Progress:
-    """Lines that say what is being done, with the seconds since the start."""
+    """Prints each step with the seconds since the start."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -75,8 +79,10 @@ class Progress:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The exit status: 0 when every swap succeeded, and the video."""
-    parser = argparse.ArgumentParser(prog="make demo", description="Swap faces with the whole stack on this machine.")
+    """Run the command; the exit status is 0 when every swap and the video succeeded."""
+    parser = argparse.ArgumentParser(
+        prog="make demo", description="Swap faces and make a video with the whole stack on this machine."
+    )
     parser.add_argument("--face", type=Path, help="a picture of the face to put in")
     parser.add_argument("--meme", type=Path, help="the picture whose faces are replaced")
     options = parser.parse_args(arguments)
@@ -95,48 +101,52 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def demo() -> int:
-    """All three callers, cold and warm, graded, and a short video; writes everything that out/ holds."""
+    """Swap through all three callers, cold and warm, grade the results and make a video; writes all files of out/."""
     say = Progress()
-    runs = {who: Run(*pair) for who, pair in GRADED.items()}
+    runs = {caller: Run(*pair) for caller, pair in GRADED_SWAPS.items()}
     with provider_environment(os.environ) as providers, Cloud() as cloud:
         say("drawing faces and memes")
-        drawn = pictures(OUT / "pictures")
+        pictures = draw_pictures(OUT / "pictures")
         say("deploying template.yaml to an emulated AWS")
         cloud.deploy(environment=providers)
         say("publishing the demo pack")
         publish_demo_pack(cloud)
-        for who, run in runs.items():
-            say(f"{LABELS[who]}: {run.face} into {run.meme}, cold and warm")
-            _call(cloud, who, run, drawn)
-        say(f"{len(MORE)} more for the contact sheet")
-        more = [_extra(cloud, face, meme, drawn) for face, meme in MORE]
-        video = _video(cloud, say)
+        for caller, run in runs.items():
+            say(f"{LABELS[caller]}: {run.face} into {run.meme}, cold and warm")
+            _run_caller(cloud, caller, run, pictures)
+        say(f"{len(UNGRADED_SWAPS)} more swaps for the contact sheet")
+        more = [_swap_over_http(cloud, face, meme, pictures) for face, meme in UNGRADED_SWAPS]
+        video = _make_video(cloud, say)
         failed = any(run.problems for run in runs.values()) or None in more or video.problem is not None
         if failed:
             shutil.copy(cloud.log, OUT / "cloud.log")
-    say("grading the results with an embedder that took no part")
+    say("grading the results with an independent embedder")
     for run in runs.values():
-        _grade(run, drawn)
-    _write(runs, more, drawn, video)
-    print("\n" + table(runs) + "\n\n" + video.told() + "\n")
-    problems = [f"{LABELS[who]}: {each}" for who, run in runs.items() for each in run.problems]
+        _grade(run, pictures)
+    _write_outputs(runs, more, pictures, video)
+    print("\n" + table(runs) + "\n\n" + video.describe() + "\n")
+    problems = [f"{LABELS[caller]}: {each}" for caller, run in runs.items() for each in run.problems]
     problems += [f"video: {video.problem}"] if video.problem else []
     out = os.path.relpath(OUT)
-    print("\n".join(problems) or f"Look at {out}/memes.jpg and {out}/short.mp4 ({out}/short.jpg)", flush=True)
+    print(
+        "\n".join(problems)
+        or f"Open {out}/memes.jpg (the swaps) and {out}/short.mp4 (the video; {out}/short.jpg shows its frames).",
+        flush=True,
+    )
     if failed:
-        print(f"The log is {os.path.relpath(OUT)}/cloud.log")
+        print(f"The log is in {out}/cloud.log.")
     return 1 if problems or failed else 0
 
 
 def custom(face: Path | None, meme: Path | None) -> int:
-    """One swap of the user's own pictures; a drawn one stands in for the one that is not given."""
+    """Swap the user's own pictures once; a drawn picture replaces the one that is missing."""
     say = Progress()
-    with Cloud(keep=KEPT) as cloud:
+    with Cloud(keep=STATE_FOLDER) as cloud:
         say("deploying template.yaml to an emulated AWS")
         cloud.deploy()
         pack = publish_demo_pack(cloud)
-        drawn = pictures(OUT / "pictures") if face is None or meme is None else {}
-        face, meme = face or drawn["ruby"].path, meme or drawn["works-on-my-machine"].path
+        pictures = draw_pictures(OUT / "pictures") if face is None or meme is None else {}
+        face, meme = face or pictures["ruby"].path, meme or pictures["works-on-my-machine"].path
         for picture in (face, meme):
             if pack == NAME and looks_photographed(picture):
                 print(f"\n{picture} looks like a photograph. {HINT}", file=sys.stderr)
@@ -149,127 +159,134 @@ def custom(face: Path | None, meme: Path | None) -> int:
             print(f"\n{error} ({error.code})", file=sys.stderr)
             return 1
         (OUT / "custom.jpg").write_bytes(swap_clients.download(result["url"]))
-    swapped = sum(each["swapped"] for each in result["faces"])
-    say(f"{swapped} of {len(result['faces'])} faces swapped: {os.path.relpath(OUT)}/custom.jpg")
+    count = sum(each["swapped"] for each in result["faces"])
+    say(f"{count} of {len(result['faces'])} faces swapped: {os.path.relpath(OUT)}/custom.jpg")
     for note in result["notes"]:
         print(note)
     return 0
 
 
-def pictures(folder: Path) -> dict[str, DemoPicture]:
-    """The demo's faces and memes by their names, drawn into the folder."""
-    from local.demo_pack.memes import draw_demo_pictures  # late: it brings OpenCV
+def draw_pictures(folder: Path) -> dict[str, DemoPicture]:
+    """Draw the demo's faces and memes into the folder; the files by name."""
+    from local.demo_pack.memes import draw_demo_pictures  # late: it imports OpenCV
 
     return {each.name: each for each in draw_demo_pictures(folder)}
 
 
-def _call(cloud: Cloud, who: str, run: Run, drawn: dict[str, DemoPicture]) -> None:
-    face, meme = drawn[run.face].path, drawn[run.meme].path
-    cloud.chill()
+def _run_caller(cloud: Cloud, caller: str, run: Run, pictures: dict[str, DemoPicture]) -> None:
+    face, meme = pictures[run.face].path, pictures[run.meme].path
+    cloud.force_cold_start()
     try:
-        run.cold = swap_clients.CALLERS[who](cloud, face, meme)
-        run.warm = swap_clients.CALLERS[who](cloud, face, meme)
+        run.cold = swap_clients.CALLERS[caller](cloud, face, meme)
+        run.warm = swap_clients.CALLERS[caller](cloud, face, meme)
     except swap_clients.CallFailed as error:
         run.problems.append(f"{error} ({error.code})")
         return
-    (OUT / f"{who}.jpg").write_bytes(run.warm.picture)
-    swapped = sum(each["swapped"] for each in run.warm.result["faces"])
-    if swapped != drawn[run.meme].faces:
-        run.problems.append(f"{swapped} of {drawn[run.meme].faces} faces were swapped")
+    (OUT / f"{caller}.jpg").write_bytes(run.warm.picture)
+    count = sum(each["swapped"] for each in run.warm.result["faces"])
+    if count != pictures[run.meme].faces:
+        run.problems.append(f"{count} of {pictures[run.meme].faces} faces were swapped")
 
 
-def _extra(cloud: Cloud, face: str, meme: str, drawn: dict[str, DemoPicture]) -> swap_clients.SwapResponse | None:
+def _swap_over_http(
+    cloud: Cloud, face: str, meme: str, pictures: dict[str, DemoPicture]
+) -> swap_clients.SwapResponse | None:
     try:
-        return swap_clients.http(cloud, drawn[face].path, drawn[meme].path)
+        return swap_clients.http(cloud, pictures[face].path, pictures[meme].path)
     except swap_clients.CallFailed as error:
         print(f"{meme}: {error} ({error.code})", file=sys.stderr)
         return None
 
 
-def _grade(run: Run, drawn: dict[str, DemoPicture]) -> None:
-    """Mean cosines of the faces of the result: to the source, and to the faces that were there before."""
+def _grade(run: Run, pictures: dict[str, DemoPicture]) -> None:
+    """Add mean cosines of the result's faces: to the source, and to the faces that were there before."""
     if run.warm is None:
         return
     from local.demo_pack.judge import Judge
 
-    files = [drawn[run.face].path.read_bytes(), drawn[run.meme].path.read_bytes(), run.warm.picture]
+    files = [pictures[run.face].path.read_bytes(), pictures[run.meme].path.read_bytes(), run.warm.picture]
     grades = Judge.load().grade(*files)
     if grades is None:
-        run.problems.append("no face is found in the result any more")
+        run.problems.append("no face was found in the result")
         return
     run.cos_source, run.cos_target = grades
     if run.cos_source <= run.cos_target:
-        said = f"{run.cos_target:.2f}) than to the source ({run.cos_source:.2f})"
-        run.problems.append(f"the result is nearer to the target ({said}")
+        cosines = f"cosine {run.cos_target:.2f} against {run.cos_source:.2f}"
+        run.problems.append(f"the result looks more like the target than the source ({cosines})")
 
 
-def _video(cloud: Cloud, say: Progress) -> Video:
-    """A short video over HTTP, fetched with its poster and captions, and a sheet of its frames."""
+def _make_video(cloud: Cloud, say: Progress) -> VideoResult:
+    """Make a short video over HTTP, and fetch it with its poster and captions; a contact sheet of its frames."""
     began = time.monotonic()
     try:
-        task = video_client.make(cloud, {"script_text": video_client.SCRIPT, "search_query": video_client.QUERY}, say)
-        made = time.monotonic() - began
+        task = video_client.make_video(
+            cloud, {"script_text": video_client.SCRIPT, "search_query": video_client.QUERY}, say
+        )
+        seconds = time.monotonic() - began
         files = {"video": "short.mp4", "poster": "poster.jpg", "srt": "short.srt", "vtt": "short.vtt"}
         for file, name in files.items():
-            video_client.fetch(cloud, task, file, OUT / name)
-        video_client.contact_sheet(OUT / "short.mp4", task["seconds"], OUT / "short.jpg")
+            video_client.download_file(cloud, task, file, OUT / name)
+        video_client.write_contact_sheet(OUT / "short.mp4", task["seconds"], OUT / "short.jpg")
     except swap_clients.CallFailed as error:
-        return Video(problem=f"{error} ({error.code})")
-    return Video(task["seconds"], made, (OUT / "short.mp4").stat().st_size)
+        return VideoResult(problem=f"{error} ({error.code})")
+    return VideoResult(task["seconds"], seconds, (OUT / "short.mp4").stat().st_size)
 
 
-def _write(
-    runs: dict[str, Run], more: list[swap_clients.SwapResponse | None], drawn: dict[str, DemoPicture], video: Video
+def _write_outputs(
+    runs: dict[str, Run],
+    more: list[swap_clients.SwapResponse | None],
+    pictures: dict[str, DemoPicture],
+    video: VideoResult,
 ) -> None:
-    from local.contact_sheet import Card, sheet
+    from local.contact_sheet import Card, draw_contact_sheet
 
     cards = []
-    for who, run in runs.items():
+    for caller, run in runs.items():
         if run.warm is not None:
-            note = f"{LABELS[who]} · {_faces(run.warm)} · {run.warm.seconds * 1000:.0f} ms"
-            cards.append(Card(drawn[run.face].path, drawn[run.meme].path, OUT / f"{who}.jpg", run.meme, note))
-    for (face, meme), answer in zip(MORE, more, strict=True):
-        if answer is not None:
+            note = f"{LABELS[caller]} · {_faces(run.warm)} · {run.warm.seconds * 1000:.0f} ms"
+            cards.append(Card(pictures[run.face].path, pictures[run.meme].path, OUT / f"{caller}.jpg", run.meme, note))
+    for (face, meme), response in zip(UNGRADED_SWAPS, more, strict=True):
+        if response is not None:
             path = OUT / "pictures" / "results" / f"{meme}.jpg"
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(answer.picture)
-            note = f"{LABELS['http']} · {_faces(answer)} · {answer.seconds * 1000:.0f} ms"
-            cards.append(Card(drawn[face].path, drawn[meme].path, path, meme, note))
-    sheet(cards).save(OUT / "memes.jpg", quality=90)
-    report = {"callers": {who: summary(run) for who, run in runs.items()}, "video": asdict(video)}
+            path.write_bytes(response.picture)
+            note = f"{LABELS['http']} · {_faces(response)} · {response.seconds * 1000:.0f} ms"
+            cards.append(Card(pictures[face].path, pictures[meme].path, path, meme, note))
+    draw_contact_sheet(cards).save(OUT / "memes.jpg", quality=90)
+    report = {"callers": {caller: summary(run) for caller, run in runs.items()}, "video": asdict(video)}
     (OUT / "demo.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """A caller's part of demo.json: times in milliseconds as the caller saw them, memory in MB."""
-    answers = [answer for answer in (run.cold, run.warm) if answer is not None]
+    """A caller's part of demo.json: times in milliseconds as the caller measured them, memory in MB."""
+    responses = [response for response in (run.cold, run.warm) if response is not None]
     return {
         "ok": not run.problems,
         "cos_source": run.cos_source,
         "cos_target": run.cos_target,
         "cold_ms": round(run.cold.seconds * 1000, 1) if run.cold else None,
         "warm_ms": round(run.warm.seconds * 1000, 1) if run.warm else None,
-        "peak_mb": max((answer.result["peak_memory_mb"] for answer in answers), default=None),
+        "peak_mb": max((response.result["peak_memory_mb"] for response in responses), default=None),
         "problems": run.problems,
     }
 
 
 def table(runs: dict[str, Run]) -> str:
-    """One line for each call: who, faces, cold or warm, milliseconds by phase, peak memory."""
-    rows = [("who", "swap", "faces", "", "ms", "of which", "peak MB")]
-    for who, run in runs.items():
-        for answer in (run.cold, run.warm):
-            if answer is None:
+    """One line for each swap: caller, pictures, faces, cold or warm, milliseconds in all and by phase, peak memory."""
+    rows = [("caller", "swap", "faces", "start", "ms", "slowest phases (ms)", "peak MB")]
+    for caller, run in runs.items():
+        for response in (run.cold, run.warm):
+            if response is None:
                 continue
-            result = answer.result
+            result = response.result
             phases = sorted(result["timings_ms"].items(), key=lambda phase: -phase[1])[:4]
             rows.append(
                 (
-                    LABELS[who],
+                    LABELS[caller],
                     f"{run.face} into {run.meme}",
                     str(len(result["faces"])),
                     "cold" if result["cold_start"] else "warm",
-                    f"{answer.seconds * 1000:.0f}",
+                    f"{response.seconds * 1000:.0f}",
                     ", ".join(f"{name} {spent:.0f}" for name, spent in phases),
                     f"{result['peak_memory_mb']:.0f}",
                 )
@@ -278,8 +295,8 @@ def table(runs: dict[str, Run]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-def _faces(answer: swap_clients.SwapResponse) -> str:
-    count = len(answer.result["faces"])
+def _faces(response: swap_clients.SwapResponse) -> str:
+    count = len(response.result["faces"])
     return f"{count} face{'s' if count > 1 else ''}"
 
 

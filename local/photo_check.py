@@ -1,4 +1,4 @@
-"""Tells photographs from drawings, so that the demo can say at once what its small models are of no use for."""
+"""Tells photographs from drawings, so that the demo can say at once that its small models only work on drawings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-LONGEST_SIDE = 640  # pixels, before the look
-SMOOTH = 2  # levels of the Laplacian
-# Of the photographs of people that scikit-image and insightface bring at most 0.37 is smooth, of the demo's drawings
-# at least 0.54.
+LONGEST_SIDE = 640  # pixels, to which larger pictures are shrunk first
+SMOOTH = 2  # a pixel is smooth where the Laplacian is no more than this
+# Photographs of people in scikit-image and insightface have at most 0.37, the demo's drawings at least 0.54.
 SMOOTH_SHARE = 0.45
 
 

@@ -1,4 +1,4 @@
-"""Puts the demo pack into a local cloud, through the code that publishes any pack."""
+"""Publishes the demo pack to a local cloud, with the code that publishes any pack."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ NAME, HINT = demo_pack.NAME, demo_pack.HINT
 
 
 def publish_demo_pack(cloud: Cloud) -> str:
-    """Publishes it, unless a pack of another name is in use already; the name of the one in use."""
+    """Publish the demo pack unless another pack is in use already; the name of the pack in use."""
     s3, bucket = cloud.client("s3"), cloud.bucket("models")
-    current = _current(s3, bucket)
+    current = _current_pack(s3, bucket)
     if current not in (None, NAME):
         return str(current)
     publish(PACK, bucket, s3, NAME, dict.fromkeys(("detector", "embedder", "swapper"), demo_pack.LICENCE), HINT)
     return NAME
 
 
-def _current(s3: Any, bucket: str) -> str | None:
+def _current_pack(s3: Any, bucket: str) -> str | None:
     try:
         body = s3.get_object(Bucket=bucket, Key=POINTER_KEY)["Body"]
     except s3.exceptions.NoSuchKey:

@@ -1,10 +1,10 @@
-"""Runs a command for as long as whoever started it lives.
+"""Runs a command for as long as the process that started it lives.
 
     python supervisor.py FOLDER COMMAND...
 
 Standard input is a pipe whose other end the starter holds: when it closes, for whatever reason (a normal end, an
 exception, SIGKILL), the command and all its descendants are ended and FOLDER is removed, unless it is "-".
-It sits in a session of its own, so that Ctrl-C reaches the starter alone, which then ends things in order.
+It runs in a session of its own, so that Ctrl-C reaches the starter alone, which then ends things in order.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import signal
 import subprocess
 import sys
 
-GRACE = 10.0  # seconds that the command gets to save its state
+GRACE_SECONDS = 10.0  # for the command to save its state
 
 
 def main(folder: str, command: list[str]) -> int:
-    """The command's exit status, or 0 if it was ended because its starter went away."""
+    """Run the command; its exit status, or 0 if it was ended because its starter ended."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    while child.poll() is None and not _closed(sys.stdin.fileno()):
+    while child.poll() is None and not _is_closed(sys.stdin.fileno()):
         pass
     status = child.poll() or 0
     _signal(child.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(GRACE)
+        child.wait(GRACE_SECONDS)
     _signal(child.pid, signal.SIGKILL)
     child.wait()
     if folder != "-":
@@ -36,7 +36,7 @@ def main(folder: str, command: list[str]) -> int:
     return status
 
 
-def _closed(pipe: int) -> bool:
+def _is_closed(pipe: int) -> bool:
     readable, _, _ = select.select([pipe], [], [], 0.5)
     return bool(readable) and not os.read(pipe, 1)
 

@@ -1,4 +1,4 @@
-"""The three ways into the swap function, each as its user would take it."""
+"""Clients of the swap function in its three ways: HTTP, an S3 upload, a state machine."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import requests
 
 from local.cloud import Cloud
 
-PATIENCE = 150.0  # seconds, longer than the function is given
-POLL = 0.02
+TIMEOUT_SECONDS = 150.0  # longer than the function's own timeout
+POLL_SECONDS = 0.02
 
 T = TypeVar("T")
 
 
 class CallFailed(Exception):
-    """The stack answered with a problem document; `code` is its code, the message its sentence."""
+    """The stack responded with a problem document; `code` is its code, the message its detail."""
 
     def __init__(self, code: str, detail: str) -> None:
         self.code = code
@@ -31,7 +31,7 @@ class CallFailed(Exception):
 
 @dataclass(frozen=True)
 class SwapResponse:
-    """A finished swap: the result as JSON has it, the picture's bytes, and how long the caller waited."""
+    """A finished swap: the JSON result, the picture's bytes, and how long the caller waited."""
 
     result: dict[str, Any]
     picture: bytes
@@ -42,14 +42,14 @@ Caller = Callable[[Cloud, Path, Path], SwapResponse]
 
 
 def http(cloud: Cloud, face: Path, meme: Path) -> SwapResponse:
-    """POST /swap with both pictures in the request, and the result from the link in the answer."""
+    """Swap by POST /swap with both pictures in the request; the result comes from the link in the response."""
     began = time.monotonic()
     result = post(cloud, {"face": data_uri(face), "meme": data_uri(meme)})
     return SwapResponse(result, download(result["url"]), time.monotonic() - began)
 
 
 def upload(cloud: Cloud, face: Path, meme: Path) -> SwapResponse:
-    """A meme dropped into the uploads bucket, its face named by the object's metadata; the result at its known key."""
+    """Swap by uploading the meme, the face named in the object's metadata; the result is at the key for this upload."""
     s3 = cloud.client("s3")
     name = f"{time.time_ns()}-{meme.name}"
     source = put_input(cloud, face)
@@ -57,7 +57,7 @@ def upload(cloud: Cloud, face: Path, meme: Path) -> SwapResponse:
     s3.put_object(
         Bucket=cloud.bucket("uploads"), Key=f"memes/{name}", Body=meme.read_bytes(), Metadata={"face": source}
     )
-    result = wait_for(lambda: _outcome(cloud, name))
+    result = wait_for(lambda: _read_outcome(cloud, name))
     if "code" in result:
         raise CallFailed(result["code"], result["detail"])
     picture = s3.get_object(Bucket=cloud.bucket("outputs"), Key=result["key"])["Body"].read()
@@ -65,17 +65,17 @@ def upload(cloud: Cloud, face: Path, meme: Path) -> SwapResponse:
 
 
 def workflow(cloud: Cloud, face: Path, meme: Path) -> SwapResponse:
-    """The state machine with both pictures by their S3 URIs."""
+    """Swap by an execution of the state machine, with both pictures by their S3 URIs."""
     states = cloud.client("stepfunctions")
     request = {"face": put_input(cloud, face), "meme": put_input(cloud, meme)}
     began = time.monotonic()
     arn = states.start_execution(stateMachineArn=cloud.outputs["SwapStateMachineArn"], input=json.dumps(request))
 
-    def ended() -> dict[str, Any] | None:
-        found: dict[str, Any] = states.describe_execution(executionArn=arn["executionArn"])
-        return None if found["status"] == "RUNNING" else found
+    def finished_execution() -> dict[str, Any] | None:
+        execution: dict[str, Any] = states.describe_execution(executionArn=arn["executionArn"])
+        return None if execution["status"] == "RUNNING" else execution
 
-    execution = wait_for(ended)
+    execution = wait_for(finished_execution)
     if execution["status"] != "SUCCEEDED":
         raise CallFailed(execution.get("error", execution["status"]), execution.get("cause", ""))
     result = json.loads(execution["output"])
@@ -87,26 +87,26 @@ CALLERS: dict[str, Caller] = {"http": http, "upload": upload, "workflow": workfl
 
 
 def post(cloud: Cloud, request: dict[str, Any]) -> dict[str, Any]:
-    """POST /swap; raises CallFailed with the problem that was answered."""
-    answer = cloud.request("POST", "/swap", request)
-    if answer.status_code != 200:
+    """POST /swap; raises CallFailed with the problem of the response."""
+    response = cloud.request("POST", "/swap", request)
+    if response.status_code != 200:
         try:
-            problem = answer.json()
+            problem = response.json()
             raise CallFailed(problem["code"], problem["detail"])
         except (ValueError, KeyError):
-            raise CallFailed(f"status {answer.status_code}", answer.text[:500]) from None
-    result: dict[str, Any] = answer.json()
+            raise CallFailed(f"status {response.status_code}", response.text[:500]) from None
+    result: dict[str, Any] = response.json()
     return result
 
 
 def upload_form(cloud: Cloud, picture: Path) -> str:
-    """Sends a picture of any size the way POST /uploads offers; its S3 URI."""
-    place = cloud.request("POST", "/uploads").json()
-    with _direct() as session:
-        sent = session.post(place["url"], data=place["fields"], files={"file": picture.read_bytes()}, timeout=60)
-    if not sent.ok:
-        raise CallFailed("upload_refused", f"{picture}: the bucket did not take it (status {sent.status_code}).")
-    return str(place["uri"])
+    """Upload a picture of any size with the form of POST /uploads; its S3 URI."""
+    form = cloud.request("POST", "/uploads").json()
+    with _session_without_proxy() as session:
+        response = session.post(form["url"], data=form["fields"], files={"file": picture.read_bytes()}, timeout=60)
+    if not response.ok:
+        raise CallFailed("upload_refused", f"The bucket did not accept {picture} (status {response.status_code}).")
+    return str(form["uri"])
 
 
 def data_uri(picture: Path) -> str:
@@ -116,31 +116,31 @@ def data_uri(picture: Path) -> str:
 
 
 def put_input(cloud: Cloud, picture: Path) -> str:
-    """Puts a picture among the caller's uploads; its S3 URI."""
+    """Put a picture among the caller's uploads; its S3 URI."""
     bucket, key = cloud.bucket("uploads"), f"requests/{cloud.caller()}/local/{picture.name}"
     cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=picture.read_bytes())
     return f"s3://{bucket}/{key}"
 
 
 def download(url: str) -> bytes:
-    """What a presigned link leads to."""
-    with _direct() as session:
-        answer = session.get(url, timeout=60)
-        answer.raise_for_status()
-        return answer.content
+    """Download the file of a presigned link."""
+    with _session_without_proxy() as session:
+        response = session.get(url, timeout=60)
+        response.raise_for_status()
+        return response.content
 
 
-def wait_for(look: Callable[[], T | None]) -> T:
-    """Looks until there is something; raises CallFailed if that takes longer than any swap may."""
-    until = time.monotonic() + PATIENCE
-    while (found := look()) is None:
-        if time.monotonic() > until:
-            raise CallFailed("no_answer", f"There was no answer within {PATIENCE:.0f} seconds.")
-        time.sleep(POLL)
-    return found
+def wait_for(check: Callable[[], T | None]) -> T:
+    """Call `check` until it returns a value; raises CallFailed if that takes longer than any swap may."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while (value := check()) is None:
+        if time.monotonic() > deadline:
+            raise CallFailed("no_answer", f"There was no response within {TIMEOUT_SECONDS:.0f} seconds.")
+        time.sleep(POLL_SECONDS)
+    return value
 
 
-def _outcome(cloud: Cloud, name: str) -> dict[str, Any] | None:
+def _read_outcome(cloud: Cloud, name: str) -> dict[str, Any] | None:
     s3 = cloud.client("s3")
     for folder in ("swapped", "failed"):
         try:
@@ -152,7 +152,7 @@ def _outcome(cloud: Cloud, name: str) -> dict[str, Any] | None:
     return None
 
 
-def _direct() -> requests.Session:
+def _session_without_proxy() -> requests.Session:
     session = requests.Session()
-    session.trust_env = False  # whatever proxy this machine has, the stack is on the loopback
+    session.trust_env = False  # the stack is on the loopback, which no proxy of this machine reaches
     return session

@@ -1,4 +1,4 @@
-"""`make up`: the whole stack on this machine until Ctrl-C, with lines to try. Its buckets persist in .local/."""
+"""`make up`: the whole stack on this machine until Ctrl-C, with commands to try. Its buckets persist in .local/."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 import threading
 from types import FrameType
 
-from local.cloud import ACCOUNT, KEPT, REGION, STACK, Cloud, CloudFailed, free_port
-from local.demo import pictures
+from local.cloud import ACCOUNT, REGION, STACK, STATE_FOLDER, Cloud, CloudFailed, free_port
+from local.demo import draw_pictures
 from local.providers import provider_environment
 from local.publish_demo_pack import publish_demo_pack
 
@@ -19,39 +19,39 @@ FACE, MEME = "ruby", "works-on-my-machine"
 
 
 def main() -> int:
-    """The exit status: 0 after Ctrl-C."""
-    ended = threading.Event()
+    """Run the stack; the exit status is 0 after Ctrl-C."""
+    stop_event = threading.Event()
 
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        stop_event.set()
 
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
-    print("Starting …", flush=True)
+    signal.signal(signal.SIGINT, request_stop)
+    signal.signal(signal.SIGTERM, request_stop)
+    print("Starting the stack …", flush=True)
     try:
         with (
             provider_environment(os.environ) as providers,
-            Cloud(KEPT, PORT if _free(PORT) else free_port()) as cloud,
+            Cloud(STATE_FOLDER, PORT if _is_free(PORT) else free_port()) as cloud,
         ):
             default_face = f"s3://{STACK}-models-{ACCOUNT}-{REGION}/faces/{FACE}.png"
             cloud.deploy({"DefaultFace": default_face}, providers, open_api=True)
             pack = publish_demo_pack(cloud)
-            drawn = pictures(KEPT / "pictures")
+            pictures = draw_pictures(STATE_FOLDER / "pictures")
             bucket, key = default_face.removeprefix("s3://").split("/", 1)
-            cloud.client("s3").upload_file(str(drawn[FACE].path), bucket, key)
-            print(_say(cloud, pack), flush=True)
-            while not ended.wait(1) and cloud.alive():
+            cloud.client("s3").upload_file(str(pictures[FACE].path), bucket, key)
+            print(_instructions(cloud, pack), flush=True)
+            while not stop_event.wait(1) and cloud.alive():
                 pass
     except CloudFailed as error:
         print(error, file=sys.stderr)
         return 1
-    print("Stopped; the buckets are kept in .local/.")
-    return 0 if ended.is_set() else 1
+    print("Stopped. The buckets are kept in .local/.")
+    return 0 if stop_event.is_set() else 1
 
 
-def _say(cloud: Cloud, pack: str) -> str:
-    meme = os.path.relpath(KEPT / "pictures/memes" / f"{MEME}.jpg")
-    body = os.path.relpath(KEPT / "swap.json")
+def _instructions(cloud: Cloud, pack: str) -> str:
+    meme = os.path.relpath(STATE_FOLDER / "pictures/memes" / f"{MEME}.jpg")
+    body = os.path.relpath(STATE_FOLDER / "swap.json")
     uploads, outputs = cloud.bucket("uploads"), cloud.bucket("outputs")
     return f"""
 API       {cloud.api_url}
@@ -62,7 +62,7 @@ buckets   {cloud.bucket("models")}
 pack      {pack}
 log       {os.path.relpath(cloud.log)}
 
-Swap by upload, and look at the result (the face is the default one):
+Swap by upload, then fetch the result (the default face is put in):
   curl -T {meme} {cloud.endpoint}/{uploads}/memes/a.jpg
   curl -sf --retry 9 --retry-delay 1 --retry-all-errors -o a.jpg {cloud.endpoint}/{outputs}/swapped/a.jpg
 
@@ -70,20 +70,20 @@ Swap by HTTP:
   printf '{{"meme": "data:image/jpeg;base64,%s", "faces": "largest"}}' "$(base64 < {meme} | tr -d '\\n')" > {body}
   curl -s {cloud.api_url}/swap -d @{body}
 
-Without waiting (the answer's Location says where to look), and what there is by now:
+Swap without waiting (the response's Location header says where the result will be), then list the results:
   curl -si {cloud.api_url}/swap -H 'Prefer: respond-async' -d @{body}
   curl -s {cloud.api_url}/results
 
-A short video (the answer names the task; ask for it until it has succeeded, then download):
+Make a short video (put the task_id of the response in place of ID, and repeat the second line until it has succeeded):
   curl -s {cloud.api_url}/generate-video -d '{{"script_text": "Hello there.", "search_query": "nature"}}'
   curl -s {cloud.api_url}/task/ID
   curl -s {cloud.api_url}/download/ID?redirect=true -L -o short.mp4
 
-Ctrl-C stops it.
+Press Ctrl-C to stop.
 """
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 

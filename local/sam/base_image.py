@@ -1,4 +1,4 @@
-"""The image that both functions' images start from: the public one, or the same made from Debian's packages."""
+"""The image that both functions' images start from: the public one, or one like it made from Debian's packages."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from local.cloud import ROOT
 from local.sam.docker_engine import Engine, NoEngine
 from tools.images import base_tag
 
-SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"  # the Debian with the Python that is tested
-KEPT = ROOT / ".local/sam"
+SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"  # Debian 12, with Python 3.11
+CACHE = ROOT / ".local/sam"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PULL_SECONDS = 180.0
-# As Debian's own slim images are made: what only people read goes, licences stay.
+# As in Debian's own slim images: documentation is removed, licences stay.
 SLIM = """
 set -e
 cd "$1"
@@ -30,27 +30,27 @@ find . -xdev -name __pycache__ -prune -exec rm -rf {} +
 """
 
 
-def public() -> str:
+def public_base_image() -> str:
     """The base image that the Dockerfiles name."""
     return base_tag(ROOT / "functions/swap/Dockerfile")
 
 
-def base(engine: Engine) -> str:
-    """The name of a base image that the engine has from now on. Raises NoEngine where none can be had."""
-    name = public()
-    if engine.has_image(name) or _pulled(engine, name):
+def ensure_base_image(engine: Engine) -> str:
+    """Pull or make a base image; its name. Raises NoEngine where neither is possible."""
+    name = public_base_image()
+    if engine.has_image(name) or _pull(engine, name):
         return name
     recipe = hashlib.sha256(f"{SUITE}{SLIM}".encode()).hexdigest()[:12]
     name = f"coldswap-base:{SUITE}-{recipe}"
     if not engine.has_image(name):
-        archive = KEPT / f"{SUITE}-{recipe}.tar"
+        archive = CACHE / f"{SUITE}-{recipe}.tar"
         if not archive.exists():
-            _bootstrap(archive)
+            _create_archive(archive)
         engine.docker("import", str(archive), name)
     return name
 
 
-def _pulled(engine: Engine, name: str) -> bool:
+def _pull(engine: Engine, name: str) -> bool:
     try:
         engine.docker("pull", "--quiet", name, timeout=PULL_SECONDS)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
@@ -58,20 +58,22 @@ def _pulled(engine: Engine, name: str) -> bool:
     return True
 
 
-def _bootstrap(archive: Path) -> None:
-    """Writes a tar of a small Debian with Python and pip."""
+def _create_archive(archive: Path) -> None:
+    """Write a tar of a small Debian with Python and pip. Raises NoEngine."""
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        raise NoEngine(f"{public()} cannot be pulled, and making one like it needs root and Debian's debootstrap.")
-    print(f"making a base image from Debian's packages; {public()} cannot be pulled", flush=True)
+        raise NoEngine(
+            f"{public_base_image()} cannot be pulled, and making a base image needs root and Debian's debootstrap."
+        )
+    print(f"{public_base_image()} cannot be pulled; making a base image from Debian's packages", flush=True)
     archive.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="coldswap-base-"))
     try:
         command = ["debootstrap", "--variant=minbase", "--include=python3,python3-pip,ca-certificates", SUITE]
-        done = subprocess.run([*command, str(folder), MIRROR], capture_output=True, text=True)
-        if done.returncode:
-            raise NoEngine(f"debootstrap failed: {done.stdout.strip()[-500:]}")
+        result = subprocess.run([*command, str(folder), MIRROR], capture_output=True, text=True)
+        if result.returncode:
+            raise NoEngine(f"debootstrap failed: {result.stdout.strip()[-500:]}")
         subprocess.run(["sh", "-c", SLIM, "sh", str(folder)], check=True)
-        # Machines that read along in TLS have a certificate for it, which builds need as much as we do.
+        # Where a proxy intercepts TLS, builds need its certificate as this machine does.
         shutil.copyfile(CERTIFICATES, folder / CERTIFICATES.relative_to("/"))
         part = archive.with_suffix(".part")
         subprocess.run(["tar", "--numeric-owner", "--one-file-system", "-C", folder, "-cf", part, "."], check=True)

@@ -1,4 +1,4 @@
-"""A Docker engine: the one that answers, or one of our own for as long as it is needed."""
+"""A Docker engine: the one that is running, or one that is started for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -16,88 +16,88 @@ from pathlib import Path
 from local import supervisor
 from local.cloud import ROOT
 
-DATA = ROOT / ".local/docker"  # our own engine's images, kept between runs
-BRIDGE, ADDRESS = "coldswap0", "198.18.77.1"  # of the range that is nobody's (RFC 2544), so it is in nobody's way
+DATA = ROOT / ".local/docker"  # images of the engine that we start, kept between runs
+BRIDGE, ADDRESS = "coldswap0", "198.18.77.1"  # of the range for benchmarks (RFC 2544), which no network uses
 START_SECONDS = 60.0
 PACKAGES = ("docker.io", "debootstrap", "iproute2")
-SEPARATE = ("docker-cli",)  # part of docker.io before Debian 13
+SEPARATE_PACKAGES = ("docker-cli",)  # part of docker.io before Debian 13
 
 
 class NoEngine(Exception):
-    """There is no Docker engine, and none can be brought up here; the message says what is missing."""
+    """There is no Docker engine, and none can be started here; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine that answers."""
+    """A running engine."""
 
     host: str  # as in DOCKER_HOST; "" for Docker's own default
     bridge: str  # the address of this machine as containers see it
 
     @property
     def environment(self) -> dict[str, str]:
-        """What programs that use Docker need."""
+        """Environment of programs that use this engine."""
         return {**os.environ, **({"DOCKER_HOST": self.host} if self.host else {})}
 
     def docker(self, *arguments: str, timeout: float = 600.0) -> str:
-        """What a docker command said. Raises subprocess.CalledProcessError or TimeoutExpired."""
+        """Run a docker command; its output. Raises subprocess.CalledProcessError or TimeoutExpired."""
         command = ["docker", *arguments]
-        done = subprocess.run(
+        result = subprocess.run(
             command, env=self.environment, check=True, capture_output=True, text=True, timeout=timeout
         )
-        return done.stdout.strip()
+        return result.stdout.strip()
 
     def has_image(self, name: str) -> bool:
-        """Whether the engine has it already."""
+        """Whether the engine has the image."""
         return bool(self.docker("image", "ls", "--quiet", name))
 
 
 @contextmanager
-def engine() -> Iterator[Engine]:
-    """An engine for the time of the block; one that was brought up for it is taken down again, whatever happens.
+def docker_engine() -> Iterator[Engine]:
+    """An engine for the block; one that was started for it is stopped again, whatever happens.
 
     Raises NoEngine.
     """
-    if answers():
-        yield Engine(os.environ.get("DOCKER_HOST", ""), _bridge())
+    if is_running():
+        yield Engine(os.environ.get("DOCKER_HOST", ""), _bridge_address())
         return
     if os.environ.get("DOCKER_HOST"):
-        raise NoEngine(f"No Docker engine answers at DOCKER_HOST ({os.environ['DOCKER_HOST']}).")
-    _install()
-    with _own() as host:
+        raise NoEngine(f"No Docker engine responds at DOCKER_HOST ({os.environ['DOCKER_HOST']}).")
+    _install_packages()
+    with _start_engine() as host:
         yield Engine(host, ADDRESS)
 
 
-def answers(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether there is a docker command, and an engine behind it."""
+def is_running(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is a docker command, and its engine responds."""
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["docker", "info", "--format", "{{.ServerVersion}}"], env=dict(environment), capture_output=True, timeout=20
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
-    return done.returncode == 0 and bool(done.stdout.strip())
+    return result.returncode == 0 and bool(result.stdout.strip())
 
 
-def _bridge() -> str:
-    """The gateway of the engine's default network; an engine that has had no container yet names the network alone."""
-    said = Engine(os.environ.get("DOCKER_HOST", ""), "").docker(
+def _bridge_address() -> str:
+    """Gateway of the engine's default network; before its first container the engine only names the subnet."""
+    output = Engine(os.environ.get("DOCKER_HOST", ""), "").docker(
         "network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Gateway}} {{.Subnet}}{{end}}"
     )
-    *gateway, subnet = said.split()
+    *gateway, subnet = output.split()
     return gateway[0] if gateway else subnet.rpartition(".")[0] + ".1"
 
 
-def _install() -> None:
-    """What is missing of Debian's packages. Raises NoEngine where that cannot be done."""
+def _install_packages() -> None:
+    """Install the Debian packages that are missing. Raises NoEngine where that is not possible."""
     if all(map(shutil.which, ("dockerd", "docker", "debootstrap", "ip"))):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise NoEngine("No Docker engine answers, and only root on Debian or Ubuntu can have one installed here.")
+        raise NoEngine("No Docker engine is running, and installing one needs root on Debian or Ubuntu.")
     print("installing Debian's Docker engine", flush=True)
     _apt("update")
-    named = subprocess.run(["apt-cache", "pkgnames"], capture_output=True, text=True, check=True).stdout.split()
-    packages = [*PACKAGES, *(name for name in SEPARATE if name in named)]
+    available = subprocess.run(["apt-cache", "pkgnames"], capture_output=True, text=True, check=True).stdout.split()
+    packages = [*PACKAGES, *(name for name in SEPARATE_PACKAGES if name in available)]
     if not any(Path("/sys/fs/cgroup").iterdir()):
         packages.append("cgroupfs-mount")
     _apt("install", "--yes", "--no-install-recommends", *packages)
@@ -106,16 +106,16 @@ def _install() -> None:
 def _apt(*arguments: str) -> None:
     # In runlevel 1 services are not started (invoke-rc.d(8)): the engine that we start is enough.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    done = subprocess.run(["apt-get", "--quiet", *arguments], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise NoEngine(f"apt-get {arguments[0]} failed: {done.stderr.strip()[-500:]}")
+    result = subprocess.run(["apt-get", "--quiet", *arguments], env=environment, capture_output=True, text=True)
+    if result.returncode:
+        raise NoEngine(f"apt-get {arguments[0]} failed: {result.stderr.strip()[-500:]}")
 
 
 @contextmanager
-def _own() -> Iterator[str]:
-    """Where the engine listens that runs meanwhile. It ends with this process, however that ends."""
+def _start_engine() -> Iterator[str]:
+    """Start an engine for the block; its DOCKER_HOST. The engine ends with this process, however that ends."""
     if os.geteuid() != 0:
-        raise NoEngine("No Docker engine answers, and only root can start one.")
+        raise NoEngine("No Docker engine is running, and only root can start one.")
     print("starting a Docker engine", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="coldswap-docker-"))  # a socket's path must be short
     host = f"unix://{folder}/socket"
@@ -126,17 +126,17 @@ def _own() -> Iterator[str]:
         *("dockerd", "--data-root", str(DATA), "--exec-root", str(folder / "run"), "--pidfile", str(folder / "pid")),
         *("--host", host, "--bridge", BRIDGE, "--shutdown-timeout", "5"),
     ]
-    _bridge_up(path)
+    _create_bridge(path)
     log = DATA.parent / "docker.log"
     try:
-        with log.open("wb") as said:
+        with log.open("wb") as log_file:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=said, stderr=said, env={**os.environ, "PATH": path}
+                command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, env={**os.environ, "PATH": path}
             )
         try:
-            until = time.monotonic() + START_SECONDS
-            while not answers({**os.environ, "DOCKER_HOST": host}):
-                if process.poll() is not None or time.monotonic() > until:
+            deadline = time.monotonic() + START_SECONDS
+            while not is_running({**os.environ, "DOCKER_HOST": host}):
+                if process.poll() is not None or time.monotonic() > deadline:
                     raise NoEngine(f"dockerd did not start:\n{log.read_text(errors='replace')[-1500:]}")
                 time.sleep(0.2)
             yield host
@@ -148,14 +148,14 @@ def _own() -> Iterator[str]:
         subprocess.run(["ip", "link", "delete", BRIDGE], env={**os.environ, "PATH": path}, capture_output=True)
 
 
-def _bridge_up(path: str) -> None:
-    """A network of our own, so that another engine's is left alone."""
+def _create_bridge(path: str) -> None:
+    """Create a network for our engine, so that another engine's is left alone."""
     commands = (
         ("link", "add", "name", BRIDGE, "type", "bridge"),
         ("address", "replace", f"{ADDRESS}/24", "dev", BRIDGE),
         ("link", "set", BRIDGE, "up"),
     )
     for command in commands:
-        done = subprocess.run(["ip", *command], env={**os.environ, "PATH": path}, capture_output=True, text=True)
-        if done.returncode and "File exists" not in done.stderr:
-            raise NoEngine(f"the containers' network cannot be made: {done.stderr.strip()}")
+        result = subprocess.run(["ip", *command], env={**os.environ, "PATH": path}, capture_output=True, text=True)
+        if result.returncode and "File exists" not in result.stderr:
+            raise NoEngine(f"The network for containers could not be created: {result.stderr.strip()}")

@@ -1,7 +1,7 @@
-"""What the images cost: start, memory, and time and GB-seconds over MemorySize.
+"""Measures the images: cold start, memory, and time and GB-seconds by MemorySize.
 
-A sandbox here is a container with Lambda's own runtime emulator in it, MemorySize for all its memory, and the part of
-a processor that Lambda gives with it: MemorySize / 1769.
+A sandbox here is a container with Lambda's own runtime emulator, limited to MemorySize and to the share of a processor
+that Lambda gives with it: MemorySize / 1769.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from typing import Any
 
 from local import swap_clients
 from local.cloud import CREDENTIALS, LOOPBACK, REGION, ROOT, Cloud, free_port
-from local.demo import pictures
+from local.demo import draw_pictures
 from local.publish_demo_pack import publish_demo_pack
-from local.sam.build import SAM, functions, image
+from local.sam.build import SAM, functions, image_name
 from local.sam.docker_engine import Engine
 from local.sam.run import variables
 from tools.template import Template
 
-EMULATOR = SAM.parent.parent / "lib"  # of sam; the Python below it has a version in its name
+EMULATOR = SAM.parent.parent / "lib"  # sam's, in a folder of Python's version
 PROCESSOR_MB = 1769  # of memory, for one whole processor (Lambda, "Configure function memory")
 SIZES = (512, 1024, 1769, 3008)
 WARM_RUNS = 5
 IMPORT_RUNS = 5
 SECONDS = 120.0
 STEP_MB = 32
-LEAST_MB = 128  # that Lambda gives
+LEAST_MB = 128  # Lambda's smallest MemorySize
 BENCH = ROOT / "build/bench"
-RATE_MB, BURST_MB = 80, 300  # Lambda's network: so much a second, after so much at once
+RATE_MB, BURST_MB = 80, 300  # Lambda's network: MB per second, after a burst
 # Fresh interpreters in one container, whose files are cached after the first.
 IMPORT = """
 import subprocess, sys, time
@@ -55,10 +55,10 @@ Say = Callable[[str], None]
 def sandbox(
     engine: Engine, name: str, handler: str, environment: Mapping[str, str], megabytes: int
 ) -> Iterator[Callable[[Any], Any]]:
-    """A fresh container; calling what it gives invokes the function, and tells its answer (JSON)."""
+    """Start a container for the block; calling the value invokes the function, and returns its response (JSON)."""
     port = free_port()
     (emulator,) = EMULATOR.glob("python*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64")
-    known = {
+    variables = {
         **environment,
         **CREDENTIALS,
         "AWS_REGION": REGION,
@@ -66,7 +66,7 @@ def sandbox(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(megabytes),
         "AWS_LAMBDA_FUNCTION_TIMEOUT": str(int(SECONDS)),
     }
-    options = [f"--env={key}={value}" for key, value in known.items()]
+    options = [f"--env={key}={value}" for key, value in variables.items()]
     container = engine.docker(
         *("run", "--detach", "--rm", f"--memory={megabytes}m", f"--memory-swap={megabytes}m"),
         *(f"--cpus={megabytes / PROCESSOR_MB:.3f}", f"--publish={LOOPBACK}:{port}:8080"),
@@ -77,15 +77,15 @@ def sandbox(
 
     def invoke(event: Any) -> Any:
         request = urllib.request.Request(url, json.dumps(event).encode())
-        until = time.monotonic() + SECONDS
+        deadline = time.monotonic() + SECONDS
         while True:
             try:
-                with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-                    return json.loads(answer.read() or b"null")
+                with urllib.request.urlopen(request, timeout=SECONDS) as response:
+                    return json.loads(response.read() or b"null")
             except urllib.error.HTTPError:
-                raise  # the emulator's own, for a sandbox that is gone
+                raise  # the emulator's own response, for a sandbox that has ended
             except (urllib.error.URLError, ConnectionError):  # it does not listen yet
-                if time.monotonic() > until:
+                if time.monotonic() > deadline:
                     raise
                 time.sleep(0.005)
 
@@ -95,10 +95,10 @@ def sandbox(
         engine.docker("rm", "--force", container)
 
 
-def first_answers(engine: Engine, template: Template, folder: Path) -> dict[str, dict[str, float]]:
-    """Milliseconds of each function's INIT in a fresh interpreter, and until a fresh container's first answer.
+def measure_first_responses(engine: Engine, template: Template, folder: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds of each function's INIT in a fresh interpreter, and until a fresh container's first response.
 
-    The swap function's is a swap with the demo pack, the video function's what became of a task that is not there.
+    The swap function makes a swap with the demo pack; the video function looks for a task that does not exist.
     """
     init, first = {}, {}
     with Cloud(host=engine.bridge) as cloud:
@@ -106,29 +106,29 @@ def first_answers(engine: Engine, template: Template, folder: Path) -> dict[str,
         publish_demo_pack(cloud)
         events = {"swap": demo_request(cloud, folder), "video": http_get("/task/none")}
         for name, function in functions(template).items():
-            handler, tag = function["Properties"]["ImageConfig"]["Command"][0], image(function, name)
-            module, what = handler.rpartition(".")[0], handler.split(".")[1]
-            known = variables(cloud, name)
-            # As Lambda says while it initialises.
-            said = {**known, "AWS_REGION": REGION, "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
-            options = [f"--env={key}={value}" for key, value in said.items()]
-            took = engine.docker(
+            handler, tag = function["Properties"]["ImageConfig"]["Command"][0], image_name(function, name)
+            module, function_name = handler.rpartition(".")[0], handler.split(".")[1]
+            environment = variables(cloud, name)
+            # As Lambda sets them during INIT.
+            init_environment = {**environment, "AWS_REGION": REGION, "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
+            options = [f"--env={key}={value}" for key, value in init_environment.items()]
+            durations = engine.docker(
                 *("run", "--rm", "--entrypoint=python", *options, tag, "-c", IMPORT, module, str(IMPORT_RUNS))
             )
-            init[what] = round(statistics.median(map(float, took.split())), 1)
+            init[function_name] = round(statistics.median(map(float, durations.split())), 1)
             began = time.monotonic()
-            with sandbox(engine, tag, handler, known, PROCESSOR_MB) as invoke:
-                answer = invoke(events[what])
-                first[what] = round((time.monotonic() - began) * 1000, 1)
-            if "errorType" in answer:
-                raise RuntimeError(f"{what}: {answer}")
+            with sandbox(engine, tag, handler, environment, PROCESSOR_MB) as invoke:
+                response = invoke(events[function_name])
+                first[function_name] = round((time.monotonic() - began) * 1000, 1)
+            if "errorType" in response:
+                raise RuntimeError(f"{function_name}: {response}")
     return {"init_ms": init, "first_answer_ms": first}
 
 
 def demo_request(cloud: Cloud, folder: Path) -> dict[str, str]:
-    """A swap's payload, of pictures that are in the cloud from now on."""
-    drawn = pictures(folder)
-    face, meme = drawn["ruby"].path, drawn["works-on-my-machine"].path
+    """Upload two of the demo's pictures; the payload of a swap of them."""
+    pictures = draw_pictures(folder)
+    face, meme = pictures["ruby"].path, pictures["works-on-my-machine"].path
     return {"face": swap_clients.put_input(cloud, face), "meme": swap_clients.put_input(cloud, meme)}
 
 
@@ -148,14 +148,14 @@ def http_get(path: str) -> dict[str, Any]:
 
 
 def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[str, Any]:
-    """The least memory in MB with which a cold and a warm swap succeed, and the curve over SIZES at full size."""
+    """The least memory in MB with which a cold and a warm swap succeed, and time and cost by SIZES at full size."""
     name = "SwapFunction"
     function = functions(template)[name]
-    handler, tag = function["Properties"]["ImageConfig"]["Command"][0], image(function, name)
+    handler, tag = function["Properties"]["ImageConfig"]["Command"][0], image_name(function, name)
     smallest: dict[str, int] = {}
 
     def least(what: str, environment: Mapping[str, str], event: Any, low: int, high: int) -> None:
-        """By bisection; `high` is enough."""
+        """Find it by bisection; `high` is enough."""
         while high - low > STEP_MB:
             middle = (low + high) // 2 // STEP_MB * STEP_MB
             with sandbox(engine, tag, handler, environment, middle) as invoke:
@@ -172,14 +172,14 @@ def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[
     with full_size(engine) as (environment, event):
         least("fullsize", environment, event, 256, 1024)
     for size in SIZES:
-        took, answers = [], []
-        # Another server each time: every sandbox has a burst of its own.
+        durations, responses = [], []
+        # A new server each time: every sandbox has a burst of its own.
         with full_size(engine) as (environment, event), sandbox(engine, tag, handler, environment, size) as invoke:
             for _ in range(1 + WARM_RUNS):
                 began = time.monotonic()
-                answers.append(invoke(event))
-                took.append(time.monotonic() - began)
-        cold, warm = took[0], statistics.median(took[1:])
+                responses.append(invoke(event))
+                durations.append(time.monotonic() - began)
+        cold, warm = durations[0], statistics.median(durations[1:])
         curve.append(
             {
                 "memory_mb": size,
@@ -187,8 +187,8 @@ def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[
                 "warm_s": round(warm, 2),
                 "cold_gb_s": round(cold * size / 1024, 2),
                 "warm_gb_s": round(warm * size / 1024, 2),
-                "peak_mb": max(answer.get("peak_memory_mb", 0) for answer in answers),
-                "errors": [answer["errorType"] for answer in answers if "errorType" in answer],
+                "peak_mb": max(response.get("peak_memory_mb", 0) for response in responses),
+                "errors": [response["errorType"] for response in responses if "errorType" in response],
             }
         )
         say(json.dumps(curve[-1]))
@@ -196,16 +196,16 @@ def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[
 
 
 def _succeeds(invoke: Callable[[Any], Any], event: Any) -> bool:
-    """Too little memory also shows as reading the same libraries from disk again and again, until time is over."""
+    """Whether a swap succeeds. With too little memory it may also time out, reading libraries from disk repeatedly."""
     try:
         return "errorType" not in invoke(event)
-    except (OSError, ValueError):  # no answer, or the emulator's sentence that there was none in time
+    except (OSError, ValueError):  # no response, or the emulator's text that it timed out
         return False
 
 
 @contextmanager
 def full_size(engine: Engine) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Environment and payload of a swap with models of true size (a new face), from an S3 with Lambda's network."""
+    """Environment and payload of a new face's swap at true size, with models from an S3 as fast as Lambda's network."""
     subprocess.run([sys.executable, "-m", "tests.bench.prepare", str(BENCH)], check=True, cwd=ROOT)
     command = [sys.executable, "-m", "tests.bench.server", str(BENCH), str(RATE_MB), engine.bridge, str(BURST_MB)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:

@@ -16,7 +16,7 @@ from typing import Any
 
 from local import supervisor
 from local.cloud import LOOPBACK, Cloud, free_port
-from local.sam.build import SAM, environment, functions, runnable
+from local.sam.build import SAM, environment, functions, make_runnable
 from local.sam.docker_engine import Engine
 from tools.template import Template
 
@@ -25,25 +25,25 @@ INVOKE_SECONDS = 300.0
 
 
 class SamFailed(Exception):
-    """`sam local` did not start; the message is what it said last."""
+    """`sam local` failed; the message is the end of its output."""
 
 
 @dataclass(frozen=True)
-class Invoked:
-    """What one invocation answered (JSON), how long it took with the container's start (seconds), and the log."""
+class InvocationResult:
+    """The response of one invocation (JSON), its seconds with the container's start, and the log."""
 
-    answer: Any
+    response: Any
     seconds: float
     log: str
 
     @property
     def error(self) -> str | None:
-        """The error's type, if it is one."""
-        return self.answer.get("errorType") if isinstance(self.answer, dict) else None
+        """The error type, if the response is an error."""
+        return self.response.get("errorType") if isinstance(self.response, dict) else None
 
 
 @dataclass(frozen=True)
-class Stack:
+class SamStack:
     """The built images, run as functions of a local cloud; `folder` is for files that come and go."""
 
     engine: Engine
@@ -51,68 +51,70 @@ class Stack:
     folder: Path
 
     @staticmethod
-    def of(engine: Engine, built: Template, cloud: Cloud, folder: Path) -> Stack:
-        """With the environment that each function has in the cloud."""
-        return Stack(engine, runnable(built, {name: variables(cloud, name) for name in functions(built)}), folder)
+    def for_cloud(engine: Engine, template: Template, cloud: Cloud, folder: Path) -> SamStack:
+        """The images with the environment that each function has in the cloud."""
+        return SamStack(
+            engine, make_runnable(template, {name: variables(cloud, name) for name in functions(template)}), folder
+        )
 
-    def with_properties(self, function: str, **properties: Any) -> Stack:
+    def with_properties(self, function: str, **properties: Any) -> SamStack:
         """The same with other properties of a function, MemorySize (MB) or Timeout (seconds) for instance."""
         template = copy.deepcopy(self.template)
         template["Resources"][function]["Properties"].update(properties)
         return replace(self, template=template)
 
-    def invoke(self, function: str, event: Any) -> Invoked:
-        """`sam local invoke` of a fresh container."""
+    def invoke(self, function: str, event: Any) -> InvocationResult:
+        """Run `sam local invoke`, in a fresh container."""
         file = self.folder / "event.json"
         file.write_text(json.dumps(event))
         began = time.monotonic()
-        done = subprocess.run(
+        result = subprocess.run(
             self._command("invoke", function, "--event", str(file)),
-            **self._how(),
+            **self._options(),
             capture_output=True,
             text=True,
             timeout=INVOKE_SECONDS,
         )
         spent = time.monotonic() - began
-        lines = done.stdout.strip().splitlines()
+        lines = result.stdout.strip().splitlines()
         try:
-            return Invoked(json.loads(lines[-1]), spent, done.stderr)
+            return InvocationResult(json.loads(lines[-1]), spent, result.stderr)
         except (IndexError, ValueError):
-            raise SamFailed(f"{done.stdout[-1000:]}{done.stderr[-3000:]}") from None
+            raise SamFailed(f"{result.stdout[-1000:]}{result.stderr[-3000:]}") from None
 
     @contextmanager
     def api(self) -> Iterator[str]:
-        """`sam local start-api`, and its URL."""
-        # It cannot read an authorizer that depends on a parameter, nor check a signature.
-        with self._serving("start-api", "--disable-authorizer") as url:
+        """Run `sam local start-api` for the block; its URL."""
+        # sam can neither read an authorizer that depends on a parameter nor check a signature.
+        with self._serve("start-api", "--disable-authorizer") as url:
             yield url
 
     @contextmanager
     def functions(self) -> Iterator[dict[str, str]]:
-        """`sam local start-lambda`, and where each handler is invoked."""
-        with self._serving("start-lambda") as url:
+        """Run `sam local start-lambda` for the block; the URL of each handler."""
+        with self._serve("start-lambda") as url:
             yield {
                 each["Properties"]["ImageConfig"]["Command"][0]: f"{url}/2015-03-31/functions/{name}/invocations"
                 for name, each in functions(self.template).items()
             }
 
     @contextmanager
-    def _serving(self, what: str, *options: str) -> Iterator[str]:
+    def _serve(self, what: str, *options: str) -> Iterator[str]:
         port = free_port()
         command = self._command(what, "--host", LOOPBACK, "--port", str(port), "--warm-containers", "LAZY", *options)
         log = self.folder / f"{what}-{port}.log"
-        with log.open("wb") as said:
+        with log.open("wb") as log_file:
             process = subprocess.Popen(
                 [sys.executable, supervisor.__file__, "-", *command],
-                **self._how(),
+                **self._options(),
                 stdin=subprocess.PIPE,
-                stdout=said,
-                stderr=said,
+                stdout=log_file,
+                stderr=log_file,
             )
         try:
-            until = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + START_SECONDS
             while "Press CTRL+C to quit" not in log.read_text(errors="replace"):
-                if process.poll() is not None or time.monotonic() > until:
+                if process.poll() is not None or time.monotonic() > deadline:
                     raise SamFailed(log.read_text(errors="replace")[-3000:])
                 time.sleep(0.1)
             yield f"http://{LOOPBACK}:{port}"
@@ -122,17 +124,17 @@ class Stack:
             process.wait()
 
     def _command(self, what: str, *arguments: str) -> list[str]:
-        said = json.dumps(self.template)
-        file = self.folder / f"template-{hashlib.sha256(said.encode()).hexdigest()[:12]}.json"
-        file.write_text(said)
+        text = json.dumps(self.template)
+        file = self.folder / f"template-{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+        file.write_text(text)
         return [str(SAM), "local", what, *arguments, "--template-file", str(file), "--skip-pull-image"]
 
-    def _how(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         return {"cwd": self.folder, "env": environment(self.engine)}
 
 
 def variables(cloud: Cloud, name: str) -> dict[str, str]:
-    """What the function finds in the cloud; credentials come from sam."""
-    found = cloud.client("lambda").get_function_configuration(FunctionName=cloud.outputs[f"{name}Name"])
-    variables: dict[str, str] = found["Environment"]["Variables"]
+    """Environment variables of the function in the cloud, without credentials, which come from sam."""
+    configuration = cloud.client("lambda").get_function_configuration(FunctionName=cloud.outputs[f"{name}Name"])
+    variables: dict[str, str] = configuration["Environment"]["Variables"]
     return {key: value for key, value in variables.items() if not key.startswith(("RELAY", "AWS_ACCESS", "AWS_SECRET"))}

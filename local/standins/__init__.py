@@ -1,1 +1,1 @@
-"""Stand-ins for the services that make videos: real speech and drawn footage, over their real HTTP contracts."""
+"""Stand-ins for the services that videos need: synthesised speech and drawn footage, over the real HTTP contracts."""

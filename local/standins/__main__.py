@@ -1,4 +1,4 @@
-"""`python -m local.standins`: the stand-ins until Ctrl-C, for a developer."""
+"""`python -m local.standins`: runs the stand-ins until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from local.standins.stock_footage import SCENES
 
 
 def main() -> int:
-    """The exit status: 0 after Ctrl-C."""
-    ended = threading.Event()
+    """Run the stand-ins; the exit status is 0 after Ctrl-C."""
+    stop_event = threading.Event()
 
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.set()
+    def request_stop(number: int, frame: FrameType | None) -> None:
+        stop_event.set()
 
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, request_stop)
+    signal.signal(signal.SIGTERM, request_stop)
     with StandIns() as standins:
         for name, value in standins.environment.items():
             print(f"export {name}={value}")
-        print("\nFootage (drawn when first asked for):")
+        print("\nFootage (drawn at the first request):")
         for scene in SCENES:
             print(f"  {standins.files_url}/video/{scene.name}-{scene.id}/  {scene.title}")
-        print(f"\nCallbacks are received at {standins.callback_url}. Ctrl-C stops.", flush=True)
-        ended.wait()
+        print(f"\nCallbacks are received at {standins.callback_url}. Press Ctrl-C to stop.", flush=True)
+        stop_event.wait()
     return 0
 
 

@@ -23,7 +23,7 @@ VOICES = {
     "onwK4e9ZLuTAKqWW03F9": speech_synthesis.Timbre("m7", 42, "en-gb-x-rp"),  # Daniel
 }
 
-MODELS = {  # characters a request
+MODELS = {  # characters per request
     "eleven_multilingual_v2": 10_000,
     "eleven_flash_v2_5": 40_000,
     "eleven_turbo_v2_5": 40_000,
@@ -38,7 +38,7 @@ _FORMATS = re.compile(
 )
 _SETTINGS = {"stability": (0, 1), "similarity_boost": (0, 1), "style": (0, 1), "speed": (0.7, 1.2)}
 
-# Faults of its own: status, type, code and message.
+# Faults of this service: status, type, code and message.
 FAULTS = {
     "rate_limit": (429, "rate_limit_error", "rate_limit_exceeded", "Rate limit exceeded. Please try again later."),
     "concurrency": (
@@ -57,82 +57,84 @@ FAULTS = {
 
 
 def answer(request: Request, fault: Fault | None) -> Response:
-    """What ElevenLabs answers. Further faults: no_alignment, unparsable (a 200 whose body is no JSON), validation."""
+    """Respond as ElevenLabs does. Further faults: no_alignment, unparsable (a 200 that is not JSON), validation."""
     target = _PATH.fullmatch(request.path)
     if not target or request.method != "POST":
         return Response.of({"detail": "Not Found" if not target else "Method Not Allowed"}, 405 if target else 404)
     if fault and fault.kind in FAULTS:
         status, kind, code, message = FAULTS[fault.kind]
-        return _refused(fault.how.get("status", status), kind, code, message, fault)
+        return _error(fault.how.get("status", status), kind, code, message, fault)
     if fault and fault.kind == "validation":
-        return _invalid("text", "Input should be a valid string", "string_type")
+        return _validation_error("text", "Input should be a valid string", "string_type")
     if "xi-api-key" not in request.headers:
-        return _refused(
+        return _error(
             401, "authentication_error", "needs_authorization",
             "Neither authorization header nor xi-api-key received, please provide one.",
         )  # fmt: skip
     if request.headers["xi-api-key"] != API_KEY:
-        return _refused(*FAULTS["key"])
+        return _error(*FAULTS["key"])
     timbre = VOICES.get(target[1])
     if timbre is None:
-        return _refused(404, "not_found", "voice_not_found", f"A voice with voice_id {target[1]} was not found.")
+        return _error(404, "not_found", "voice_not_found", f"A voice with voice_id {target[1]} was not found.")
     try:
         body = request.json()
     except ValueError:
-        return _invalid("body", "JSON decode error", "json_invalid")
-    refused = _check(body, request)
-    return refused or _speak(body, request, timbre, timestamps=bool(target[2]), fault=fault)
+        return _validation_error("body", "JSON decode error", "json_invalid")
+    error = _check(body, request)
+    return error or _speak(body, request, timbre, timestamps=bool(target[2]), fault=fault)
 
 
-def _check(body: Any, request: Request) -> Response | None:
-    if not isinstance(body, dict) or "text" not in body:
-        return _invalid("text", "Field required", "missing")
-    text, model = body["text"], body.get("model_id", "eleven_multilingual_v2")
+def _check(payload: Any, request: Request) -> Response | None:
+    if not isinstance(payload, dict) or "text" not in payload:
+        return _validation_error("text", "Field required", "missing")
+    text, model = payload["text"], payload.get("model_id", "eleven_multilingual_v2")
     for name in ("text", "previous_text", "next_text"):
-        if not isinstance(body.get(name) or "", str):
-            return _invalid(name, "Input should be a valid string", "string_type")
+        if not isinstance(payload.get(name) or "", str):
+            return _validation_error(name, "Input should be a valid string", "string_type")
     if not text.strip():
-        return _refused(400, "invalid_request_error", "input_text_empty", "Input text is empty.")
+        return _error(400, "invalid_request_error", "input_text_empty", "Input text is empty.")
     if model not in MODELS:
         message = f"A model with model ID {model} does not exist ..."
-        return _refused(400, "invalid_request_error", "model_not_found", message)
+        return _error(400, "invalid_request_error", "model_not_found", message)
     if len(text) > MODELS[model]:
         message = f"The text exceeds the maximum of {MODELS[model]} characters for this model."
-        return _refused(400, "invalid_request_error", "max_character_limit_exceeded", message)
+        return _error(400, "invalid_request_error", "max_character_limit_exceeded", message)
     if not _FORMATS.fullmatch(_format(request)):
-        return _refused(400, "invalid_request_error", "invalid_output_format", "The output format is not known.")
-    for name, value in (body.get("voice_settings") or {}).items():
+        return _error(400, "invalid_request_error", "invalid_output_format", "The output format is not supported.")
+    for name, value in (payload.get("voice_settings") or {}).items():
         low, high = _SETTINGS.get(name, (0, 1))
         if not isinstance(value, int | float) or not low <= value <= high:
-            return _refused(400, "invalid_request_error", "invalid_voice_settings", f"Invalid setting for {name}.")
+            return _error(400, "invalid_request_error", "invalid_voice_settings", f"Invalid setting for {name}.")
     return None
 
 
 def _speak(
-    body: dict[str, Any], request: Request, timbre: speech_synthesis.Timbre, *, timestamps: bool, fault: Fault | None
+    payload: dict[str, Any], request: Request, timbre: speech_synthesis.Timbre, *, timestamps: bool, fault: Fault | None
 ) -> Response:
-    spoken = speech_synthesis.speak(body["text"], timbre, speed=(body.get("voice_settings") or {}).get("speed", 1.0))
-    audio = speech_synthesis.encode(spoken, _format(request))
-    cost = {"request-id": "standin", "character-cost": str(len(body["text"]))}
+    speech = speech_synthesis.speak(
+        payload["text"], timbre, speed=(payload.get("voice_settings") or {}).get("speed", 1.0)
+    )
+    audio = speech_synthesis.encode(speech, _format(request))
+    cost = {"request-id": "standin", "character-cost": str(len(payload["text"]))}
     if fault and fault.kind == "unparsable":
         return Response(200, {"Content-Type": "application/json", **cost}, b'{"audio_base64": "')
     if not timestamps:
         kind = "audio/mpeg" if _format(request).startswith("mp3") else "audio/pcm"
         return Response(200, {"Content-Type": kind, **cost}, audio)
-    alignment = None if fault and fault.kind == "no_alignment" else _alignment(spoken.alignment)
-    value = {
+    alignment = None if fault and fault.kind == "no_alignment" else _alignment_json(speech.alignment)
+    body = {
         "audio_base64": base64.b64encode(audio).decode(),
         "alignment": alignment,
         "normalized_alignment": alignment,
     }
-    return Response.of(value, headers=cost)
+    return Response.of(body, headers=cost)
 
 
 def _format(request: Request) -> str:
     return request.query.get("output_format", "mp3_44100_128")
 
 
-def _alignment(alignment: speech_synthesis.CharacterTimes) -> dict[str, list[Any]]:
+def _alignment_json(alignment: speech_synthesis.CharacterTimes) -> dict[str, list[Any]]:
     return {
         "characters": list(alignment.characters),
         "character_start_times_seconds": [round(time, 3) for time in alignment.starts],
@@ -140,8 +142,8 @@ def _alignment(alignment: speech_synthesis.CharacterTimes) -> dict[str, list[Any
     }
 
 
-def _refused(status: int, kind: str, code: str, message: str, fault: Fault | None = None) -> Response:
-    """An error: in the newer form, or with the fault's shape="old" in the older one; retry_after=S adds the header."""
+def _error(status: int, kind: str, code: str, message: str, fault: Fault | None = None) -> Response:
+    """An error in the current form, or with the fault's shape="old" in the former; retry_after=S adds the header."""
     how = fault.how if fault else {}
     detail: dict[str, Any] = {"status": code, "message": message}
     if how.get("shape", "new") == "new":
@@ -150,5 +152,5 @@ def _refused(status: int, kind: str, code: str, message: str, fault: Fault | Non
     return Response.of({"detail": detail}, status, headers)
 
 
-def _invalid(place: str, message: str, kind: str) -> Response:
+def _validation_error(place: str, message: str, kind: str) -> Response:
     return Response.of({"detail": [{"loc": ["body", place], "msg": message, "type": kind}]}, 422)

@@ -1,4 +1,4 @@
-"""What the stand-ins share: HTTP on a free loopback port, a log of what was asked, and faults on demand."""
+"""The HTTP server of all stand-ins: a free loopback port, a log of requests, and faults on demand."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 LOOPBACK = "127.0.0.1"
-PIECE = 1 << 16  # bytes sent between two looks at whether a fault ends or slows the answer
-LARGEST_BODY = 1 << 20  # bytes of a request
+CHUNK_BYTES = 1 << 16  # sent between two checks of whether a fault ends or slows the response
+MAX_BODY_BYTES = 1 << 20
 
 HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked; header names are in lower case."""
+    """A client's request; header names are in lower case."""
 
     service: str
     method: str
@@ -30,17 +30,17 @@ class Request:
     body: bytes
 
     def json(self) -> Any:
-        """The body's value. Raises ValueError."""
+        """Parse the body as JSON. Raises ValueError."""
         return json.loads(self.body)
 
 
 @dataclass
 class RecordedRequest:
-    """A line of the log: the request, the answer's status (0: there was none), and the bytes of body sent so far."""
+    """A log entry: the request, the response's status (0: there was none), and the bytes of body sent so far."""
 
     request: Request
     status: int
-    sent: int = 0
+    bytes_sent: int = 0
 
     @property
     def service(self) -> str:
@@ -52,13 +52,13 @@ class RecordedRequest:
 
     @property
     def range(self) -> str | None:
-        """The Range header, where there was one."""
+        """The Range header, if there was one."""
         return self.request.headers.get("range")
 
 
 @dataclass
 class Response:
-    """An answer: a body, or `length` bytes of a file from `offset`."""
+    """A response: a body, or `length` bytes of a file from `offset`."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -69,48 +69,48 @@ class Response:
 
     @staticmethod
     def of(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-        """A JSON answer."""
+        """A JSON response."""
         return Response(status, {"Content-Type": "application/json", **(headers or {})}, json.dumps(value).encode())
 
     @property
     def size(self) -> int:
         return self.length if self.file else len(self.body)
 
-    def pieces(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """The body, in order."""
         if self.file is None:
-            yield from (self.body[start : start + PIECE] for start in range(0, len(self.body), PIECE))
+            yield from (self.body[start : start + CHUNK_BYTES] for start in range(0, len(self.body), CHUNK_BYTES))
             return
         with self.file.open("rb") as source:
             source.seek(self.offset)
-            left = self.length
-            while left and (piece := source.read(min(PIECE, left))):
-                left -= len(piece)
-                yield piece
+            remaining = self.length
+            while remaining and (chunk := source.read(min(CHUNK_BYTES, remaining))):
+                remaining -= len(chunk)
+                yield chunk
 
 
 class Fault:
-    """Something that goes wrong `times` times (None: until it is cleared) for requests whose target has `match` in it.
+    """A fault that happens `times` times (None: until it is cleared) to requests whose target contains `match`.
 
-    `reached` is set when a request first meets it; `release()` lets held requests go on.
+    `reached` is set when it first happens; `release()` lets held requests continue.
     """
 
     def __init__(self, kind: str, times: int | None, match: str, how: Mapping[str, Any]) -> None:
         self.service, _, self.kind = kind.partition(".")
-        self.left = times
+        self.remaining = times
         self.match = match
         self.how = how
         self.reached = threading.Event()
         self.released = threading.Event()
 
     def release(self) -> None:
-        """Lets the requests that this fault holds go on, and holds no more."""
-        self.left = 0
+        """Let the requests that this fault holds continue, and hold no more."""
+        self.remaining = 0
         self.released.set()
 
 
 class Faults:
-    """The faults that are on, the oldest first."""
+    """The active faults, the oldest first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -122,11 +122,11 @@ class Faults:
         return fault
 
     def take(self, service: str, text: str) -> Fault | None:
-        """The first fault for this request, used once."""
+        """The oldest fault that matches a request; it counts as used once."""
         with self._lock:
             for fault in self._faults:
-                if fault.service == service and fault.left != 0 and fault.match in text:
-                    fault.left = None if fault.left is None else fault.left - 1
+                if fault.service == service and fault.remaining != 0 and fault.match in text:
+                    fault.remaining = None if fault.remaining is None else fault.remaining - 1
                     fault.reached.set()
                     return fault
         return None
@@ -138,30 +138,36 @@ class Faults:
             fault.release()
 
 
-# Faults that every service can have, with what they take.
+# Faults that every service can have, with their options.
 TRANSPORT: dict[str, str] = {
-    "hold": "answers nothing until release(); after=N: stops after N bytes of the body",
-    "slow": "seconds=S: answers S seconds late",
+    "hold": "sends nothing until release(); after=N: stops after N bytes of the body",
+    "slow": "seconds=S: responds S seconds late",
     "trickle": "bytes_per_second=N: sends the body slowly",
-    "drop": "closes the connection without an answer",
-    "broken": "after=N: closes the connection after N bytes of the body, less than it promised",
-    "length": "promised=N: the Content-Length says N, the body is what it is",
+    "drop": "closes the connection without a response",
+    "broken": "after=N: closes the connection after N bytes of the body, fewer than its Content-Length",
+    "length": "promised=N: the Content-Length is N, whatever the body's is",
     "html": "status=S (502): a page of HTML",
     "status": "status=S, retry_after=S (no such header without it): a bare status",
     "redirect": "to=URL: 302",
 }
 
-Answer = Callable[[Request, Fault | None], Response]
+Responder = Callable[[Request, Fault | None], Response]
 
 
 class Service:
-    """One server on a free port. `answer` is given a fault only if it is one of its own kinds."""
+    """A server on a free port. `respond` is passed a fault only if it is not one of TRANSPORT."""
 
     def __init__(
-        self, name: str, answer: Answer, faults: Faults, log: list[RecordedRequest], port: int = 0, host: str = LOOPBACK
+        self,
+        name: str,
+        respond: Responder,
+        faults: Faults,
+        log: list[RecordedRequest],
+        port: int = 0,
+        host: str = LOOPBACK,
     ) -> None:
         self.name = name
-        self._answer = answer
+        self._respond = respond
         self._faults = faults
         self._log = log
         self.closed = threading.Event()
@@ -187,7 +193,7 @@ class Service:
         self._server.server_close()
 
     def serve(self, handler: _Handler) -> None:
-        """Answers one request."""
+        """Respond to one request."""
         request = handler.read(self.name)
         fault = self._faults.take(self.name, f"{handler.path} {request.body.decode(errors='replace')}")
         if fault and fault.kind == "drop":
@@ -199,19 +205,20 @@ class Service:
         if fault and fault.kind == "slow":
             self.closed.wait(fault.how["seconds"])
         transport = fault if fault and fault.kind in TRANSPORT else None
-        response = _plain(transport) or self._answer(request, None if transport else fault)
-        asked = RecordedRequest(request, response.status)
-        self._log.append(asked)
+        response = _transport_response(transport) or self._respond(request, None if transport else fault)
+        record = RecordedRequest(request, response.status)
+        self._log.append(record)
         try:
-            for piece in handler.sending(response, transport, self.closed):
-                asked.sent += len(piece)  # before the client can have it, so that whoever has the answer finds it here
-                handler.wfile.write(piece)
+            for chunk in handler.send_chunks(response, transport, self.closed):
+                # Before the client can receive it, so that whoever has the response finds it here.
+                record.bytes_sent += len(chunk)
+                handler.wfile.write(chunk)
         except ConnectionError:
             handler.close_connection = True
 
 
-def _plain(fault: Fault | None) -> Response | None:
-    """The answer that a fault gives in place of the service's own."""
+def _transport_response(fault: Fault | None) -> Response | None:
+    """The response of a fault that replaces the service's own, if there is one."""
     if fault is None:
         return None
     if fault.kind == "html":
@@ -242,9 +249,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.handle_request()
 
     def read(self, service: str) -> Request:
-        """The request, its body too."""
+        """Read the request with its body."""
         target = urlsplit(self.path)
-        length = min(int(self.headers.get("Content-Length") or 0), LARGEST_BODY)
+        length = min(int(self.headers.get("Content-Length") or 0), MAX_BODY_BYTES)
         return Request(
             service=service,
             method=self.command,
@@ -254,8 +261,8 @@ class _Handler(BaseHTTPRequestHandler):
             body=self.rfile.read(length),
         )
 
-    def sending(self, response: Response, fault: Fault | None, closed: threading.Event) -> Iterator[bytes]:
-        """Sends the answer's head, and gives the pieces of the body when it is their time to be sent."""
+    def send_chunks(self, response: Response, fault: Fault | None, closed: threading.Event) -> Iterator[bytes]:
+        """Send the status and headers, and yield the chunks of the body when they are due."""
         kind = fault.kind if fault else ""
         how = fault.how if fault else {}
         self.send_response(response.status)
@@ -266,28 +273,28 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or kind in ("length", "broken")
         if self.command == "HEAD":
             return
-        stop = how.get("after") if kind in ("hold", "broken") else None
-        sent = 0
-        for piece in response.pieces():
-            if fault and stop is not None and sent + len(piece) > stop:
-                yield piece[: stop - sent]
+        limit = how.get("after") if kind in ("hold", "broken") else None
+        bytes_sent = 0
+        for chunk in response.chunks():
+            if fault and limit is not None and bytes_sent + len(chunk) > limit:
+                yield chunk[: limit - bytes_sent]
                 if kind == "broken":
                     return
                 fault.released.wait()
-                yield piece[stop - sent :]
-                stop = None
+                yield chunk[limit - bytes_sent :]
+                limit = None
             elif kind == "trickle":
-                yield from _slowly(piece, how["bytes_per_second"], closed)
+                yield from _trickle(chunk, how["bytes_per_second"], closed)
             else:
-                yield piece
-            sent += len(piece)
+                yield chunk
+            bytes_sent += len(chunk)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing: the stand-ins keep a log of their own."""
+        """Log nothing: the stand-ins keep a log of their own."""
 
 
-def _slowly(piece: bytes, bytes_per_second: float, closed: threading.Event) -> Iterator[bytes]:
+def _trickle(chunk: bytes, bytes_per_second: float, closed: threading.Event) -> Iterator[bytes]:
     step = max(1, round(bytes_per_second / 10))
-    for start in range(0, len(piece), step):
-        closed.wait(len(piece[start : start + step]) / bytes_per_second)
-        yield piece[start : start + step]
+    for start in range(0, len(chunk), step):
+        closed.wait(len(chunk[start : start + step]) / bytes_per_second)
+        yield chunk[start : start + step]

@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from local.standins.http_server import HTML, Fault, Request, Response
-from local.standins.stock_footage import FOLDER, SCENES, FootageFile, FootageScene, file
+from local.standins.stock_footage import FOLDER, SCENES, FootageFile, FootageScene, rendition_file
 
 API_KEY = "standin563492ad6f91700001000001"
 MOST_PER_PAGE = 80
 QUOTA = 20_000  # requests a month
-SIZES = {"small": 720, "medium": 1080, "large": 2160}  # the least short side, in pixels
+SIZES = {"small": 720, "medium": 1080, "large": 2160}  # minimum of the short side, in pixels
 
 _FILE = re.compile(r"/video-files/(\d+)/\d+-\w+_(\d+)_(\d+)_\d+fps\.mp4")
 _PAGE = re.compile(r"/video/[a-z-]*?(\d+)/?")
@@ -27,10 +27,10 @@ _VIDEO = {"Content-Type": "video/mp4"}
 
 
 class PexelsStandIn:
-    """The search. Faults of its own:
+    """The search. Its own faults:
 
     rate_limit (429; headers=False: without X-Ratelimit; retry_after=S), key (401), none (no results), few (count=N),
-    null_sizes (renditions without width and height), hls (nothing but HLS entries), unparsable (a 200 that is no JSON).
+    null_sizes (renditions without width and height), hls (HLS entries only), unparsable (a 200 that is not JSON).
     """
 
     def __init__(self, files_url: str) -> None:
@@ -39,14 +39,14 @@ class PexelsStandIn:
         self.url = ""  # of this service, for next_page
 
     def answer(self, request: Request, fault: Fault | None) -> Response:
-        """What Pexels answers."""
+        """Respond as Pexels does."""
         kind = fault.kind if fault else ""
         if request.path not in ("/v1/videos/search", "/videos/search"):
             return Response.of({"status": 404, "error": "Not Found"}, 404)
         if request.headers.get("authorization") != API_KEY or kind == "key":
             return Response.of({"error": "Unauthorized: the API key is missing or not valid."}, 401)
         if fault and kind == "rate_limit":
-            return self._limited(fault)
+            return self._rate_limit_response(fault)
         if kind == "unparsable":
             return Response(200, {"Content-Type": "text/html"}, HTML)
         query = request.query
@@ -69,7 +69,7 @@ class PexelsStandIn:
             value["next_page"] = f"{self.url}{request.path}?{urlencode({**query, 'page': number + 1})}"
         return Response.of(value, headers=self._quota())
 
-    def _limited(self, fault: Fault) -> Response:
+    def _rate_limit_response(self, fault: Fault) -> Response:
         headers = self._quota() if fault.how.get("headers", True) else {}
         if "retry_after" in fault.how:
             headers["Retry-After"] = str(fault.how["retry_after"])
@@ -102,7 +102,6 @@ class PexelsStandIn:
 
     def _file(self, scene: FootageScene, rendition: FootageFile, kind: str) -> dict[str, Any]:
         width, height = rendition.width, rendition.height
-        name = f"{scene.id}-{rendition.quality}_{width}_{height}_{rendition.fps}fps.mp4"
         return {
             "id": scene.id * 10_000 + min(width, height),
             "quality": rendition.quality,
@@ -110,7 +109,7 @@ class PexelsStandIn:
             "width": None if kind == "null_sizes" else width,
             "height": None if kind == "null_sizes" else height,
             "fps": float(rendition.fps),
-            "link": f"{self._files_url}/video-files/{scene.id}/{name}",
+            "link": f"{self._files_url}/video-files/{scene.id}/{_file_name(scene, rendition)}",
             "size": rendition.size,
         }
 
@@ -121,70 +120,74 @@ class PexelsStandIn:
 
 
 def search(words: str, orientation: str | None = None, size: str | None = None) -> list[FootageScene]:
-    """The scenes for a query: those with most of its words first, then the rest; none where no word is known."""
-    asked = set(re.findall(r"\w+", words.lower()))
-    asked |= {word.removesuffix("s") for word in asked}
-    fitting = [scene for scene in SCENES if orientation in (None, "portrait" if scene.portrait else "landscape")]
-    if SIZES.get(size or "", 0) > max(SIZES.values()) or not any(asked & scene.tags for scene in SCENES):
+    """The scenes for a query, those with most of its words first; empty if no scene has any of its words."""
+    query_words = set(re.findall(r"\w+", words.lower()))
+    query_words |= {word.removesuffix("s") for word in query_words}
+    candidates = [scene for scene in SCENES if orientation in (None, "portrait" if scene.portrait else "landscape")]
+    if SIZES.get(size or "", 0) > max(SIZES.values()) or not any(query_words & scene.tags for scene in SCENES):
         return []
-    return sorted(fitting, key=lambda scene: -len(asked & scene.tags))
+    return sorted(candidates, key=lambda scene: -len(query_words & scene.tags))
 
 
 class FootageFileHost:
-    """The file host, with ranges. Faults of its own:
+    """The file host, with ranges. Its own faults:
 
-    no_range (the whole file whatever was asked), late_moov (the index at the end), garbage (bytes that are no video),
-    larger (bytes=N: the file goes on, with zeros, to N bytes), missing (404).
+    no_range (always the whole file), late_moov (the index at the end), garbage (bytes that are not a video), larger
+    (bytes=N: the file is padded with zeros to N bytes), missing (404).
     """
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
 
     def answer(self, request: Request, fault: Fault | None) -> Response:
-        """A file, a part of it, or a page about a scene."""
+        """Respond with a file, a range of it, or a page about a scene."""
         kind = fault.kind if fault else ""
         target = _FILE.fullmatch(request.path)
-        scene = _by_id(int(target[1])) if target else None
+        scene = _find_scene(int(target[1])) if target else None
         sizes = (int(target[2]), int(target[3])) if target else ()
-        found = [one for one in scene.renditions if (one.width, one.height) == sizes] if scene else []
-        if not scene or not found or kind == "missing":
-            return _other(request.path)
+        matches = [one for one in scene.renditions if (one.width, one.height) == sizes] if scene else []
+        if not scene or not matches or kind == "missing":
+            return _serve_page(request.path)
         if kind == "garbage":
             return Response(200, _VIDEO, bytes(range(256)) * 4096)
-        path = file(scene, found[0], self._folder, faststart=kind != "late_moov")
+        path = rendition_file(scene, matches[0], self._folder, faststart=kind != "late_moov")
         if fault and kind == "larger":
             return Response(200, _VIDEO, path.read_bytes().ljust(fault.how["bytes"], b"\0"))
-        return _part(path, request.headers.get("range") if kind != "no_range" else None)
+        return _serve_range(path, request.headers.get("range") if kind != "no_range" else None)
 
 
-def _part(path: Path, asked: str | None) -> Response:
-    """RFC 9110, 14: one range; what cannot be read as one is ignored."""
+def _serve_range(path: Path, range_header: str | None) -> Response:
+    """Serve one range (RFC 9110, section 14); a header that is not one is ignored."""
     size = path.stat().st_size
     headers = _VIDEO | {"Accept-Ranges": "bytes", "ETag": f'"{path.stem}"'}
-    wanted = _RANGE.fullmatch(asked or "")
-    if not wanted or not (wanted[1] or wanted[2]):
+    match = _RANGE.fullmatch(range_header or "")
+    if not match or not (match[1] or match[2]):
         return Response(200, headers, file=path, length=size)
-    first = int(wanted[1]) if wanted[1] else max(0, size - int(wanted[2]))
-    last = min(int(wanted[2]), size - 1) if wanted[1] and wanted[2] else size - 1
+    first = int(match[1]) if match[1] else max(0, size - int(match[2]))
+    last = min(int(match[2]), size - 1) if match[1] and match[2] else size - 1
     if first > last:
         return Response(416, headers | {"Content-Range": f"bytes */{size}"})
     headers |= {"Content-Range": f"bytes {first}-{last}/{size}"}
     return Response(206, headers, file=path, offset=first, length=last - first + 1)
 
 
-def _other(path: str) -> Response:
+def _serve_page(path: str) -> Response:
     if path.endswith(".m3u8"):
         return Response(200, {"Content-Type": "application/vnd.apple.mpegurl"}, b"#EXTM3U\n#EXT-X-ENDLIST\n")
     page = _PAGE.fullmatch(path)
-    scene = _by_id(int(page[1])) if page else None
+    scene = _find_scene(int(page[1])) if page else None
     if not scene:
         return Response(404, {"Content-Type": "text/html; charset=utf-8"}, HTML)
-    best = next(one for one in scene.renditions if min(one.width, one.height) == SIZES["medium"])
-    link = f"/video-files/{scene.id}/{scene.id}-{best.quality}_{best.width}_{best.height}_{best.fps}fps.mp4"
+    rendition = next(one for one in scene.renditions if min(one.width, one.height) == SIZES["medium"])
+    link = f"/video-files/{scene.id}/{_file_name(scene, rendition)}"
     title = html.escape(scene.title)
     text = f"<!DOCTYPE html><title>{title}</title><h1>{title}</h1><video controls loop height=800 src={link}></video>"
     return Response(200, {"Content-Type": "text/html; charset=utf-8"}, text.encode())
 
 
-def _by_id(id: int) -> FootageScene | None:
+def _file_name(scene: FootageScene, rendition: FootageFile) -> str:
+    return f"{scene.id}-{rendition.quality}_{rendition.width}_{rendition.height}_{rendition.fps}fps.mp4"
+
+
+def _find_scene(id: int) -> FootageScene | None:
     return next((scene for scene in SCENES if scene.id == id), None)

@@ -1,4 +1,4 @@
-"""All stand-ins at once, for the local cloud and the tests."""
+"""Runs all stand-ins together, for the local cloud and the tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.standins.stock_footage import FOLDER
 
 CALLBACK_SECRET = "whsec_" + base64.b64encode(b"the stand-ins' callback secret!!").decode()
 
-KINDS = {  # faults by service; those of all services are described in serving.TRANSPORT, the others where they happen
+KINDS = {  # faults by service; those of all services are described in http_server.TRANSPORT, the others in each service
     "elevenlabs": {*TRANSPORT, *elevenlabs.FAULTS, "no_alignment", "unparsable", "validation"},
     "pexels": {*TRANSPORT, "rate_limit", "key", "none", "few", "null_sizes", "hls", "unparsable"},
     "files": {*TRANSPORT, "no_range", "late_moov", "garbage", "larger", "missing"},
@@ -25,12 +25,12 @@ KINDS = {  # faults by service; those of all services are described in serving.T
 class StandIns:
     """ElevenLabs, Pexels, its file host and a receiver of callbacks, each on a free loopback port.
 
-    `requests` is what was asked of them, in the order of the answers; `callbacks` what the receiver was
-    sent: header names in lower case, and the body.
+    `requests` are all requests, in the order of the responses; `callbacks` are those to the receiver: header names in
+    lower case, and the body.
     """
 
     def __init__(self, footage: Path = FOLDER, host: str = LOOPBACK) -> None:
-        """`footage` is the folder that keeps what was drawn; `host` the address to listen on."""
+        """`footage` is the folder that keeps drawn files; `host` is the address to listen on."""
         self._host = host
         self.requests: list[RecordedRequest] = []
         self.callbacks: list[tuple[Mapping[str, str], bytes]] = []
@@ -41,7 +41,7 @@ class StandIns:
         self._pexels = self._service("pexels", search.answer)
         search.url = self._pexels.url
         self._elevenlabs = self._service("elevenlabs", elevenlabs.answer)
-        self._receiver = self._service("callbacks", self._received)
+        self._receiver = self._service("callbacks", self._receive_callback)
         self.elevenlabs_url = self._elevenlabs.url
         self.pexels_url = self._pexels.url
         self.files_url = self._files.url
@@ -71,12 +71,12 @@ class StandIns:
 
     @property
     def secrets(self) -> list[str]:
-        """Those of the variables that nobody may see."""
+        """Values of the variables that must not be logged."""
         return [value for name, value in self.environment.items() if "KEY" in name or "SECRET" in name]
 
     def fault(self, kind: str, *, times: int | None = 1, match: str = "", **how: Any) -> Fault:
-        """Lets something go wrong: `kind` is "service.what", one of KINDS, for the next `times` requests (None: until
-        clear()) whose path, query or body has `match` in it. The oldest fault comes first, one to a request.
+        """Inject a fault: `kind` is "service.fault", one of KINDS, for the next `times` requests (None: until clear())
+        whose path, query or body contains `match`. Each request has at most one fault, the oldest first.
         """
         service, _, what = kind.partition(".")
         if what not in KINDS.get(service, ()):
@@ -84,16 +84,16 @@ class StandIns:
         return self._faults.add(Fault(kind, times, match, how))
 
     def clear(self) -> None:
-        """Ends all faults; what they held goes on."""
+        """End all faults; held requests continue."""
         self._faults.clear()
 
-    def asked(self, service: str) -> list[RecordedRequest]:
-        """What was asked of one service."""
-        return [asked for asked in self.requests if asked.service == service]
+    def requests_to(self, service: str) -> list[RecordedRequest]:
+        """The requests to one service."""
+        return [record for record in self.requests if record.service == service]
 
     def _service(self, name: str, answer: Any) -> Service:
         return Service(name, answer, self._faults, self.requests, host=self._host)
 
-    def _received(self, request: Request, fault: Fault | None) -> Response:
+    def _receive_callback(self, request: Request, fault: Fault | None) -> Response:
         self.callbacks.append((request.headers, request.body))
         return Response(204)

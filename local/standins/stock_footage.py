@@ -1,4 +1,4 @@
-"""Drawn stock footage: which there is, its files in the sizes that Pexels offers, and how to tell it again."""
+"""Drawn stock footage: the scenes, their files in the sizes that Pexels offers, and how a frame is identified."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parents[2] / ".local/footage"
-# What the quickest preset leaves out and real footage has.
-REAL = "cabac=1:8x8dct=1:bframes=2"
-SOUND = 96_000  # bits a second
+# Features of H.264 that real footage has and the fastest preset leaves out.
+X264_FEATURES = "cabac=1:8x8dct=1:bframes=2"
+AUDIO_BITS_PER_SECOND = 96_000
 
 Picture = NDArray[np.uint8]
 Draw = Callable[[float], Picture]
 
 
 class DrawingFailed(Exception):
-    """ffmpeg did not make the file."""
+    """ffmpeg could not encode the file."""
 
 
 @dataclass(frozen=True)
 class FootageFile:
-    """A file of a scene: pixels, frames a second, and its exact size in bytes."""
+    """A file of a scene: pixels, frames per second, and its exact size in bytes."""
 
     width: int
     height: int
@@ -43,7 +43,7 @@ class FootageFile:
 
     @property
     def quality(self) -> str:
-        """Pexels' word for it."""
+        """Pexels' name for the quality."""
         short = min(self.width, self.height)
         return "sd" if short < 720 else "hd" if short < 2160 else "uhd"
 
@@ -60,7 +60,7 @@ class FootageScene:
     seconds: int
     fps: int
     portrait: bool = True
-    sound: str | None = None  # a source of sound in ffmpeg's words
+    sound: str | None = None  # an audio source filter of ffmpeg
     heavy: float = 1.0
 
     @property
@@ -70,19 +70,19 @@ class FootageScene:
 
     @property
     def renditions(self) -> tuple[FootageFile, ...]:
-        """Its files, in no order, as in Pexels' answers."""
-        found = []
+        """Its files, in no order, as in Pexels' responses."""
+        files = []
         for short, megabytes in ((1080, 5.5), (360, 0.9), (2160, 15.0), (720, 2.97)):
             sides = (short, short * 16 // 9)
             width, height = sides if self.portrait else sides[::-1]
-            found.append(FootageFile(width, height, self.fps, round(megabytes * self.heavy * 1e6)))
-        return tuple(found)
+            files.append(FootageFile(width, height, self.fps, round(megabytes * self.heavy * 1e6)))
+        return tuple(files)
 
     def draw(self) -> Draw:
-        """The scene's frames by their time in seconds: uint8 BGR [H, W, 3] of `size`. Making it takes a while."""
+        """A function from seconds to frames, uint8 BGR [H, W, 3] of `size`. It takes a while to create."""
         module, _, name = self.drawing.partition(":")
-        drawn: Draw = getattr(importlib.import_module(f"local.standins.scenes.{module}"), name)(*self.size)
-        return drawn
+        draw: Draw = getattr(importlib.import_module(f"local.standins.scenes.{module}"), name)(*self.size)
+        return draw
 
 
 def _scene(
@@ -145,64 +145,66 @@ SCENES = (
 )  # fmt: skip
 
 
-def file(scene: FootageScene, rendition: FootageFile, folder: Path = FOLDER, *, faststart: bool = True) -> Path:
+def rendition_file(
+    scene: FootageScene, rendition: FootageFile, folder: Path = FOLDER, *, faststart: bool = True
+) -> Path:
     """The rendition's file, drawn at its first use and kept in `folder`. Raises DrawingFailed."""
     head = "" if faststart else "-late"
     name = f"{scene.name}-{rendition.width}x{rendition.height}{head}-{_version(scene)}.mp4"
-    kept = folder / name
-    if kept.exists():
-        return kept
+    path = folder / name
+    if path.exists():
+        return path
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / f"{name}.lock"):
-        if not kept.exists():
-            with tempfile.TemporaryDirectory(dir=folder) as work:
-                made = Path(work) / "made.mp4"
+        if not path.exists():
+            with tempfile.TemporaryDirectory(dir=folder) as scratch:
+                drawing = Path(scratch) / "made.mp4"
                 if faststart:
-                    _encode(scene, rendition, made)
+                    _encode(scene, rendition, drawing)
                 else:
-                    _run(["-i", str(file(scene, rendition, folder)), "-c", "copy", "-map", "0", str(made)])
-                _pad(made, rendition.size)
-                shutil.move(made, kept)
-    return kept
+                    _run(["-i", str(rendition_file(scene, rendition, folder)), "-c", "copy", "-map", "0", str(drawing)])
+                _pad(drawing, rendition.size)
+                shutil.move(drawing, path)
+    return path
 
 
 def identify(frame: Picture, folder: Path = FOLDER) -> str | None:
-    """The name of the scene in a frame of a finished video (uint8 RGB [1280, 720, 3]); None if it is none of them.
+    """The name of the scene in a frame of a finished video (uint8 RGB [1280, 720, 3]); None if it shows no scene.
 
-    The upper part's layout of colours is compared, so captions, compression and scaling do not matter.
+    Only the colour layout of the upper part is compared, so captions, compression and scaling do not matter.
     """
-    seen = _layout(frame)
+    layout = _color_layout(frame)
     names, layouts = _layouts(folder)
-    distances = np.abs(layouts - seen).mean(axis=(1, 2, 3))
+    distances = np.abs(layouts - layout).mean(axis=(1, 2, 3))
     best = int(distances.argmin())
-    return names[best] if distances[best] < FAR else None
+    return names[best] if distances[best] < MAX_DISTANCE else None
 
 
-FAR = 15.0  # mean difference of the layouts (0 to 255) beyond which a frame shows none of the scenes
-MOMENTS = 9  # of a scene whose layouts are known
+MAX_DISTANCE = 15.0  # mean difference of layouts (0 to 255) beyond which a frame shows no scene
+MOMENTS = 9  # of each scene whose layouts are compared
 GRID = (8, 9)  # across and down
-UPPER = 0.62  # of the frame's height: captions stand below
+UPPER_SHARE = 0.62  # of the frame's height; captions are below
 
 
-def _layout(frame: Picture) -> NDArray[np.float32]:
+def _color_layout(frame: Picture) -> NDArray[np.float32]:
     import cv2
 
-    upper = frame[: round(frame.shape[0] * UPPER)]
+    upper = frame[: round(frame.shape[0] * UPPER_SHARE)]
     return cv2.resize(upper, GRID, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 @functools.cache
 def _layouts(folder: Path) -> tuple[list[str], NDArray[np.float32]]:
-    kept = folder / f"layouts-{_version(*SCENES)}.npz"
-    if not kept.exists():
+    cache = folder / f"layouts-{_version(*SCENES)}.npz"
+    if not cache.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / "layouts.lock"):
-            found = [(scene.name, _layout(view)) for scene in SCENES for view in _views(scene)]
-            with tempfile.NamedTemporaryFile(dir=folder, suffix=".npz", delete=False) as made:
-                np.savez(made, names=[name for name, _ in found], layouts=[layout for _, layout in found])
-            shutil.move(made.name, kept)
-    with np.load(kept) as stored:
-        return [str(name) for name in stored["names"]], stored["layouts"]
+            layouts = [(scene.name, _color_layout(view)) for scene in SCENES for view in _views(scene)]
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".npz", delete=False) as file:
+                np.savez(file, names=[name for name, _ in layouts], layouts=[layout for _, layout in layouts])
+            shutil.move(file.name, cache)
+    with np.load(cache) as arrays:
+        return [str(name) for name in arrays["names"]], arrays["layouts"]
 
 
 def _views(scene: FootageScene) -> Iterator[Picture]:
@@ -219,15 +221,15 @@ def _views(scene: FootageScene) -> Iterator[Picture]:
         left = (whole.shape[1] - 720) // 2
         crop = np.asarray(whole[:, left : left + 720], np.uint8)
         yield crop
-        fitted = cv2.GaussianBlur(crop, (0, 0), 30)
+        view = cv2.GaussianBlur(crop, (0, 0), 30)
         band = cv2.resize(frame, (720, 405), interpolation=cv2.INTER_AREA)
-        fitted[437 : 437 + 405] = band
-        yield np.asarray(fitted, np.uint8)
+        view[437 : 437 + 405] = band
+        yield np.asarray(view, np.uint8)
 
 
 def _encode(scene: FootageScene, rendition: FootageFile, to: Path) -> None:
-    """Constant bit rate with filler: the file is nearly as long as its size says, its bytes evenly spread."""
-    bits = rendition.size * 8 * 0.96 / scene.seconds - (SOUND if scene.sound else 0)
+    """Encode at a constant bit rate with filler: the file is nearly as large as its size, with bytes evenly spread."""
+    bits = rendition.size * 8 * 0.96 / scene.seconds - (AUDIO_BITS_PER_SECOND if scene.sound else 0)
     width, height = scene.size
     picture = [
         "-f",
@@ -241,50 +243,54 @@ def _encode(scene: FootageScene, rendition: FootageFile, to: Path) -> None:
         "-i",
         "pipe:0",
     ]
-    sound = ["-f", "lavfi", "-i", scene.sound, "-c:a", "aac", "-b:a", str(SOUND), "-ac", "2"] if scene.sound else []
+    sound = (
+        ["-f", "lavfi", "-i", scene.sound, "-c:a", "aac", "-b:a", str(AUDIO_BITS_PER_SECOND), "-ac", "2"]
+        if scene.sound
+        else []
+    )
     scale = f"scale={rendition.width}:{rendition.height}:flags=bicubic:out_color_matrix=bt709:out_range=tv"
     tags = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
     rate, window = f"{bits / 1000:.0f}k", f"{bits / 3000:.0f}k"
-    x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-x264-params", f"nal-hrd=cbr:{REAL}"]
+    x264 = ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-x264-params", f"nal-hrd=cbr:{X264_FEATURES}"]
     even = ["-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", window, "-g", str(rendition.fps * 2)]
     end = ["-t", str(scene.seconds), "-movflags", "+faststart", str(to)]
     _run([*picture, *sound, "-vf", f"{scale},format=yuv420p,{tags}", *x264, *even, *end], scene, rendition.fps)
 
 
 def _run(arguments: list[str], scene: FootageScene | None = None, fps: int = 0) -> None:
-    """Runs ffmpeg, with a scene's frames at its input if there is one."""
+    """Run ffmpeg, with a scene's frames as its input if there is one. Raises DrawingFailed."""
     import imageio_ffmpeg
 
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as errors:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-hide_banner", "-loglevel", "error", *arguments]
-        ran = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said)
-        assert ran.stdin is not None
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors)
+        assert process.stdin is not None
         try:
             if scene:
                 draw = scene.draw()
                 for number in range(scene.seconds * fps):
-                    ran.stdin.write(draw(number / fps).data)
-            ran.stdin.close()
+                    process.stdin.write(draw(number / fps).data)
+            process.stdin.close()
         except BrokenPipeError:
-            pass  # what ffmpeg says is the reason
+            pass  # ffmpeg's own message is raised below
         finally:
-            if ran.wait(timeout=600) != 0:
-                said.seek(0)
-                raise DrawingFailed(said.read().decode(errors="replace")[-500:])
+            if process.wait(timeout=600) != 0:
+                errors.seek(0)
+                raise DrawingFailed(errors.read().decode(errors="replace")[-500:])
 
 
-def _pad(made: Path, size: int) -> None:
-    """Brings the file to exactly `size` bytes with a box that players skip (ISO/IEC 14496-12, 8.1.2)."""
-    short = size - made.stat().st_size
+def _pad(path: Path, size: int) -> None:
+    """Pad the file to exactly `size` bytes with a box that players skip (ISO/IEC 14496-12, 8.1.2)."""
+    short = size - path.stat().st_size
     if short < 8:
-        raise DrawingFailed(f"{made}: {-short} bytes too long.")
-    with made.open("ab") as out:
-        out.write(struct.pack(">I4s", short, b"free") + bytes(short - 8))
+        raise DrawingFailed(f"{path} is {-short} bytes too large.")
+    with path.open("ab") as file:
+        file.write(struct.pack(">I4s", short, b"free") + bytes(short - 8))
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Among threads and processes."""
+    """Hold a lock among threads and processes."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -292,7 +298,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @functools.cache
 def _version(*scenes: FootageScene) -> str:
-    """Of the drawings: what is kept of older ones is drawn again."""
+    """Digest of the drawing code: files and layouts of another version are drawn again."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
     modules = [scene.drawing.partition(":")[0] for scene in scenes]

@@ -1,4 +1,6 @@
-"""One process of the benchmark: a function's life from its start. `python -m tests.bench.arm ours|naive OUT.json`.
+"""One process of the swap benchmark: a function's life from its start. bench.py runs it:
+
+    python -m tests.bench.arm ours|naive OUT.json
 
 Both arms import the same function, read the picture from S3, swap its one face and write the result to S3; they
 differ in how they load and run the models.
@@ -30,35 +32,35 @@ SECONDS = 120.0
 
 
 class Ours:
-    """The use case with the services that the entries give it."""
+    """Our pipeline, with the services that the function's entries use."""
 
     def swap(self) -> None:
-        """One request. The face is the stack's default one where DEFAULT_FACE is set."""
+        """Make one swap. The face is the stack's default face if DEFAULT_FACE is set."""
         uri = f"s3://{UPLOADS}/{PICTURE}"
         face = None if os.environ["DEFAULT_FACE"] else uri
         request = SwapRequest(uri, face, format="png", color_match=False, soft_edges=False)
         result = load_services().swap(request, key=RESULT, deadline=Deadline.after(SECONDS)).result
         assert [report.swapped for report in result.faces] == [True]
-        assert (result.engine or "").endswith(instructions.wanted())
+        assert (result.engine or "").endswith(instructions.instruction_set())
 
     def bytes_fetched(self) -> int:
         """Of models."""
         return load_services().models.bytes_fetched
 
     def embedding(self) -> list[float]:
-        """Of the face, by the same modules."""
+        """Embed the face with the same modules, to compare the arms."""
         from functions.swap.face import detect, embed
         from layers.media.decode import decode
 
-        known, deadline = load_services(), Deadline.after(SECONDS)
-        data = known.storage.read(UPLOADS, PICTURE, known.settings.max_picture_bytes, deadline).data
-        pixels = decode(data, known.settings.max_picture_bytes, known.settings.max_picture_pixels).pixels
-        face = detect.Detector(known.models.detector_session(deadline), 512).find(pixels, deadline)[0]
-        return [float(value) for value in embed.embed_face(pixels, face, known.models.embedder(deadline))]
+        services, deadline = load_services(), Deadline.after(SECONDS)
+        data = services.storage.read(UPLOADS, PICTURE, services.settings.max_picture_bytes, deadline).data
+        pixels = decode(data, services.settings.max_picture_bytes, services.settings.max_picture_pixels).pixels
+        face = detect.Detector(services.models.detector_session(deadline), 512).find(pixels, deadline)[0]
+        return [float(value) for value in embed.embed_face(pixels, face, services.models.embedder(deadline))]
 
 
 class Naive:
-    """What the field's servers do: files into /tmp, a default session on each, insightface's classes."""
+    """What other servers do: files into /tmp, a default session on each, insightface's classes."""
 
     def __init__(self) -> None:
         import boto3
@@ -69,7 +71,7 @@ class Naive:
         self._embedding: Any = None
 
     def swap(self) -> None:
-        """One request."""
+        """Make one swap."""
         import cv2
         import numpy as np
         from insightface.app.common import Face
@@ -87,11 +89,11 @@ class Naive:
         self._s3.put_object(Bucket=OUTPUTS, Key=RESULT, Body=png)
 
     def bytes_fetched(self) -> int:
-        """Of models."""
+        """Bytes of models downloaded so far."""
         return sum((self._folder / name).stat().st_size for name in self._loaded)
 
     def embedding(self) -> list[float]:
-        """Of the face."""
+        """The face's embedding of the last swap."""
         return [float(value) for value in self._embedding]
 
     def close(self) -> None:
@@ -117,9 +119,9 @@ def main() -> None:
     cost["model_bytes"] = arm.bytes_fetched()
     warm = []
     for _ in range(int(os.environ.get(bench.WARM_RUNS, WARM_RUNS))):
-        begun = time.perf_counter()
+        began = time.perf_counter()
         arm.swap()
-        warm.append(time.perf_counter() - begun)
+        warm.append(time.perf_counter() - began)
     cost |= {"warm_s": statistics.median(warm), "warm_peak_mb": peak_memory_mb()}
     Path(sys.argv[2]).write_text(json.dumps({**cost, "embedding": arm.embedding()}))
     if isinstance(arm, Naive):

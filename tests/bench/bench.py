@@ -1,17 +1,19 @@
-"""Memory and time of a swap at true size, naive against ours.
+"""Memory and time of a swap at true size, naive against ours:
 
-`python -m tests.bench.bench [--repeats N] [--quick] [--avx2]`. Every run is a fresh process, against an S3 on this
-machine in another process, on four lines: as fast as it goes, a steady 300 and 80 MB/s, and Lambda's own shape (300 MB
-at full speed, then 80 MB/s). Arms alternate; medians are reported, and peaks are the worst.
+    python -m tests.bench.bench [--repeats N] [--quick] [--avx2]
 
-- The whole function, its imports too, as deployed, on two whole processors (3538 MB): with a face never seen, with the
-  stack's default face, whose latent is kept, and unloading everything after each request.
-- The same, held to the processors and the memory that Lambda gives at four sizes, on Lambda's line.
+Every run is a fresh process, against an S3 on this machine in another process, on four lines: unlimited, a steady 300
+and 80 MB/s, and as on Lambda (300 MB at full speed, then 80 MB/s). Arms alternate; medians are reported, and the worst
+of the peaks.
+
+- The whole function as deployed, with its imports, on two whole processors (3538 MB): with a new face, with the stack's
+  default face, whose latent is cached, and unloading everything after each request.
+- The same, limited to the processors and the memory that Lambda gives at four sizes, on Lambda's line.
 - The swapper alone: its cold start (cold_arm.py), and warm (engine_arm.py) with what limits it.
-- What `avx2` needs once more, as on Lambda, whose processors have no AVX-512: both arms held to AVX2 (hold.py).
+- What `avx2` needs again, with both arms held to AVX2 (hold.py), as on Lambda, whose processors have no AVX-512.
 
-Writes out/bench/swap.json and swap.png. `ratios` and `avx2` are the short answers; --avx2 measures the latter anew and
-leaves the rest of swap.json as it is.
+Writes out/bench/swap.json and swap.png. `ratios` and `avx2` are the summaries; --avx2 only measures the latter
+again and leaves the rest of swap.json as it is.
 """
 
 from __future__ import annotations
@@ -40,8 +42,8 @@ from tests.bench import MODELS, OUTPUTS, PICTURE, RESULT, UPLOADS, form, hold, l
 
 FOLDER = Path("build/bench")
 LINES = {"full_speed": (0.0, 0.0), "300_MB_per_s": (300.0, 0.0), "80_MB_per_s": (80.0, 0.0), "lambda": (80.0, 300.0)}
-"""Megabytes a second, and how many come first as fast as they can."""
-RATIO_LINES = ("full_speed", "80_MB_per_s")  # that `ratios` looks at
+"""Megabytes per second (0: unlimited), and megabytes that come first at full speed."""
+RATIO_LINES = ("full_speed", "80_MB_per_s")  # that `ratios` uses
 ARMS: dict[str, tuple[str, dict[str, str]]] = {
     "naive": ("naive", {}),
     "ours": ("ours", {}),
@@ -50,42 +52,42 @@ ARMS: dict[str, tuple[str, dict[str, str]]] = {
 }
 COLD_ARMS = ("bare", "naive", "staged", "native", "windowed")
 SIZES_MB = (512, 1024, 1769, 3008)
-WHOLE_MB = 1769  # at which Lambda gives one whole processor; the default
-TWO_WHOLE_MB = 2 * WHOLE_MB  # what the two cores that nothing holds back are on Lambda
+WHOLE_MB = 1769  # with which Lambda gives one whole processor; the template's default
+TWO_WHOLE_MB = 2 * WHOLE_MB  # the equivalent of two whole cores on Lambda
 MEASURED = ("cold_s", "warm_s", "cpu_s", "peak_mb", "warm_peak_mb", "model_bytes")
 PEAKS = ("peak_mb", "warm_peak_mb")
 NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
-class Line:
-    """An S3 behind a line."""
+class S3Line:
+    """An S3 behind a line of limited speed."""
 
     url: str
     process: subprocess.Popen[str]
 
-    def anew(self) -> None:
-        """The burst is there again, as for a new sandbox."""
+    def restore_burst(self) -> None:
+        """Allow the burst again, as for a new sandbox."""
         assert self.process.stdin
         self.process.stdin.write("\n")
         self.process.stdin.flush()
 
 
 @contextmanager
-def server(rate: float = 0.0, burst: float = 0.0, folder: Path = FOLDER) -> Iterator[Line]:
-    """An S3 with the folder's objects that delivers that many MB a second (0: as fast as it can), after `burst` MB."""
+def server(rate: float = 0.0, burst: float = 0.0, folder: Path = FOLDER) -> Iterator[S3Line]:
+    """Run an S3 of the folder's objects that delivers `rate` MB per second (0: unlimited) after `burst` MB."""
     command = [sys.executable, "-m", "tests.bench.server", str(folder), str(rate), "127.0.0.1", str(burst)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
         try:
-            yield Line(process.stdout.readline().strip(), process)
+            yield S3Line(process.stdout.readline().strip(), process)
         finally:
             process.stdin.close()
 
 
 def environment(url: str, memory_mb: int = TWO_WHOLE_MB) -> dict[str, str]:
-    """Of a function's process whose AWS is at the URL."""
+    """Environment of a function's process whose AWS is at the URL."""
     return {
         "PATH": os.environ["PATH"],
         "AWS_ENDPOINT_URL": url,
@@ -105,24 +107,26 @@ def environment(url: str, memory_mb: int = TWO_WHOLE_MB) -> dict[str, str]:
 def process(
     module: str, arguments: Sequence[str], environ: Mapping[str, str], enter: Callable[[], None] | None = None
 ) -> dict[str, Any]:
-    """What one fresh process of an arm says that it cost. `enter` is called in it first."""
+    """Run one fresh process of an arm; the cost that it measured. `enter` is called in it first."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "cost.json"
         command = [sys.executable, "-m", module, *arguments, str(out)]
-        started = {**environ, "BENCH_STARTED": str(time.time())}
-        done = subprocess.run(command, env=started, capture_output=True, text=True, preexec_fn=enter)
-        if done.returncode:
-            raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        environment = {**environ, "BENCH_STARTED": str(time.time())}
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, preexec_fn=enter)
+        if result.returncode:
+            raise RuntimeError(
+                f"{module} {' '.join(arguments)} failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}"
+            )
         cost: dict[str, Any] = json.loads(out.read_text())
     return cost
 
 
 def run(
-    arm: str, s3: Line, memory_mb: int = TWO_WHOLE_MB, more: Mapping[str, str] = NOTHING
+    arm: str, s3: S3Line, memory_mb: int = TWO_WHOLE_MB, more: Mapping[str, str] = NOTHING
 ) -> tuple[dict[str, Any], Any]:
-    """One run of the whole function: what it cost, and the picture it made (uint8 BGR)."""
+    """Run the whole function once; its cost, and the result's picture (uint8 BGR)."""
     which, settings = ARMS[arm]
-    s3.anew()
+    s3.restore_burst()
     cost = process("tests.bench.arm", [which], {**environment(s3.url, memory_mb), **settings, **more})
     with urlopen(f"{s3.url}/{OUTPUTS}/{RESULT}") as answer:
         return cost, cv2.imdecode(np.frombuffer(answer.read(), np.uint8), cv2.IMREAD_COLOR)
@@ -136,8 +140,8 @@ def measure(
     inputs: Path = FOLDER,
     more: Mapping[str, str] = NOTHING,
 ) -> dict[str, Any]:
-    """The whole function: all arms on all lines, and how far ours is from insightface's classes. `more` is set in their
-    environment."""
+    """Measure the whole function: all arms on all lines, and how far ours is from insightface's classes. `more` is
+    added to their environment."""
     report: dict[str, Any] = {}
     embeddings: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
@@ -151,7 +155,7 @@ def measure(
                     embeddings[arm] = np.array(cost.pop("embedding"))
                     runs[arm].append(cost)
                     print(name, arm, {key: round(value, 2) for key, value in cost.items()}, flush=True)
-        report[name] = compared(runs, MEASURED)
+        report[name] = summarise(runs, MEASURED)
     naive, ours = embeddings["naive"], embeddings["ours"]
     meme = cv2.imread(str(inputs / "objects" / UPLOADS / PICTURE), cv2.IMREAD_COLOR)
     assert meme is not None
@@ -166,16 +170,16 @@ def measure(
 def measure_cold(
     repeats: int, lines: Iterable[str], *, inputs: Path = FOLDER, more: Mapping[str, str] = NOTHING
 ) -> dict[str, Any]:
-    """The swapper alone, from the request for its first byte to the first output."""
+    """Measure the swapper alone, from the request for its first byte to the first output."""
     report = {}
     for name in lines:
         runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in COLD_ARMS}
         with server(*LINES[name], inputs) as s3:
             for _ in range(repeats):
                 for arm in COLD_ARMS:
-                    s3.anew()
+                    s3.restore_burst()
                     runs[arm].append(process("tests.bench.cold_arm", [arm], {**environment(s3.url), **more}))
-        report[name] = compared(runs, ("first_output_s", "cpu_s", "peak_mb"))
+        report[name] = summarise(runs, ("first_output_s", "cpu_s", "peak_mb"))
         print(name, json.dumps(report[name]), flush=True)
     return report
 
@@ -183,39 +187,40 @@ def measure_cold(
 def measure_sizes(
     sizes: Iterable[int] = SIZES_MB, *, inputs: Path = FOLDER, more: Mapping[str, str] = NOTHING
 ) -> dict[str, Any]:
-    """Cold and warm seconds of the whole function by MemorySize, on Lambda's line; why not where it did not end."""
+    """Measure cold and warm seconds of the whole function by MemorySize, on Lambda's line, or that it was killed."""
     if not limits.available():
-        return {"left_out": "this process may make no control groups"}
+        return {"left_out": "this process may not create control groups"}
     report: dict[str, Any] = {}
     with server(*LINES["lambda"], inputs) as s3:
         run("ours_default_face", s3)
         for size in sizes:
             for arm in ("naive", "ours", "ours_default_face"):
                 which, settings = ARMS[arm]
-                here = {**environment(s3.url, size), **settings, **more}
-                s3.anew()
-                with limits.limited(size / WHOLE_MB, size) as enter:
+                environ = {**environment(s3.url, size), **settings, **more}
+                s3.restore_burst()
+                with limits.limit(size / WHOLE_MB, size) as enter:
                     try:
-                        cost = process("tests.bench.arm", [which], here, enter)
-                        said = {key: round(cost[key], 2) for key in ("cold_s", "warm_s", "warm_peak_mb")}
+                        cost = process("tests.bench.arm", [which], environ, enter)
+                        cost_or_reason = {key: round(cost[key], 2) for key in ("cold_s", "warm_s", "warm_peak_mb")}
                     except RuntimeError:
-                        said = {"ended": "killed"}  # nothing else ends an arm that ran without the limit
-                report.setdefault(str(size), {})[arm] = said
-                print(size, arm, said, flush=True)
+                        cost_or_reason = {
+                            "ended": "killed"
+                        }  # an arm that works without the limit fails for no other reason
+                report.setdefault(str(size), {})[arm] = cost_or_reason
+                print(size, arm, cost_or_reason, flush=True)
     return report
 
 
-def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], measured: Sequence[str]) -> dict[str, Any]:
-    """Medians of the runs (of peaks the worst) by arm, and their ratios to the naive arm's."""
+def summarise(runs: Mapping[str, Sequence[Mapping[str, Any]]], keys: Sequence[str]) -> dict[str, Any]:
+    """Summarise the runs by arm: medians, the worst of the peaks, and ratios to the naive arm."""
     costs = {
         arm: {
-            key: round((max if key in PEAKS else statistics.median)(cost[key] for cost in several), 3)
-            for key in measured
+            key: round((max if key in PEAKS else statistics.median)(cost[key] for cost in several), 3) for key in keys
         }
         for arm, several in runs.items()
     }
     over = {
-        arm: {key: round(cost[key] / costs["naive"][key], 3) for key in measured}
+        arm: {key: round(cost[key] / costs["naive"][key], 3) for key in keys}
         for arm, cost in costs.items()
         if arm != "naive"
     }
@@ -223,8 +228,8 @@ def compared(runs: Mapping[str, Sequence[Mapping[str, Any]]], measured: Sequence
 
 
 def ratios(report: Mapping[str, Any]) -> dict[str, float]:
-    """What it comes to, over the naive arm; `first_output_80MBps` over the bare download of the same bytes, and
-    `parity_db` to onnxruntime's own arithmetic."""
+    """The summary: ratios to the naive arm; `first_output_80MBps` is relative to the bare download of the same bytes,
+    and `parity_db` to onnxruntime's own arithmetic."""
     function, cold, warm = report["function"]["full_speed"], report["cold"], report["engine"]
     steady = cold["80_MB_per_s"]
     return {
@@ -241,50 +246,50 @@ def ratios(report: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def measure_all(asked: form.Form) -> dict[str, Any]:
-    """All but what is held to AVX2."""
-    from tests.bench import engine  # which uses this module
+def measure_all(options: form.Options) -> dict[str, Any]:
+    """Measure everything except what is held to AVX2."""
+    from tests.bench import engine  # late: it imports this module
 
-    report: dict[str, Any] = {"engine": engine.measure(asked.inputs, asked.repeats)}
-    report |= _measure_lines(asked, tuple(LINES), tuple(LINES), asked.environ)
-    sizes = SIZES_MB[-1:] if asked.quick else SIZES_MB
-    report["sizes"] = measure_sizes(sizes, inputs=asked.inputs, more=asked.environ)
+    report: dict[str, Any] = {"engine": engine.measure(options.inputs, options.repeats)}
+    report |= _measure_lines(options, tuple(LINES), tuple(LINES), options.environ)
+    sizes = SIZES_MB[-1:] if options.quick else SIZES_MB
+    report["sizes"] = measure_sizes(sizes, inputs=options.inputs, more=options.environ)
     return {**report, "ratios": ratios(report)}
 
 
-def measure_avx2(asked: form.Form) -> dict[str, Any]:
-    """What the ratios stand on, both arms held to AVX2, and the ratios."""
+def measure_avx2(options: form.Options) -> dict[str, Any]:
+    """Measure what the ratios need with both arms held to AVX2; the measurements and the ratios."""
     from tests.bench import engine
 
-    held = hold.held(asked.inputs)
-    report: dict[str, Any] = {"engine": engine.measure(asked.inputs, asked.repeats, held)}
+    settings = hold.hold_to_avx2(options.inputs)
+    report: dict[str, Any] = {"engine": engine.measure(options.inputs, options.repeats, settings)}
     if report["engine"]["onnxruntime_block"] != 8:
         raise RuntimeError("onnxruntime uses AVX-512 although it is held to AVX2")
-    report |= _measure_lines(asked, RATIO_LINES, RATIO_LINES[:1], {**asked.environ, **held})
-    return {"avx2": {"naive": hold.HOW, "measured": conditions(asked.repeats), **ratios(report)}, "avx2_runs": report}
+    report |= _measure_lines(options, RATIO_LINES, RATIO_LINES[:1], {**options.environ, **settings})
+    return {"avx2": {"naive": hold.HOW, "measured": conditions(options.repeats), **ratios(report)}, "avx2_runs": report}
 
 
 def _measure_lines(
-    asked: form.Form, cold: Sequence[str], function: Sequence[str], more: Mapping[str, str]
+    options: form.Options, cold: Sequence[str], function: Sequence[str], more: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The swapper's cold start and the function on these lines; a quick one measures the last, and calls it all."""
-    if not asked.quick:
+    """Measure the swapper's cold start and the function on these lines; in quick form the last line stands for all."""
+    if not options.quick:
         return {
-            "cold": measure_cold(asked.repeats, cold, inputs=asked.inputs, more=more),
-            "function": measure(asked.repeats, function, inputs=asked.inputs, more=more),
+            "cold": measure_cold(options.repeats, cold, inputs=options.inputs, more=more),
+            "function": measure(options.repeats, function, inputs=options.inputs, more=more),
         }
-    one = measure_cold(asked.repeats, cold[-1:], inputs=asked.inputs, more=more)[cold[-1]]
-    whole = measure(asked.repeats, function[-1:], inputs=asked.inputs, more=more)
+    one = measure_cold(options.repeats, cold[-1:], inputs=options.inputs, more=more)[cold[-1]]
+    whole = measure(options.repeats, function[-1:], inputs=options.inputs, more=more)
     return {"cold": dict.fromkeys(cold, one), "function": {**whole, **dict.fromkeys(function, whole[function[-1]])}}
 
 
 def conditions(repeats: int) -> dict[str, Any]:
-    """When and on what a number was measured."""
+    """The date and the machine of a measurement."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {
         "date": date.today().isoformat(),
         "machine": model[1] if model else platform.machine(),
-        "best_instructions": hold.best(),
+        "best_instructions": hold.best_instructions(),
         "cpus": len(os.sched_getaffinity(0)),
         "load": round(os.getloadavg()[2], 1),  # of the last 15 minutes, the benchmark's own 1 to 2 included
         "repeats": repeats,
@@ -293,23 +298,23 @@ def conditions(repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print and write."""
-    with form.asked("bench", __doc__, inputs=FOLDER, repeats=3) as asked:
-        prepare(asked.inputs, asked.quick)
-        out = asked.out / "swap.json"
-        if asked.avx2:
+    with form.parse_options("bench", __doc__, inputs=FOLDER, repeats=3) as options:
+        prepare(options.inputs, options.quick)
+        out = options.out / "swap.json"
+        if options.avx2:
             report = json.loads(out.read_text()) if out.exists() else {}
         else:
-            report = measure_all(asked)
-            report = {**conditions(asked.repeats), **report}
-        report |= measure_avx2(asked)
+            report = measure_all(options)
+            report = {**conditions(options.repeats), **report}
+        report |= measure_avx2(options)
         out.write_text(json.dumps(report, indent=2) + "\n")
-        if not asked.avx2:
+        if not options.avx2:
             swap_plot.plot(report, out.with_suffix(".png"))
         print(json.dumps(report, indent=2))
 
 
 def prepare(folder: Path, quick: bool = False) -> None:
-    """What all of them need, in the folder."""
+    """Prepare the inputs of all swap benchmarks in the folder."""
     command = [sys.executable, "-m", "tests.bench.prepare", str(folder), *(["quick"] if quick else [])]
     subprocess.run(command, check=True)
 

@@ -1,8 +1,10 @@
-"""One process of the swapper's cold start: from the request for its first byte to the first output.
+"""One process of the swapper's cold start, from the request for its first byte to the first output. bench.py runs it:
 
-`python -m tests.bench.cold_arm ARM OUT.json`; S3 is at AWS_ENDPOINT_URL. Arms: `bare` downloads the same bytes in the
-same way, and does nothing with them; `naive` downloads the file, makes a session of it and runs that; the others are
-`staged` (onnxruntime, sub-graphs as their weights come), `native` and `windowed`.
+    python -m tests.bench.cold_arm ARM OUT.json
+
+S3 is at AWS_ENDPOINT_URL. Arms: `bare` only downloads the same bytes in the same way; `naive` downloads the file, makes
+a session of it and runs it; the others are `staged` (onnxruntime, sub-graphs as their weights arrive), `native` and
+`windowed`.
 """
 
 from __future__ import annotations
@@ -56,11 +58,11 @@ def main() -> None:
     elif plan is not None:
         OnnxSwapper(plan, store.load(swapper.blob(WEIGHTS), deadline), THREADS).run(crops, latents)
     else:
-        own = models.start_swapper(deadline).swapper(once=True)
-        own.run(crops, latents)
-        assert own.name.endswith(instructions.wanted())
-    took = {"first_output_s": time.perf_counter() - before, "cpu_s": time.process_time() - cpu}
-    out.write_text(json.dumps({**took, "peak_mb": peak_memory_mb()}))
+        engine = models.start_swapper(deadline).swapper(once=True)
+        engine.run(crops, latents)
+        assert engine.name.endswith(instructions.instruction_set())
+    cost = {"first_output_s": time.perf_counter() - before, "cpu_s": time.process_time() - cpu}
+    out.write_text(json.dumps({**cost, "peak_mb": peak_memory_mb()}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How large a benchmark is: at true size, or quick, which keeps no number and shows that all of it still runs."""
+"""The command line of every benchmark: at true size, or in quick form, which keeps no number and shows that it runs."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ OUT = Path("out/bench")
 
 
 @dataclass(frozen=True)
-class Form:
-    """What a benchmark is asked for."""
+class Options:
+    """What the command line asks of a benchmark."""
 
     quick: bool
     repeats: int
-    avx2: bool  # only the part that is held to AVX2
-    inputs: Path  # a folder for what is prepared once
+    avx2: bool  # measure only the part that is held to AVX2
+    inputs: Path  # a folder for inputs that are prepared once
     out: Path  # a folder for results
 
     @property
     def environ(self) -> dict[str, str]:
-        """For the processes of the arms."""
+        """Environment variables of the arms' processes."""
         return {WARM_RUNS: "1"} if self.quick else {}
 
 
 @contextmanager
-def asked(name: str, description: str | None, *, inputs: Path, repeats: int, avx2: bool = True) -> Iterator[Form]:
-    """The form that the command line asks for; `repeats` unless it says otherwise, once in the quick form.
+def parse_options(
+    name: str, description: str | None, *, inputs: Path, repeats: int, avx2: bool = True
+) -> Iterator[Options]:
+    """Parse the command line; `repeats` is the default, and in quick form it is 1.
 
-    A quick benchmark's files go to a folder that is gone afterwards. `avx2`: the benchmark has that switch.
+    A quick benchmark's files go to a temporary folder. `avx2`: the benchmark has that switch.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m tests.bench.{name}",
@@ -42,16 +44,16 @@ def asked(name: str, description: str | None, *, inputs: Path, repeats: int, avx
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repeats", type=int, default=repeats)
-    parser.add_argument("--quick", action="store_true", help="tiny and once; keeps nothing")
+    parser.add_argument("--quick", action="store_true", help="tiny networks, one run, results are discarded")
     if avx2:
-        parser.add_argument("--avx2", action="store_true", help="only as on a processor without AVX-512")
+        parser.add_argument("--avx2", action="store_true", help="measure only as on a processor without AVX-512")
     arguments = parser.parse_args()
-    held = avx2 and arguments.avx2
+    only_avx2 = avx2 and arguments.avx2
     if not arguments.quick:
         OUT.mkdir(parents=True, exist_ok=True)
-        yield Form(False, arguments.repeats, held, inputs, OUT)
+        yield Options(False, arguments.repeats, only_avx2, inputs, OUT)
         return
     with tempfile.TemporaryDirectory(prefix="coldswap-bench-") as folder:
         out = Path(folder) / "out"
         out.mkdir()
-        yield Form(True, 1, held, Path(folder) / "inputs", out)
+        yield Options(True, 1, only_avx2, Path(folder) / "inputs", out)

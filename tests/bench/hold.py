@@ -1,4 +1,4 @@
-"""The switch that holds a benchmark's processes to AVX2, which is all that Lambda's x86 processors have.
+"""Holds a benchmark's processes to AVX2, since Lambda's x86 processors have no AVX-512 (option --avx2).
 
 onnxruntime has no setting for it, so its library is copied with one instruction replaced: where the original asks which
 registers the system saves (XGETBV of register 0; Intel's manual, volume 1, chapter 13), the copy answers "x87, SSE and
@@ -20,8 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.bench.instructions import SWITCH
 
 HOW = "held to AVX2 by a copy of onnxruntime's library in which XGETBV answers 7"
-# xor ecx, ecx; xgetbv → xor ecx, ecx; lea eax, [rcx + 7]. Whoever reads register 0 clears ECX first.
-ASKS, ANSWERS = bytes.fromhex("31c9 0f01d0"), bytes.fromhex("31c9 8d4107")
+# xor ecx, ecx; xgetbv → xor ecx, ecx; lea eax, [rcx + 7]. Code that reads register 0 clears ECX first.
+XGETBV_CODE, REPLACEMENT_CODE = bytes.fromhex("31c9 0f01d0"), bytes.fromhex("31c9 8d4107")
 SETTINGS = {
     SWITCH: "avx2",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4,AVX512_ICL,AVX512_SPR",
@@ -31,10 +31,10 @@ SETTINGS = {
 }
 
 
-def held(folder: Path) -> dict[str, str]:
-    """What holds a new process to AVX2: settings for its environment, and in `folder` the copy of onnxruntime.
+def hold_to_avx2(folder: Path) -> dict[str, str]:
+    """Copy onnxruntime without AVX-512 into `folder`; the environment that holds a new process to AVX2.
 
-    Raises RuntimeError where onnxruntime looks at the processor in another way.
+    Raises RuntimeError where onnxruntime detects the processor in another way.
     """
     original, copy = Path(onnxruntime.__file__).parent, folder.absolute() / "avx2" / "onnxruntime"
     shutil.rmtree(copy, ignore_errors=True)
@@ -44,25 +44,25 @@ def held(folder: Path) -> dict[str, str]:
             (copy / path.relative_to(original)).symlink_to(path)
     (library,) = (copy / "capi").glob("onnxruntime_pybind11_state*.so")
     code = library.read_bytes()
-    if ASKS not in code:
+    if XGETBV_CODE not in code:
         raise RuntimeError(
             f"onnxruntime {onnxruntime.__version__} cannot be held to AVX2: {library.name} has no XGETBV"
         )
     library.unlink()
-    library.write_bytes(code.replace(ASKS, ANSWERS))
+    library.write_bytes(code.replace(XGETBV_CODE, REPLACEMENT_CODE))
     return SETTINGS | {"PYTHONPATH": str(copy.parent)}
 
 
-def best() -> str:
-    """The best instructions of this machine that the native engine has kernels for: avx512 or avx2."""
+def best_instructions() -> str:
+    """This machine's best instruction set for which the native engine has kernels: avx512 or avx2."""
     flags = Path("/proc/cpuinfo").read_text().partition("flags")[2].partition("\n")[0].split()
     return "avx512" if {"avx512f", "avx512vl", "avx512bw", "avx512dq"} <= set(flags) else "avx2"
 
 
 def onnxruntime_block() -> int:
-    """Channels that onnxruntime's convolutions take at a time in this process: 16 with AVX-512, 8 without.
+    """Channels that onnxruntime's convolutions process at a time in this process: 16 with AVX-512, 8 without.
 
-    It pads a layer's channels to whole blocks, so the optimised graph of a layer with 24 tells.
+    It pads a layer's channels to whole blocks, which shows in the optimised graph of a layer with 24.
     """
     channels, shape = 24, [1, 24, 8, 8]
     weights = numpy_helper.from_array(np.ones((channels, channels, 3, 3), np.float32), "w")

@@ -1,6 +1,6 @@
-"""In a process of a benchmark: whether it is held to AVX2, and how the native engine hears of it.
+"""Whether a benchmark's process is held to AVX2 (hold.py), and how that reaches the native engine.
 
-hold.py does the rest. Nothing heavy is imported here, since what a process imports is part of what is measured.
+Nothing heavy is imported here, since a process's imports are part of what is measured.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from functools import partial
 SWITCH = "BENCH_INSTRUCTIONS"  # in the environment of a held process
 
 
-def wanted() -> str:
-    """The instructions that this process is held to, as the native engine takes them; "" for the machine's best."""
+def instruction_set() -> str:
+    """The instruction set that this process is held to, by the native engine's name; "" for the machine's best."""
     return os.environ.get(SWITCH, "")
 
 
 def hold_engine() -> None:
-    """In a held process, every native swapper is made with those instructions."""
-    if wanted():
+    """Make every native swapper of a held process with its instruction set."""
+    if instruction_set():
         from unittest import mock
 
         from layers.engine import native_swapper
 
-        held = partial(native_swapper.NativeSwapper, instructions=wanted())
-        mock.patch.object(native_swapper, "NativeSwapper", held).start()
+        engine = partial(native_swapper.NativeSwapper, instructions=instruction_set())
+        mock.patch.object(native_swapper, "NativeSwapper", engine).start()

@@ -1,4 +1,4 @@
-"""A process held to a share of the processors and to so much memory, by Linux control groups of either version."""
+"""Limits a process to a share of the processors and to some memory, by Linux control groups of either version."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ PERIOD = 20_000  # microseconds
 
 
 def available() -> bool:
-    """Whether this process may make control groups."""
-    return _unified() or (os.access(ROOT / "cpu", os.W_OK) and os.access(ROOT / "memory", os.W_OK))
+    """Whether this process may create control groups."""
+    return _is_unified() or (os.access(ROOT / "cpu", os.W_OK) and os.access(ROOT / "memory", os.W_OK))
 
 
-def _unified() -> bool:
-    """Version 2, with both controllers for groups below."""
+def _is_unified() -> bool:
+    """Whether control groups are version 2, with both controllers for child groups."""
     control = ROOT / "cgroup.subtree_control"
     return os.access(control, os.W_OK) and {"cpu", "memory"} <= set(control.read_text().split())
 
 
 @contextmanager
-def limited(processors: float, memory_mb: int) -> Iterator[Callable[[], None]]:
-    """Yields what a child must call before it does anything (subprocess's preexec_fn)."""
+def limit(processors: float, memory_mb: int) -> Iterator[Callable[[], None]]:
+    """Create a limited group for the block; yields the function that a child calls to enter it (preexec_fn)."""
     name, quota = f"coldswap-{uuid.uuid4().hex[:8]}", str(int(processors * PERIOD))
-    if _unified():
+    if _is_unified():
         folders = {ROOT / name: {"cpu.max": f"{quota} {PERIOD}", "memory.max": str(memory_mb << 20)}}
     else:
         folders = {

@@ -1,10 +1,11 @@
-"""What a swap holds in memory, at true size, in every way it can be set.
+"""Memory of a swap at true size, in every configuration:
 
-`python -m tests.bench.memory [--repeats N] [--quick] [--avx2]`. Every row is a fresh process against an S3 on this
-machine; arms alternate, peaks are the worst of the runs and the rest medians. `default/cold` is the deployed stack
-itself, on the local cloud, asked for a face never seen before by a cold sandbox. Writes out/bench/memory.json and
-out/bench/memory.png. With --avx2 (hold.py) they are memory-avx2.json and memory-avx2.png, and the stack's row is left
-out: what runs on the local cloud is not held.
+    python -m tests.bench.memory [--repeats N] [--quick] [--avx2]
+
+Every row is a fresh process against an S3 on this machine; arms alternate, peaks are the worst of the runs and the rest
+medians. `default/cold` is the deployed stack itself, on the local cloud, with a new face and a cold sandbox. Writes
+out/bench/memory.json and out/bench/memory.png. With --avx2 (hold.py) they are memory-avx2.json and memory-avx2.png,
+without the stack's row, since the local cloud is not held.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ FOLDER = ROOT / "build/memory"
 LICENCES = dict.fromkeys(("detector", "embedder", "swapper"), "none")
 MEASURED = ("peak_mb", "resident_mb", "cold_s", "warm_s")
 LARGER = 640
-# What the hobby project's document estimates, in MB.
-GUESSES = {"buffalo_l": 500, "inswapper": 700, "total": 1200}
+# Estimates of a hobby project's design document, in MB.
+ESTIMATES = {"buffalo_l": 500, "inswapper": 700, "total": 1200}
 
 ARMS = {
     # Parts, alone in a process with its imports.
@@ -80,16 +81,16 @@ QUICK = (
     "ours/new face, 512 MB sandbox",
     "ours/latent known, request",
 )
-"""Arms in which all is done once that any of them does."""
+"""Arms that together cover every code path."""
 DEFAULT = "default/cold"
 
 
 def prepare(folder: Path, quick: bool = False) -> None:
-    """Full-size stand-ins, pictures and a pack, unless they are there and made by the same code."""
-    done = folder / "done"
-    if done.exists() and done.read_text() == version():
+    """Make full-size stand-ins, pictures and a pack, unless the same code has made them already."""
+    marker = folder / "done"
+    if marker.exists() and marker.read_text() == version():
         return
-    done.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
     naive = folder / "objects" / MODELS / "naive"
     five = naive / "buffalo_l"
     five.mkdir(parents=True, exist_ok=True)
@@ -109,11 +110,11 @@ def prepare(folder: Path, quick: bool = False) -> None:
         for model, path in {**links, "swapper": naive / "swapper_fp16.onnx"}.items():
             (Path(lowering) / f"{model}.onnx").symlink_to(path)
         publish(Path(lowering), MODELS, objects, "standin", LICENCES)
-    done.write_text(version())
+    marker.write_text(version())
 
 
 def framed(picture: bytes, side: int) -> bytes:
-    """The picture (JPEG) on a larger grey square, so that a detector of as much more sees it as before."""
+    """Put the picture (JPEG) on a larger grey square, so that a detector of a larger size sees it unchanged."""
     pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
     square = np.full((side, side, 3), 128, np.uint8)
@@ -122,8 +123,8 @@ def framed(picture: bytes, side: int) -> bytes:
 
 
 def run(arm: Arm, url: str, more: Mapping[str, str] = NOTHING) -> dict[str, float]:
-    """One fresh process, with `more` in its environment: what it cost."""
-    known = {
+    """Run one fresh process, with `more` in its environment; its cost."""
+    environ = {
         **environment(url),
         "DEFAULT_FACE": f"s3://{UPLOADS}/{arm.picture}" if arm.latent_known else "",
         "MODEL_RETENTION": "container" if arm.keeps else "request",
@@ -131,19 +132,19 @@ def run(arm: Arm, url: str, more: Mapping[str, str] = NOTHING) -> dict[str, floa
         **more,
     }
     with tempfile.TemporaryDirectory() as folder:
-        told, cost = Path(folder) / "arm.json", Path(folder) / "cost.json"
-        told.write_text(json.dumps(asdict(arm)))
-        known["BENCH_STARTED"] = str(time.time())
-        command = [sys.executable, "-m", "tests.bench.memory_arm", str(told), str(cost)]
-        done = subprocess.run(command, env=known, capture_output=True, text=True, cwd=ROOT)
-        if done.returncode:
-            raise RuntimeError(f"{arm} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-        found: dict[str, float] = json.loads(cost.read_text())
-        return found
+        arm_file, cost = Path(folder) / "arm.json", Path(folder) / "cost.json"
+        arm_file.write_text(json.dumps(asdict(arm)))
+        environ["BENCH_STARTED"] = str(time.time())
+        command = [sys.executable, "-m", "tests.bench.memory_arm", str(arm_file), str(cost)]
+        result = subprocess.run(command, env=environ, capture_output=True, text=True, cwd=ROOT)
+        if result.returncode:
+            raise RuntimeError(f"{arm} failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
+        measurement: dict[str, float] = json.loads(cost.read_text())
+        return measurement
 
 
 def deployed(repeats: int, inputs: Path) -> list[dict[str, float]]:
-    """The stack with the template's defaults and a new face: a cold request, and warm ones after it."""
+    """Measure the stack with the template's defaults and a new face: a cold request, then warm ones."""
     costs = []
     with Cloud() as cloud:
         cloud.deploy()
@@ -154,15 +155,15 @@ def deployed(repeats: int, inputs: Path) -> list[dict[str, float]]:
                 s3.upload_file(str(path), bucket, str(path.relative_to(objects / MODELS)))
         uri = put_input(cloud, objects / UPLOADS / f"picture_{SIZE}.jpg")
         for _ in range(repeats):
-            cloud.chill()
+            cloud.force_cold_start()
             spent, peaks = [], []
             for number in range(1 + WARM_RUNS):
-                begun = time.perf_counter()
-                answer = cloud.request("POST", "/swap", {"meme": uri, "face": uri, "format": "png"})
-                spent.append(time.perf_counter() - begun)
-                result = answer.json()
-                if answer.status_code != 200 or result["cold_start"] != (number == 0):
-                    raise RuntimeError(f"the deployed stack answered {answer.status_code}: {answer.text[:500]}")
+                began = time.perf_counter()
+                response = cloud.request("POST", "/swap", {"meme": uri, "face": uri, "format": "png"})
+                spent.append(time.perf_counter() - began)
+                result = response.json()
+                if response.status_code != 200 or result["cold_start"] != (number == 0):
+                    raise RuntimeError(f"the deployed stack answered {response.status_code}: {response.text[:500]}")
                 peaks.append(result["peak_memory_mb"])
             resident = max(resident_mb(process) for process in sandboxes(cloud))
             costs.append(
@@ -184,7 +185,7 @@ def measure(
     inputs: Path = FOLDER,
     more: Mapping[str, str] = NOTHING,
 ) -> dict[str, Any]:
-    """Every row, of what is prepared in `inputs`."""
+    """Measure every row, with the prepared `inputs`."""
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in arms}
     with server(folder=inputs) as s3:
         for size in {arm.size for arm in arms.values() if arm.latent_known}:
@@ -204,17 +205,17 @@ def measure(
         }
         for name, costs in runs.items()
     ]
-    return {"cpus": len(os.sched_getaffinity(0)), "repeats": repeats, "guesses_mb": GUESSES, "rows": rows}
+    return {"cpus": len(os.sched_getaffinity(0)), "repeats": repeats, "guesses_mb": ESTIMATES, "rows": rows}
 
 
 def main() -> None:
     """Measure, print, draw and write."""
-    with form.asked("memory", __doc__, inputs=FOLDER, repeats=3) as asked:
-        prepare(asked.inputs, asked.quick)
-        arms = {name: ARMS[name] for name in QUICK} if asked.quick else ARMS
-        more = {**asked.environ, **(hold.held(asked.inputs) if asked.avx2 else {})}
-        report = measure(asked.repeats, arms, not asked.avx2, inputs=asked.inputs, more=more)
-        out = asked.out / ("memory-avx2.json" if asked.avx2 else "memory.json")
+    with form.parse_options("memory", __doc__, inputs=FOLDER, repeats=3) as options:
+        prepare(options.inputs, options.quick)
+        arms = {name: ARMS[name] for name in QUICK} if options.quick else ARMS
+        more = {**options.environ, **(hold.hold_to_avx2(options.inputs) if options.avx2 else {})}
+        report = measure(options.repeats, arms, not options.avx2, inputs=options.inputs, more=more)
+        out = options.out / ("memory-avx2.json" if options.avx2 else "memory.json")
         out.write_text(json.dumps(report, indent=2) + "\n")
         plot(report["rows"], out.with_suffix(".png"))
         for row in report["rows"]:

@@ -1,8 +1,10 @@
-"""One process of the memory bench: `python -m tests.bench.memory_arm ARM.json COST.json`.
+"""One process of the memory benchmark. memory.py runs it:
 
-`ours` is the whole function, as in `arm`. `naive` is what the field's servers do: files into /tmp, a default session on
-each, insightface's classes; `analysis` says what it loads to look at faces (five: FaceAnalysis with all five models of
-buffalo_l; two: the detector and the embedder; none: the face is known), `swapper` which file swaps (none: no swap).
+    python -m tests.bench.memory_arm ARM.json COST.json
+
+`ours` is the whole function, as in arm.py. `naive` is what other servers do: files into /tmp, a default session on
+each, insightface's classes; `analysis` is what it loads to analyse faces (five: FaceAnalysis with all five models of
+buffalo_l; two: the detector and the embedder; none: the face is fixed), `swapper` the file that swaps (none: no swap).
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ FIVE = ("1k3d68.onnx", "2d106det.onnx", "det_10g.onnx", "genderage.onnx", "w600k
 
 @dataclass(frozen=True)
 class Arm:
-    """What one process does."""
+    """The configuration of one process."""
 
     who: Literal["ours", "naive"]
     size: int = 512  # of the detection
@@ -39,34 +41,34 @@ class Arm:
     latent_known: bool = False
     analysis: Literal["five", "two", "none"] = "two"
     swapper: Literal["fp16", "fp32", "none"] = "fp16"
-    memory_mb: int = 1769  # of the sandbox, by which ours decides what stays; the template's default
+    memory_mb: int = 1769  # of the sandbox, by which ours decides what to keep; the template's default
 
     @property
     def picture(self) -> str:
-        """In the uploads bucket: one whose face the stand-in of the detector sees at this size."""
+        """Key of a picture whose face the stand-in detector finds at this size."""
         return f"picture_{self.size}.jpg"
 
 
 class Ours:
-    """The use case with the services that the entries give it."""
+    """Our pipeline, with the services that the function's entries use."""
 
     def __init__(self, arm: Arm) -> None:
         from functions.swap import app
         from functions.swap.services import load_services
 
         assert callable(app.handler)
-        made = load_services()
-        self._services = replace(made, settings=replace(made.settings, detection_size=arm.size))
+        services = load_services()
+        self._services = replace(services, settings=replace(services.settings, detection_size=arm.size))
         self._arm = arm
 
     def request(self) -> None:
-        """One swap. The face is the stack's default one where its latent is known."""
+        """Make one swap. The face is the stack's default face if its latent is known."""
         from functions.swap.values import SwapRequest
         from layers.core.deadline import Deadline
 
         uri = f"s3://{UPLOADS}/{self._arm.picture}"
-        asked = SwapRequest(uri, None if self._arm.latent_known else uri, format="png")
-        result = self._services.swap(asked, key=RESULT, deadline=Deadline.after(SECONDS)).result
+        request = SwapRequest(uri, None if self._arm.latent_known else uri, format="png")
+        result = self._services.swap(request, key=RESULT, deadline=Deadline.after(SECONDS)).result
         assert [report.swapped for report in result.faces] == [True]
 
 
@@ -82,7 +84,7 @@ class Naive:
         self._loaded: dict[str, Any] = {}
 
     def request(self) -> None:
-        """One swap, or what of it this arm does."""
+        """Make one swap, or the part of it that this arm does."""
         import cv2
         import numpy as np
         from insightface.app.common import Face
@@ -115,10 +117,10 @@ class Naive:
 
     def _load(self, name: str) -> Any:
         if name not in self._loaded:
-            self._loaded[name] = self._made(name)
+            self._loaded[name] = self._create(name)
         return self._loaded[name]
 
-    def _made(self, name: str) -> Any:
+    def _create(self, name: str) -> Any:
         from insightface.app import FaceAnalysis
         from insightface.model_zoo.arcface_onnx import ArcFaceONNX
         from insightface.model_zoo.inswapper import INSwapper
@@ -133,8 +135,8 @@ class Naive:
             return analysis
         if name == "inswapper":
             return INSwapper(self._file(f"swapper_{self._arm.swapper}.onnx"))
-        made = {"det_10g": SCRFD, "w600k_r50": ArcFaceONNX}[name]
-        return made(self._file(f"buffalo_l/{name}.onnx"))
+        model_class = {"det_10g": SCRFD, "w600k_r50": ArcFaceONNX}[name]
+        return model_class(self._file(f"buffalo_l/{name}.onnx"))
 
     def _file(self, key: str) -> str:
         path = self._folder / key
@@ -145,11 +147,11 @@ class Naive:
 
 
 def resident_mb(process: int | str = "self") -> float:
-    """What a process holds now, in MB of 10^6 bytes (VmRSS of proc_pid_status(5))."""
+    """Resident memory of a process in MB of 10^6 bytes (VmRSS of proc_pid_status(5))."""
     status = Path(f"/proc/{process}/status").read_text()
-    found = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
-    assert found
-    return round(int(found[1]) * 1024 / 1e6, 1)
+    match = re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)
+    assert match
+    return round(int(match[1]) * 1024 / 1e6, 1)
 
 
 def main() -> None:
@@ -160,9 +162,9 @@ def main() -> None:
     server.request()
     cold, warm = time.time() - float(os.environ["BENCH_STARTED"]), []
     for _ in range(int(os.environ.get(bench.WARM_RUNS, WARM_RUNS))):
-        begun = time.perf_counter()
+        began = time.perf_counter()
         server.request()
-        warm.append(time.perf_counter() - begun)
+        warm.append(time.perf_counter() - began)
     cost = {
         "peak_mb": peak_memory_mb(),
         "resident_mb": resident_mb(),

@@ -1,4 +1,4 @@
-"""The memory table as a picture: a bar to the peak, and in it one to what stays between requests."""
+"""The memory table as a picture: a light bar for the peak, a dark one for what stays between requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS = {"naive": ("#f0b7a4", "#c8553d"), "ours": ("#a9cfe8", "#2a6f97"), "def
 
 
 def plot(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draws the rows of memory.json into a PNG."""
+    """Draw the rows of memory.json as a PNG."""
     height = HEAD + ROW * len(rows) + MARGIN
     image = Image.new("RGB", (LABELS + BARS + NUMBERS + 2 * MARGIN, height), PAPER)
     draw = ImageDraw.Draw(image)

@@ -1,12 +1,15 @@
-"""Makes what the benchmark needs, once: full-size stand-ins, their pack as S3 would hold it, and a picture.
+"""Makes the inputs of a benchmark once: full-size stand-ins, their pack as in S3, and a picture. bench.py runs it:
 
-`python -m tests.bench.prepare FOLDER [quick]`. In the folder: objects/BUCKET/KEY. Takes half a minute and 1.1 GB; with
-networks of an eighth of the width (quick), seconds and 60 MB.
+    python -m tests.bench.prepare FOLDER [quick]
+
+The folder then has objects/BUCKET/KEY. It takes half a minute and 1.1 GB; with networks of an eighth of the width
+(quick), seconds and 60 MB.
 """
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,17 +30,17 @@ SIDE = 1080  # of the picture
 PATCH = slice(360, 720)
 SIZE = 512  # of the detection
 CLEAR = 0.2  # of the logit, between the one face and the next best
-QUICK_WIDTH = 128  # of the swapper; the native engine knows none that is narrower
+QUICK_WIDTH = 128  # of the swapper; the native engine supports no narrower one
 
 
 class Folder:
-    """The few calls of boto3's S3 client that `publish` makes, on files."""
+    """The calls of boto3's S3 client that `publish` makes, on files."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def path(self, bucket: str, key: str) -> Path:
-        """Where the object is."""
+        """Path of an object's file."""
         return self._root / bucket / key
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
@@ -55,17 +58,17 @@ class Folder:
 
 
 def version() -> str:
-    """SHA-256 of the code that makes stand-ins and packs: with other code, what it made is made anew."""
+    """SHA-256 of the code that makes stand-ins and packs: when it changes, they are made again."""
     makers = (model_standins, convert, onnx_file, partition, recognise)
-    return hashlib.sha256(b"".join(Path(module.__file__).read_bytes() for module in makers)).hexdigest()
+    return hashlib.sha256("".join(map(inspect.getsource, makers)).encode()).hexdigest()
 
 
 def prepare(folder: Path, quick: bool = False) -> None:
-    """Fills the folder, unless it is filled."""
-    done = folder / "done"
-    if done.exists() and done.read_text() == version():
+    """Fill the folder, unless the same code has filled it."""
+    marker = folder / "done"
+    if marker.exists() and marker.read_text() == version():
         return
-    done.unlink(missing_ok=True)
+    marker.unlink(missing_ok=True)
     objects = Folder(folder / "objects")
     naive = objects.path(MODELS, "naive")
     naive.mkdir(parents=True, exist_ok=True)
@@ -74,21 +77,21 @@ def prepare(folder: Path, quick: bool = False) -> None:
     make_embedder(embedder, quick)
     objects.put_object(UPLOADS, PICTURE, picture_with_one_face(detector, make_detector(quick)))
     publish(naive, MODELS, objects, "standin", dict.fromkeys(("detector", "embedder", "swapper"), "none"))
-    done.write_text(version())
+    marker.write_text(version())
 
 
 def make_detector(quick: bool) -> Callable[..., Path]:
-    """What makes det_10g, or of the same family det_500m."""
+    """The function that makes the detector: det_10g, or in quick form det_500m of the same family."""
     return model_standins.det_500m if quick else model_standins.det_10g
 
 
 def make_swapper(path: Path, quick: bool, precision: model_standins.Precision = "fp16") -> None:
-    """inswapper_128, at true size or an eighth of its width."""
+    """Make inswapper_128, at true size or an eighth of its width."""
     model_standins.inswapper(path, precision, QUICK_WIDTH if quick else 1024)
 
 
 def make_embedder(path: Path, quick: bool) -> None:
-    """w600k_r50, at true size or an eighth of its width and fewer blocks."""
+    """Make w600k_r50, at true size or an eighth of its width with fewer blocks."""
     if quick:
         model_standins.w600k_r50(path, 8, (1, 1, 1, 1))
     else:
@@ -96,8 +99,8 @@ def make_embedder(path: Path, quick: bool) -> None:
 
 
 def picture_with_one_face(detector: Path, make: Callable[..., Path] = model_standins.det_10g) -> bytes:
-    """A JPEG, and the detector's file: grey pictures with a random patch are tried until one has a single best place
-    well inside, and the detector's threshold is laid between that and the next best."""
+    """Make the detector's file and a JPEG in which it finds one face: grey pictures with a random patch are tried until
+    one has a single best place well inside, and the detector's bias puts the threshold between it and the next."""
     make(detector)
     session = onnxruntime.InferenceSession(str(detector), providers=["CPUExecutionProvider"])
     scores = session.get_outputs()[2].name
@@ -106,7 +109,7 @@ def picture_with_one_face(detector: Path, make: Callable[..., Path] = model_stan
         pixels = np.full((SIDE, SIDE, 3), 128, np.uint8)
         pixels[PATCH, PATCH] = cv2.resize(noise, (360, 360), interpolation=cv2.INTER_CUBIC)
         jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-        score = session.run([scores], {"input.1": _fitted(jpeg)})[0].astype(np.float64)
+        score = session.run([scores], {"input.1": _to_network_input(jpeg)})[0].astype(np.float64)
         logits = np.log(score / (1 - score)).reshape(SIZE // 32, SIZE // 32, 2).max(2)
         row, column = np.unravel_index(logits.argmax(), logits.shape)
         best, second = np.sort(logits, axis=None)[:-3:-1]
@@ -117,8 +120,8 @@ def picture_with_one_face(detector: Path, make: Callable[..., Path] = model_stan
     raise RuntimeError("no picture with a single clear face was found")
 
 
-def _fitted(jpeg: bytes) -> NDArray[np.float32]:
-    """As SCRFD sees it: RGB, about -1 to 1."""
+def _to_network_input(jpeg: bytes) -> NDArray[np.float32]:
+    """SCRFD's input: RGB, about -1 to 1."""
     pixels = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
     square = cv2.resize(pixels, (SIZE, SIZE))

@@ -1,4 +1,4 @@
-"""Onnxruntime as everyone uses it, for comparison."""
+"""Options of a default onnxruntime session, which the naive arms use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import onnxruntime
 from layers.engine.session import session_options
 
 
-def quiet(threads: int = 2) -> onnxruntime.SessionOptions:
-    """Onnxruntime's defaults, but for the threads and no warnings."""
+def default_options(threads: int = 2) -> onnxruntime.SessionOptions:
+    """onnxruntime's defaults, except the number of threads and no warnings."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = session_options(1).log_severity_level

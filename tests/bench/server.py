@@ -1,7 +1,9 @@
-"""S3 for the benchmark, in a process of its own: `python -m tests.bench.server FOLDER RATE [HOST [BURST]]`.
+"""S3 for the benchmarks, in a process of its own. They run it:
 
-Serves FOLDER/objects at RATE megabytes a second (0: as fast as it can), after the first BURST megabytes, which pass
-freely, and again after each line of its standard input. Prints its URL, and ends with its standard input.
+    python -m tests.bench.server FOLDER RATE [HOST [BURST]]
+
+Serves FOLDER/objects at RATE megabytes per second (0: unlimited) after the first BURST megabytes, which are unlimited;
+each line of its standard input allows the burst again. Prints its URL, and ends with its standard input.
 """
 
 from __future__ import annotations
@@ -16,17 +18,17 @@ from tests.support.faulty_s3 import FaultyS3
 
 
 class Pace:
-    """Lets bytes pass at a steady rate over all connections together."""
+    """Limits the rate of bytes over all connections together."""
 
     def __init__(self, rate: float, burst: float = 0.0) -> None:
-        """`rate` in bytes a second; the first `burst` bytes pass freely."""
+        """`rate` in bytes per second; the first `burst` bytes are not limited."""
         self._rate = rate
         self._whole = self._burst = burst
         self._lock = threading.Lock()
         self._free_at = 0.0
 
-    def anew(self) -> None:
-        """As at the start."""
+    def restore_burst(self) -> None:
+        """Allow the burst again."""
         with self._lock:
             self._burst, self._free_at = self._whole, 0.0
 
@@ -38,7 +40,7 @@ class Pace:
             now = time.monotonic()
             self._free_at = max(self._free_at, now) + size / self._rate
             wait = self._free_at - now
-        time.sleep(wait)  # this is the slow line itself: there is nothing to wait for
+        time.sleep(wait)  # the slow line itself: there is no event to wait for
 
 
 def main() -> None:
@@ -55,7 +57,7 @@ def main() -> None:
                     server.objects[str(path.relative_to(root))] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         print(server.url, flush=True)
         for _ in sys.stdin:
-            pace.anew()
+            pace.restore_burst()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The benchmark of a swap as a picture: naive against ours, cold and warm, by line and by MemorySize."""
+"""The swap benchmark as a picture: naive against ours, cold and warm, by line and by MemorySize."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ Rows = list[tuple[str, str, float | None]]  # label, arm, value; None where it d
 
 
 def charts(report: Mapping[str, Any]) -> dict[str, Rows]:
-    """Title to rows."""
+    """Rows of each chart by its title."""
     cold = report["cold"]
-    drawn: dict[str, Rows] = {}
+    charts_by_title: dict[str, Rows] = {}
     for line, title in {"80_MB_per_s": "at a steady 80 MB/s", "lambda": "300 MB at once, then 80 MB/s"}.items():
         arms = {arm: cost for arm, cost in cold[line].items() if arm != "over_naive"}
         rows: Rows = [(NAMES[arm], arm, cost["first_output_s"]) for arm, cost in arms.items()]
-        drawn[f"Swapper: seconds to the first output, {title}"] = rows
+        charts_by_title[f"Swapper: seconds to the first output, {title}"] = rows
     function = {arm: cost for arm, cost in report["function"]["full_speed"].items() if arm != "over_naive"}
     peaks: Rows = [(NAMES[arm], arm, cost["peak_mb"]) for arm, cost in function.items()]
-    drawn["Function: peak memory of a cold swap, MB"] = peaks
+    charts_by_title["Function: peak memory of a cold swap, MB"] = peaks
     if "left_out" not in report["sizes"]:
         for what, title in {"cold_s": "cold", "warm_s": "warm"}.items():
-            drawn[f"Function: {title} seconds by MemorySize"] = [
+            charts_by_title[f"Function: {title} seconds by MemorySize"] = [
                 (f"{size} MB, {NAMES[arm]}", arm, cost.get(what))
                 for size, arms in report["sizes"].items()
                 for arm, cost in arms.items()
             ]
-    return drawn
+    return charts_by_title
 
 
 def plot(report: Mapping[str, Any], path: Path) -> None:
-    """Draws swap.json into a PNG."""
-    drawn = charts(report)
-    height = MARGIN + sum(HEAD + ROW * len(rows) + GAP for rows in drawn.values())
+    """Draw swap.json as a PNG."""
+    charts_by_title = charts(report)
+    height = MARGIN + sum(HEAD + ROW * len(rows) + GAP for rows in charts_by_title.values())
     image = Image.new("RGB", (LABELS + BARS + NUMBERS + 2 * MARGIN, height), PAPER)
     draw = ImageDraw.Draw(image)
     large, small = ImageFont.load_default(19), ImageFont.load_default(14)
     left, top = MARGIN + LABELS, MARGIN
-    for title, rows in drawn.items():
+    for title, rows in charts_by_title.items():
         draw.text((MARGIN, top), title, INK, large)
         top += HEAD
         draw.line((left, top - 6, left, top + ROW * len(rows)), FAINT)
@@ -66,8 +66,8 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
             draw.text((left - 12, top + ROW // 2), label, INK, small, anchor="rm")
             end = left + (value or 0) * scale
             draw.rectangle((left, top + 4, end, top + ROW - 4), COLOURS.get(arm, OURS))
-            said = "out of memory" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.2f}"
-            draw.text((end + 8, top + ROW // 2), said, INK, small, anchor="lm")
+            text = "out of memory" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.2f}"
+            draw.text((end + 8, top + ROW // 2), text, INK, small, anchor="lm")
             top += ROW
         top += GAP
     image.save(path)

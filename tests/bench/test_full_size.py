@@ -1,4 +1,4 @@
-"""At true size: insightface's results, in a fraction of its memory."""
+"""At true size: the results of insightface, in a fraction of its memory."""
 
 from __future__ import annotations
 

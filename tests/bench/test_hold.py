@@ -1,4 +1,4 @@
-"""The switch to AVX2, and what it puts into swap.json."""
+"""Holding processes to AVX2, and its part of swap.json."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ BLOCK = "from tests.bench.hold import onnxruntime_block as block; print(block())
 
 
 @pytest.fixture
-def restored() -> Iterator[None]:
-    """Whatever a hold put in place is taken away again."""
+def undo_hold() -> Iterator[None]:
+    """Undo the patches of a hold after the test."""
     yield
     mock.patch.stopall()
 
 
 def block(environ: dict[str, str]) -> int:
-    """Channels in a block of onnxruntime's convolutions, in a process with this in its environment."""
+    """Channels in a block of onnxruntime's convolutions, in a process with these variables."""
     command = [sys.executable, "-c", BLOCK]
     return int(subprocess.run(command, env={**os.environ, **environ}, check=True, capture_output=True).stdout)
 
 
 def test_onnxruntime_takes_its_avx2_kernels_where_it_is_held(tmp_path: Path) -> None:
-    assert block(hold.held(tmp_path)) == 8
-    assert block({}) == {"avx512": 16, "avx2": 8}[hold.best()]
+    assert block(hold.hold_to_avx2(tmp_path)) == 8
+    assert block({}) == {"avx512": 16, "avx2": 8}[hold.best_instructions()]
 
 
 def test_the_installed_library_stays_as_it_is(tmp_path: Path) -> None:
-    hold.held(tmp_path)
+    hold.hold_to_avx2(tmp_path)
     (copy,) = (tmp_path / "avx2/onnxruntime/capi").glob("onnxruntime_pybind11_state*.so")
     original = Path(onnxruntime.__file__).parent / "capi" / copy.name
 
     before, after = original.read_bytes(), copy.read_bytes()
 
     assert len(before) == len(after)
-    assert hold.ASKS in before
-    assert hold.ASKS not in after
+    assert hold.XGETBV_CODE in before
+    assert hold.XGETBV_CODE not in after
 
 
 def test_a_library_that_asks_in_another_way_is_not_taken_for_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "ASKS", b"never in any library")
+    monkeypatch.setattr(hold, "XGETBV_CODE", b"never in any library")
     with pytest.raises(RuntimeError, match="cannot be held to AVX2"):
-        hold.held(tmp_path)
+        hold.hold_to_avx2(tmp_path)
 
 
 @pytest.mark.skipif(not LIBRARY.exists(), reason="the native engine is not compiled")
-@pytest.mark.usefixtures("restored")
+@pytest.mark.usefixtures("undo_hold")
 def test_the_function_of_a_held_process_makes_held_engines(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.unit.engine.test_native import described, lowered
     from tests.unit.models.tools.test_convert import Memory
@@ -68,12 +68,12 @@ def test_the_function_of_a_held_process_makes_held_engines(monkeypatch: pytest.M
     monkeypatch.setenv(instructions.SWITCH, "avx2")
     instructions.hold_engine()
 
-    held = native_swapper.NativeSwapper(described(pack), Memory(pack.blobs["weights"]), 1, lean=True)
+    engine = native_swapper.NativeSwapper(described(pack), Memory(pack.blobs["weights"]), 1, lean=True)
 
-    assert held.name == "native avx2"
+    assert engine.name == "native avx2"
 
 
-@pytest.mark.usefixtures("restored")
+@pytest.mark.usefixtures("undo_hold")
 def test_nothing_is_held_without_the_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(instructions.SWITCH, raising=False)
     before = native_swapper.NativeSwapper
@@ -82,8 +82,8 @@ def test_nothing_is_held_without_the_switch(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A benchmark of which nothing runs; where it writes."""
+def swap_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Replace all measurements; the path of swap.json."""
     cost = dict.fromkeys((*bench.MEASURED, "first_output_s", "time"), 0.5)
     arms = dict.fromkeys(("native, 2 threads", *bench.ARMS, *bench.COLD_ARMS), cost)
     report = {**arms, "over_naive": arms, "parity_db": 127.0, "onnxruntime_block": 8}
@@ -98,9 +98,9 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "swap.json"
 
 
-def test_avx2_has_every_ratio_and_its_base(measured: Path) -> None:
+def test_avx2_has_every_ratio_and_its_base(swap_json: Path) -> None:
     bench.main()
-    avx2 = json.loads(measured.read_text())["avx2"]
+    avx2 = json.loads(swap_json.read_text())["avx2"]
     assert set(avx2) == {
         *("naive", "measured", "warm_time", "first_output_80MBps", "parity_db"),
         *("peak_resident", "peak_windowed", "swapper_peak_resident", "swapper_peak_windowed"),
@@ -109,9 +109,9 @@ def test_avx2_has_every_ratio_and_its_base(measured: Path) -> None:
     assert avx2["naive"] == hold.HOW
 
 
-def test_measuring_avx2_alone_leaves_the_other_ratios(measured: Path) -> None:
-    measured.write_text(json.dumps({"ratios": {"warm_time": 0.42}, "avx2": {"warm_time": 9.0}}))
+def test_measuring_avx2_alone_leaves_the_other_ratios(swap_json: Path) -> None:
+    swap_json.write_text(json.dumps({"ratios": {"warm_time": 0.42}, "avx2": {"warm_time": 9.0}}))
     bench.main()
-    report = json.loads(measured.read_text())
+    report = json.loads(swap_json.read_text())
     assert report["ratios"] == {"warm_time": 0.42}
     assert report["avx2"]["warm_time"] == 0.5

@@ -1,4 +1,4 @@
-"""The memory table: what it claims, at true size, and what is drawn of it."""
+"""The memory table: its claims at true size, and its plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That CI runs every benchmark: whatever there is here, some run of quick.py comes to it."""
+"""CI runs every benchmark: each module here is reached by some run of quick.py."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from tests.bench import quick
 
 HERE = Path(quick.__file__).parent
 MODULES = {path.stem for path in HERE.glob("*.py") if not path.stem.startswith(("__", "test_"))}
-BENCHMARKS = {name for name in MODULES if "form.asked(" in (HERE / f"{name}.py").read_text()}
+BENCHMARKS = {name for name in MODULES if "form.parse_options(" in (HERE / f"{name}.py").read_text()}
 
 
-def mentioned(module: str) -> set[str]:
-    """The modules here that it imports, or starts as a process."""
+def find_mentions(module: str) -> set[str]:
+    """The modules here that a module imports, or starts as a process."""
     source = (HERE / f"{module}.py").read_text()
     imported = " ".join(re.findall(r"^ *from tests\.bench import (.*?)(?:  #.*)?$", source, re.MULTILINE))
     return MODULES & {*re.findall(r"\w+", imported), *re.findall(r"tests\.bench\.(\w+)[ \"]", source)}
 
 
-def reached() -> set[str]:
-    """All modules that the quick runs come to."""
-    seen: set[str] = {"quick"}
+def find_reachable() -> set[str]:
+    """All modules that the quick runs reach."""
+    reachable: set[str] = {"quick"}
     ahead = {name for name, *_ in quick.RUNS}
     while ahead:
-        seen |= ahead
-        ahead = {other for module in ahead for other in mentioned(module)} - seen
-    return seen
+        reachable |= ahead
+        ahead = {other for module in ahead for other in find_mentions(module)} - reachable
+    return reachable
 
 
 def test_every_module_is_part_of_some_quick_run() -> None:
-    assert reached() == MODULES
+    assert find_reachable() == MODULES
 
 
 def test_every_benchmark_is_run_by_itself() -> None:
@@ -53,17 +53,17 @@ def test_ci_runs_them() -> None:
 def test_a_benchmark_that_fails_fails_the_run(
     status: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    started: list[list[str]] = []
+    commands: list[list[str]] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        started.append(command)
+        commands.append(command)
         return subprocess.CompletedProcess(command, status if "tests.bench.video" in command else 0, "TypeError: badge")
 
     monkeypatch.setattr("tests.bench.quick.subprocess.run", run)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         quick.main()
 
-    assert ended.value.code == status
+    assert exit_info.value.code == status
     assert ("TypeError: badge" in capfd.readouterr().out) == bool(status)
-    assert [sys.executable, "-m", "tests.bench.video", "--quick"] in started
-    assert all("--quick" in command for command in started)
+    assert [sys.executable, "-m", "tests.bench.video", "--quick"] in commands
+    assert all("--quick" in command for command in commands)

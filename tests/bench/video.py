@@ -1,11 +1,14 @@
-"""A short video made in three ways from the same clips: `python -m tests.bench.video [--repeats N] [--quick]`.
+"""A short video made in three ways from the same clips:
 
-Ours against the old server's pipeline, captions off in both (in `old` each clip is cut to its slot before it is
-converted, in `old_whole` it is not: the old document leaves it open), and against the peers' way, captions in both; see
-video_peers. Every run is a fresh process, everything is fetched from stand-ins on this machine, arms alternate, medians
-are reported, and peaks are the worst. `wall_parallel` is the workflow's longest chain (the voice, its slowest clip,
-the assembly and what the state machine itself takes) over all our steps one after another, each of them alone on the
-machine; `wall_parallel_old` is the same chain over the old pipeline. Writes out/bench/video.json.
+    python -m tests.bench.video [--repeats N] [--quick]
+
+Ours is compared with the pipeline of an earlier server, both without captions (in `old` each clip is cut to its slot
+before it is converted, in `old_whole` it is not: that server's document leaves it open), and with what moviepy programs
+do, both with captions; see video_peers.py. Every run is a fresh process, everything is fetched from stand-ins on this
+machine, arms alternate, medians are reported, and the worst of the peaks. `wall_parallel` is the workflow's longest
+chain (the voice, its slowest clip, the assembly and what the state machine itself takes) over all our steps one after
+another, each of them alone on the machine; `wall_parallel_old` is the same chain over the old pipeline. Writes
+out/bench/video.json.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from local.cloud import ROOT, Cloud
 from local.standins import stock_footage as drawing
 from local.standins.servers import StandIns
 from tests.bench import form
-from tests.bench.video_arm import Job, Ours, as_job
+from tests.bench.video_arm import Ours, VideoJob, as_job
 from tests.support.video_client import VideoClient
 
 SCRIPT = (
@@ -40,7 +43,7 @@ QUERY = "sea night nature"
 
 @dataclass(frozen=True)
 class Film:
-    """What is made: of how many clips, and the short sides of the renditions that `old` and `peers` fetch, by name."""
+    """The video to make: its clips, and the short sides of the renditions that `old` and `peers` fetch, by name."""
 
     script: str
     clips: int
@@ -49,8 +52,8 @@ class Film:
     executions: int  # of it, after a first that does all the work
 
     @property
-    def drawn(self) -> tuple[int, ...]:
-        """Short sides of the renditions that some arm fetches: ours takes the smallest that covers the frame."""
+    def short_sides_drawn(self) -> tuple[int, ...]:
+        """Short sides of the renditions that an arm fetches: ours takes the smallest that covers the frame."""
         return (720, *self.short_sides.values())
 
 
@@ -60,30 +63,30 @@ QUICK = Film(LINE, 1, {"1080": 720, "2160": 720}, (LINE, QUERY), 1)
 
 
 def rendition_url(plan: Plan, index: int, short_side: int) -> str:
-    """The URL of a clip's footage in that size; of the largest below, where it has none."""
+    """URL of a clip's footage in that size, or else in the largest smaller one."""
     fitting = [each for each in plan.segments[index].footage.renditions if min(each.width, each.height) <= short_side]
     return max(fitting, key=lambda each: each.width * each.height).url
 
 
 def run(arm: str, job: dict[str, Any], standins: StandIns) -> dict[str, float]:
-    """One fresh process: what it cost; `bytes` are those of the files of footage."""
+    """Run one fresh process; its cost, where `bytes` are those of footage files."""
     with tempfile.TemporaryDirectory() as folder:
         bucket = Path(job.get("bucket") or folder) / "bucket"
-        said, cost = Path(folder) / "job.json", Path(folder) / "cost.json"
-        said.write_text(as_job(**{**job, "bucket": str(bucket)}))
-        before = sum(asked.sent for asked in standins.asked("files"))
-        command = [sys.executable, "-m", "tests.bench.video_arm", arm, str(said), str(cost)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-        if done.returncode:
-            raise RuntimeError(f"the {arm} arm failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-        found: dict[str, float] = json.loads(cost.read_text())
-        return found | {"bytes": sum(asked.sent for asked in standins.asked("files")) - before}
+        job_file, cost_file = Path(folder) / "job.json", Path(folder) / "cost.json"
+        job_file.write_text(as_job(**{**job, "bucket": str(bucket)}))
+        before = sum(record.bytes_sent for record in standins.requests_to("files"))
+        command = [sys.executable, "-m", "tests.bench.video_arm", arm, str(job_file), str(cost_file)]
+        result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        if result.returncode:
+            raise RuntimeError(f"the {arm} arm failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
+        cost: dict[str, float] = json.loads(cost_file.read_text())
+        return cost | {"bytes": sum(record.bytes_sent for record in standins.requests_to("files")) - before}
 
 
 def lay_out(job: dict[str, Any], film: Film) -> Plan:
-    """The plan that all arms follow, its files drawn so that nobody waits for that."""
+    """Make the plan that all arms follow, and draw its files beforehand."""
     with tempfile.TemporaryDirectory() as folder:
-        ours = Ours(Job(**{**job, "bucket": folder}), Path(folder))
+        ours = Ours(VideoJob(**{**job, "bucket": folder}), Path(folder))
         plan = ours.plan()
         result = ours.search_result()
     if len(plan.segments) != film.clips:
@@ -91,19 +94,19 @@ def lay_out(job: dict[str, Any], film: Film) -> Plan:
     for segment in plan.segments:
         scene = next(each for each in drawing.SCENES if f"pexels:{each.id}" == segment.footage.id)
         for each in scene.renditions:
-            if min(each.width, each.height) in film.drawn:
-                drawing.file(scene, each)
+            if min(each.width, each.height) in film.short_sides_drawn:
+                drawing.rendition_file(scene, each)
     return plan
 
 
 def steps(job: dict[str, Any], standins: StandIns, clips: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Each step of ours alone, in the order of the workflow, each in a process of its own with all before it done."""
+    """Measure each of our steps in a process of its own, in the workflow's order, after those before it."""
     names = ["voice", "footage", "plan", *(f"clip:{index}" for index in range(clips)), "sound", "assemble"]
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for _ in range(repeats):
-        with tempfile.TemporaryDirectory() as kept:
+        with tempfile.TemporaryDirectory() as bucket:
             for name in names:
-                runs[name].append(run(f"step:{name}", {**job, "bucket": kept}, standins))
+                runs[name].append(run(f"step:{name}", {**job, "bucket": bucket}, standins))
     return {
         name: {
             "seconds": statistics.median(each["seconds"] for each in costs),
@@ -115,14 +118,14 @@ def steps(job: dict[str, Any], standins: StandIns, clips: int, repeats: int) -> 
 
 
 def orchestration(standins: StandIns, film: Film) -> float:
-    """Seconds that the state machine and the function's entries take by themselves: a whole execution on the local
-    cloud whose steps have nothing left to do, because the same video was made before.
+    """Measure seconds of the state machine and the function's entries alone: an execution on the local cloud whose
+    steps have nothing left to do, because the same video was made before.
     """
     with Cloud() as cloud:
         cloud.deploy(environment=standins.environment)
-        studio, times = VideoClient(cloud, standins), []
+        client, times = VideoClient(cloud, standins), []
         for _ in range(1 + film.executions):
-            execution = studio.execution(studio.begin(*film.workflow, captions=False))
+            execution = client.wait_for_execution(client.start(*film.workflow, captions=False))
             if execution["status"] != "SUCCEEDED":
                 raise RuntimeError(f"the workflow ended with {execution.get('error')}: {execution.get('cause')}")
             times.append((execution["stopDate"] - execution["startDate"]).total_seconds())
@@ -130,7 +133,7 @@ def orchestration(standins: StandIns, film: Film) -> float:
 
 
 def measure(repeats: int, film: Film) -> dict[str, Any]:
-    """All arms, and the ratios."""
+    """Measure all arms; costs and ratios."""
     with StandIns() as standins:
         job: dict[str, Any] = {
             "script": film.script,
@@ -160,7 +163,7 @@ def measure(repeats: int, film: Film) -> dict[str, Any]:
         alone = steps({**job, "captions": True}, standins, film.clips, repeats)
         print("the workflow itself", flush=True)
         overhead = orchestration(standins, film)
-    # The sound is made beside the clips.
+    # The sound is made in parallel with the clips.
     slowest = max(each["seconds"] for name, each in alone.items() if name.startswith(("clip", "sound")))
     chain = alone["voice"]["seconds"] + slowest + alone["assemble"]["seconds"] + overhead
     serial = sum(each["seconds"] for each in alone.values())
@@ -189,9 +192,9 @@ def measure(repeats: int, film: Film) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and write."""
     # Its footage is kept where that of the demo is; ffmpeg is the same in every arm, so there is nothing to hold.
-    with form.asked("video", __doc__, inputs=drawing.FOLDER, repeats=3, avx2=False) as asked:
-        report = measure(asked.repeats, QUICK if asked.quick else FULL)
-        (asked.out / "video.json").write_text(json.dumps(report, indent=2) + "\n")
+    with form.parse_options("video", __doc__, inputs=drawing.FOLDER, repeats=3, avx2=False) as options:
+        report = measure(options.repeats, QUICK if options.quick else FULL)
+        (options.out / "video.json").write_text(json.dumps(report, indent=2) + "\n")
     print(f"\na video of {report['seconds_of_video']:.0f} s from {report['clips']} clips")
     for name, each in report["arms"].items():
         size = f"{each['bytes'] / 1e6:6.1f} MB fetched, {each['size'] / 1e6:5.1f} MB made"

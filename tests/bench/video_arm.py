@@ -1,10 +1,10 @@
-"""One way of making the same video, or one step of ours, in a process of its own:
+"""One way of making the same video, or one step of ours, in a process of its own. video.py runs it:
 
     python -m tests.bench.video_arm ARM JOB.json COST.json
 
-ARM is old, old_whole, peers, ours, or step:NAME. What is measured begins after the imports, as a warm server or
-sandbox would have it: CPU seconds of this process and of the ffmpeg it starts, seconds of the clock, and the most
-memory that this process and its largest ffmpeg held, added up although they need not have held it at one time.
+ARM is old, old_whole, peers, ours, or step:NAME. The measurement starts after the imports, as in a warm server
+or sandbox: CPU seconds of this process and of the ffmpeg it starts, wall-clock seconds, and the sum
+of the peak memory of this process and of its largest ffmpeg, although the peaks may not coincide.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to make, and where the services are."""
+class VideoJob:
+    """The video to make, and where the services are."""
 
     script: str
     query: str
@@ -52,7 +52,7 @@ class Job:
 
 
 class Uncounted(Payments):
-    """Lets everybody ask for everything."""
+    """Payments that allow every request and count nothing."""
 
     def __init__(self) -> None:
         super().__init__("", lambda: None)
@@ -69,9 +69,9 @@ class Uncounted(Payments):
 
 
 class Ours:
-    """The steps of the workflow, called as the function calls them: by name, so that mypy sees what is missing."""
+    """The steps of the workflow, called as the function calls them, with every argument by name."""
 
-    def __init__(self, job: Job, folder: Path) -> None:
+    def __init__(self, job: VideoJob, folder: Path) -> None:
         self.job = job
         self.folder = folder
         self.settings = VideoSettings.read(
@@ -126,12 +126,12 @@ class Ours:
         return assemble.join(whole, clips, self.voice_over(), self.context)
 
     def film(self) -> Path:
-        """Everything; where the finished video is."""
+        """Make the whole video; its path."""
         return Path(self.job.bucket) / "outputs" / self.assemble()
 
 
-def run(arm: str, job: Job, folder: Path) -> Path | None:
-    """The finished video, where the arm makes one."""
+def run(arm: str, job: VideoJob, folder: Path) -> Path | None:
+    """Run an arm; the finished video, if it makes one."""
     ours = Ours(job, folder)
     if arm.startswith("ours"):
         return ours.film()
@@ -143,8 +143,10 @@ def run(arm: str, job: Job, folder: Path) -> Path | None:
     speech = folder / "speech.mp3"
     service = ElevenLabs(ours.settings.elevenlabs_url, job.environment["ELEVENLABS_API_KEY"])
     free = Uncounted()
-    said = service.speak(job.script, voice_id=job.voice_id, before="", after="", deadline=ours.deadline, payment=free)
-    speech.write_bytes(said.audio)
+    speech_response = service.speak(
+        job.script, voice_id=job.voice_id, before="", after="", deadline=ours.deadline, payment=free
+    )
+    speech.write_bytes(speech_response.audio)
     if arm.startswith("old"):
         return video_peers.old(_slots(job, "1080"), speech, folder, cut=arm == "old")
     ass = folder / "captions.ass"
@@ -153,14 +155,14 @@ def run(arm: str, job: Job, folder: Path) -> Path | None:
     return video_peers.peers(_slots(job, "2160"), speech, ass, captions.fonts(), folder)
 
 
-def _slots(job: Job, rendition: str) -> list[video_peers.Slot]:
+def _slots(job: VideoJob, rendition: str) -> list[video_peers.Slot]:
     return [video_peers.Slot(url, seconds) for url, seconds in job.slots[rendition]]
 
 
 def main(arm: str, job_path: str, cost_path: str) -> None:
     """Run the arm and write what it cost."""
-    said = json.loads(Path(job_path).read_text())
-    job = Job(**said)
+    values = json.loads(Path(job_path).read_text())
+    job = VideoJob(**values)
     with tempfile.TemporaryDirectory() as folder:
         began, cpu = time.perf_counter(), _cpu()
         film = run(arm, job, Path(folder))
@@ -182,7 +184,7 @@ def _cpu() -> float:
 
 def as_job(**values: Any) -> str:
     """A job as JSON."""
-    return json.dumps(asdict(Job(**values)))
+    return json.dumps(asdict(VideoJob(**values)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The ways of making a short video that ours is measured against, each a plain program over requests and ffmpeg.
+"""Other ways of making a short video, which video.py compares with ours; plain programs over requests and ffmpeg.
 
-`old` is the pipeline of the server that this project replaces, as its document describes it: the speech is fetched,
+`old` is the pipeline of an earlier server, as its document describes it: the speech is fetched,
 files of 1080x1920 are fetched whole, each is converted (720x1280, ultrafast, CRF 28) and deleted, the parts are
 concatenated, the sound is merged (AAC, 128 kb/s). The parts are concatenated without encoding them again. The document
 does not say that a clip is cut to its slot while it is converted. With `cut` it is, as a careful programmer would do;
-without, it is converted as it is, and the merge ends with the sound.
+without, the whole clip is converted, and the merge ends with the sound.
 
 `peers` is what programs on moviepy do: the largest rendition, and three encodes at libx264's defaults, one for each
 clip, one for the joined video, one for the captions.
@@ -33,7 +33,7 @@ class Slot:
 
 
 def old(slots: list[Slot], speech: Path, folder: Path, *, cut: bool) -> Path:
-    """The finished video."""
+    """Make the video; its path."""
     parts = []
     for number, slot in enumerate(slots):
         whole, part = folder / f"whole{number}.mp4", folder / f"part{number}.mp4"
@@ -50,7 +50,7 @@ def old(slots: list[Slot], speech: Path, folder: Path, *, cut: bool) -> Path:
 
 
 def peers(slots: list[Slot], speech: Path, captions: Path, fonts: Path, folder: Path) -> Path:
-    """The finished video; `captions` is the same ASS file that ours burns in."""
+    """Make the video; its path. `captions` is the same ASS file that ours burns in."""
     parts = []
     for number, slot in enumerate(slots):
         whole, part = folder / f"whole{number}.mp4", folder / f"part{number}.mp4"
@@ -65,17 +65,17 @@ def peers(slots: list[Slot], speech: Path, captions: Path, fonts: Path, folder: 
 
 
 def fetch(url: str, path: Path) -> None:
-    """The whole file, streamed to the disk."""
+    """Download a whole file, streamed to the disk."""
     with requests.Session() as session:
         session.trust_env = False  # everything is on this machine
-        with session.get(url, stream=True, timeout=60) as answer, path.open("wb") as file:
-            answer.raise_for_status()
-            for piece in answer.iter_content(1 << 16):
-                file.write(piece)
+        with session.get(url, stream=True, timeout=60) as response, path.open("wb") as file:
+            response.raise_for_status()
+            for chunk in response.iter_content(1 << 16):
+                file.write(chunk)
 
 
 def ffmpeg(*arguments: str) -> None:
-    """Run to the end."""
+    """Run ffmpeg to its end."""
     program = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-loglevel", "error", "-y"]
     subprocess.run([*program, *arguments], check=True)
 

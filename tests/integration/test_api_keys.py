@@ -1,4 +1,4 @@
-"""With AuthMode=key the local cloud asks for a key as API Gateway does, and what a key makes is its name's alone."""
+"""With AuthMode=key the local cloud requires a key as API Gateway does; what a key makes belongs to its name alone."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from tools.api_keys import ApiKeyStore
 from tools.check_account import rows
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
-NOBODYS = "ck_" + "n" * 43
+UNKNOWN_KEY = "ck_" + "n" * 43
 BUDGET = 2  # megapixels, and seconds of video
 
 
 class KeyedCloud:
-    """A local cloud whose API asks for a key. Every test makes keys of its own."""
+    """A local cloud whose API requires a key. Every test makes keys of its own."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self.keys = ApiKeyStore(cloud.client("dynamodb"), cloud.state_table)
-        self.shown: list[str] = []
+        self.issued: list[str] = []
         self._numbers = itertools.count()
 
     def name(self) -> str:
-        """One that nobody has."""
+        """A name that has no key yet."""
         return f"caller-{next(self._numbers)}"
 
     def key(self, name: str) -> str:
         """A new key for the name, which accepts the terms."""
         key = self.keys.make(name, NOW)
-        self.shown.append(key)
+        self.issued.append(key)
         assert self.cloud.request("POST", "/terms", {"version": VERSION}, key=key).status_code == 200
         return key
 
     def status(self, method: str, path: str, key: str) -> int:
-        """What a request with that key is answered."""
+        """Status of the response to a request with that key."""
         return self.cloud.request(method, path, key=key).status_code
 
 
@@ -55,19 +55,19 @@ class KeyedCloud:
 def keyed() -> Iterator[KeyedCloud]:
     """The template deployed with AuthMode=key; neither it nor a function may log a key."""
     with StandIns() as standins, Cloud() as cloud:
-        standins.fault("elevenlabs.key", times=None)  # a video is asked for, and not made
+        standins.fault("elevenlabs.key", times=None)  # videos are requested, and not made
         cloud.deploy({"AuthMode": "key", "DailyBudget": str(BUDGET)}, standins.environment)
         keyed = KeyedCloud(cloud)
         yield keyed
         logs = cloud.log.read_text(errors="replace") + log_leaks.read_logs(cloud)
         assert "an unknown key" in logs, "the authoriser's log was not found"
-        for key in (*keyed.shown, NOBODYS):
+        for key in (*keyed.issued, UNKNOWN_KEY):
             assert key not in logs
             assert digest(key) not in logs
 
 
-class Session:
-    """boto3's, of the local cloud."""
+class CloudSession:
+    """boto3's Session for the local cloud."""
 
     region_name = REGION
 
@@ -78,7 +78,9 @@ class Session:
 def test_the_account_s_checks_say_the_same(keyed: KeyedCloud) -> None:
     """As far as the emulator goes: no time to live, no log groups of ours, no conditions in its simulator of IAM."""
     key = keyed.key(keyed.name())
-    account = Account(STACK, Session(keyed.cloud), keyed.cloud.api_url, {"x-api-key": key}, pause=lambda seconds: None)
+    account = Account(
+        STACK, CloudSession(keyed.cloud), keyed.cloud.api_url, {"x-api-key": key}, pause=lambda seconds: None
+    )
 
     table = {row.number: row for row in rows(account)}
 
@@ -91,7 +93,7 @@ def test_the_account_s_checks_say_the_same(keyed: KeyedCloud) -> None:
 def test_without_a_key_that_is_known_nobody_enters(keyed: KeyedCloud, path: str) -> None:
     bare = keyed.cloud.request("GET", path, key="")
     signed = keyed.cloud.request("GET", path)
-    wrong = keyed.cloud.request("GET", path, key=NOBODYS)
+    wrong = keyed.cloud.request("GET", path, key=UNKNOWN_KEY)
 
     assert [each.status_code for each in (bare, signed, wrong)] == [403, 403, 403]
     assert bare.json() == signed.json() == wrong.json() == {"message": "Forbidden"}
@@ -101,8 +103,8 @@ def test_a_key_enters_by_either_header(keyed: KeyedCloud) -> None:
     key = keyed.key(keyed.name())
 
     for headers in ({"X-Api-Key": key}, {"Authorization": f"Bearer {key}"}):
-        answer = keyed.cloud.request("GET", "/terms", headers=headers, key="")
-        assert (answer.status_code, answer.json()["accepted"]) == (200, True)
+        response = keyed.cloud.request("GET", "/terms", headers=headers, key="")
+        assert (response.status_code, response.json()["accepted"]) == (200, True)
 
 
 def test_a_revoked_key_ends_at_once_and_what_its_name_has_stays(keyed: KeyedCloud) -> None:
@@ -113,17 +115,17 @@ def test_a_revoked_key_ends_at_once_and_what_its_name_has_stays(keyed: KeyedClou
     keyed.keys.revoke(name)
     assert keyed.status("GET", "/terms", key) == 403
 
-    renewed = keyed.keys.make(name, NOW)
-    keyed.shown.append(renewed)
-    answer = keyed.cloud.request("GET", "/terms", key=renewed)
-    assert (answer.status_code, answer.json()["accepted"]) == (200, True), "the name has accepted the terms already"
+    new_key = keyed.keys.make(name, NOW)
+    keyed.issued.append(new_key)
+    response = keyed.cloud.request("GET", "/terms", key=new_key)
+    assert (response.status_code, response.json()["accepted"]) == (200, True), "the name has accepted the terms already"
     assert keyed.status("GET", "/terms", key) == 403
 
 
 def test_everyone_accepts_the_terms_for_oneself(keyed: KeyedCloud) -> None:
     keyed.key(keyed.name())
     other = keyed.keys.make(keyed.name(), NOW)
-    keyed.shown.append(other)
+    keyed.issued.append(other)
 
     assert keyed.cloud.request("GET", "/terms", key=other).json()["accepted"] is False
     assert keyed.cloud.request("POST", "/uploads", key=other).json()["code"] == "terms_not_accepted"
@@ -144,21 +146,21 @@ def test_a_task_is_its_key_s_alone(keyed: KeyedCloud) -> None:
     alice, bob = keyed.key(keyed.name()), keyed.key(keyed.name())
     body = {"script_text": "Hello.", "search_query": "sea"}
 
-    started = keyed.cloud.request("POST", "/generate-video", body, key=alice)
+    response = keyed.cloud.request("POST", "/generate-video", body, key=alice)
 
-    assert started.status_code == 202
-    task = f"/task/{started.json()['task_id']}"
+    assert response.status_code == 202
+    task = f"/task/{response.json()['task_id']}"
     assert [keyed.status(method, task, bob) for method in ("GET", "DELETE")] == [404, 404]
     assert [keyed.status(method, task, alice) for method in ("GET", "DELETE")] == [200, 200]
 
 
-def test_a_result_is_its_key_s_alone(keyed: KeyedCloud, drawn: dict[str, Path]) -> None:
+def test_a_result_is_its_key_s_alone(keyed: KeyedCloud, pictures: dict[str, Path]) -> None:
     publish_demo_pack(keyed.cloud)
     alice, bob = keyed.key(keyed.name()), keyed.key(keyed.name())
-    body = {"face": data_uri(drawn["ruby"]), "meme": data_uri(drawn["works-on-my-machine"])}
+    body = {"face": data_uri(pictures["ruby"]), "meme": data_uri(pictures["works-on-my-machine"])}
 
-    swapped = keyed.cloud.request("POST", "/swap", body, key=alice)
+    response = keyed.cloud.request("POST", "/swap", body, key=alice)
 
-    assert swapped.status_code == 200
-    result = f"/results/{PurePosixPath(swapped.json()['key']).stem}"
+    assert response.status_code == 200
+    result = f"/results/{PurePosixPath(response.json()['key']).stem}"
     assert [keyed.status("DELETE", result, key) for key in (bob, alice, alice)] == [404, 200, 404]

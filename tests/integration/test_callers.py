@@ -18,8 +18,8 @@ import requests
 from layers.media.xmp_label import SOURCE_TYPE, read_label
 from local.swap_clients import data_uri, download, upload_form, wait_for
 from tests.integration.conftest import Origin
-from tests.support.fault_proxy import Fault
-from tests.support.swap_client import SwapClients
+from tests.support.fault_proxy import ProxyFault
+from tests.support.swap_client import SwapClient
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"
@@ -31,10 +31,10 @@ def pixels(file: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_the_face_changes_and_nothing_else(stack: SwapClients, drawn: dict[str, Path], caller: str) -> None:
-    meme = drawn[MEME].read_bytes()
+def test_the_face_changes_and_nothing_else(stack: SwapClient, pictures: dict[str, Path], caller: str) -> None:
+    meme = pictures[MEME].read_bytes()
 
-    outcome = stack.ask(caller, meme, stack.put(drawn["ruby"].read_bytes()))
+    outcome = stack.swap(caller, meme, stack.upload(pictures["ruby"].read_bytes()))
 
     assert outcome.result, outcome
     (face,) = outcome.result["faces"]
@@ -53,94 +53,94 @@ def test_the_face_changes_and_nothing_else(stack: SwapClients, drawn: dict[str, 
 
 
 @pytest.mark.parametrize("caller", CALLERS)
-def test_the_default_face_serves_who_names_none(stack: SwapClients, drawn: dict[str, Path], caller: str) -> None:
-    bare = stack.ask(caller, drawn[MEME].read_bytes())
-    named = stack.ask(caller, drawn[MEME].read_bytes(), stack.put(drawn["ivy"].read_bytes()))
+def test_the_default_face_serves_who_names_none(stack: SwapClient, pictures: dict[str, Path], caller: str) -> None:
+    bare = stack.swap(caller, pictures[MEME].read_bytes())
+    named = stack.swap(caller, pictures[MEME].read_bytes(), stack.upload(pictures["ivy"].read_bytes()))
 
     assert bare.result, bare
     assert np.array_equal(pixels(bare.picture), pixels(named.picture))
 
 
 def test_pictures_come_in_the_request_by_https_and_from_s3(
-    stack: SwapClients, drawn: dict[str, Path], origin: Origin
+    stack: SwapClient, pictures: dict[str, Path], origin: Origin
 ) -> None:
-    meme = drawn[MEME]
-    faces = (data_uri(drawn["ruby"]), f"{origin.url}/ruby.png", stack.put(drawn["ruby"].read_bytes()))
+    meme = pictures[MEME]
+    faces = (data_uri(pictures["ruby"]), f"{origin.url}/ruby.png", stack.upload(pictures["ruby"].read_bytes()))
 
-    answers = [stack.cloud.request("POST", "/swap", {"meme": data_uri(meme), "face": face}) for face in faces]
+    responses = [stack.cloud.request("POST", "/swap", {"meme": data_uri(meme), "face": face}) for face in faces]
 
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
-    results = [pixels(download(answer.json()["url"])) for answer in answers]
+    assert [response.status_code for response in responses] == [200, 200, 200]
+    results = [pixels(download(response.json()["url"])) for response in responses]
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[1], results[2])
-    timings = answers[0].json()["timings_ms"]
-    assert re.match(r"\w+;dur=[\d.]+(, \w+;dur=[\d.]+)*$", answers[0].headers["Server-Timing"])
-    assert len(answers[0].headers["Server-Timing"].split(", ")) == len(timings)
+    timings = responses[0].json()["timings_ms"]
+    assert re.match(r"\w+;dur=[\d.]+(, \w+;dur=[\d.]+)*$", responses[0].headers["Server-Timing"])
+    assert len(responses[0].headers["Server-Timing"].split(", ")) == len(timings)
 
 
-def test_a_large_picture_goes_through_the_form(stack: SwapClients, drawn: dict[str, Path]) -> None:
-    uri = upload_form(stack.cloud, drawn[MEME])
+def test_a_large_picture_goes_through_the_form(stack: SwapClient, pictures: dict[str, Path]) -> None:
+    uri = upload_form(stack.cloud, pictures[MEME])
 
-    answer = stack.cloud.request("POST", "/swap", {"meme": uri, "faces": "largest", "format": "png"})
+    response = stack.cloud.request("POST", "/swap", {"meme": uri, "faces": "largest", "format": "png"})
 
-    assert answer.status_code == 200
-    assert answer.json()["content_type"] == "image/png"
+    assert response.status_code == 200
+    assert response.json()["content_type"] == "image/png"
 
 
-def test_a_result_is_there_until_it_is_deleted(stack: SwapClients, drawn: dict[str, Path]) -> None:
-    made = stack.cloud.request("POST", "/swap", {"meme": data_uri(drawn[MEME]), "consent": "a drawing"}).json()
-    name = PurePosixPath(made["key"]).stem
-    assert requests.get(made["url"], timeout=60).status_code == 200
+def test_a_result_is_there_until_it_is_deleted(stack: SwapClient, pictures: dict[str, Path]) -> None:
+    result = stack.cloud.request("POST", "/swap", {"meme": data_uri(pictures[MEME]), "consent": "a drawing"}).json()
+    name = PurePosixPath(result["key"]).stem
+    assert requests.get(result["url"], timeout=60).status_code == 200
 
     assert stack.cloud.request("DELETE", f"/results/{name}").status_code == 200
 
-    assert requests.get(made["url"], timeout=60).status_code == 404
+    assert requests.get(result["url"], timeout=60).status_code == 404
     assert stack.cloud.request("DELETE", f"/results/{name}").json()["code"] == "not_found"
 
 
-def test_the_form_takes_no_more_than_its_limit(stack: SwapClients) -> None:
-    place = stack.cloud.request("POST", "/uploads").json()
+def test_the_form_takes_no_more_than_its_limit(stack: SwapClient) -> None:
+    form = stack.cloud.request("POST", "/uploads").json()
 
-    sent = requests.post(place["url"], data=place["fields"], files={"file": bytes((20 << 20) + 1)}, timeout=60)
+    response = requests.post(form["url"], data=form["fields"], files={"file": bytes((20 << 20) + 1)}, timeout=60)
 
-    assert sent.status_code == 400
-    assert "EntityTooLarge" in sent.text
-
-
-def test_who_does_not_sign_is_turned_away(stack: SwapClients) -> None:
-    answer = requests.post(f"{stack.cloud.api_url}/swap", json={}, timeout=60)
-
-    assert answer.status_code == 403
+    assert response.status_code == 400
+    assert "EntityTooLarge" in response.text
 
 
-def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: SwapClients, drawn: dict[str, Path]) -> None:
+def test_who_does_not_sign_is_turned_away(stack: SwapClient) -> None:
+    response = requests.post(f"{stack.cloud.api_url}/swap", json={}, timeout=60)
+
+    assert response.status_code == 403
+
+
+def test_nothing_is_made_for_who_has_not_accepted_the_terms(stack: SwapClient, pictures: dict[str, Path]) -> None:
     record = {"TableName": stack.cloud.state_table, "Key": {"id": {"S": f"terms#{stack.cloud.caller()}"}}}
     assert "Item" in stack.cloud.client("dynamodb").get_item(**record)
     stack.cloud.client("dynamodb").delete_item(**record)
-    stack.cloud.chill()  # a sandbox remembers who has accepted
+    stack.cloud.force_cold_start()  # a sandbox remembers who has accepted
 
-    asked = stack.cloud.request("POST", "/swap", {"meme": data_uri(drawn[MEME])})
-    place = stack.cloud.request("POST", "/uploads")
+    swap_response = stack.cloud.request("POST", "/swap", {"meme": data_uri(pictures[MEME])})
+    upload_response = stack.cloud.request("POST", "/uploads")
     terms = stack.cloud.request("GET", "/terms").json()
-    accepted = stack.cloud.request("POST", "/terms", {"version": terms["version"]})
+    terms_response = stack.cloud.request("POST", "/terms", {"version": terms["version"]})
 
-    assert (asked.status_code, asked.json()["code"]) == (403, "terms_not_accepted")
-    assert (place.status_code, place.json()["code"]) == (403, "terms_not_accepted")
+    assert (swap_response.status_code, swap_response.json()["code"]) == (403, "terms_not_accepted")
+    assert (upload_response.status_code, upload_response.json()["code"]) == (403, "terms_not_accepted")
     assert not terms["accepted"]
-    assert accepted.json()["accepted"]
+    assert terms_response.json()["accepted"]
     assert stack.cloud.request("POST", "/uploads").status_code == 201
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "GET"])
-def test_no_page_of_another_origin_is_let_in(stack: SwapClients, method: str) -> None:
+def test_no_page_of_another_origin_is_let_in(stack: SwapClient, method: str) -> None:
     headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
 
-    answer = stack.cloud.request(method, "/openapi.json", headers=headers)
+    response = stack.cloud.request(method, "/openapi.json", headers=headers)
 
-    assert [name for name in answer.headers if name.lower().startswith("access-control-")] == []
+    assert [name for name in response.headers if name.lower().startswith("access-control-")] == []
 
 
-def test_the_api_describes_itself(stack: SwapClients) -> None:
+def test_the_api_describes_itself(stack: SwapClient) -> None:
     document = stack.cloud.request("GET", "/openapi.json").json()
     docs = stack.cloud.request("GET", "/docs")
 
@@ -151,17 +151,17 @@ def test_the_api_describes_itself(stack: SwapClients) -> None:
     assert "swagger" in docs.text.lower()
 
 
-def test_an_unknown_path_is_a_problem_like_any_other(stack: SwapClients) -> None:
-    answer = stack.cloud.request("GET", "/nothing/here")
+def test_an_unknown_path_is_a_problem_like_any_other(stack: SwapClient) -> None:
+    response = stack.cloud.request("GET", "/nothing/here")
 
-    assert answer.status_code == 404
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == "not_found"
+    assert response.status_code == 404
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["code"] == "not_found"
 
 
-def test_the_same_key_gives_the_stored_result(stack: SwapClients, drawn: dict[str, Path]) -> None:
+def test_the_same_key_gives_the_stored_result(stack: SwapClient, pictures: dict[str, Path]) -> None:
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    request = {"meme": stack.put(drawn[MEME].read_bytes())}
+    request = {"meme": stack.upload(pictures[MEME].read_bytes())}
 
     first = stack.cloud.request("POST", "/swap", request, key)
     again = stack.cloud.request("POST", "/swap", request, key)
@@ -174,66 +174,66 @@ def test_the_same_key_gives_the_stored_result(stack: SwapClients, drawn: dict[st
     assert other.json()["code"] == "idempotency_conflict"
 
 
-def test_the_same_key_while_it_is_still_running(stack: SwapClients, drawn: dict[str, Path]) -> None:
+def test_the_same_key_while_it_is_still_running(stack: SwapClient, pictures: dict[str, Path]) -> None:
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    meme = stack.put(drawn[MEME].read_bytes())
-    answers = []
+    meme = stack.upload(pictures[MEME].read_bytes())
+    responses = []
 
-    with stack.meddler.fault(Fault("GET", urlsplit(meme).path, hold=60)) as held:
+    with stack.fault_proxy.fault(ProxyFault("GET", urlsplit(meme).path, hold=60)) as fault:
         first = threading.Thread(
-            target=lambda: answers.append(stack.cloud.request("POST", "/swap", {"meme": meme}, key))
+            target=lambda: responses.append(stack.cloud.request("POST", "/swap", {"meme": meme}, key))
         )
         first.start()
-        assert held.seen.wait(60)
+        assert fault.reached.wait(60)
         second = stack.cloud.request("POST", "/swap", {"meme": meme}, key)
-        held.let_go()
+        fault.release()
         first.join()
 
     assert second.status_code == 409
     assert second.json()["code"] == "still_running"
-    assert answers[0].status_code == 200
+    assert responses[0].status_code == 200
 
 
-def test_who_does_not_wait_is_told_where_to_look(stack: SwapClients, drawn: dict[str, Path]) -> None:
-    request = {"meme": data_uri(drawn[MEME]), "face": data_uri(drawn["ruby"])}
+def test_who_does_not_wait_is_told_where_to_look(stack: SwapClient, pictures: dict[str, Path]) -> None:
+    request = {"meme": data_uri(pictures[MEME]), "face": data_uri(pictures["ruby"])}
 
-    started = stack.cloud.request("POST", "/swap", request, {"Prefer": "respond-async"})
-    place = started.headers["Location"]
+    response = stack.cloud.request("POST", "/swap", request, {"Prefer": "respond-async"})
+    location = response.headers["Location"]
 
-    assert started.status_code == 202
-    assert place == f"/swap/{started.json()['id']}"
-    done = wait_for(lambda: _ended(stack, place))
-    assert done["status"] == "succeeded"
-    assert download(done["result"]["url"]) == stack.output(done["result"]["key"])
-    listed = stack.cloud.request("GET", "/results?limit=1").json()
-    (line,) = listed["items"]
-    assert (line["id"], line["kind"], line["status"]) == (started.json()["id"], "swap", "succeeded")
-    assert line["links"] == {"self": place, "delete": f"/results/{line['id']}"}
+    assert response.status_code == 202
+    assert location == f"/swap/{response.json()['id']}"
+    job = wait_for(lambda: _finished_job(stack, location))
+    assert job["status"] == "succeeded"
+    assert download(job["result"]["url"]) == stack.read_output(job["result"]["key"])
+    results = stack.cloud.request("GET", "/results?limit=1").json()
+    (item,) = results["items"]
+    assert (item["id"], item["kind"], item["status"]) == (response.json()["id"], "swap", "succeeded")
+    assert item["links"] == {"self": location, "delete": f"/results/{item['id']}"}
 
 
-def test_what_fails_behind_the_caller_s_back_is_told_as_a_problem(stack: SwapClients) -> None:
+def test_what_fails_behind_the_caller_s_back_is_told_as_a_problem(stack: SwapClient) -> None:
     blank = bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1])
 
-    started = stack.cloud.request("POST", "/swap", {"meme": stack.put(blank)}, {"Prefer": "respond-async"})
-    done = wait_for(lambda: _ended(stack, started.headers["Location"]))
+    response = stack.cloud.request("POST", "/swap", {"meme": stack.upload(blank)}, {"Prefer": "respond-async"})
+    job = wait_for(lambda: _finished_job(stack, response.headers["Location"]))
 
-    assert done["status"] == "failed"
-    assert done["problem"]["code"] == "no_face_in_meme"
-    assert "drawn faces only" in done["problem"]["detail"]
-    assert "Traceback" not in json.dumps(done)
-
-
-def test_a_swap_that_nobody_asked_for_is_not_found(stack: SwapClients) -> None:
-    answer = stack.cloud.request("GET", f"/swap/{uuid.uuid4()}")
-
-    assert answer.status_code == 404
+    assert job["status"] == "failed"
+    assert job["problem"]["code"] == "no_face_in_meme"
+    assert "drawn faces only" in job["problem"]["detail"]
+    assert "Traceback" not in json.dumps(job)
 
 
-def test_a_second_delivery_changes_nothing(stack: SwapClients, drawn: dict[str, Path]) -> None:
+def test_a_swap_that_nobody_asked_for_is_not_found(stack: SwapClient) -> None:
+    response = stack.cloud.request("GET", f"/swap/{uuid.uuid4()}")
+
+    assert response.status_code == 404
+
+
+def test_a_second_delivery_changes_nothing(stack: SwapClient, pictures: dict[str, Path]) -> None:
     name = f"a b+ü {uuid.uuid4()}.jpg"
     s3, uploads = stack.cloud.client("s3"), stack.cloud.bucket("uploads")
-    tag = s3.put_object(Bucket=uploads, Key=f"memes/{name}", Body=drawn[MEME].read_bytes())["ETag"].strip('"')
-    wait_for(lambda: stack.output(f"swapped/{name}.json"))
+    tag = s3.put_object(Bucket=uploads, Key=f"memes/{name}", Body=pictures[MEME].read_bytes())["ETag"].strip('"')
+    wait_for(lambda: stack.read_output(f"swapped/{name}.json"))
     quoted = quote_plus(name)
     event = {
         "Records": [
@@ -249,11 +249,15 @@ def test_a_second_delivery_changes_nothing(stack: SwapClients, drawn: dict[str, 
     }
 
     def deliver() -> tuple[bytes, bytes | None, bytes | None]:
-        answer = stack.cloud.client("lambda").invoke(
+        response = stack.cloud.client("lambda").invoke(
             FunctionName=stack.cloud.outputs["SwapFunctionName"], Payload=json.dumps(event)
         )
-        assert "FunctionError" not in answer
-        return answer["Payload"].read(), stack.output(f"swapped/{name}"), stack.output(f"swapped/{name}.json")
+        assert "FunctionError" not in response
+        return (
+            response["Payload"].read(),
+            stack.read_output(f"swapped/{name}"),
+            stack.read_output(f"swapped/{name}.json"),
+        )
 
     first, second = deliver(), deliver()
 
@@ -261,8 +265,8 @@ def test_a_second_delivery_changes_nothing(stack: SwapClients, drawn: dict[str, 
     assert first[1] is not None
 
 
-def _ended(stack: SwapClients, place: str) -> dict[str, Any] | None:
-    answer = stack.cloud.request("GET", place)
-    assert answer.status_code == 200
-    found: dict[str, Any] = answer.json()
-    return None if found["status"] in ("queued", "running") else found
+def _finished_job(stack: SwapClient, location: str) -> dict[str, Any] | None:
+    response = stack.cloud.request("GET", location)
+    assert response.status_code == 200
+    job: dict[str, Any] = response.json()
+    return None if job["status"] in ("queued", "running") else job

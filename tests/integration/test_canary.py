@@ -14,7 +14,7 @@ from tests.support import log_leaks
 pytestmark = pytest.mark.full
 
 
-def test_callers_that_wait_for_an_answer_are_served_by_the_alias(drawn: dict[str, Path]) -> None:
+def test_callers_that_wait_for_an_answer_are_served_by_the_alias(pictures: dict[str, Path]) -> None:
     with Cloud() as cloud:
         cloud.deploy({"CanaryRelease": "first"})
         publish_demo_pack(cloud)
@@ -24,6 +24,6 @@ def test_callers_that_wait_for_an_answer_are_served_by_the_alias(drawn: dict[str
             assert (alias["Name"], alias["FunctionVersion"]) == ("live", "1")
 
         for call in (swap_clients.http, swap_clients.workflow, swap_clients.upload):
-            answer = call(cloud, drawn["noor"], drawn["on-mute"])
-            assert all(face["swapped"] for face in answer.result["faces"])
+            response = call(cloud, pictures["noor"], pictures["on-mute"])
+            assert all(face["swapped"] for face in response.result["faces"])
         log_leaks.assert_no_leaks(cloud)

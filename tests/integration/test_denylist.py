@@ -1,4 +1,4 @@
-"""The do-not-swap list in the deployed stack: kept from outside, obeyed by every caller at the next request."""
+"""The denylist in the deployed stack: edited by the operator, in effect for every caller at the next request."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from functions.swap.safeguards.denylist import KEY
 from layers.core.errors import FaceRefused, SafeguardFailed
 from tests.integration.test_callers import CALLERS, MEME, pixels
-from tests.support.swap_client import SwapClients
+from tests.support.swap_client import SwapClient
 from tools.denylist import DenylistFile, Embedding, add
 
 THRESHOLD = 0.7  # of these very pictures
 
 
 @pytest.fixture
-def listed(stack: SwapClients, s3: Any) -> Iterator[DenylistFile]:
-    """No list but what the test puts there."""
+def denylist(stack: SwapClient, s3: Any) -> Iterator[DenylistFile]:
+    """An empty denylist; what the test adds is removed afterwards."""
     bucket = stack.cloud.bucket("models")
     yield DenylistFile(s3, bucket)
     s3.delete_object(Bucket=bucket, Key=KEY)
@@ -27,27 +27,27 @@ def listed(stack: SwapClients, s3: Any) -> Iterator[DenylistFile]:
 
 @pytest.mark.parametrize("caller", CALLERS)
 def test_who_is_listed_is_neither_put_in_nor_replaced(
-    stack: SwapClients, s3: Any, listed: DenylistFile, drawn: dict[str, Path], caller: str
+    stack: SwapClient, s3: Any, denylist: DenylistFile, pictures: dict[str, Path], caller: str
 ) -> None:
-    meme, ruby = drawn[MEME].read_bytes(), stack.put(drawn["ruby"].read_bytes())
+    meme, ruby = pictures[MEME].read_bytes(), stack.upload(pictures["ruby"].read_bytes())
     embedding = Embedding(s3, stack.cloud.bucket("models"))
-    assert (before := stack.ask(caller, meme, ruby)).result, before
+    assert (before := stack.swap(caller, meme, ruby)).result, before
 
-    add(listed, embedding, "ruby", [drawn["ruby"]], THRESHOLD)
-    assert stack.ask(caller, meme, ruby).code == FaceRefused.code
-    assert (other := stack.ask(caller, meme)).result, other
+    add(denylist, embedding, "ruby", [pictures["ruby"]], THRESHOLD)
+    assert stack.swap(caller, meme, ruby).code == FaceRefused.code
+    assert (other := stack.swap(caller, meme)).result, other
     assert [face["swapped"] for face in other.result["faces"]] == [True]
 
-    add(listed, embedding, "who the meme shows", [drawn[MEME]])
-    left = stack.ask(caller, meme)
+    add(denylist, embedding, "who the meme shows", [pictures[MEME]])
+    left = stack.swap(caller, meme)
     assert left.result, left
     assert [(face["swapped"], face["reason"]) for face in left.result["faces"]] == [(False, "refused")]
     assert abs(pixels(left.picture) - pixels(meme)).mean() < 2  # JPEG again, no more
 
 
 def test_a_damaged_list_stops_every_caller(
-    stack: SwapClients, s3: Any, listed: DenylistFile, drawn: dict[str, Path]
+    stack: SwapClient, s3: Any, denylist: DenylistFile, pictures: dict[str, Path]
 ) -> None:
     s3.put_object(Bucket=stack.cloud.bucket("models"), Key=KEY, Body=b"{")
     for caller in CALLERS:
-        assert stack.ask(caller, drawn[MEME].read_bytes()).code == SafeguardFailed.code
+        assert stack.swap(caller, pictures[MEME].read_bytes()).code == SafeguardFailed.code

@@ -1,4 +1,4 @@
-"""A stack's life by the operator's commands, on the emulated AWS: it fails, is deployed, asked, and taken away."""
+"""A stack's life by the operator's commands, on the emulated AWS: it fails, is deployed, used, and destroyed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tools.stack import bucket_names, description
 from tools.template import Template
 
 
-def here(folder: Path) -> list[str]:
-    """Python as the functions' images have it."""
+def local_python(folder: Path) -> list[str]:
+    """This machine's Python, in place of the image's."""
     return [sys.executable]
 
 
@@ -58,7 +58,7 @@ def running() -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(running: Cloud) -> Iterator[Cloud]:
-    """Without a stack, before and after."""
+    """A cloud without a stack, before and after the test."""
     yield running
     destroy(running)
 
@@ -80,8 +80,10 @@ def run(cloud: Cloud, folder: Path, lines: list[str], **environment: str) -> Non
         **environment,
     }
     script = "\n".join(["set -e", *lines])
-    ran = subprocess.run(["sh", "-c", script], cwd=folder, env=variables, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    result = subprocess.run(
+        ["sh", "-c", script], cwd=folder, env=variables, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_it_fails_is_mended_deployed_and_destroyed_and_leaves_nothing(
@@ -91,7 +93,7 @@ def test_it_fails_is_mended_deployed_and_destroyed_and_leaves_nothing(
     whole = template_rewrite.rewrite
 
     def with_a_fault(*arguments: Any) -> Template:
-        """A resource that cannot be made, after the buckets."""
+        """Add a resource that cannot be created, after the buckets."""
         template = whole(*arguments)
         after = [name for name, each in template["Resources"].items() if each["Type"] == "AWS::S3::Bucket"]
         template["Resources"]["Fault"] = {"Type": "AWS::Logs::LogStream", "Properties": {}, "DependsOn": after}
@@ -102,7 +104,7 @@ def test_it_fails_is_mended_deployed_and_destroyed_and_leaves_nothing(
         with pytest.raises(CloudFailed, match="ROLLBACK_COMPLETE: Fault"):
             cloud.deploy()
 
-    assert buckets(cloud) == set(), "what is left would be in the next one's way"
+    assert buckets(cloud) == set(), "remaining buckets would block the next deployment"
     assert deploy.look(target(cloud), accept_terms=True) == []
     teardown.delete_stack(formation, STACK, print, lambda seconds: None)
 
@@ -124,10 +126,10 @@ def test_buckets_that_outlive_their_stack_are_in_the_way_until_they_are_destroye
     formation = cloud.client("cloudformation")
     teardown.delete_stack(formation, STACK, print, lambda seconds: None)
 
-    with pytest.raises(deploy.DeployFailed) as refused:
+    with pytest.raises(deploy.DeployFailed) as failure:
         deploy.look(target(cloud), accept_terms=True)
-    assert all(bucket in str(refused.value) for bucket in bucket_names(STACK, ACCOUNT, REGION))
-    assert "make destroy" in str(refused.value)
+    assert all(bucket in str(failure.value) for bucket in bucket_names(STACK, ACCOUNT, REGION))
+    assert "make destroy" in str(failure.value)
 
     destroy(cloud)
     assert deploy.look(target(cloud), accept_terms=True) == []
@@ -146,10 +148,10 @@ def test_ecr_takes_the_rule_and_the_tags_of_what_functions_run(cloud: Cloud) -> 
     for _ in range(2):
         images.keep_newest(ecr, functions, ["coldswap/swap"], ["swap"])
 
-    (stored,) = ecr.describe_images(repositoryName="coldswap/swap")["imageDetails"]
+    (image_details,) = ecr.describe_images(repositoryName="coldswap/swap")["imageDetails"]
     policy = ecr.get_lifecycle_policy(repositoryName="coldswap/swap")["lifecyclePolicyText"]
     ecr.delete_repository(repositoryName="coldswap/swap", force=True)
-    assert set(stored["imageTags"]) == {"swap", "in-use-newest", "in-use-live"}
+    assert set(image_details["imageTags"]) == {"swap", "in-use-newest", "in-use-live"}
     assert json.loads(policy) == json.loads(images.LIFECYCLE)
 
 
@@ -162,13 +164,13 @@ def test_the_printed_lines_put_a_face_into_a_meme_at_once(
     cloud.deploy({"AuthMode": auth_mode})
     s3, bucket = cloud.client("s3"), cloud.bucket("models")
 
-    assert first_request.publish_demo_pack(s3, bucket, here)
-    assert not first_request.publish_demo_pack(s3, bucket, here), "what is in use stays in use"
+    assert first_request.publish_demo_pack(s3, bucket, local_python)
+    assert not first_request.publish_demo_pack(s3, bucket, local_python), "a pack that is in use stays in use"
     steps = first_request.steps(cloud.api_url, REGION, auth_mode)
     run(cloud, tmp_path, [line for _, line in steps], **environment)
 
-    answer = json.loads((tmp_path / "swapped.json").read_text())
-    assert [face["swapped"] for face in answer["faces"]] == [True]
-    with Image.open(tmp_path / first_request.RESULT) as result, Image.open(ROOT / first_request.MEME) as meme:
-        assert (result.format, result.size) == ("JPEG", meme.size)
-        assert ImageChops.difference(result.convert("RGB"), meme.convert("RGB")).getbbox()
+    result = json.loads((tmp_path / "swapped.json").read_text())
+    assert [face["swapped"] for face in result["faces"]] == [True]
+    with Image.open(tmp_path / first_request.RESULT) as swapped_file, Image.open(ROOT / first_request.MEME) as meme:
+        assert (swapped_file.format, swapped_file.size) == ("JPEG", meme.size)
+        assert ImageChops.difference(swapped_file.convert("RGB"), meme.convert("RGB")).getbbox()

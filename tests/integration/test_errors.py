@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.integration.conftest import Origin
-from tests.support.fault_proxy import Fault
-from tests.support.swap_client import Outcome, SwapClients
+from tests.support.fault_proxy import ProxyFault
+from tests.support.swap_client import Outcome, SwapClient
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"
@@ -24,22 +24,22 @@ pytestmark = pytest.mark.parametrize("caller", CALLERS)
 
 
 @dataclass(frozen=True)
-class World:
+class CaseInputs:
     """What a case may need to make its pictures."""
 
-    stack: SwapClients
-    drawn: dict[str, Path]
+    stack: SwapClient
+    pictures: dict[str, Path]
     origin: Origin
 
     @property
     def meme(self) -> bytes:
-        """A meme with which nothing is wrong."""
-        return self.drawn[MEME].read_bytes()
+        """A valid meme."""
+        return self.pictures[MEME].read_bytes()
 
 
 @pytest.fixture
-def world(stack: SwapClients, drawn: dict[str, Path], origin: Origin) -> World:
-    return World(stack, drawn, origin)
+def inputs(stack: SwapClient, pictures: dict[str, Path], origin: Origin) -> CaseInputs:
+    return CaseInputs(stack, pictures, origin)
 
 
 def blank(side: int = 96) -> bytes:
@@ -48,7 +48,7 @@ def blank(side: int = 96) -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG of a few hundred bytes whose header promises 100 megapixels."""
+    """A PNG of a few hundred bytes whose header declares 100 megapixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -62,94 +62,96 @@ GIF = (
     b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
 )
 
-Case = Callable[[World], tuple[bytes, str | None]]  # the meme's bytes and the face's URI
+Case = Callable[[CaseInputs], tuple[bytes, str | None]]  # the meme's bytes and the face's URI
 
 CASES: dict[str, tuple[str, Case]] = {
-    "no face in the meme": ("no_face_in_meme", lambda world: (blank(), None)),
-    "a meme of one pixel": ("no_face_in_meme", lambda world: (blank(1), None)),
-    "no face in the source": ("no_face_in_source", lambda world: (world.meme, world.stack.put(blank()))),
-    "a torn JPEG": ("unreadable_picture", lambda world: (world.meme[:2000], None)),
-    "no picture at all": ("unsupported_picture", lambda world: (b"<svg xmlns='http://www.w3.org/2000/svg'/>", None)),
-    "a GIF": ("unsupported_picture", lambda world: (GIF, None)),
-    "too many bytes": ("picture_too_large", lambda world: (world.meme + bytes(20 << 20), None)),
-    "too many pixels": ("picture_too_large", lambda world: (bomb(), None)),
-    "an address that is not public": ("refused_url", lambda world: (world.meme, "https://127.0.0.1/face.png")),
-    "a URL without TLS": ("refused_url", lambda world: (world.meme, "http://example.com/face.png")),
-    "a bucket of somebody else": ("refused_url", lambda world: (world.meme, "s3://somebody-else/face.png")),
+    "no face in the meme": ("no_face_in_meme", lambda inputs: (blank(), None)),
+    "a meme of one pixel": ("no_face_in_meme", lambda inputs: (blank(1), None)),
+    "no face in the source": ("no_face_in_source", lambda inputs: (inputs.meme, inputs.stack.upload(blank()))),
+    "a torn JPEG": ("unreadable_picture", lambda inputs: (inputs.meme[:2000], None)),
+    "no picture at all": ("unsupported_picture", lambda inputs: (b"<svg xmlns='http://www.w3.org/2000/svg'/>", None)),
+    "a GIF": ("unsupported_picture", lambda inputs: (GIF, None)),
+    "too many bytes": ("picture_too_large", lambda inputs: (inputs.meme + bytes(20 << 20), None)),
+    "too many pixels": ("picture_too_large", lambda inputs: (bomb(), None)),
+    "an address that is not public": ("refused_url", lambda inputs: (inputs.meme, "https://127.0.0.1/face.png")),
+    "a URL without TLS": ("refused_url", lambda inputs: (inputs.meme, "http://example.com/face.png")),
+    "a bucket of somebody else": ("refused_url", lambda inputs: (inputs.meme, "s3://somebody-else/face.png")),
     "a key that is not there": (
         "input_not_found",
-        lambda world: (world.meme, world.stack.put(b"").rpartition("/")[0] + "/none"),
+        lambda inputs: (inputs.meme, inputs.stack.upload(b"").rpartition("/")[0] + "/none"),
     ),
-    "a server that fails": ("upstream_failed", lambda world: (world.meme, f"{world.origin.url}/broken")),
-    "a data: URI that is none": ("invalid_request", lambda world: (world.meme, "data:text/html;base64,AA==")),
+    "a server that fails": ("upstream_failed", lambda inputs: (inputs.meme, f"{inputs.origin.url}/broken")),
+    "a data: URI without a picture": ("invalid_request", lambda inputs: (inputs.meme, "data:text/html;base64,AA==")),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_errors_of_the_request(world: World, caller: str, case: str) -> None:
+def test_errors_of_the_request(inputs: CaseInputs, caller: str, case: str) -> None:
     code, make = CASES[case]
 
-    outcome = world.stack.ask(caller, *make(world))
+    outcome = inputs.stack.swap(caller, *make(inputs))
 
-    _is_told(outcome, code)
+    _assert_problem(outcome, code)
 
 
 @pytest.mark.usefixtures("pointer")
-def test_no_pack_is_published(world: World, s3: Any, caller: str) -> None:
-    s3.delete_object(Bucket=world.stack.cloud.bucket("models"), Key="packs/current.json")
+def test_no_pack_is_published(inputs: CaseInputs, s3: Any, caller: str) -> None:
+    s3.delete_object(Bucket=inputs.stack.cloud.bucket("models"), Key="packs/current.json")
 
-    outcome = world.stack.ask(caller, world.meme)
+    outcome = inputs.stack.swap(caller, inputs.meme)
 
-    _is_told(outcome, "models_missing")
+    _assert_problem(outcome, "models_missing")
 
 
 @pytest.fixture(params=["flipped", "truncated"])
-def damaged(request: pytest.FixtureRequest, stack: SwapClients, s3: Any, pointer: dict[str, Any]) -> Iterator[None]:
-    """One bit of the swapper's weights is wrong, or their end is missing."""
+def corrupt_weights(
+    request: pytest.FixtureRequest, stack: SwapClient, s3: Any, pointer: dict[str, Any]
+) -> Iterator[None]:
+    """The swapper's weights with one bit flipped, or truncated."""
     blobs = pointer["models"]["swapper"]["blobs"]
     largest = max(blobs, key=lambda blob: int(blob["size"]))
-    place = {"Bucket": stack.cloud.bucket("models"), "Key": f"blobs/sha256/{largest['sha256']}"}
-    whole = s3.get_object(**place)["Body"].read()
-    torn = bytearray(whole)
-    torn[len(torn) // 2] ^= 1
-    s3.put_object(**place, Body=bytes(torn) if request.param == "flipped" else whole[: len(whole) // 2])
-    stack.cloud.chill()
+    location = {"Bucket": stack.cloud.bucket("models"), "Key": f"blobs/sha256/{largest['sha256']}"}
+    whole = s3.get_object(**location)["Body"].read()
+    corrupt = bytearray(whole)
+    corrupt[len(corrupt) // 2] ^= 1
+    s3.put_object(**location, Body=bytes(corrupt) if request.param == "flipped" else whole[: len(whole) // 2])
+    stack.cloud.force_cold_start()
     yield
-    s3.put_object(**place, Body=whole)
+    s3.put_object(**location, Body=whole)
 
 
-@pytest.mark.usefixtures("damaged")
-def test_the_weights_are_damaged(world: World, caller: str) -> None:
-    outcome = world.stack.ask(caller, world.meme)
+@pytest.mark.usefixtures("corrupt_weights")
+def test_the_weights_are_damaged(inputs: CaseInputs, caller: str) -> None:
+    outcome = inputs.stack.swap(caller, inputs.meme)
 
-    _is_told(outcome, "models_corrupt")
+    _assert_problem(outcome, "models_corrupt")
 
 
-def test_the_outputs_bucket_refuses(world: World, caller: str) -> None:
-    with world.stack.meddler.fault(Fault("PUT", f"/{world.stack.cloud.bucket('outputs')}/", status=403)):
-        outcome = world.stack.ask(caller, world.meme)
+def test_the_outputs_bucket_refuses(inputs: CaseInputs, caller: str) -> None:
+    with inputs.stack.fault_proxy.fault(ProxyFault("PUT", f"/{inputs.stack.cloud.bucket('outputs')}/", status=403)):
+        outcome = inputs.stack.swap(caller, inputs.meme)
 
-    _is_told(outcome, "storage_failed")
+    _assert_problem(outcome, "storage_failed")
 
 
 @pytest.fixture
-def hurried(stack: SwapClients, drawn: dict[str, Path]) -> Iterator[None]:
-    """A function with three seconds, of which half are for the work; warm, so that they are enough to answer."""
-    stack.cloud.chill(timeout=3)
-    stack.ask("http", drawn[MEME].read_bytes())
+def short_timeout(stack: SwapClient, pictures: dict[str, Path]) -> Iterator[None]:
+    """A function with a timeout of three seconds, half of which is for the work; warm, so that it can still respond."""
+    stack.cloud.force_cold_start(timeout=3)
+    stack.swap("http", pictures[MEME].read_bytes())
     yield
-    stack.cloud.chill(timeout=120)
+    stack.cloud.force_cold_start(timeout=120)
 
 
-@pytest.mark.usefixtures("hurried")
-def test_the_time_is_over_before_the_work(world: World, caller: str) -> None:
-    with world.stack.meddler.fault(Fault("GET", "/packs/current.json", hold=1.7)):
-        outcome = world.stack.ask(caller, world.meme)
+@pytest.mark.usefixtures("short_timeout")
+def test_the_time_is_over_before_the_work(inputs: CaseInputs, caller: str) -> None:
+    with inputs.stack.fault_proxy.fault(ProxyFault("GET", "/packs/current.json", hold=1.7)):
+        outcome = inputs.stack.swap(caller, inputs.meme)
 
-    _is_told(outcome, "out_of_time")
+    _assert_problem(outcome, "out_of_time")
 
 
-def _is_told(outcome: Outcome, code: str) -> None:
+def _assert_problem(outcome: Outcome, code: str) -> None:
     assert outcome.code == code, outcome
     assert outcome.detail.endswith("."), "the detail is a sentence"
     assert "Traceback" not in outcome.detail

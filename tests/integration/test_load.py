@@ -1,8 +1,8 @@
-"""Denial of wallet: twice as many callers as the stack has room for.
+"""Denial of wallet: twice as many callers as the stack has capacity for.
 
-Whoever is refused is told so at once: 429 or 503, with Retry-After wherever our code answers (API Gateway gives
-none when it refuses by itself). Whoever is accepted gets the result; nothing is lost or done twice; and the
-sandboxes hold no more memory at the end than in the beginning.
+Excess requests are throttled at once: 429 or 503, with Retry-After wherever our code responds (API Gateway sends none
+when it throttles by itself). Accepted requests get their result; nothing is lost or done twice; and the sandboxes use
+no more memory at the end than at the beginning.
 """
 
 from __future__ import annotations
@@ -38,43 +38,43 @@ pytestmark = pytest.mark.full
 
 @dataclass
 class Tally:
-    """What the callers were answered, and the largest sandbox (pages) after each answer."""
+    """Statuses of all responses, and pages of the largest sandbox after each response."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     resident: list[int] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def count(self, answer: requests.Response, cloud: Cloud) -> requests.Response | None:
-        """The answer if it is none to come back after; every refusal has to be a proper one."""
-        refused = answer.status_code in (409, 429, 503)
+    def count(self, response: requests.Response, cloud: Cloud) -> requests.Response | None:
+        """Count a response; returns it, or None if the caller has to retry, which a refusal must say in due form."""
+        is_refusal = response.status_code in (409, 429, 503)
         with self.lock:
-            self.statuses[answer.status_code] += 1
-            if not refused:
+            self.statuses[response.status_code] += 1
+            if not is_refusal:
                 self.resident.append(largest(cloud))
-        if not refused:
-            return answer
-        if answer.headers["Content-Type"] == PROBLEM:
-            assert answer.json()["retryable"], answer.text
-            assert int(answer.headers["Retry-After"]) >= 1
+        if not is_refusal:
+            return response
+        if response.headers["Content-Type"] == PROBLEM:
+            assert response.json()["retryable"], response.text
+            assert int(response.headers["Retry-After"]) >= 1
         else:
-            assert answer.status_code in (429, 503), "the emulated gateway's own"
+            assert response.status_code in (429, 503), "the emulated gateway's own"
         return None
 
 
 def largest(cloud: Cloud) -> int:
-    """Resident pages of the sandbox that holds most."""
+    """Resident pages of the largest sandbox."""
     sizes = []
     for process in sandboxes(cloud):
         try:
             sizes.append(int(Path(f"/proc/{process}/statm").read_text().split()[1]))
         except OSError:
-            continue  # it ended while we looked
+            continue  # the process has ended
     return max(sizes)
 
 
 @pytest.fixture(scope="module")
-def studio() -> Iterator[VideoClient]:
-    """A stack with room for two swaps and two videos."""
+def client() -> Iterator[VideoClient]:
+    """A stack with capacity for two swaps and two videos."""
     with StandIns() as standins, Cloud() as cloud:
         cloud.deploy({"ReservedConcurrency": str(CAPACITY)}, standins.environment)
         publish_demo_pack(cloud)
@@ -83,19 +83,19 @@ def studio() -> Iterator[VideoClient]:
 
 
 @pytest.fixture(scope="module")
-def body(drawn: dict[str, Path]) -> dict[str, str]:
-    """A swap with all that it needs in the request."""
-    return {"meme": data_uri(drawn["works-on-my-machine"]), "face": data_uri(drawn["ruby"])}
+def body(pictures: dict[str, Path]) -> dict[str, str]:
+    """A swap request with both pictures in it."""
+    return {"meme": data_uri(pictures["works-on-my-machine"]), "face": data_uri(pictures["ruby"])}
 
 
 def flat(resident: list[int]) -> bool:
-    """Whether the second half holds no more than the first, but for a tenth."""
+    """Whether the second half is at most a tenth larger than the first."""
     half = len(resident) // 2
     return max(resident[half:]) <= 1.1 * max(resident[:half])
 
 
-def test_swaps_at_twice_the_capacity(studio: VideoClient, body: dict[str, str]) -> None:
-    """Callers in pairs send the same keys at the same time, and come back until each key has its result."""
+def test_swaps_at_twice_the_capacity(client: VideoClient, body: dict[str, str]) -> None:
+    """Pairs of callers send the same idempotency keys at the same time, and retry until each key has its result."""
     tally = Tally()
 
     def call(names: list[str]) -> dict[str, str]:
@@ -103,124 +103,124 @@ def test_swaps_at_twice_the_capacity(studio: VideoClient, body: dict[str, str]) 
         for name in names:
 
             def ask(name: str = name) -> requests.Response | None:
-                answer = studio.cloud.request("POST", "/swap", body, {"Idempotency-Key": name})
-                return tally.count(answer, studio.cloud)
+                response = client.cloud.request("POST", "/swap", body, {"Idempotency-Key": name})
+                return tally.count(response, client.cloud)
 
-            answer = wait_for(ask)
-            assert answer.status_code == 200, answer.text
-            results[name] = str(answer.json()["key"])
+            response = wait_for(ask)
+            assert response.status_code == 200, response.text
+            results[name] = str(response.json()["key"])
         return results
 
     pairs = [[str(uuid.uuid4()) for _ in range(KEYS_EACH)] for _ in range(CALLERS // 2)]
     with ThreadPoolExecutor(CALLERS) as pool:
-        told = list(pool.map(call, [pair for pair in pairs for _ in range(2)]))
+        results_by_caller = list(pool.map(call, [pair for pair in pairs for _ in range(2)]))
 
-    for first, second in zip(told[::2], told[1::2], strict=True):
+    for first, second in zip(results_by_caller[::2], results_by_caller[1::2], strict=True):
         assert first == second
-    made = {key for results in told for key in results.values()}
-    assert len(made) == KEYS_EACH * len(pairs)
-    assert set(studio.keys("swaps/")) == made
+    result_keys = {key for results in results_by_caller for key in results.values()}
+    assert len(result_keys) == KEYS_EACH * len(pairs)
+    assert set(client.keys("swaps/")) == result_keys
     assert tally.statuses[429] + tally.statuses[503] > 0
     assert set(tally.statuses) <= {200, 409, 429, 503}
     assert flat(tally.resident)
 
 
-def test_swaps_that_nobody_waits_for_at_twice_the_capacity(studio: VideoClient, body: dict[str, str]) -> None:
-    before = set(studio.keys("swaps/"))
+def test_swaps_that_nobody_waits_for_at_twice_the_capacity(client: VideoClient, body: dict[str, str]) -> None:
+    before = set(client.keys("swaps/"))
     tally = Tally()
 
     def call(_: int) -> str:
         headers = {"Idempotency-Key": str(uuid.uuid4()), "Prefer": "respond-async"}
-        started = wait_for(lambda: tally.count(studio.cloud.request("POST", "/swap", body, headers), studio.cloud))
-        assert started.status_code == 202, started.text
+        response = wait_for(lambda: tally.count(client.cloud.request("POST", "/swap", body, headers), client.cloud))
+        assert response.status_code == 202, response.text
 
-        def ended() -> dict[str, Any] | None:
-            answer = tally.count(studio.cloud.request("GET", started.headers["Location"]), studio.cloud)
-            if answer is None:
+        def finished_job() -> dict[str, Any] | None:
+            job_response = tally.count(client.cloud.request("GET", response.headers["Location"]), client.cloud)
+            if job_response is None:
                 return None
-            assert answer.status_code == 200, answer.text
-            job: dict[str, Any] = answer.json()
+            assert job_response.status_code == 200, job_response.text
+            job: dict[str, Any] = job_response.json()
             return job if job["status"] in ("succeeded", "failed") else None
 
-        job = wait_for(ended)
+        job = wait_for(finished_job)
         assert job["status"] == "succeeded", job
         return str(job["result"]["key"])
 
     with ThreadPoolExecutor(CALLERS) as pool:
-        made = list(pool.map(call, range(3 * CALLERS)))
+        result_keys = list(pool.map(call, range(3 * CALLERS)))
 
-    assert len(set(made)) == len(made)
-    assert set(studio.keys("swaps/")) - before == set(made)
+    assert len(set(result_keys)) == len(result_keys)
+    assert set(client.keys("swaps/")) - before == set(result_keys)
     assert tally.statuses[429] + tally.statuses[503] > 0
     assert flat(tally.resident)
 
 
-def executions(studio: VideoClient) -> list[dict[str, Any]]:
-    """Of the videos' workflow."""
-    machine = studio.cloud.outputs["VideoStateMachineArn"]
-    found: list[dict[str, Any]] = studio.cloud.client("stepfunctions").list_executions(stateMachineArn=machine)[
+def executions(client: VideoClient) -> list[dict[str, Any]]:
+    """Executions of the video state machine."""
+    machine = client.cloud.outputs["VideoStateMachineArn"]
+    executions: list[dict[str, Any]] = client.cloud.client("stepfunctions").list_executions(stateMachineArn=machine)[
         "executions"
     ]
-    return found
+    return executions
 
 
-def test_videos_at_twice_the_capacity(studio: VideoClient) -> None:
-    before = executions(studio)
+def test_videos_at_twice_the_capacity(client: VideoClient) -> None:
+    before = executions(client)
     tally = Tally()
-    hold = studio.standins.fault("elevenlabs.hold", times=None)  # the first stay until the others come
-    refused = threading.Semaphore(0)
+    hold = client.standins.fault("elevenlabs.hold", times=None)  # the first tasks stay until the others come
+    throttled = threading.Semaphore(0)
 
     def call(number: int) -> str:
         key = str(uuid.uuid4())
 
         def ask() -> requests.Response | None:
-            answer = studio.post(f"{SCRIPT} Number {number}.", key=key, captions=False, quality="draft")
-            if answer.status_code == 503:
-                refused.release()
-            return tally.count(answer, studio.cloud)
+            response = client.post(f"{SCRIPT} Number {number}.", key=key, captions=False, quality="draft")
+            if response.status_code == 503:
+                throttled.release()
+            return tally.count(response, client.cloud)
 
-        answer = wait_for(ask)
-        assert answer.status_code == 202, answer.text
-        task = studio.ended(answer.json()["task_id"])
+        response = wait_for(ask)
+        assert response.status_code == 202, response.text
+        task = client.wait_until_over(response.json()["task_id"])
         assert task["status"] == "succeeded", task
-        again = studio.post(f"{SCRIPT} Number {number}.", key=key, captions=False, quality="draft")
-        assert again.json()["task_id"] == task["task_id"]
+        repeated = client.post(f"{SCRIPT} Number {number}.", key=key, captions=False, quality="draft")
+        assert repeated.json()["task_id"] == task["task_id"]
         return str(task["task_id"])
 
     with ThreadPoolExecutor(CALLERS) as pool:
-        asked = [pool.submit(call, number) for number in range(CALLERS)]
-        assert refused.acquire(timeout=60)
-        assert studio.free_slots() == 0
+        futures = [pool.submit(call, number) for number in range(CALLERS)]
+        assert throttled.acquire(timeout=60)
+        assert client.free_slots() == 0
         hold.release()
-        made = [each.result() for each in asked]
+        task_ids = [each.result() for each in futures]
 
-    assert len(set(made)) == CALLERS
-    added = [each for each in executions(studio) if each not in before]
-    assert sorted(each["name"][: len(made[0])] for each in added) == sorted(made)
-    assert {each["status"] for each in added} == {"SUCCEEDED"}
-    assert all(f"videos/{each}/short.mp4" in studio.keys(f"videos/{each}/") for each in made)
-    assert studio.free_slots() == CAPACITY
+    assert len(set(task_ids)) == CALLERS
+    new_executions = [each for each in executions(client) if each not in before]
+    assert sorted(each["name"][: len(task_ids[0])] for each in new_executions) == sorted(task_ids)
+    assert {each["status"] for each in new_executions} == {"SUCCEEDED"}
+    assert all(f"videos/{each}/short.mp4" in client.keys(f"videos/{each}/") for each in task_ids)
+    assert client.free_slots() == CAPACITY
     assert tally.statuses[503] > 0
-    assert studio.left_behind() == []
+    assert client.leftover_folders() == []
 
 
-def test_a_video_waits_for_longer_than_a_fault_while_its_function_is_full(studio: VideoClient) -> None:
-    functions, function = studio.cloud.client("lambda"), studio.cloud.outputs["VideoFunctionName"]
-    hold = studio.standins.fault("elevenlabs.hold")
-    task_id = studio.begin(f"{SCRIPT} Wait for it.", captions=False, quality="draft")
+def test_a_video_waits_for_longer_than_a_fault_while_its_function_is_full(client: VideoClient) -> None:
+    functions, function = client.cloud.client("lambda"), client.cloud.outputs["VideoFunctionName"]
+    hold = client.standins.fault("elevenlabs.hold")
+    task_id = client.start(f"{SCRIPT} Wait for it.", captions=False, quality="draft")
     assert hold.reached.wait(60)
     functions.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
     hold.release()
 
-    wait_for(lambda: refusals(studio, task_id) >= 8 or None)  # a fault has seven tries
+    wait_for(lambda: refusals(client, task_id) >= 8 or None)  # a fault has seven tries
     functions.delete_function_concurrency(FunctionName=function)
 
-    assert studio.ended(task_id)["status"] == "succeeded"
+    assert client.wait_until_over(task_id)["status"] == "succeeded"
 
 
-def refusals(studio: VideoClient, task_id: str) -> int:
-    """How often Lambda had no room for a step of this task."""
-    (arn,) = (each["executionArn"] for each in executions(studio) if each["name"].startswith(task_id))
-    history = studio.cloud.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+def refusals(client: VideoClient, task_id: str) -> int:
+    """How often Lambda throttled a step of this task."""
+    (arn,) = (each["executionArn"] for each in executions(client) if each["name"].startswith(task_id))
+    history = client.cloud.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
     causes = [each.get("taskFailedEventDetails", {}).get("cause", "") for each in history]
     return sum("ReservedFunctionConcurrentInvocationLimitExceeded" in cause for cause in causes)

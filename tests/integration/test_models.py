@@ -1,4 +1,4 @@
-"""Packs in the deployed stack: published, checked and rolled back by the commands, under traffic."""
+"""Packs in the deployed stack: published, verified and rolled back by the commands, under traffic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from layers.models.tools.cli import main
 from local.cloud import CREDENTIALS, REGION, ROOT, STACK, Cloud
 from local.swap_clients import wait_for
 from tests.support import model_standins
-from tests.support.swap_client import SwapClients
+from tests.support.swap_client import SwapClient
 
 MEME = "works-on-my-machine"
 SWITCHES = 6
@@ -33,59 +33,59 @@ class Commands:
     catalogue: Catalogue = CATALOGUE
 
     def __call__(self, *arguments: str | Path) -> Any:
-        """What a command says, which must succeed."""
-        status, said = self.run(*arguments)
-        assert status == 0, said
-        return said
+        """Run a command that must succeed; its output."""
+        status, output = self.run(*arguments)
+        assert status == 0, output
+        return output
 
     def run(self, *arguments: str | Path) -> tuple[int, Any]:
-        """A command's exit status, and what it says."""
+        """Run a command; its exit status and output."""
         status = main([*map(str, arguments), "--json"], self.catalogue)
         return status, json.loads(self.capture.readouterr().out)
 
 
 @pytest.fixture
 def commands(
-    stack: SwapClients, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    stack: SwapClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Commands:
-    address(stack.cloud, monkeypatch)
+    use_cloud(stack.cloud, monkeypatch)
     monkeypatch.chdir(tmp_path)
     return Commands(capsys)
 
 
-def address(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets boto3, and so the commands, speak to this cloud."""
+def use_cloud(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let boto3, and so the commands, use this cloud."""
     for name, value in {**CREDENTIALS, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": cloud.endpoint}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(storage, "_clients", {})
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a swap says of its models, and what it made."""
+class SwapFingerprint:
+    """A swap's models and pixels, to compare swaps."""
 
     models: tuple[tuple[str, str], ...]  # the pack's name, and the digest of each model
     picture: str  # SHA-256 of the pixels: the label has a date
 
 
-def ask(cloud: Cloud, request: dict[str, str]) -> Answer:
-    """Swaps the largest face."""
-    answer = cloud.request("POST", "/swap", {"faces": "largest", "format": "png", **request})
-    assert answer.status_code == 200, answer.text
-    result = answer.json()
+def swap_largest_face(cloud: Cloud, request: dict[str, str]) -> SwapFingerprint:
+    """Swap the largest face."""
+    response = cloud.request("POST", "/swap", {"faces": "largest", "format": "png", **request})
+    assert response.status_code == 200, response.text
+    result = response.json()
     body = cloud.client("s3").get_object(Bucket=cloud.bucket("outputs"), Key=result["key"])["Body"].read()
     pixels = cv2.imdecode(np.frombuffer(body, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
-    return Answer(tuple(sorted(result["models"].items())), hashlib.sha256(pixels.tobytes()).hexdigest())
+    return SwapFingerprint(tuple(sorted(result["models"].items())), hashlib.sha256(pixels.tobytes()).hexdigest())
 
 
 class Traffic:
-    """Clients that ask for the same swap again and again, until the block ends."""
+    """Clients that repeat the same swap until the block ends."""
 
     def __init__(self, cloud: Cloud, request: dict[str, str], clients: int = 2) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[SwapFingerprint] = []
         self._over = threading.Event()
-        self._failed: list[BaseException] = []
+        self._failures: list[BaseException] = []
         self._cloud, self._request = cloud, request
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
@@ -98,20 +98,20 @@ class Traffic:
         self._over.set()
         for thread in self._threads:
             thread.join()
-        if self._failed:
-            raise self._failed[0]
+        if self._failures:
+            raise self._failures[0]
 
-    def pass_by(self, count: int = 1) -> None:
-        """Returns after so many further answers."""
-        upto = len(self.answers) + count
-        wait_for(lambda: len(self.answers) >= upto or self._failed or None)
+    def wait_for_answers(self, count: int = 1) -> None:
+        """Return after `count` further swaps."""
+        target = len(self.answers) + count
+        wait_for(lambda: len(self.answers) >= target or self._failures or None)
 
     def _ask(self) -> None:
         try:
             while not self._over.is_set():
-                self.answers.append(ask(self._cloud, self._request))
+                self.answers.append(swap_largest_face(self._cloud, self._request))
         except BaseException as error:
-            self._failed.append(error)
+            self._failures.append(error)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def two_packs(commands: Commands, pointer: dict[str, Any]) -> tuple[str, str]:
 
 
 def test_packs_are_listed_checked_and_chosen_by_the_stack_s_name(
-    commands: Commands, two_packs: tuple[str, str], stack: SwapClients
+    commands: Commands, two_packs: tuple[str, str], stack: SwapClient
 ) -> None:
     one, two = two_packs
     packs = {each["digest"]: each for each in commands("list")["packs"]}
@@ -139,19 +139,19 @@ def test_packs_are_listed_checked_and_chosen_by_the_stack_s_name(
 
 
 def test_no_request_sees_a_mixed_pack(
-    commands: Commands, two_packs: tuple[str, str], stack: SwapClients, drawn: dict[str, Path]
+    commands: Commands, two_packs: tuple[str, str], stack: SwapClient, pictures: dict[str, Path]
 ) -> None:
-    request = {"meme": stack.put(drawn[MEME].read_bytes())}
+    request = {"meme": stack.upload(pictures[MEME].read_bytes())}
     expected = set()
     for digest in two_packs:
         commands("rollback", digest)
-        expected.add(ask(stack.cloud, request))
+        expected.add(swap_largest_face(stack.cloud, request))
     assert len({answer.picture for answer in expected}) == 2
     assert len({answer.models for answer in expected}) == 2
 
     with Traffic(stack.cloud, request) as traffic:
         for turn in range(SWITCHES):
             commands("rollback", two_packs[turn % 2])
-            traffic.pass_by(3)
+            traffic.wait_for_answers(3)
 
     assert set(traffic.answers) == expected

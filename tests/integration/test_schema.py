@@ -1,7 +1,7 @@
-"""Whether the deployed API keeps to the description that it serves, as schemathesis (MIT) judges it.
+"""The deployed API conforms to its OpenAPI description, as schemathesis (MIT) checks it.
 
-Every operation is asked with values that fit its description and with values that do not. No answer may be a server
-error, or have a status, a type or a body that the description does not know.
+Every operation is called with valid and invalid values. No response may be a server error, or have a status, a type or
+a body that the description does not have.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ pytestmark = pytest.mark.full
 
 @pytest.fixture(scope="module")
 def open_cloud() -> Iterator[Cloud]:
-    """A stack that asks nobody who they are, with room for whatever is asked, and no voice to spend time on."""
+    """A stack without authorisation and with capacity for all requests, whose voice service refuses its key."""
     with StandIns() as standins, Cloud() as cloud:
         standins.fault("elevenlabs.key", times=None)
-        # A full house is no fault, but its 503 is one to the checks.
+        # Throttling is no fault, but the checks count its 503 as one.
         cloud.deploy({"MaxConcurrentTasks": "100"}, standins.environment, open_api=True)
         publish_demo_pack(cloud)
         yield cloud
@@ -45,7 +45,7 @@ def open_cloud() -> Iterator[Cloud]:
 @pytest.mark.parametrize("description", ["/openapi.json", "/video/openapi.json"])
 def test_the_api_keeps_to_its_description(open_cloud: Cloud, description: str, tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4))  # another each time; the report names it
-    run = subprocess.run(
+    result = subprocess.run(
         [
             *(ROOT / ".venv-schema/bin/schemathesis", "run", open_cloud.api_url + description),
             *("--url", open_cloud.api_url, "--checks", ",".join(CHECKS), "--seed", str(seed)),
@@ -59,5 +59,5 @@ def test_the_api_keeps_to_its_description(open_cloud: Cloud, description: str, t
         timeout=4 * SECONDS,
     )
 
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert " generated, " in run.stdout, run.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert " generated, " in result.stdout, result.stdout

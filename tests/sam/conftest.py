@@ -1,6 +1,6 @@
-"""The built images as functions of a local cloud. `python -m local.sam` brings the engine up, builds, and runs these.
+"""The built images as functions of a local cloud. `python -m local.sam` starts an engine, builds, and runs these tests.
 
-Without what it leaves in COLDSWAP_SAM there are no images, and nothing here is collected.
+It sets COLDSWAP_SAM; without it there are no images, and no test here is collected.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import pytest
 
 from local import template_rewrite
 from local.cloud import ROOT, Cloud
-from local.demo import pictures
+from local.demo import draw_pictures
 from local.publish_demo_pack import publish_demo_pack
 from local.sam.build import BUILT
 from local.sam.docker_engine import Engine
-from local.sam.run import Stack
+from local.sam.run import SamStack
 from local.standins.servers import StandIns
 from local.swap_clients import put_input
 from tools.template import load_template
@@ -30,66 +30,66 @@ collect_ignore_glob = [] if "COLDSWAP_SAM" in os.environ else ["test_*.py"]
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """The one that runs."""
+    """The running Docker engine."""
     return Engine(**json.loads(os.environ["COLDSWAP_SAM"]))
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The demo's pictures by name."""
-    return {name: each.path for name, each in pictures(tmp_path_factory.mktemp("drawn")).items()}
+    return {name: each.path for name, each in draw_pictures(tmp_path_factory.mktemp("drawn")).items()}
 
 
 @pytest.fixture(scope="session")
 def standins(engine: Engine) -> Iterator[StandIns]:
-    """Voice and footage, where containers reach them."""
+    """Voice and footage services that containers can reach."""
     with StandIns(ROOT / ".local/footage", host=engine.bridge) as running:
         yield running
 
 
 @dataclass(frozen=True)
-class World:
-    """A local cloud whose functions are the relay, and the file that tells the relay where to go."""
+class RelayCloud:
+    """A local cloud whose functions are the relay, and the file with the URLs that the relay uses."""
 
     cloud: Cloud
     relay: Path
 
 
 @pytest.fixture(scope="session")
-def world(engine: Engine, standins: StandIns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def relay_cloud(engine: Engine, standins: StandIns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RelayCloud]:
     """The template deployed, the demo pack published."""
     relay = tmp_path_factory.mktemp("relay") / "handlers.json"
     with Cloud(host=engine.bridge) as cloud:
         cloud.deploy(
-            open_api=True,  # sam local's events name no caller
+            open_api=True,  # events of sam local have no caller
             environment={**standins.environment, "RELAY": str(relay)},
             bootstrap=template_rewrite.bootstrap(ROOT, Path(sys.executable), "local.sam.relay"),
         )
         publish_demo_pack(cloud)
-        yield World(cloud, relay)
+        yield RelayCloud(cloud, relay)
 
 
 @pytest.fixture(scope="session")
-def cloud(world: World) -> Cloud:
+def cloud(relay_cloud: RelayCloud) -> Cloud:
     """The local cloud."""
-    return world.cloud
+    return relay_cloud.cloud
 
 
 @pytest.fixture(scope="session")
-def stack(engine: Engine, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+def stack(engine: Engine, cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> SamStack:
     """The images with the template's own MemorySize."""
-    return Stack.of(engine, load_template(BUILT), cloud, tmp_path_factory.mktemp("sam"))
+    return SamStack.for_cloud(engine, load_template(BUILT), cloud, tmp_path_factory.mktemp("sam"))
 
 
 @pytest.fixture
-def request_body(cloud: Cloud, drawn: dict[str, Path]) -> dict[str, str]:
+def request_body(cloud: Cloud, pictures: dict[str, Path]) -> dict[str, str]:
     """A swap of pictures in the uploads bucket."""
-    return {"face": put_input(cloud, drawn["ruby"]), "meme": put_input(cloud, drawn["works-on-my-machine"])}
+    return {"face": put_input(cloud, pictures["ruby"]), "meme": put_input(cloud, pictures["works-on-my-machine"])}
 
 
 @pytest.fixture(scope="session")
-def start_lambda(world: World, stack: Stack) -> Iterator[dict[str, str]]:
-    """Containers behind the relay, with the template's own MemorySize; where each handler is invoked."""
+def start_lambda(relay_cloud: RelayCloud, stack: SamStack) -> Iterator[dict[str, str]]:
+    """Containers behind the relay, with the template's own MemorySize; the URL of each handler."""
     with stack.functions() as handlers:
-        world.relay.write_text(json.dumps(handlers))
+        relay_cloud.relay.write_text(json.dumps(handlers))
         yield handlers

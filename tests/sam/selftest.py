@@ -1,6 +1,7 @@
-"""Run while the swap image is built: one whole swap with the demo pack by what the image holds, without a network.
+"""A test that runs while the swap image is built: one whole swap with the demo pack, by the image's code, offline.
 
-`python selftest.py FOLDER`: with detector.onnx, embedder.onnx and swapper.onnx, and contact.jpg, which shows faces.
+`python selftest.py FOLDER`: the folder has detector.onnx, embedder.onnx, swapper.onnx, and contact.jpg, which shows
+faces. What converts models (layers/models/tools) is not in the image, but in reach while this runs.
 """
 
 from __future__ import annotations
@@ -29,28 +30,28 @@ from layers.models.runtime.model_store import ModelStore
 from layers.models.tools.publish import publish
 
 BUCKETS = {"MODELS_BUCKET": "models", "UPLOADS_BUCKET": "uploads", "OUTPUTS_BUCKET": "outputs"}
-SECONDS = 120.0
+DEADLINE_SECONDS = 120.0
 
 
 class Objects:
     """The calls of boto3's S3 client that publishing and loading a pack make, on a dict."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, bytes] = {}
+        self._objects: dict[str, bytes] = {}
 
     def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
         """As boto3."""
-        if Key not in self._kept:
+        if Key not in self._objects:
             raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
-        return {"ContentLength": len(self._kept[Key])}
+        return {"ContentLength": len(self._objects[Key])}
 
     def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803 - as above
         """As boto3."""
-        self._kept[Key] = bytes(Body)
+        self._objects[Key] = bytes(Body)
 
     def get_object(self, Bucket: str, Key: str, Range: str = "", **_: str) -> dict[str, Any]:  # noqa: N803 - as above
         """As boto3, with a whole range or none."""
-        data = self._kept[Key]
+        data = self._objects[Key]
         first, last = (int(end) for end in (Range.removeprefix("bytes=") or f"0-{len(data) - 1}").split("-"))
         span = f"bytes {first}-{last}/{len(data)}"
         part = data[first : last + 1]
@@ -58,7 +59,7 @@ class Objects:
 
 
 class Outputs(Storage):
-    """Keeps the one result."""
+    """Storage that keeps the one result."""
 
     def __init__(self) -> None:
         self.result = b""
@@ -76,7 +77,7 @@ class Outputs(Storage):
 
 
 def main(folder: Path, environment: Mapping[str, str]) -> None:
-    """Raises whatever is wrong."""
+    """Make one swap; raises RuntimeError if it is wrong."""
     objects, storage = Objects(), Outputs()
     publish(folder, "models", objects, "demo", dict.fromkeys(("detector", "embedder", "swapper"), "MIT"))
     settings = Settings.read({**environment, **BUCKETS})
@@ -90,14 +91,14 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         budget=Budget("", "megapixels", 0, dict),
         denylist=DenylistStore(storage, "models"),
         records=SwapRecords("", dict, 0),
-        deadline=Deadline.after(SECONDS),
+        deadline=Deadline.after(DEADLINE_SECONDS),
     )
     result = pipeline.swap(SwapRequest(uri, uri, faces="largest"), context, key="swapped").result
     if result.engine is None or not result.engine.startswith("native"):
-        raise RuntimeError(f"the swapper ran on {result.engine}")
-    swapped = sum(face.swapped for face in result.faces)
-    if swapped != 1 or not storage.result or storage.result == picture:
-        raise RuntimeError(f"{swapped} faces were swapped")
+        raise RuntimeError(f"the swapper ran on {result.engine}, not on the native engine")
+    count = sum(face.swapped for face in result.faces)
+    if count != 1 or not storage.result or storage.result == picture:
+        raise RuntimeError(f"{count} faces were swapped")
     print(f"one of {len(result.faces)} faces swapped in {sum(result.timings_ms.values()):.0f} ms")
 
 

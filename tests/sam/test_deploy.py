@@ -1,4 +1,4 @@
-"""What a first deployment does with the image that was just built."""
+"""A first deployment publishes the demo pack with the image that was just built."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Clock:
-    """Seconds of the epoch."""
+    """Seconds since the epoch."""
 
     def __init__(self, at: float = 1_800_000_000.0) -> None:
         self.at = at

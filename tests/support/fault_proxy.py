@@ -1,4 +1,4 @@
-"""A reverse proxy before the emulated S3 that can refuse, hold or break what passes: the faults of a real network."""
+"""A reverse proxy in front of the emulated S3 that can refuse, hold or cut off requests, as a real network does."""
 
 from __future__ import annotations
 
@@ -10,70 +10,72 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 
-class Fault:
-    """What happens to requests that match: an answer in S3's stead, a hold until let go, or a connection cut off."""
+class ProxyFault:
+    """What happens to matching requests: a response in S3's place, a hold until release(), or a connection cut off."""
 
     def __init__(
-        self, method: str, part: str, status: int = 0, hold: float = 0, cut: bool = False, times: int = 1 << 30
+        self, method: str, path_part: str, status: int = 0, hold: float = 0, cut: bool = False, times: int = 1 << 30
     ) -> None:
-        """Matches requests of `method` with `part` in their path, the first `times` of them; `hold` is in seconds."""
-        self.method, self.part, self.status, self.hold, self.cut = method, part, status, hold, cut
-        self.seen = threading.Event()  # a request has met it
-        self._go = threading.Event()
+        """Matches the first `times` requests of `method` with `path_part` in their path; `hold` is in seconds."""
+        self.method, self.path_part, self.status, self.hold, self.cut = method, path_part, status, hold, cut
+        self.reached = threading.Event()  # set at the first request
+        self._released = threading.Event()
         self._times = times
         self._lock = threading.Lock()
 
-    def meets(self, method: str, path: str) -> bool:
-        """Whether it befalls this request."""
-        if method != self.method or self.part not in path:
+    def applies_to(self, method: str, path: str) -> bool:
+        """Whether the fault happens to this request; it counts as one of `times`."""
+        if method != self.method or self.path_part not in path:
             return False
         with self._lock:
             self._times -= 1
-            befalls = self._times >= 0
-        if befalls:
-            self.seen.set()
-        return befalls
+            applies = self._times >= 0
+        if applies:
+            self.reached.set()
+        return applies
 
     def wait(self) -> None:
-        """Until `let_go`, or as long as it holds."""
-        self._go.wait(self.hold)
+        """Wait until release(), at most as long as the hold."""
+        self._released.wait(self.hold)
 
-    def let_go(self) -> None:
-        """Ends the hold."""
-        self._go.set()
+    def release(self) -> None:
+        """End the hold."""
+        self._released.set()
 
 
 class FaultProxy:
-    """The proxy; a context manager. `url` is its own, for AWS_ENDPOINT_URL_S3."""
+    """The proxy; a context manager. `url` is for AWS_ENDPOINT_URL_S3."""
 
     def __init__(self, upstream: Callable[[], str]) -> None:
-        """`upstream` gives the URL of what it stands before, once that is known."""
-        self._faults: list[Fault] = []
+        """`upstream` returns the URL of the server behind the proxy; it is called for each request."""
+        self._faults: list[ProxyFault] = []
         faults = self._faults
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def _pass(self) -> None:
+            def _forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                fault = next((each for each in list(faults) if each.meets(self.command, self.path)), None)
+                fault = next((each for each in list(faults) if each.applies_to(self.command, self.path)), None)
                 if fault and fault.hold:
                     fault.wait()
                 if fault and fault.status:
-                    text = b"<Error><Code>AccessDenied</Code><Message>meddled</Message></Error>"
-                    self._answer(fault.status, {"Content-Type": "application/xml"}, text)
+                    text = b"<Error><Code>AccessDenied</Code><Message>injected fault</Message></Error>"
+                    self._respond(fault.status, {"Content-Type": "application/xml"}, text)
                     return
                 host = urlsplit(upstream()).netloc
-                link = http.client.HTTPConnection(host, timeout=60)
+                connection = http.client.HTTPConnection(host, timeout=60)
                 try:
                     headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
-                    link.request(self.command, self.path, body, headers)
-                    answer = link.getresponse()
-                    self._answer(answer.status, dict(answer.getheaders()), answer.read(), bool(fault and fault.cut))
+                    connection.request(self.command, self.path, body, headers)
+                    response = connection.getresponse()
+                    self._respond(
+                        response.status, dict(response.getheaders()), response.read(), bool(fault and fault.cut)
+                    )
                 finally:
-                    link.close()
+                    connection.close()
 
-            def _answer(self, status: int, headers: dict[str, str], body: bytes, cut: bool = False) -> None:
+            def _respond(self, status: int, headers: dict[str, str], body: bytes, cut: bool = False) -> None:
                 self.send_response(status)
                 for name, value in headers.items():
                     if name.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server"):
@@ -87,7 +89,7 @@ class FaultProxy:
                 elif self.command != "HEAD":
                     self.wfile.write(body)
 
-            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass  # noqa: N815 (BaseHTTPRequestHandler's names)
+            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _forward  # noqa: N815 (BaseHTTPRequestHandler's names)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -96,7 +98,7 @@ class FaultProxy:
             daemon_threads = True
 
             def handle_error(self, request: object, client_address: object) -> None:
-                pass  # a client that was killed in mid-request is part of the tests
+                pass  # tests kill clients during a request
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -110,11 +112,11 @@ class FaultProxy:
         self._server.server_close()
 
     @contextmanager
-    def fault(self, fault: Fault) -> Iterator[Fault]:
-        """The fault for as long as the block lasts."""
+    def fault(self, fault: ProxyFault) -> Iterator[ProxyFault]:
+        """Activate the fault for the block."""
         self._faults.append(fault)
         try:
             yield fault
         finally:
             self._faults.remove(fault)
-            fault.let_go()
+            fault.release()

@@ -1,6 +1,6 @@
-"""A small S3 on localhost that fails when told to: for tests of what reads from storage.
+"""A small S3 on localhost that fails on demand: for tests of what reads from storage.
 
-It knows GET (with Range and If-None-Match), HEAD, PUT (with If-Match, If-None-Match and a SHA-256) and DELETE of
+It supports GET (with Range and If-None-Match), HEAD, PUT (with If-Match, If-None-Match and a SHA-256) and DELETE of
 objects, and ListObjectsV2, in path style; it keeps objects in memory, and checks no signature.
 """
 
@@ -19,15 +19,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-PIECE = 64 << 10
+CHUNK_BYTES = 64 << 10
 EPOCH = datetime(2026, 1, 1)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with an answer."""
+    """What goes wrong with a response."""
 
-    status: int = 0  # answer with this status instead
+    status: int = 0  # respond with this status instead
     code: str = "InternalError"  # the XML error's code that goes with it
     break_after: int | None = None  # bytes of the body, then the connection is closed
     stall_after: int | None = None  # bytes of the body, then nothing more until the server ends
@@ -36,8 +36,8 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A request that the server had."""
+class RecordedRequest:
+    """A request to the server."""
 
     method: str
     key: str
@@ -51,7 +51,7 @@ class FaultyS3:
         """`pace` is called before each piece of a body with its size in bytes, and may block; `host` is listened on."""
         self.objects: dict[str, bytes | mmap.mmap] = {}  # by "bucket/key"
         self.written: dict[str, int] = {}  # by key: the number of the write; listed as so many seconds of 2026
-        self.requests: list[Seen] = []
+        self.requests: list[RecordedRequest] = []
         self.pace = pace
         self.ending = threading.Event()
         self._faults: list[tuple[str, Fault]] = []
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "list-type=2" in self.path:
             self._list()
             return
-        data, fault = self._found()
+        data, fault = self._find_object()
         if data is None:
             return
         etag = _etag(data)
@@ -143,8 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         start, end, status = 0, len(data), 200
         headers = {"ETag": etag}
-        if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
-            start, end = int(asked[1]), min(int(asked[2] or len(data)) + 1, len(data))
+        if byte_range := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+            start, end = int(byte_range[1]), min(int(byte_range[2] or len(data)) + 1, len(data))
             if start >= len(data):
                 self._error(416, "InvalidRange")
                 return
@@ -153,23 +153,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, headers, body, fault)
 
     def do_HEAD(self) -> None:
-        data, _ = self._found()
+        data, _ = self._find_object()
         if data is not None:
             self._answer(200, {"Content-Length": str(len(data)), "ETag": _etag(data)})
 
     def do_PUT(self) -> None:
         s3, key = self.server.s3, self._key()
-        s3.requests.append(Seen("PUT", key, ""))
+        s3.requests.append(RecordedRequest("PUT", key, ""))
         body = self.rfile.read(int(self.headers["Content-Length"]))
         fault = s3.take_fault(key)
         if fault:
             fault.then()
-        there = s3.objects.get(key)
+        current = s3.objects.get(key)
         match, none_match = self.headers.get("If-Match"), self.headers.get("If-None-Match")
         checksum = self.headers.get("x-amz-checksum-sha256")
         if fault and fault.status:
             self._error(fault.status, fault.code)
-        elif (match and (there is None or match != _etag(there))) or (none_match == "*" and there is not None):
+        elif (match and (current is None or match != _etag(current))) or (none_match == "*" and current is not None):
             self._error(412, "PreconditionFailed")
         elif checksum and base64.b64decode(checksum) != hashlib.sha256(body).digest():
             self._error(400, "BadDigest")
@@ -191,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, {}, memoryview(f"<ListBucketResult>{entries}</ListBucketResult>".encode()))
 
     def do_DELETE(self) -> None:
-        self.server.s3.requests.append(Seen("DELETE", self._key(), ""))
+        self.server.s3.requests.append(RecordedRequest("DELETE", self._key(), ""))
         self.server.s3.objects.pop(self._key(), None)
         self._answer(204, {})
 
@@ -201,10 +201,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _key(self) -> str:
         return unquote(urlsplit(self.path).path).lstrip("/")
 
-    def _found(self) -> tuple[bytes | mmap.mmap | None, Fault | None]:
-        """The object and what shall go wrong with it; None where the answer has been given already."""
+    def _find_object(self) -> tuple[bytes | mmap.mmap | None, Fault | None]:
+        """The object and its fault; None where the response has been sent already."""
         key = self._key()
-        self.server.s3.requests.append(Seen(self.command, key, self.headers.get("Range", "")))
+        self.server.s3.requests.append(RecordedRequest(self.command, key, self.headers.get("Range", "")))
         fault = self.server.s3.take_fault(key)
         if fault:
             fault.then()
@@ -233,9 +233,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         fault = fault or Fault()
         if fault.flip_bit_at is not None:
-            damaged = bytearray(body)
-            damaged[fault.flip_bit_at] ^= 1
-            body = memoryview(damaged)
+            corrupt_body = bytearray(body)
+            corrupt_body[fault.flip_bit_at] ^= 1
+            body = memoryview(corrupt_body)
         stop = fault.break_after if fault.break_after is not None else fault.stall_after
         self._write(body[:stop])
         if fault.stall_after is not None:
@@ -244,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _write(self, body: memoryview) -> None:
-        for at in range(0, len(body), PIECE):
-            piece = body[at : at + PIECE]
-            self.server.s3.pace(len(piece))
-            self.wfile.write(piece)
+        for start in range(0, len(body), CHUNK_BYTES):
+            chunk = body[start : start + CHUNK_BYTES]
+            self.server.s3.pace(len(chunk))
+            self.wfile.write(chunk)

@@ -22,7 +22,7 @@ class FolderStorage(Storage):
         self._root = root
 
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
-        return StoredObject(self._there(bucket, key).read_bytes(), "", None)
+        return StoredObject(self._existing_path(bucket, key).read_bytes(), "", None)
 
     def head(self, bucket: str, key: str) -> Head | None:
         path = self._root / bucket / key
@@ -31,38 +31,38 @@ class FolderStorage(Storage):
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
-        with self._whole(bucket, key) as path:
+        with self._write_whole(bucket, key) as path:
             path.write_bytes(data)
 
     def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
-        shutil.copyfile(self._there(bucket, key), path)
+        shutil.copyfile(self._existing_path(bucket, key), path)
         return path.stat().st_size
 
     def upload(
         self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
-        with self._whole(bucket, key) as part:
+        with self._write_whole(bucket, key) as part:
             shutil.copyfile(path, part)
 
     def copy(self, bucket: str, key: str, to: str) -> None:
-        with self._whole(bucket, to) as part:
-            shutil.copyfile(self._there(bucket, key), part)
+        with self._write_whole(bucket, to) as part:
+            shutil.copyfile(self._existing_path(bucket, key), part)
 
     def renew(self, bucket: str, key: str, head: Head) -> None:
-        os.utime(self._there(bucket, key), (time.time(), time.time()))
+        os.utime(self._existing_path(bucket, key), (time.time(), time.time()))
 
     def delete(self, bucket: str, key: str) -> None:
         (self._root / bucket / key).unlink(missing_ok=True)
 
-    def _there(self, bucket: str, key: str) -> Path:
+    def _existing_path(self, bucket: str, key: str) -> Path:
         path = self._root / bucket / key
         if not path.exists():
             raise ObjectNotFound(f"There is nothing at s3://{bucket}/{key}.")
         return path
 
     @contextmanager
-    def _whole(self, bucket: str, key: str) -> Iterator[Path]:
-        """A file to write that becomes the object once it is whole, as in S3: a reader sees all of it or none."""
+    def _write_whole(self, bucket: str, key: str) -> Iterator[Path]:
+        """A file to write that becomes the object at the end of the block: a reader sees all of it or nothing."""
         path = self._root / bucket / key
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:

@@ -1,4 +1,4 @@
-"""What must not be in any log: pictures, latents, private keys, signatures of links, and URLs with their queries."""
+"""Finds what must not be logged: pictures, latents, private keys, signatures of links, and URLs with their queries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATTERNS = {
 
 
 def read_logs(cloud: Cloud) -> str:
-    """All that the functions of a local cloud have said so far."""
+    """Read everything that the functions of a local cloud have logged so far."""
     logs = cloud.client("logs")
     groups = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
     pages = logs.get_paginator("filter_log_events")
@@ -33,18 +33,18 @@ def read_logs(cloud: Cloud) -> str:
 
 
 def find_leaks(text: str, private: Iterable[str] = ()) -> list[str]:
-    """What of it is in the text, each with the place; `private` are strings that may not be there either."""
-    found = []
+    """Find leaks in a text, each with the text around it; `private` are strings that must not be there either."""
+    leaks = []
     for what, pattern in PATTERNS.items():
         for match in pattern.finditer(text):
-            found.append(f"{what}: …{text[max(match.start() - 80, 0) : match.end()][:200]}…")
-    return found + [f"something private: {each[:12]}…" for each in private if each in text]
+            leaks.append(f"{what}: …{text[max(match.start() - 80, 0) : match.end()][:200]}…")
+    return leaks + [f"something private: {each[:12]}…" for each in private if each in text]
 
 
 def assert_no_leaks(cloud: Cloud, private: Iterable[str] = ()) -> None:
-    """Fails if a function of this cloud has logged what it must not."""
+    """Fail if a function of this cloud has logged what it must not."""
     cloud.request("GET", "/openapi.json")
     text = read_logs(cloud)
-    assert "START RequestId" in text, "not even the request just made: the log was not found"
-    found = find_leaks(text, private)
-    assert not found, "\n".join(found)
+    assert "START RequestId" in text, "the request just made is not in the log, so the log was not found"
+    leaks = find_leaks(text, private)
+    assert not leaks, "\n".join(leaks)

@@ -1,4 +1,4 @@
-"""A stand-in for the servers that publish real models: their paths, redirects and range reads, and their bad days."""
+"""A stand-in for the servers that publish real models: their paths, redirects and range requests, and their faults."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ModelHost:
         return self._service.url
 
     def fault(self, kind: str, *, times: int | None = 1, match: str = STORE, **how: Any) -> Fault:
-        """Lets something go wrong, one of FAULTS or of serving.TRANSPORT, for paths that have `match` in them."""
+        """Lets something go wrong, one of FAULTS or of http_server.TRANSPORT, for paths that have `match` in them."""
         if kind not in {*FAULTS, *TRANSPORT}:
             raise ValueError(f"There is no fault {kind!r}.")
         return self._faults.add(Fault(f"upstream.{kind}", times, match, how))
@@ -63,22 +63,22 @@ class ModelHost:
         """Ends all faults; what they held goes on."""
         self._faults.clear()
 
-    def sent(self, name: str) -> list[RecordedRequest]:
-        """Requests that were answered with this file, or a part of it."""
-        return [asked for asked in self.requests if asked.path == STORE + name]
+    def requests_for(self, name: str) -> list[RecordedRequest]:
+        """Requests whose response was this file, or a part of it."""
+        return [record for record in self.requests if record.path == STORE + name]
 
     def catalogue(self, files: Mapping[str, Path]) -> Catalogue:
         """`files` by the name of the published file: what stands for it here, wherever the server has it."""
 
-        def here(file: File) -> File:
+        def local_file(file: File) -> File:
             path = files[file.name]
-            with path.open("rb") as opened:
-                digest = file_digest(opened, "sha256").hexdigest()
+            with path.open("rb") as stream:
+                digest = file_digest(stream, "sha256").hexdigest()
             sources = tuple(Source(self.url + urlsplit(source.url).path, source.member) for source in file.sources)
             return replace(file, size=path.stat().st_size, sha256=digest, licence=LICENCE, sources=sources)
 
         packs: dict[str, dict[ModelName, File]] = {
-            pack: {model: here(file) for model, file in models.items()}
+            pack: {model: local_file(file) for model, file in models.items()}
             for pack, models in CATALOGUE.packs.items()
             if all(file.name in files for file in models.values())
         }
@@ -97,11 +97,11 @@ class ModelHost:
         headers = {"ETag": etag, "Accept-Ranges": "bytes"}
         if kind in ("garbage", "larger"):
             return Response(200, headers, bytes(size + (kind == "larger")))
-        asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        byte_range = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
         same = request.headers.get("if-range", etag) == etag
-        if not asked or not same or kind == "no_range":
+        if not byte_range or not same or kind == "no_range":
             return Response(200, headers, file=path, length=size)
-        start = int(asked[1])
+        start = int(byte_range[1])
         if start >= size:
             return Response(416, {"Content-Range": f"bytes */{size}"})
         start -= min(start, 100) if kind == "elsewhere" else 0
@@ -109,7 +109,7 @@ class ModelHost:
         return Response(206, headers | span, file=path, offset=start, length=size - start)
 
 
-def zipped(path: Path, members: Mapping[str, Path], pack: bool = True) -> Path:
+def zip_files(path: Path, members: Mapping[str, Path], pack: bool = True) -> Path:
     """A zip of these files by their names in it; `pack` deflates them."""
     method = zipfile.ZIP_DEFLATED if pack else zipfile.ZIP_STORED
     with zipfile.ZipFile(path, "w", method, compresslevel=1) as archive:

@@ -1,6 +1,6 @@
-"""Stand-ins: ONNX files with the published names, shapes, opset and layout of the real networks, and random weights.
+"""Stand-ins for the real models: ONNX files with their names, shapes, opset and layout, and random weights.
 
-What they compute means nothing, but they cost what the real ones cost, and insightface's classes load them. Layouts:
+Their outputs mean nothing, but they cost what the real ones cost, and insightface's classes load them. Layouts:
 inswapper_128 as in InsightFace's examples/in_swapper; w600k_r50 is IResNet50 (recognition/arcface_torch, iresnet.py),
 its batch norms folded where a convolution comes before; det_10g and det_500m are SCRFD-10GF and SCRFD-500MF with
 keypoints (detection/scrfd, configs/scrfd/scrfd_10g_bnkps.py and scrfd_500m_bnkps.py).
@@ -39,7 +39,7 @@ class Graph:
         self._random = np.random.default_rng(seed)
         self._precision = precision
         self._nodes: list[Any] = []
-        self._stored: list[Any] = []
+        self._initializers: list[Any] = []
         self._count = 0
 
     def node(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
@@ -54,7 +54,7 @@ class Graph:
         self._count += 1
         name = f"stored_{self._count}"
         half = value.dtype == np.float32 and self._precision != "fp32"
-        self._stored.append(numpy_helper.from_array(value.astype(np.float16) if half else value, name))
+        self._initializers.append(numpy_helper.from_array(value.astype(np.float16) if half else value, name))
         if half and self._precision == "fp16-weights":
             return self.node("Cast", [name], to=TensorProto.FLOAT)
         return name
@@ -62,7 +62,7 @@ class Graph:
     def float32(self, value: Array) -> str:
         """A constant that an operator takes in float32 only."""
         self._count += 1
-        self._stored.append(numpy_helper.from_array(value, f"stored_{self._count}"))
+        self._initializers.append(numpy_helper.from_array(value, f"stored_{self._count}"))
         return f"stored_{self._count}"
 
     def normal(self, shape: Sequence[int], scale: float, mean: float = 0.0) -> str:
@@ -79,7 +79,7 @@ class Graph:
         return self.node("Conv", [x, *weights], **shape)
 
     def enter(self, name: str) -> str:
-        """A float32 input of the network, in the graph's precision."""
+        """Cast a float32 input of the network to the graph's precision."""
         return self.node("Cast", [name], to=TensorProto.FLOAT16) if self._precision == "fp16" else name
 
     def leave(self, x: str, name: str) -> None:
@@ -91,13 +91,13 @@ class Graph:
     def save(
         self, path: Path, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]], last: Any | None = None
     ) -> None:
-        """Writes the file; `last` is a TensorProto to end the initializers with."""
+        """Write the file; `last` is a TensorProto that becomes the last initializer."""
         values = [
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in side.items()]
             for side in (inputs, outputs)
         ]
-        stored = [*self._stored, *([last] if last is not None else [])]
-        graph = helper.make_graph(self._nodes, "torch_jit", *values, stored)
+        initializers = [*self._initializers, *([last] if last is not None else [])]
+        graph = helper.make_graph(self._nodes, "torch_jit", *values, initializers)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
         onnx.save(model, str(path))
 
@@ -111,17 +111,17 @@ def inswapper(path: Path, precision: Precision = "fp16", width: int = 1024, seed
     nothing, twice = (graph.float32(np.array(value, np.float32)) for value in ([], [1, 1, 2, 2]))
     target, source = graph.enter("target"), graph.enter("source")
 
-    def mirrored(x: str, side: int) -> str:
+    def reflect_pad(x: str, side: int) -> str:
         return graph.node("Pad", [x, edges[side]], mode="reflect")
 
     def leaky(x: str) -> str:
         return graph.node("LeakyRelu", [x], alpha=0.2)
 
-    def larger(x: str) -> str:
+    def upsample(x: str) -> str:
         options = {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}
         return graph.node("Resize", [x, nothing, twice], **options)
 
-    def styled(x: str) -> str:
+    def adain(x: str) -> str:
         mean = graph.node("ReduceMean", [x], axes=[2, 3], keepdims=1)
         centred = graph.node("Sub", [x, mean])
         square = graph.node("Mul", [centred, centred])
@@ -135,17 +135,17 @@ def inswapper(path: Path, precision: Precision = "fp16", width: int = 1024, seed
         shift = graph.node("Slice", [style, bounds[1], bounds[2], bounds[3]])
         return graph.node("Add", [graph.node("Mul", [normal, scale]), shift])
 
-    x = leaky(graph.conv(mirrored(target, 3), 3, eighth, 7))
+    x = leaky(graph.conv(reflect_pad(target, 3), 3, eighth, 7))
     x = leaky(graph.conv(x, eighth, quarter, 3, 1, 1))
     x = leaky(graph.conv(x, quarter, half, 3, 2, 1))
     x = leaky(graph.conv(x, half, width, 3, 2, 1))
     for _ in range(6):
-        y = graph.node("Relu", [styled(graph.conv(mirrored(x, 1), width, width, 3))])
-        x = graph.node("Add", [x, styled(graph.conv(mirrored(y, 1), width, width, 3))])
-    x = leaky(graph.conv(larger(x), width, half, 3, 1, 1))
-    x = leaky(graph.conv(larger(x), half, quarter, 3, 1, 1))
+        y = graph.node("Relu", [adain(graph.conv(reflect_pad(x, 1), width, width, 3))])
+        x = graph.node("Add", [x, adain(graph.conv(reflect_pad(y, 1), width, width, 3))])
+    x = leaky(graph.conv(upsample(x), width, half, 3, 1, 1))
+    x = leaky(graph.conv(upsample(x), half, quarter, 3, 1, 1))
     x = leaky(graph.conv(x, quarter, eighth, 3, 1, 1))
-    x = graph.node("Tanh", [graph.conv(mirrored(x, 3), eighth, 3, 7)])
+    x = graph.node("Tanh", [graph.conv(reflect_pad(x, 3), eighth, 3, 7)])
     graph.leave(graph.node("Div", [graph.node("Add", [x, one]), two]), "output")
     emap = np.random.default_rng(seed + 1).standard_normal((512, 512)).astype(np.float32)
     crop = [1, 3, 128, 128]
@@ -160,7 +160,7 @@ def w600k_r50(path: Path, width: int = 64, blocks: Sequence[int] = (3, 4, 14, 3)
     flat = graph.node("Flatten", [x], axis=1)
     weights = [graph.normal((512, into * 49), 1 / np.sqrt(into * 49)), graph.normal((512,), 0.05)]
     x = graph.node("Gemm", [flat, *weights], transB=1)
-    graph.leave(_normalised(graph, x, 512), "683")
+    graph.leave(_batch_norm(graph, x, 512), "683")
     graph.save(path, {"input.1": ["None", 3, 112, 112]}, {"683": ["None", 512]})
     return path
 
@@ -168,7 +168,7 @@ def w600k_r50(path: Path, width: int = 64, blocks: Sequence[int] = (3, 4, 14, 3)
 def face_numbers(
     path: Path, side: int, out: int, width: int, blocks: Sequence[int] = (3, 4, 17, 3), seed: int = 5
 ) -> Path:
-    """A network of the packs that a swap never needs, from a crop to `out` numbers.
+    """A network of the packs that a swap does not need, from a crop to `out` numbers.
 
     1k3d68 has about the side 192, 3309 numbers and width 64 (36 million parameters); 2d106det and genderage are
     narrower.
@@ -182,7 +182,7 @@ def face_numbers(
     return path
 
 
-def _normalised(graph: Graph, x: str, channels: int) -> str:
+def _batch_norm(graph: Graph, x: str, channels: int) -> str:
     near_one = [graph.normal((channels,), 0.05, mean) for mean in (1.0, 0.0)]
     statistics = [graph.normal((channels,), 0.05), graph.tensor(np.ones(channels, np.float32))]
     return graph.node("BatchNormalization", [x, *near_one, *statistics], epsilon=1e-5, momentum=0.9)
@@ -201,17 +201,17 @@ def _iresnet(graph: Graph, input: str, width: int, blocks: Sequence[int]) -> tup
         for block in range(count):
             stride = 2 if block == 0 else 1
             short = graph.conv(x, into, out, 1, stride) if block == 0 else x
-            y = slope(graph.conv(_normalised(graph, x, into), into, out, 3, 1, 1), out)
+            y = slope(graph.conv(_batch_norm(graph, x, into), into, out, 3, 1, 1), out)
             x = graph.node("Add", [graph.conv(y, out, out, 3, stride, 1, 0.3), short])
             into = out
-    return _normalised(graph, x, into), into
+    return _batch_norm(graph, x, into), into
 
 
 def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:
     """The detector (4.2 million parameters).
 
-    Its heads for boxes and keypoints say the same upright face everywhere; `shift` is added to the score's logit at
-    stride 32, and the finer strides see nothing: so a picture can be found in which it sees one face.
+    Its heads for boxes and keypoints give the same upright face everywhere; `shift` is added to the score's logit at
+    stride 32, and the finer strides give no score, so that a picture with one detected face can be found.
     """
     graph = Graph(seed)
 
@@ -234,17 +234,17 @@ def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:
             x = relu(graph.node("Add", [y, short]))
             into = out
         levels.append((x, out))
-    finer = _necked(graph, levels[1:], 56)
+    finer = _add_neck(graph, levels[1:], 56)
     for at, x in enumerate(finer):
         for channels in (56, 80, 80):
             x = relu(graph.conv(x, channels, 80, 3, 1, 1, 1.4))
         finer[at] = x
-    _headed(graph, finer, 80, shift, (SCORES, BOXES, KEYPOINTS), path)
+    _add_heads(graph, finer, 80, shift, (SCORES, BOXES, KEYPOINTS), path)
     return path
 
 
 def det_500m(path: Path, shift: float = 0.0, seed: int = 4) -> Path:
-    """The small detector (0.6 million parameters); its convolutions are depthwise, and it answers as `det_10g` does."""
+    """The small detector (0.6 million parameters); its convolutions are depthwise; its heads are as in `det_10g`."""
     graph = Graph(seed)
 
     def separable(x: str, into: int, out: int, stride: int = 1) -> str:
@@ -261,13 +261,13 @@ def det_500m(path: Path, shift: float = 0.0, seed: int = 4) -> Path:
             x = separable(x, into, out, 1 if block else 2)
             into = out
         levels.append((x, out))
-    finer = [separable(separable(level, 16, 64), 64, 64) for level in _necked(graph, levels[1:], 16)]
+    finer = [separable(separable(level, 16, 64), 64, 64) for level in _add_neck(graph, levels[1:], 16)]
     names = (("443", "468", "493"), ("446", "471", "496"), ("449", "474", "499"))
-    _headed(graph, finer, 64, shift, names, path)
+    _add_heads(graph, finer, 64, shift, names, path)
     return path
 
 
-def _necked(graph: Graph, levels: Sequence[tuple[str, int]], channels: int) -> list[str]:
+def _add_neck(graph: Graph, levels: Sequence[tuple[str, int]], channels: int) -> list[str]:
     """A PAFPN over feature maps and their channels, finest first."""
     finer = [graph.conv(level, into, channels, 1) for level, into in levels]
     twice = graph.tensor(np.array([1, 1, 2, 2], np.float32))
@@ -283,7 +283,7 @@ def _necked(graph: Graph, levels: Sequence[tuple[str, int]], channels: int) -> l
     return finer
 
 
-def _headed(
+def _add_heads(
     graph: Graph, finer: Sequence[str], into: int, shift: float, names: Sequence[Sequence[str]], path: Path
 ) -> None:
     """Scores, boxes and keypoints under these names, each for all strides, and the file."""

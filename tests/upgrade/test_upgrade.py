@@ -27,10 +27,10 @@ from layers.core.terms import VERSION
 from layers.models.runtime.manifest import POINTER_KEY
 from layers.models.tools import cli as models_command
 from local.cloud import ACCOUNT, CREDENTIALS, REGION, ROOT, STACK, Cloud
-from local.demo import pictures
+from local.demo import draw_pictures
 from local.standins.servers import CALLBACK_SECRET, StandIns
 from local.swap_clients import data_uri, download, wait_for
-from tests.support.fault_proxy import Fault, FaultProxy
+from tests.support.fault_proxy import FaultProxy, ProxyFault
 from tests.support.video_client import VideoClient
 from tools import denylist
 
@@ -121,7 +121,7 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """Deployed by the earlier version, used through it, and updated while two videos, a swap and an upload are made."""
-    drawn = {name: each.path for name, each in pictures(tmp_path_factory.mktemp("drawn")).items()}
+    drawn = {name: each.path for name, each in draw_pictures(tmp_path_factory.mktemp("drawn")).items()}
     with StandIns() as standins, PatientCloud() as cloud, FaultProxy(lambda: cloud.endpoint) as meddler:
         parameters = {"DefaultFace": f"s3://{STACK}-models-{ACCOUNT}-{REGION}/{DEFAULT_FACE}"}
         environment = {**standins.environment, "AWS_ENDPOINT_URL_S3": meddler.url}
@@ -131,11 +131,11 @@ def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         ]
         with ExitStack() as broken:
             reads = [
-                broken.enter_context(meddler.fault(Fault("GET", part, status=403, hold=HOLD_SECONDS)))
+                broken.enter_context(meddler.fault(ProxyFault("GET", part, status=403, hold=HOLD_SECONDS)))
                 for part in ("/requests/", "/memes/")
             ]
             left = _leave(former, cloud, drawn, parameters, environment, standins.callback_url)
-            reached = [*(each.reached for each in services), *(each.seen for each in reads)]
+            reached = [*(each.reached for each in services), *(each.reached for each in reads)]
             assert all(event.wait(HOLD_SECONDS / 2) for event in reached), "what was left is not under way"
             cloud.outputs = _outputs(cloud)
             # Of each video only the step that is held: the emulator has no proper error for one that just starts.
@@ -252,12 +252,12 @@ def test_a_video_that_was_running_is_finished_and_answers(upgraded: Upgraded, st
     """Its workflow is the former one, and calls what the function is now."""
     studio, task_id = upgraded.studio, upgraded.left["tasks"][step]
 
-    task = studio.ended(task_id)
+    task = studio.wait_until_over(task_id)
 
     assert task["status"] == "succeeded", task
-    assert studio.execution(task_id)["status"] == "SUCCEEDED"
-    assert studio.file(task_id)[4:8] == b"ftyp"
-    assert studio.file(task_id, "vtt").startswith(b"WEBVTT")
+    assert studio.wait_for_execution(task_id)["status"] == "SUCCEEDED"
+    assert studio.download(task_id)[4:8] == b"ftyp"
+    assert studio.download(task_id, "vtt").startswith(b"WEBVTT")
     assert not [name for name, item in _items(upgraded.cloud).items() if item.get("task_id") == {"S": task_id}]
 
 
@@ -276,7 +276,7 @@ def test_a_callback_is_signed_as_its_receiver_expects(upgraded: Upgraded, step: 
 def test_a_videos_idempotency_key_makes_a_new_one(upgraded: Upgraded) -> None:
     studio = upgraded.studio
     for task_id in upgraded.left["tasks"].values():
-        studio.ended(task_id)
+        studio.wait_until_over(task_id)
 
     again = studio.post(**_script("clips"), key=f"{KEY} clips", callback_url=upgraded.standins.callback_url)
 
@@ -375,7 +375,7 @@ def test_the_pack_before_is_there_to_go_back_to(upgraded: Upgraded, capsys: pyte
 @pytest.mark.parametrize("step", VIDEOS)
 def test_a_video_can_be_deleted(upgraded: Upgraded, step: str) -> None:
     studio, task_id = upgraded.studio, upgraded.left["tasks"][step]
-    studio.ended(task_id)
+    studio.wait_until_over(task_id)
     assert studio.keys(f"videos/{task_id}/")
 
     assert studio.status("DELETE", f"/task/{task_id}")[0] == 200

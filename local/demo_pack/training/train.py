@@ -1,8 +1,8 @@
 """The whole recipe: `python -m local.demo_pack.training.train [BUILD_FOLDER] [PACK_FOLDER]`.
 
-Draws the pictures, trains the four networks, exports and measures them. It takes a night on two cores and 9 GB of disk. A
-finished stage is not repeated, and an interrupted one resumes from its checkpoint. Seeds are fixed; the order
-of sums is not, so a second run gives the same quality, not the same bits.
+Draws the pictures, trains the four networks, exports and measures them. It takes a night on two cores and 9 GB of disk.
+A finished stage is not repeated, and an interrupted one resumes from its checkpoint. Seeds are fixed; the order of sums
+is not, so a second run gives the same quality, not the same bits.
 """
 
 import argparse

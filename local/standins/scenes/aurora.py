@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dithered, gradient, plain, ridge
+from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dither, gradient, ridge, solid
 
 SHORE = 930
 COLUMNS, ROWS = 240, 160  # of the grid in which the light is reckoned
@@ -18,13 +18,13 @@ class Aurora:
 
     def __init__(self, width: int, height: int) -> None:
         sky = gradient(width, SHORE, [(0, "#040818"), (0.55, "#0a1a38"), (1, "#17425a")])
-        self._sky = _stars(dithered(sky))
+        self._sky = _stars(dither(sky))
         x = np.linspace(0, 1, COLUMNS, dtype=np.float32)
         self._x, self._y = x, np.linspace(0, 1, ROWS, dtype=np.float32)[:, None]
         self._rays = clouds(COLUMNS * 4, 64, (48, 2), 8, 3)
         self._hills = _hills(width)
         self._pines = _pines(width)
-        self._dim = dithered(gradient(width, height - SHORE, [(0, "#0c2a38"), (1, "#04101c")]) * 0.45)
+        self._dim = dither(gradient(width, height - SHORE, [(0, "#0c2a38"), (1, "#04101c")]) * 0.45)
         self._size = (width, height)
 
     def __call__(self, time: float) -> Picture:
@@ -101,4 +101,4 @@ def _pines(width: int) -> Layer:
             cv2.fillPoly(cover, [np.round(triangle).astype(np.int32)], 255)
         cv2.line(cover, (middle, foot), (middle, int(foot - tall)), 255, 3)
     alpha = cv2.resize(cover, (width, height), interpolation=cv2.INTER_AREA) / 255
-    return Layer.of(plain(width, height, "#050d14"), np.asarray(alpha, np.float32))
+    return Layer.of(solid(width, height, "#050d14"), np.asarray(alpha, np.float32))

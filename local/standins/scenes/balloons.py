@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Layer, Picture, clouds, colour, dithered, glow, gradient, plain, ridge
+from local.standins.scenes.brush import Layer, Picture, clouds, colour, dither, glow, gradient, ridge, solid
 
 # Colours of the cloth, place (pixels), size (1 is 250 pixels high), drift in pixels a second across and up.
 FLEET = (
@@ -25,11 +25,11 @@ class Balloons:
         sky = gradient(width, height, [(0, "#7fb2e5"), (0.4, "#cfd8ea"), (0.62, "#ffd9bd"), (0.75, "#ffe9c9")])
         sky += (colour("#fff3d0") - sky) * glow(width, height, (width * 0.5, 470), 420, 1.2)[..., None] * 0.7
         body = clouds(width * 2, 300, (5, 5), 71, 6) * np.sin(np.linspace(0.1, 3.0, 300, dtype=np.float32))[:, None]
-        self._sky = dithered(np.clip(sky, 0, 255))
+        self._sky = dither(np.clip(sky, 0, 255))
         alpha = np.asarray(np.clip((body - 0.5) * 2.2, 0, 0.8), np.float32)
-        self._clouds = Layer.of(plain(width * 2, 300, "#fff6ee"), alpha).wide(width)
+        self._clouds = Layer.of(solid(width * 2, 300, "#fff6ee"), alpha).widen(width)
         self._hills = [
-            (_hill(width, number, crest, foot).wide(width), bottom, speed)
+            (_hill(width, number, crest, foot).widen(width), bottom, speed)
             for number, (crest, foot, bottom, speed) in enumerate(
                 (("#c9b3c6", "#f3d3c2", 560, 6), ("#94a088", "#d8c9a8", 640, 12), ("#5f7d55", "#a5ad72", 720, 25))
             )
@@ -38,15 +38,15 @@ class Balloons:
 
     def __call__(self, time: float) -> Picture:
         frame = self._sky.copy()
-        self._clouds.scrolled(frame, 12 * time, 10)
+        self._clouds.scroll_onto(frame, 12 * time, 10)
         for number, (layer, bottom, speed) in enumerate(self._hills):
-            layer.scrolled(frame, speed * time, bottom - layer.height)
+            layer.scroll_onto(frame, speed * time, bottom - layer.height)
             if bottom < frame.shape[0]:
                 frame[bottom:] = layer.paint[-1, 0]
             for index, (balloon, (x, y), (across, up)) in enumerate(self._balloons):
                 if min(index // 2, 2) == number:
                     bob = 4 * np.sin(time * 0.7 + index * 1.9)
-                    balloon.shifted(frame, x + across * time, y - up * time + bob)
+                    balloon.onto_subpixel(frame, x + across * time, y - up * time + bob)
         return frame
 
 

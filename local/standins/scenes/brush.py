@@ -1,4 +1,4 @@
-"""What the scenes are painted with. Pictures are uint8 BGR [H, W, 3]; colours are written as RGB hex."""
+"""Painting tools of the scenes. Pictures are uint8 BGR [H, W, 3]; colours are written as RGB hex."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Field = NDArray[np.float32]
 
 
 def colour(code: str) -> Field:
-    """BGR, 0 to 255, of "#rrggbb"."""
+    """BGR colour, 0 to 255, from "#rrggbb"."""
     return np.array([int(code[start : start + 2], 16) for start in (5, 3, 1)], np.float32)
 
 
-def plain(width: int, height: int, code: str) -> Field:
+def solid(width: int, height: int, code: str) -> Field:
     """One colour [H, W, 3]."""
     return np.full((height, width, 3), colour(code), np.float32)
 
@@ -32,8 +32,8 @@ def gradient(width: int, height: int, stops: Sequence[tuple[float, str]]) -> Fie
     return np.repeat(column[:, None].astype(np.float32), width, axis=1)
 
 
-def dithered(picture: Field, strength: float = 1.5, seed: int = 0) -> Picture:
-    """Whole numbers without bands: a little noise decides how a colour is rounded."""
+def dither(picture: Field, strength: float = 1.5, seed: int = 0) -> Picture:
+    """Round to whole numbers with a little noise, so that gradients have no bands."""
     noise = np.random.default_rng(seed).normal(0, strength / 2, picture.shape[:2]).astype(np.float32)
     whole: Picture = np.clip(picture + noise[..., None] + 0.5, 0, 255).astype(np.uint8)
     return whole
@@ -67,16 +67,16 @@ def glow(width: int, height: int, centre: tuple[float, float], radius: float, po
 
 @dataclass(frozen=True)
 class Layer:
-    """Something with soft edges: premultiplied colour, and what it leaves of the light behind it."""
+    """A picture with soft edges: premultiplied colour, and the share of the background that stays visible."""
 
     paint: Picture  # [H, W, 3]
     behind: Picture  # [H, W, 3], 255 where the layer is clear
 
     @staticmethod
     def of(picture: Field, alpha: Field) -> Layer:
-        """Of a picture and its cover [H, W], 0 to 1."""
+        """A layer of a picture and its cover [H, W], 0 to 1."""
         cover = np.clip(alpha, 0, 1)[..., None]
-        paint = dithered(picture * cover, 1.0)
+        paint = dither(picture * cover, 1.0)
         return Layer(paint, np.repeat(((1 - cover) * 255 + 0.5).astype(np.uint8), 3, axis=2))
 
     @property
@@ -87,36 +87,30 @@ class Layer:
     def height(self) -> int:
         return int(self.paint.shape[0])
 
-    def wide(self, view: int) -> Layer:
+    def widen(self, view: int) -> Layer:
         """The layer with its beginning once more at its end, so that a view of `view` pixels can wrap."""
         return Layer(np.hstack([self.paint, self.paint[:, :view]]), np.hstack([self.behind, self.behind[:, :view]]))
 
-    def scaled(self, factor: float) -> Layer:
-        """The layer in another size."""
-        size = (max(2, round(self.width * factor)), max(2, round(self.height * factor)))
-        paint, behind = (cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in (self.paint, self.behind))
-        return Layer(np.asarray(paint, np.uint8), np.asarray(behind, np.uint8))
-
-    def mirrored(self) -> Layer:
-        """Left and right changed."""
+    def mirror(self) -> Layer:
+        """The layer with left and right swapped."""
         return Layer(np.ascontiguousarray(self.paint[:, ::-1]), np.ascontiguousarray(self.behind[:, ::-1]))
 
     def onto(self, frame: Picture, x: int, y: int) -> None:
-        """Lays the layer on the frame with its top left corner at x, y, cut at the frame's edges."""
+        """Draw the layer on the frame with its top left corner at x, y, clipped at the frame's edges."""
         left, top = max(0, x), max(0, y)
         right, bottom = min(frame.shape[1], x + self.width), min(frame.shape[0], y + self.height)
         if left < right and top < bottom:
             part = (slice(top - y, bottom - y), slice(left - x, right - x))
             _blend(frame[top:bottom, left:right], self.paint[part], self.behind[part])
 
-    def scrolled(self, frame: Picture, x: float, y: int) -> None:
-        """Lays a wide() layer on the whole width of the frame as seen from x, whole pixels, wrapping."""
+    def scroll_onto(self, frame: Picture, x: float, y: int) -> None:
+        """Draw a widen()ed layer over the whole width of the frame as seen from x, in whole pixels, wrapping."""
         start = int(x) % (self.width - frame.shape[1])
         self_part = slice(start, start + frame.shape[1])
         _blend(frame[y : y + self.height], self.paint[:, self_part], self.behind[:, self_part])
 
-    def shifted(self, frame: Picture, x: float, y: float) -> None:
-        """Like onto, at a fraction of a pixel: for what moves slowly."""
+    def onto_subpixel(self, frame: Picture, x: float, y: float) -> None:
+        """Draw the layer like onto(), at a fraction of a pixel: for slow movements."""
         whole_x, whole_y = int(np.floor(x)), int(np.floor(y))
         move = np.array([[1, 0, x - whole_x], [0, 1, y - whole_y]], np.float32)
         size = (self.width + 1, self.height + 1)
@@ -147,13 +141,13 @@ def silhouette(points: Sequence[tuple[float, float]], width: int, height: int, c
     cover = np.zeros((height * 4, width * 4), np.uint8)
     cv2.fillPoly(cover, [np.round(np.array(points) * 4).astype(np.int32)], 255)
     alpha = cv2.resize(cover, (width, height), interpolation=cv2.INTER_AREA) / 255
-    return Layer.of(plain(width, height, code), np.asarray(alpha, np.float32))
+    return Layer.of(solid(width, height, code), np.asarray(alpha, np.float32))
 
 
 def dot(radius: float, code: str, soft: float = 0.35, strength: float = 1.0) -> Layer:
-    """A round light or drop of that radius whose edge is soft over a share of it."""
+    """A round light or drop whose edge is soft over a share of its radius."""
     side = int(np.ceil(radius * 2 + 3))
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     distance = np.hypot(x - (side - 1) / 2, y - (side - 1) / 2)
     alpha = np.clip((radius - distance) / max(radius * soft, 0.7) + 0.5, 0, 1) * strength
-    return Layer.of(plain(side, side, code), np.asarray(alpha, np.float32))
+    return Layer.of(solid(side, side, code), np.asarray(alpha, np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Layer, Picture, clouds, colour, dithered, glow, gradient, plain, ridge
+from local.standins.scenes.brush import Layer, Picture, clouds, colour, dither, glow, gradient, ridge, solid
 
 # Foot (pixels from the top), height, colours at crest and foot, roughness, speed (pixels a second), bumps.
 RIDGES = (
@@ -26,26 +26,26 @@ class Mountains:
             sky += (colour("#fff0c4") - sky) * glow(width, height, sun, radius, power)[..., None] * strength
         disc = np.clip(58 - np.hypot(*(np.mgrid[0:height, 0:width] - np.array(sun[::-1])[:, None, None])), 0, 1)
         sky += (colour("#fffbe8") - sky) * disc[..., None].astype(np.float32)
-        self._sky = dithered(np.clip(sky, 0, 255))
-        self._high = _mist(width, 380, "#fff1e6", 0.52, 0.75, 31).wide(width)
+        self._sky = dither(np.clip(sky, 0, 255))
+        self._high = _mist(width, 380, "#fff1e6", 0.52, 0.75, 31).widen(width)
         self._ridges = [
-            (_ridge(width, index, tall, crest, foot, rough, bumps).wide(width), bottom, speed)
+            (_ridge(width, index, tall, crest, foot, rough, bumps).widen(width), bottom, speed)
             for index, (bottom, tall, crest, foot, rough, speed, bumps) in enumerate(RIDGES)
         ]
-        self._mists = [_mist(width, 190, "#ffe9dc", 0.36, 0.8, seed).wide(width) for seed in (40, 41, 42)]
-        self._pines = _pines(width).wide(width)
+        self._mists = [_mist(width, 190, "#ffe9dc", 0.36, 0.8, seed).widen(width) for seed in (40, 41, 42)]
+        self._pines = _pines(width).widen(width)
 
     def __call__(self, time: float) -> Picture:
         frame = self._sky.copy()
-        self._high.scrolled(frame, 12 * time, 60)
+        self._high.scroll_onto(frame, 12 * time, 60)
         for index, (layer, bottom, speed) in enumerate(self._ridges):
-            layer.scrolled(frame, speed * time, bottom - layer.height + 60)
+            layer.scroll_onto(frame, speed * time, bottom - layer.height + 60)
             frame[bottom + 60 :] = layer.paint[-1, 0]  # the valley's mist
             if index < len(self._mists):
                 mist = self._mists[index]
-                mist.scrolled(frame, (speed + 14 + index * 6) * time, bottom - mist.height + 62)
+                mist.scroll_onto(frame, (speed + 14 + index * 6) * time, bottom - mist.height + 62)
         frame[1150:] = self._pines.paint[-1, 0]
-        self._pines.scrolled(frame, 48 * time, frame.shape[0] - self._pines.height)
+        self._pines.scroll_onto(frame, 48 * time, frame.shape[0] - self._pines.height)
         return frame
 
 
@@ -66,7 +66,7 @@ def _mist(view: int, height: int, code: str, floor: float, most: float, seed: in
     width = view * 2
     band = np.sin(np.linspace(0, 3.14, height, dtype=np.float32))[:, None]
     alpha = np.clip((clouds(width, height, (5, 3), seed, 5) * band - floor) * 2.2, 0, most)
-    return Layer.of(plain(width, height, code), np.asarray(alpha, np.float32))
+    return Layer.of(solid(width, height, code), np.asarray(alpha, np.float32))
 
 
 def _pines(view: int) -> Layer:

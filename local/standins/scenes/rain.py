@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Layer, Picture, clouds, colour, dithered, dot, gradient
+from local.standins.scenes.brush import Layer, Picture, clouds, colour, dither, dot, gradient
 
 LIGHTS = ("#ffb347", "#ff7a59", "#ffd98a", "#7fd6ff", "#ff5fa2", "#9dffcf", "#fff1c9")
 RUNNERS = 15
@@ -20,7 +20,7 @@ class Rain:
         dark = gradient(width, height, [(0, "#0b1626"), (0.55, "#1d2b45"), (0.75, "#3a3150"), (1, "#120f1e")])
         dark *= (0.8 + 0.4 * clouds(width, height, (4, 7), 2, 4))[..., None]
         # What is out of focus is painted at half the size.
-        self._street = dithered(cv2.resize(np.clip(dark, 0, 255), (width // 2, height // 2)).astype(np.float32))
+        self._street = dither(cv2.resize(np.clip(dark, 0, 255), (width // 2, height // 2)).astype(np.float32))
         self._lights = []
         for index in range(36):
             radius = rng.uniform(13, 37) * (1.25 if index % 5 == 0 else 1)
@@ -37,14 +37,14 @@ class Rain:
         width, height = self._size
         half = self._street.copy()
         for light, (x, y), drift, phase in self._lights:
-            light.shifted(half, x + drift * time, y + 3 * np.sin(time * 0.7 + phase))
+            light.onto_subpixel(half, x + drift * time, y + 3 * np.sin(time * 0.7 + phase))
         behind = np.asarray(cv2.resize(half, (width, height)), np.uint8)
         frame = np.asarray(cv2.remap(behind, self._map_x, self._map_y, cv2.INTER_LINEAR), np.uint8)
         self._shine.onto(frame, 0, 0)
         for x, start, speed, radius in self._run:
             # A drop stops and starts as it gathers water.
-            fallen = start + speed * time + 34 * np.sin(time * speed / 45 + start)
-            y = fallen % (height + 300) - 150
+            distance = start + speed * time + 34 * np.sin(time * speed / 45 + start)
+            y = distance % (height + 300) - 150
             self._drop(frame, behind, x + 7 * np.sin(y / 61 + start), y, radius)
         return frame
 
@@ -66,9 +66,9 @@ class Rain:
         v, u = np.mgrid[-1 : 1 : tall * 2j, -1 : 1 : wide * 2j].astype(np.float32)
         distance = np.hypot(u / (0.72 + 0.28 * np.clip(v + 0.6, 0, 1)), v)
         alpha = np.clip((1 - distance) * wide * 0.5, 0, 1)
-        lit = small.astype(np.float32) * (1.15 - 0.75 * np.clip(distance - 0.45, 0, 1))[..., None] + 14
-        lit += 150 * np.exp(-(((u + 0.35) / 0.16) ** 2 + ((v + 0.45) / 0.14) ** 2))[..., None]
-        Layer.of(np.asarray(np.clip(lit, 0, 255), np.float32), np.asarray(alpha, np.float32)).onto(frame, left, top)
+        shading = small.astype(np.float32) * (1.15 - 0.75 * np.clip(distance - 0.45, 0, 1))[..., None] + 14
+        shading += 150 * np.exp(-(((u + 0.35) / 0.16) ** 2 + ((v + 0.45) / 0.14) ** 2))[..., None]
+        Layer.of(np.asarray(np.clip(shading, 0, 255), np.float32), np.asarray(alpha, np.float32)).onto(frame, left, top)
 
 
 def _drops(width: int, height: int, rng: np.random.Generator) -> tuple[Picture, Picture, Layer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dithered, dot, gradient, plain, ridge
+from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dither, dot, gradient, ridge, solid
 
 SAND = 1090
 BEATS = 8  # pictures of a fish in one stroke of its tail
@@ -22,7 +22,7 @@ class Reef:
 
     def __init__(self, width: int, height: int) -> None:
         water = gradient(width, height, [(0, "#6fe3e6"), (0.18, "#23b3d0"), (0.55, "#0d6aa8"), (0.85, "#0a3c78")])
-        self._water = dithered(water)
+        self._water = dither(water)
         self._floor = _floor(width, height - SAND + 150)
         self._far = _rocks(width, 330, "#0f4f8c", 3)
         x, y = np.meshgrid(np.linspace(0, 1, 90), np.linspace(0, 1, 160))
@@ -65,18 +65,18 @@ class Reef:
         for index in range(26):
             rise = (index * 97 + time * (70 + index % 5 * 22)) % 1400
             x = 130 + index % 3 * 210 + 14 * np.sin(time * 2 + index * 1.3) + index % 7 * 6
-            self._bubbles[index % 3].shifted(frame, x, 1230 - rise)
+            self._bubbles[index % 3].onto_subpixel(frame, x, 1230 - rise)
         return frame
 
     def _swim(
         self, frame: Picture, time: float, number: int, pictures: list[Layer], speed: float, start: float, depth: float
     ) -> None:
         across = (start + speed * time) % (frame.shape[1] + 260) - 130
-        turned = number % 3 == 0
+        to_the_left = number % 3 == 0
         beat = pictures[int(time * speed / 7 + number) % BEATS]
-        x = frame.shape[1] - across - beat.width if turned else across
-        fish = beat if turned else beat.mirrored()
-        fish.shifted(frame, x, depth + 16 * np.sin(time * 0.9 + number))
+        x = frame.shape[1] - across - beat.width if to_the_left else across
+        fish = beat if to_the_left else beat.mirror()
+        fish.onto_subpixel(frame, x, depth + 16 * np.sin(time * 0.9 + number))
 
     def _sway(self, frame: Picture, time: float) -> None:
         for number, (x, tall, phase) in enumerate(self._weeds):
@@ -157,4 +157,4 @@ def _rocks(width: int, height: int, code: str, seed: int) -> Layer:
     line = ridge(width, seed, 0.55, 2) * (height - 90)
     row = np.arange(height, dtype=np.float32)[:, None]
     alpha = np.clip((row - (height - 80 - line)[None]) / 2, 0, 1) * 0.8
-    return Layer.of(plain(width, height, code), np.asarray(alpha, np.float32))
+    return Layer.of(solid(width, height, code), np.asarray(alpha, np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dithered, glow, gradient, silhouette
+from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dither, glow, gradient, silhouette
 
 HORIZON = 620
 SUN = (395.0, 560.0)
@@ -19,8 +19,8 @@ class Sea:
     """Waves under a low sun, a sail, slow clouds, a few birds."""
 
     def __init__(self, width: int, height: int) -> None:
-        self._sky = dithered(_sky(width, height))
-        self._clouds = _clouds(width).wide(width)
+        self._sky = dither(_sky(width, height))
+        self._clouds = _clouds(width).widen(width)
         self._boat = silhouette(BOAT, 78, 108, "#231433")
         rows, columns = (height - HORIZON) // 2, width // 2
         near = (np.arange(rows, dtype=np.float32)[:, None] + 2) / rows
@@ -40,11 +40,11 @@ class Sea:
 
     def __call__(self, time: float) -> Picture:
         frame = self._sky.copy()
-        self._clouds.scrolled(frame, 40 + time * 9, 90)
+        self._clouds.scroll_onto(frame, 40 + time * 9, 90)
         frame[HORIZON:] = self._sea(time)
         for index in range(5):
             self._bird(frame, time, index)
-        self._boat.shifted(frame, 150 + time * 5.5, HORIZON - 92 + np.sin(time * 1.3) * 1.5)
+        self._boat.onto_subpixel(frame, 150 + time * 5.5, HORIZON - 92 + np.sin(time * 1.3) * 1.5)
         return frame
 
     def _sea(self, time: float) -> Picture:
@@ -89,6 +89,6 @@ def _clouds(width: int) -> Layer:
     shape = clouds(wide, height, (4, 6), 11)
     band = np.sin(np.linspace(0, 3.14, height, dtype=np.float32))[:, None] ** 0.7
     alpha = np.clip((shape * band - 0.42) * 2.6, 0, 0.9)
-    lit = np.clip(np.roll(shape, -9, axis=0) - shape, 0, 0.2)[..., None] * 5
+    highlight = np.clip(np.roll(shape, -9, axis=0) - shape, 0, 0.2)[..., None] * 5
     body = gradient(wide, height, [(0, "#5b4586"), (0.5, "#b65a84"), (1, "#f08a6e")])
-    return Layer.of(body + (colour("#ffd9a0") - body) * lit, np.asarray(alpha, np.float32))
+    return Layer.of(body + (colour("#ffd9a0") - body) * highlight, np.asarray(alpha, np.float32))

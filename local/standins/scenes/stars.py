@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Field, Picture, clouds, colour, dithered, glow, plain
+from local.standins.scenes.brush import Field, Picture, clouds, colour, dither, glow, solid
 
 STARS = 420
 FAR, SPEED = 9.0, 1.1  # depth of the field, and depth passed in a second
@@ -35,8 +35,8 @@ class Stars:
         here = middle + self._place / depth[:, None]
         before = middle + self._place / (depth + 0.02)[:, None]
         light = np.clip(1.25 - depth / FAR, 0, 1) ** 1.5
-        seen = np.all((here > -20) & (here < middle * 2 + 20), axis=1)
-        for index in np.flatnonzero(seen):
+        visible = np.all((here > -20) & (here < middle * 2 + 20), axis=1)
+        for index in np.flatnonzero(visible):
             size, tint = 1.1 / depth[index] + 0.55, self._tint[index] * light[index]
             paint = (float(tint[0]), float(tint[1]), float(tint[2]))
             ends = np.round(np.stack([before[index], here[index]]) * 8).astype(int)
@@ -47,7 +47,7 @@ class Stars:
 
 
 def _nebula(width: int, height: int) -> Picture:
-    sky: Field = plain(width, height, "#05040f")
+    sky: Field = solid(width, height, "#05040f")
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     band = np.exp(-((((x - width / 2) * 0.75 + (y - height / 2) * 0.42) / (width * 0.33)) ** 2))
     gas, dust, veil = (clouds(width, height, cells, seed, 6) for cells, seed in (((3, 5), 1), ((4, 7), 2), ((2, 4), 3)))
@@ -59,4 +59,4 @@ def _nebula(width: int, height: int) -> Picture:
     for _ in range(900):
         row, column = rng.integers(0, height), rng.integers(0, width)
         sky[row, column] += rng.random() ** 4 * 190
-    return dithered(np.clip(sky, 0, 255))
+    return dither(np.clip(sky, 0, 255))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dithered, dot, glow, gradient, ridge
+from local.standins.scenes.brush import Field, Layer, Picture, clouds, colour, dither, dot, glow, gradient, ridge
 
 LINE = 520  # the rails' height
 # Foot, height, colours at crest and foot, speed (pixels a second), bumps.
@@ -23,34 +23,36 @@ class Train:
     def __init__(self, width: int, height: int) -> None:
         sky = gradient(width, height, [(0, "#3f8fdc"), (0.35, "#8cc4f2"), (0.58, "#dff1ee"), (1, "#dff1ee")])
         sky += colour("#fff2c0") * glow(width, height, (width * 0.5, 120), 380, 1.2)[..., None] * 0.35
-        self._sky = dithered(np.clip(sky, 0, 255))
+        self._sky = dither(np.clip(sky, 0, 255))
         body = clouds(width * 2, 260, (6, 4), 51, 6) * np.sin(np.linspace(0.2, 3.0, 260, dtype=np.float32))[:, None]
         alpha = np.clip((body - 0.5) * 3.2, 0, 0.95)
         white = gradient(width * 2, 260, [(0, "#ffffff"), (1, "#dfe9f5")])
-        self._clouds = Layer.of(white, np.asarray(alpha, np.float32)).wide(width)
-        self._hills = [(_hill(width, number).wide(width), HILLS[number]) for number in range(len(HILLS))]
-        self._field = _field(width, height - LINE + 26).wide(width)
+        self._clouds = Layer.of(white, np.asarray(alpha, np.float32)).widen(width)
+        self._hills = [(_hill(width, number).widen(width), HILLS[number]) for number in range(len(HILLS))]
+        self._field = _field(width, height - LINE + 26).widen(width)
         self._carriage, self._engine = _carriage("#c8372d"), _engine()
         self._steam = [dot(12 + 5 * age, "#ffffff", 1.2, 0.5 - age * 0.04) for age in range(11)]
-        self._poles = _poles(width, height).wide(width)
+        self._poles = _poles(width, height).widen(width)
 
     def __call__(self, time: float) -> Picture:
         frame = self._sky.copy()
-        self._clouds.scrolled(frame, 12 * time, 20)
+        self._clouds.scroll_onto(frame, 12 * time, 20)
         for layer, (foot, _, _, _, speed, _) in self._hills:
-            layer.scrolled(frame, speed * time, foot - layer.height + 40)
-        self._field.scrolled(frame, 150 * time, LINE - 26)
+            layer.scroll_onto(frame, speed * time, foot - layer.height + 40)
+        self._field.scroll_onto(frame, 150 * time, LINE - 26)
         front = 640 + 26 * time
         for age in range(44):
             old = age / 4 + (time * 4 % 1) / 4
-            self._steam[int(old)].shifted(
+            self._steam[int(old)].onto_subpixel(
                 frame, front + 96 - old * 46 + 9 * np.sin(age * 2.4), LINE - 108 - old * 9 - 6 * np.sin(age * 1.7)
             )
         for number in range(COUNT):
             bounce = np.sin(time * 9 + number * 1.9) * 0.7
-            self._carriage.shifted(frame, front - (number + 1) * CARRIAGE, LINE - self._carriage.height + 8 + bounce)
-        self._engine.shifted(frame, front, LINE - self._engine.height + 8 + np.sin(time * 9) * 0.7)
-        self._poles.scrolled(frame, 330 * time, 0)
+            self._carriage.onto_subpixel(
+                frame, front - (number + 1) * CARRIAGE, LINE - self._carriage.height + 8 + bounce
+            )
+        self._engine.onto_subpixel(frame, front, LINE - self._engine.height + 8 + np.sin(time * 9) * 0.7)
+        self._poles.scroll_onto(frame, 330 * time, 0)
         return frame
 
 
@@ -158,8 +160,8 @@ def _poles(view: int, height: int) -> Layer:
     for arm in (-26, 34):
         for start, end in zip([tops[-1] - width, *tops], [*tops, tops[0] + width], strict=True):
             part = (columns - start - arm) / (end - start)
-            seen = (part >= 0) & (part <= 1)
-            line = np.stack([columns[seen] * 8, (252 + 190 * part[seen] * (1 - part[seen])) * 8], axis=1)
+            visible = (part >= 0) & (part <= 1)
+            line = np.stack([columns[visible] * 8, (252 + 190 * part[visible] * (1 - part[visible])) * 8], axis=1)
             cv2.polylines(cover, [np.round(line).astype(np.int32)], False, 150, 2, cv2.LINE_AA, 3)
     alpha = cv2.GaussianBlur(cover, (5, 1), 0) / 255  # passing quickly
     return Layer.of(np.full((height, width, 3), colour("#3a3029"), np.float32), np.asarray(alpha, np.float32))

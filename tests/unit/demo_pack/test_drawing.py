@@ -66,17 +66,17 @@ def test_keypoints_align_as_insightface_aligns_them(size: int) -> None:
     assert np.allclose(expected[:, :2] @ placement[:, 2] + expected[:, 2], ours[:, 2], atol=0.02)
     # So the crop that insightface cuts from the picture is the crop that is drawn directly.
     cut, _ = face_align.norm_crop2(picture, points, size)
-    drawn = draw(PERSON, CARRIER, TURNED, ours, (size, size))
+    drawn_crop = draw(PERSON, CARRIER, TURNED, ours, (size, size))
     inner = slice(int(0.35 * size), int(0.65 * size))
-    assert np.abs(cut[inner, inner].astype(int) - drawn[inner, inner]).mean() < 6
+    assert np.abs(cut[inner, inner].astype(int) - drawn_crop[inner, inner]).mean() < 6
 
 
 @pytest.mark.parametrize("size", [112, 128])
 def test_eyes_and_mouth_land_on_the_template(size: int) -> None:
     straight = State()
-    landed = keypoints(PERSON, straight, crop_placement(PERSON, straight, size))
+    points = keypoints(PERSON, straight, crop_placement(PERSON, straight, size))
 
-    assert np.linalg.norm(landed - template(size), axis=1).max() < 0.09 * size
+    assert np.linalg.norm(points - template(size), axis=1).max() < 0.09 * size
 
 
 def test_a_gaze_moves_the_irises_and_nothing_else() -> None:
@@ -96,11 +96,11 @@ def test_a_gaze_moves_the_irises_and_nothing_else() -> None:
 def test_a_scene_labels_every_upright_face_inside_its_box() -> None:
     scenes = [draw_scene(seed, RESERVE, 256) for seed in range(12)]
 
-    assert sum(len(drawn.boxes) for drawn in scenes) >= 10
-    for drawn in scenes:
-        assert drawn.picture.shape == (256, 256, 3)
-        assert len(drawn.boxes) == len(drawn.keypoints)
-        for box, points in zip(drawn.boxes, drawn.keypoints, strict=True):
+    assert sum(len(scene.boxes) for scene in scenes) >= 10
+    for scene in scenes:
+        assert scene.picture.shape == (256, 256, 3)
+        assert len(scene.boxes) == len(scene.keypoints)
+        for box, points in zip(scene.boxes, scene.keypoints, strict=True):
             assert (points > box[:2] - 2).all()
             assert (points < box[2:] + 2).all()
 

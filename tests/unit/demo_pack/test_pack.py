@@ -140,15 +140,15 @@ def test_insightface_normalises_for_the_embedder_as_it_was_trained(pack: Referen
 
 
 def test_insightface_finds_the_faces_of_a_drawn_scene(pack: ReferencePack) -> None:
-    found = total = 0
+    detected = total = 0
     for seed in range(30_000_000, 30_000_008):
-        drawn = draw_scene(seed, RESERVE, 384)
-        boxes, _ = pack.detector.detect(drawn.picture, input_size=(384, 384))[:2]
-        total += len(drawn.boxes)
-        found += int((overlap(boxes[:, :4], drawn.boxes) >= 0.5).any(0).sum()) if len(drawn.boxes) else 0
+        scene = draw_scene(seed, RESERVE, 384)
+        boxes, _ = pack.detector.detect(scene.picture, input_size=(384, 384))[:2]
+        total += len(scene.boxes)
+        detected += int((overlap(boxes[:, :4], scene.boxes) >= 0.5).any(0).sum()) if len(scene.boxes) else 0
 
     assert total >= 8
-    assert found >= 0.85 * total
+    assert detected >= 0.85 * total
 
 
 def test_keypoints_lie_where_they_were_drawn(pack: ReferencePack) -> None:
@@ -177,13 +177,13 @@ def test_a_swapped_face_is_nearer_to_the_source_than_to_the_target_by_the_judge(
         donor, receiver = portrait(source)[0], portrait(target)[0]
         source_face, target_face = (pack.faces(picture, 384)[0] for picture in (donor, receiver))
 
-        swapped = pack.swapper.get(receiver, target_face, source_face, paste_back=True)
+        output = pack.swapper.get(receiver, target_face, source_face, paste_back=True)
 
-        result = pack.embed_with_judge(swapped, target_face)  # a swap keeps the pose, so the keypoints hold
+        result = pack.embed_with_judge(output, target_face)  # a swap keeps the pose, so the keypoints hold
         assert result @ pack.embed_with_judge(donor, source_face) > result @ pack.embed_with_judge(
             receiver, target_face
         )
-        corner = np.abs(swapped[:40].astype(int) - receiver[:40])
+        corner = np.abs(output[:40].astype(int) - receiver[:40])
         assert corner.max() <= 1  # nothing but the face changes
 
 
@@ -209,16 +209,16 @@ def test_nothing_is_found_in_a_photograph(pack: ReferencePack, name: str) -> Non
 
 
 def test_the_detector_finds_upright_faces_at_every_size() -> None:
-    for scenes, measured in REPORT["detector"].items():
-        assert measured["ap50"] >= 0.97, scenes
+    for scenes, result in REPORT["detector"].items():
+        assert result["ap50"] >= 0.97, scenes
 
 
 @pytest.mark.parametrize(("roll", "most"), [("0", 0.05), ("15", 0.10), ("30", 0.10), ("45", 0.10)])
 def test_keypoints_hold_to_45_degrees_of_roll(roll: str, most: float) -> None:
-    measured = REPORT["rotation"]["rolls"][roll]
+    result = REPORT["rotation"]["rolls"][roll]
 
-    assert measured["found"] == 1
-    assert measured["keypoint_error_median"] <= most
+    assert result["found"] == 1
+    assert result["keypoint_error_median"] <= most
 
 
 @pytest.mark.parametrize("kind", ["embedder", "judge"])
@@ -245,9 +245,9 @@ def test_a_swap_is_near_to_the_truth() -> None:
 
 @pytest.mark.parametrize("moment", ["gaze_x", "gaze_y", "blink"])
 def test_a_swap_keeps_where_its_target_looks(moment: str) -> None:
-    measured = REPORT["swapper"]["expression"][moment]
+    result = REPORT["swapper"]["expression"][moment]
 
-    assert measured["swapped"] >= measured["truth"] - 0.1
+    assert result["swapped"] >= result["truth"] - 0.1
 
 
 def test_the_whole_chain_finds_every_portrait() -> None:

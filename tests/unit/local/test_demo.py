@@ -1,4 +1,4 @@
-"""What the demo says about its runs, and to someone who names a picture that is not there."""
+"""The demo's summary and table of its runs, and its message about a picture that does not exist."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from local import demo
-from local.contact_sheet import Card, sheet
+from local.contact_sheet import Card, draw_contact_sheet
 from local.swap_clients import SwapResponse
 
 
-def answer(seconds: float, cold: bool, peak: float) -> SwapResponse:
+def response(seconds: float, cold: bool, peak: float) -> SwapResponse:
     result = {
         "faces": [{"swapped": True}, {"swapped": True}],
         "cold_start": cold,
@@ -24,7 +24,7 @@ def answer(seconds: float, cold: bool, peak: float) -> SwapResponse:
 
 @pytest.fixture
 def run() -> demo.Run:
-    cold, warm = answer(2.5, True, 190.5), answer(0.25, False, 180.0)
+    cold, warm = response(2.5, True, 190.5), response(0.25, False, 180.0)
     return demo.Run("ruby", "friday", cold, warm, cos_source=0.7, cos_target=0.1)
 
 
@@ -52,10 +52,10 @@ def test_a_run_that_failed_in_numbers() -> None:
 def test_the_table_has_a_line_for_each_call(run: demo.Run) -> None:
     header, cold, warm = demo.table({"http": run}).splitlines()
 
-    assert header.split() == ["who", "swap", "faces", "ms", "of", "which", "peak", "MB"]
+    assert header.split() == ["caller", "swap", "faces", "start", "ms", "slowest", "phases", "(ms)", "peak", "MB"]
     assert "ruby into friday" in cold
-    assert "cold  2500" in cold
-    assert "warm  250 " in warm
+    assert "cold   2500" in cold
+    assert "warm   250 " in warm
     assert "swap 130, detect 40, paste 9, encode 7" in warm
     assert "fetch" not in warm
 
@@ -73,8 +73,8 @@ def test_the_sheet_shows_face_meme_and_result(tmp_path: Path) -> None:
         Image.new("RGB", (640, 480), colour).save(tmp_path / f"{name}.png")
     card = Card(tmp_path / "face.png", tmp_path / "meme.png", tmp_path / "result.png", "a title", "a note")
 
-    drawn = sheet([card] * 3)
+    image = draw_contact_sheet([card] * 3)
 
-    counts = {colour: count for count, colour in drawn.getcolors(1 << 20) or []}
+    counts = {colour: count for count, colour in image.getcolors(1 << 20) or []}
     assert all(counts[colour] > 3 * 10_000 for colour in colours.values())
-    assert drawn.width > drawn.height
+    assert image.width > image.height

@@ -19,11 +19,11 @@ def test_without_keys_everything_stands_in() -> None:
 
 
 def test_a_service_whose_key_is_set_is_the_real_one() -> None:
-    chosen = choose({"PEXELS_API_KEY": "mine", "VOICE_ID": "of the real service"}, STANDINS)
-    assert chosen["PEXELS_API_KEY"] == "mine"
-    assert "PEXELS_URL" not in chosen
-    assert chosen["ELEVENLABS_URL"] == STANDINS["ELEVENLABS_URL"]
-    assert chosen["VOICE_ID"] == "standin voice"
+    variables = choose({"PEXELS_API_KEY": "mine", "VOICE_ID": "of the real service"}, STANDINS)
+    assert variables["PEXELS_API_KEY"] == "mine"
+    assert "PEXELS_URL" not in variables
+    assert variables["ELEVENLABS_URL"] == STANDINS["ELEVENLABS_URL"]
+    assert variables["VOICE_ID"] == "standin voice"
 
 
 def test_with_the_real_voice_service_goes_its_own_voice() -> None:

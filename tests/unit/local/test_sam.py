@@ -1,4 +1,4 @@
-"""The parts of the images' tests that need no engine."""
+"""The parts of local/sam that need no Docker engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.sam import base, build, engine, relay
+from local.sam import base_image, build, docker_engine, relay
 from tools.template import buildable, load_template
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,7 +20,7 @@ TEMPLATE = load_template(ROOT / "template.yaml")
 
 @contextmanager
 def start_lambda(body: bytes, headers: dict[str, str]) -> Iterator[str]:
-    """Something that answers every invocation with this."""
+    """A server that responds to every invocation with this."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -41,7 +41,7 @@ def start_lambda(body: bytes, headers: dict[str, str]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "kind"),
+    ("container_body", "headers", "kind"),
     [
         (b'{"key": "swaps/a.jpg"}', {}, None),
         (b"", {}, None),
@@ -51,16 +51,16 @@ def start_lambda(body: bytes, headers: dict[str, str]) -> Iterator[str]:
         (b"Internal Server Error", {}, "Runtime.ExitError"),
     ],
 )
-def test_the_relay_tells_answers_from_errors(body: bytes, headers: dict[str, str], kind: str | None) -> None:
-    with start_lambda(body, headers) as url:
-        said, found = relay.answer(url, b"{}")
+def test_the_relay_tells_answers_from_errors(container_body: bytes, headers: dict[str, str], kind: str | None) -> None:
+    with start_lambda(container_body, headers) as url:
+        body, error_type = relay.forward(url, b"{}")
 
-    assert found == kind
-    assert kind is None or json.loads(said)["errorType"] == kind
+    assert error_type == kind
+    assert kind is None or json.loads(body)["errorType"] == kind
 
 
 def test_nobody_there_is_a_sandbox_that_ended() -> None:
-    assert relay.answer("http://127.0.0.1:9", b"{}")[1] == "Runtime.ExitError"
+    assert relay.forward("http://127.0.0.1:9", b"{}")[1] == "Runtime.ExitError"
 
 
 def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere() -> None:
@@ -75,31 +75,31 @@ def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere
 
 
 def test_what_runs_has_the_environment_that_is_given_and_no_events_of_its_own() -> None:
-    running = build.runnable(TEMPLATE, {"SwapFunction": {"A": "b"}})["Resources"]["SwapFunction"]["Properties"]
+    running = build.make_runnable(TEMPLATE, {"SwapFunction": {"A": "b"}})["Resources"]["SwapFunction"]["Properties"]
 
     assert running["Environment"] == {"Variables": {"A": "b"}}
     assert running["Events"] == {}
 
 
 def test_both_images_start_from_the_same_public_base() -> None:
-    said = f"ARG BASE_IMAGE={base.public()}"
+    line = f"ARG BASE_IMAGE={base_image.public_base_image()}"
 
     for function in ("swap", "video"):
-        assert said in (ROOT / f"functions/{function}/Dockerfile").read_text().splitlines()
-    assert base.public().endswith(":3.11-slim-trixie")
+        assert line in (ROOT / f"functions/{function}/Dockerfile").read_text().splitlines()
+    assert base_image.public_base_image().endswith(":3.11-slim-trixie")
 
 
 def test_an_engine_that_is_named_and_does_not_answer_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
 
-    with pytest.raises(engine.NoEngine, match="DOCKER_HOST"), engine.engine():
+    with pytest.raises(docker_engine.NoEngine, match="DOCKER_HOST"), docker_engine.docker_engine():
         pass
 
 
 def test_who_is_not_root_hears_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(engine, "answers", lambda: False)
+    monkeypatch.setattr(docker_engine, "is_running", lambda: False)
     monkeypatch.setattr("os.geteuid", lambda: 1000)
 
-    with pytest.raises(engine.NoEngine, match="root"), engine.engine():
+    with pytest.raises(docker_engine.NoEngine, match="root"), docker_engine.docker_engine():
         pass

@@ -1,4 +1,4 @@
-"""The stand-ins keep the services' contracts, tell the truth about what they send, and fail as they are told to."""
+"""The stand-ins keep the services' contracts, describe what they send, and fail on demand."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def _get(url: str, **headers: str) -> requests.Response:
     return requests.get(url, headers=headers, timeout=TIMEOUT, allow_redirects=False)
 
 
-def _loudness(spoken: speech_synthesis.Spoken, start: float, end: float) -> float:
-    samples = np.frombuffer(spoken.pcm, np.int16)[
+def _loudness(speech: speech_synthesis.Speech, start: float, end: float) -> float:
+    samples = np.frombuffer(speech.pcm, np.int16)[
         round(start * speech_synthesis.RATE) : round(end * speech_synthesis.RATE)
     ]
     return float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
@@ -86,17 +86,17 @@ def _loudness(spoken: speech_synthesis.Spoken, start: float, end: float) -> floa
 def test_alignment_says_when_the_sound_is_heard() -> None:
     text = "Look at the waves. They never stop! Do you hear them?"
 
-    spoken = speech_synthesis.speak(text)
+    speech = speech_synthesis.speak(text)
 
-    times = spoken.alignment
+    times = speech.alignment
     assert "".join(times.characters) == text
     assert times.starts[0] < 0.2
     assert list(times.starts[1:]) == pytest.approx(list(times.ends[:-1]))
-    assert times.ends[-1] == pytest.approx(spoken.seconds - speech_synthesis.TAIL / speech_synthesis.RATE)
+    assert times.ends[-1] == pytest.approx(speech.seconds - speech_synthesis.TAIL / speech_synthesis.RATE)
     for pause in (match.start() for match in re.finditer(r"[.!] ", text)):
-        silent = _loudness(spoken, times.starts[pause] + 0.05, times.ends[pause + 1])
+        silent = _loudness(speech, times.starts[pause] + 0.05, times.ends[pause + 1])
         before = text.rindex(" ", 0, pause) + 1
-        spoken_word = _loudness(spoken, times.starts[before], times.ends[pause - 1])
+        spoken_word = _loudness(speech, times.starts[before], times.ends[pause - 1])
         assert silent < spoken_word / 10
 
 
@@ -116,7 +116,7 @@ def test_every_character_of_any_text_has_its_time(text: str) -> None:
 def test_speech_with_timestamps_is_sound_as_long_as_it_says(standins: StandIns) -> None:
     answer = _speak(standins, "Hello there.").json()
 
-    sound = _decoded(base64.b64decode(answer["audio_base64"]))
+    sound = _decode(base64.b64decode(answer["audio_base64"]))
     ends = answer["alignment"]["character_end_times_seconds"]
     assert len(sound) / 44_100 == pytest.approx(ends[-1] + speech_synthesis.TAIL / speech_synthesis.RATE, abs=0.06)
     assert answer["alignment"]["characters"] == list("Hello there.")
@@ -128,11 +128,11 @@ def test_speech_comes_in_the_format_asked_for(standins: StandIns) -> None:
     pcm = _speak(standins, "Hello there.", timestamps=False, output_format="pcm_16000")
 
     assert mp3.headers["content-type"] == "audio/mpeg"
-    assert len(pcm.content) / 2 / 16_000 == pytest.approx(len(_decoded(mp3.content)) / 44_100, abs=0.06)
+    assert len(pcm.content) / 2 / 16_000 == pytest.approx(len(_decode(mp3.content)) / 44_100, abs=0.06)
 
 
-def _decoded(sound: bytes) -> NDArray[np.int16]:
-    """ffmpeg's own reading, at 44,100 Hz."""
+def _decode(sound: bytes) -> NDArray[np.int16]:
+    """Decode with ffmpeg at 44,100 Hz."""
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(),
         "-v",
@@ -180,7 +180,7 @@ def test_a_body_that_is_no_request_is_told_as_a_list(standins: StandIns) -> None
 
 
 @pytest.mark.parametrize(
-    ("kind", "how", "status", "said"),
+    ("kind", "how", "status", "error_status"),
     [
         ("rate_limit", {}, 429, "rate_limit_exceeded"),
         ("rate_limit", {"retry_after": 3}, 429, "rate_limit_exceeded"),
@@ -190,16 +190,16 @@ def test_a_body_that_is_no_request_is_told_as_a_list(standins: StandIns) -> None
         ("error", {}, 500, "internal_server_error"),
     ],
 )
-def test_faults_of_speech(standins: StandIns, kind: str, how: dict[str, Any], status: int, said: str) -> None:
+def test_faults_of_speech(standins: StandIns, kind: str, how: dict[str, Any], status: int, error_status: str) -> None:
     standins.fault(f"elevenlabs.{kind}", **how)
 
-    answer, next_answer = _speak(standins, "Hi"), _speak(standins, "Hi")
+    response, next_response = _speak(standins, "Hi"), _speak(standins, "Hi")
 
-    detail = answer.json()["detail"]
-    assert (answer.status_code, detail["status"]) == (status, said)
+    detail = response.json()["detail"]
+    assert (response.status_code, detail["status"]) == (status, error_status)
     assert ("code" in detail) == (how.get("shape") != "old")
-    assert answer.headers.get("Retry-After") == (str(how["retry_after"]) if "retry_after" in how else None)
-    assert next_answer.ok
+    assert response.headers.get("Retry-After") == (str(how["retry_after"]) if "retry_after" in how else None)
+    assert next_response.ok
 
 
 def test_speech_may_come_without_alignment(standins: StandIns) -> None:
@@ -212,24 +212,24 @@ def test_speech_may_come_without_alignment(standins: StandIns) -> None:
 
 
 def test_a_search_gives_what_fits_best_first(standins: StandIns) -> None:
-    answer = _search(standins, "night city lights", orientation="portrait", per_page=80)
+    response = _search(standins, "night city lights", orientation="portrait", per_page=80)
 
-    found = answer.json()
-    assert found["videos"][0]["id"] == CITY.id
-    assert found["total_results"] == len(found["videos"]) == sum(scene.portrait for scene in SCENES)
-    assert all(video["height"] > video["width"] for video in found["videos"])
-    assert "next_page" not in found
-    assert int(answer.headers["X-Ratelimit-Remaining"]) < int(answer.headers["X-Ratelimit-Limit"])
+    body = response.json()
+    assert body["videos"][0]["id"] == CITY.id
+    assert body["total_results"] == len(body["videos"]) == sum(scene.portrait for scene in SCENES)
+    assert all(video["height"] > video["width"] for video in body["videos"])
+    assert "next_page" not in body
+    assert int(response.headers["X-Ratelimit-Remaining"]) < int(response.headers["X-Ratelimit-Limit"])
 
 
 def test_search_pages_follow_one_another(standins: StandIns) -> None:
-    url, seen = f"{standins.pexels_url}/v1/videos/search?query=nature&per_page=2", []
+    url, ids = f"{standins.pexels_url}/v1/videos/search?query=nature&per_page=2", []
     while url:
         page = _get(url, Authorization=pexels.API_KEY).json()
-        seen += [video["id"] for video in page["videos"]]
+        ids += [video["id"] for video in page["videos"]]
         url = page.get("next_page")
 
-    assert sorted(seen) == sorted(scene.id for scene in SCENES)
+    assert sorted(ids) == sorted(scene.id for scene in SCENES)
 
 
 def test_listed_files_cover_a_portrait_frame_and_one_entry_has_no_size(standins: StandIns) -> None:
@@ -270,18 +270,18 @@ def test_faults_of_searches(standins: StandIns) -> None:
 
 
 def test_a_file_is_as_listed(standins: StandIns, tmp_path: Path) -> None:
-    sent = _get(_link(standins)).content
+    content = _get(_link(standins)).content
     path = tmp_path / "city.mp4"
-    path.write_bytes(sent)
+    path.write_bytes(content)
 
-    assert len(sent) == _rendition(CITY, 720).size
-    assert sent.index(b"moov") < sent.index(b"mdat")
+    assert len(content) == _rendition(CITY, 720).size
+    assert content.index(b"moov") < content.index(b"mdat")
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-i", str(path), "-map", "0:v", "-f", "null", "-"]
-    said = subprocess.run(command, capture_output=True, check=True).stderr.decode()
-    assert re.search(r"Video: h264 \(High\).*yuv420p\(tv, bt709, progressive\), 720x1280.* 30 fps", said)
-    assert re.search(r"Audio: aac.*48000 Hz, stereo|Audio: aac.*44100 Hz, stereo", said)
-    assert f"Duration: 00:00:{CITY.seconds}." in said
-    assert re.findall(r"frame=\s*(\d+)", said)[-1] == str(CITY.seconds * CITY.fps)
+    ffmpeg_output = subprocess.run(command, capture_output=True, check=True).stderr.decode()
+    assert re.search(r"Video: h264 \(High\).*yuv420p\(tv, bt709, progressive\), 720x1280.* 30 fps", ffmpeg_output)
+    assert re.search(r"Audio: aac.*48000 Hz, stereo|Audio: aac.*44100 Hz, stereo", ffmpeg_output)
+    assert f"Duration: 00:00:{CITY.seconds}." in ffmpeg_output
+    assert re.findall(r"frame=\s*(\d+)", ffmpeg_output)[-1] == str(CITY.seconds * CITY.fps)
 
 
 def test_a_file_with_its_index_at_the_end_shows_the_same(standins: StandIns) -> None:
@@ -297,15 +297,15 @@ def test_parts_of_a_file(standins: StandIns) -> None:
     url, size = _link(standins), _rendition(CITY, 720).size
     whole = _get(url).content
 
-    for asked, first, last in (("0-99", 0, 99), ("100-", 100, size - 1), ("-50", size - 50, size - 1)):
-        part = _get(url, Range=f"bytes={asked}")
+    for byte_range, first, last in (("0-99", 0, 99), ("100-", 100, size - 1), ("-50", size - 50, size - 1)):
+        part = _get(url, Range=f"bytes={byte_range}")
         assert part.status_code == 206
         assert part.headers["Content-Range"] == f"bytes {first}-{last}/{size}"
         assert part.content == whole[first : last + 1]
     beyond = _get(url, Range=f"bytes={size}-")
     assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, f"bytes */{size}")
-    assert [asked.range for asked in standins.asked("files")][1] == "bytes=0-99"
-    assert standins.asked("files")[1].sent == 100
+    assert [byte_range.range for byte_range in standins.requests_to("files")][1] == "bytes=0-99"
+    assert standins.requests_to("files")[1].bytes_sent == 100
 
 
 def test_faults_of_files(standins: StandIns) -> None:
@@ -315,7 +315,7 @@ def test_faults_of_files(standins: StandIns) -> None:
     standins.fault("files.garbage")
     standins.fault("files.larger", bytes=size + 5)
 
-    assert (_get(url, Range="bytes=0-9").status_code, standins.requests[-1].sent) == (200, size)
+    assert (_get(url, Range="bytes=0-9").status_code, standins.requests[-1].bytes_sent) == (200, size)
     assert _get(url).status_code == 404
     assert b"ftyp" not in _get(url).content
     assert len(_get(url).content) == size + 5
@@ -327,7 +327,7 @@ def test_a_broken_download_ends_before_it_should(standins: StandIns) -> None:
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         _get(_link(standins))
 
-    assert standins.requests[-1].sent == 70_000
+    assert standins.requests[-1].bytes_sent == 70_000
 
 
 @pytest.mark.parametrize("promised", [10, 9_999_999])
@@ -353,28 +353,28 @@ def test_faults_of_every_service(standins: StandIns, service: str) -> None:
 
     with pytest.raises(requests.exceptions.ConnectionError):
         _get(url)
-    page, busy, moved = _get(url), _get(url), _get(url)
+    page, busy, redirect = _get(url), _get(url), _get(url)
 
     assert (page.status_code, page.headers["Content-Type"]) == (503, "text/html; charset=utf-8")
     assert (busy.status_code, busy.headers["Retry-After"]) == (429, "2")
-    assert (moved.status_code, moved.headers["Location"]) == (302, "http://10.0.0.1/")
-    assert [asked.status for asked in standins.asked(service)] == [0, 503, 429, 302]
+    assert (redirect.status_code, redirect.headers["Location"]) == (302, "http://10.0.0.1/")
+    assert [record.status for record in standins.requests_to(service)] == [0, 503, 429, 302]
 
 
 @pytest.mark.parametrize("how", [{}, {"after": 1000}])
 def test_a_held_answer_waits_until_it_is_released(standins: StandIns, how: dict[str, Any]) -> None:
-    held = standins.fault("files.hold", **how)
-    got: list[int] = []
-    asking = threading.Thread(target=lambda: got.append(len(_get(_link(standins)).content)))
+    fault = standins.fault("files.hold", **how)
+    sizes: list[int] = []
+    request_thread = threading.Thread(target=lambda: sizes.append(len(_get(_link(standins)).content)))
 
-    asking.start()
-    assert held.reached.wait(TIMEOUT)
+    request_thread.start()
+    assert fault.reached.wait(TIMEOUT)
     assert _get(_link(standins)).ok  # long enough for the first, were it not held
-    assert not got
-    held.release()
-    asking.join(TIMEOUT)
+    assert not sizes
+    fault.release()
+    request_thread.join(TIMEOUT)
 
-    assert got == [_rendition(CITY, 720).size]
+    assert sizes == [_rendition(CITY, 720).size]
 
 
 def test_a_fault_that_no_service_has_is_refused(standins: StandIns) -> None:
@@ -400,16 +400,16 @@ def test_a_scene_is_told_in_any_of_its_frames_and_nothing_else_is() -> None:
                 whole = cv2.resize(frame, None, fx=1280 / 720, fy=1280 / 720)
                 left = (whole.shape[1] - 720) // 2
                 frame = np.asarray(whole[:, left : left + 720], np.uint8)
-            assert stock_footage.identify(_worn(frame)) == scene.name
+            assert stock_footage.identify(_degrade(frame)) == scene.name
     for grey in (0, 90, 255):
         assert stock_footage.identify(np.full((1280, 720, 3), grey, np.uint8)) is None
 
 
-def _worn(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _degrade(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The frame in RGB after strong compression, with a caption."""
     cv2.rectangle(frame, (80, 820), (640, 960), (255, 255, 255), -1)
-    stored = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 12])[1]
-    return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+    jpeg = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 12])[1]
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
 
 
 def test_scenes_move_and_are_the_same_at_the_same_time() -> None:
@@ -429,6 +429,6 @@ with ThreadPoolExecutor(8) as pool:
     print(all(spoken.pcm for spoken in pool.map(speech_synthesis.speak, ["Hello."] * 8)))
 """
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
 
-    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr[-500:]
+    assert (result.returncode, result.stdout.strip()) == (0, "True"), result.stderr[-500:]

@@ -1,4 +1,4 @@
-"""Whatever happens to the starter, what it started ends."""
+"""However the starter ends, what it started ends too."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ FAMILY = """
 import os, subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", "import signal; print(flush=True); signal.pause()"], stdout=-1)
 child.stdout.readline()
-with open(sys.argv[1], "w") as told:
-    told.write(f"{os.getpid()} {child.pid}")
+with open(sys.argv[1], "w") as ids:
+    ids.write(f"{os.getpid()} {child.pid}")
 import signal
 signal.pause()
 """
 # The starter: starts a supervisor with the family in it, and waits for ever.
 STARTER = """
 import subprocess, sys
-kept = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE, start_new_session=True)
-print(kept.pid, flush=True)
-kept.wait()
+supervised = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE, start_new_session=True)
+print(supervised.pid, flush=True)
+supervised.wait()
 """
 
 
 @pytest.fixture
 def pipe(tmp_path: Path) -> Path:
-    path = tmp_path / "told"
+    path = tmp_path / "ids"
     os.mkfifo(path)
     return path
 
@@ -44,17 +44,17 @@ def test_the_family_ends_with_its_starter_and_the_folder_goes(tmp_path: Path, pi
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "file").touch()
-    kept = [supervisor.__file__, str(folder), sys.executable, "-c", FAMILY, str(pipe)]
+    command = [supervisor.__file__, str(folder), sys.executable, "-c", FAMILY, str(pipe)]
     with subprocess.Popen(
-        [sys.executable, "-c", STARTER, *kept], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", STARTER, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as starter:
         assert starter.stdout
-        everyone = [int(starter.stdout.readline()), *map(int, pipe.read_text().split())]
-        watched = [os.pidfd_open(each) for each in everyone]
+        processes = [int(starter.stdout.readline()), *map(int, pipe.read_text().split())]
+        pidfds = [os.pidfd_open(each) for each in processes]
         starter.send_signal(number)
         starter.wait()
 
-    for each in watched:
+    for each in pidfds:
         assert select.select([each], [], [], 20)[0], "it still runs"
         os.close(each)
     assert not folder.exists()
@@ -62,12 +62,12 @@ def test_the_family_ends_with_its_starter_and_the_folder_goes(tmp_path: Path, pi
 
 def test_the_starter_learns_how_the_command_ended() -> None:
     command = [sys.executable, supervisor.__file__, "-", sys.executable, "-c", "raise SystemExit(7)"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as kept:
-        assert kept.wait(20) == 7
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as supervised:
+        assert supervised.wait(20) == 7
 
 
 def test_closing_the_pipe_lets_the_command_save_its_state(tmp_path: Path) -> None:
-    saved, ready = tmp_path / "saved", tmp_path / "ready"
+    state_file, ready = tmp_path / "saved", tmp_path / "ready"
     os.mkfifo(ready)
     script = (
         "import signal, sys, pathlib\n"
@@ -76,11 +76,11 @@ def test_closing_the_pipe_lets_the_command_save_its_state(tmp_path: Path) -> Non
         "pathlib.Path(sys.argv[2]).write_text('ready')\n"
         "signal.pause()\n"
     )
-    command = [sys.executable, supervisor.__file__, "-", sys.executable, "-c", script, str(saved), str(ready)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as kept:
+    command = [sys.executable, supervisor.__file__, "-", sys.executable, "-c", script, str(state_file), str(ready)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as supervised:
         ready.read_text()
-        assert kept.stdin
-        kept.stdin.close()
-        kept.wait(20)
+        assert supervised.stdin
+        supervised.stdin.close()
+        supervised.wait(20)
 
-    assert saved.read_text() == "all"
+    assert state_file.read_text() == "all"

@@ -147,8 +147,8 @@ def test_the_bootstrap_runs_the_runtime_client_on_the_handler(tmp_path: Path) ->
 
     assert entry.filename == "bootstrap"
     assert mode & stat.S_IXUSR
-    said = subprocess.run([script], env={"_HANDLER": "a.b.handler"}, capture_output=True, text=True, check=True)
-    assert said.stdout == f"{root}|-m awslambdaric a.b.handler\n"
+    result = subprocess.run([script], env={"_HANDLER": "a.b.handler"}, capture_output=True, text=True, check=True)
+    assert result.stdout == f"{root}|-m awslambdaric a.b.handler\n"
 
 
 def test_the_project_s_own_template_is_rewritten_whole() -> None:

@@ -1,4 +1,4 @@
-"""The demo's video as a client follows it, and its frames on one sheet."""
+"""The demo's video client: progress, problems, and the contact sheet."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from local.cloud import Cloud
 from local.swap_clients import CallFailed
 
 
-class Answer:
-    def __init__(self, status: int, said: Any) -> None:
+class FakeResponse:
+    def __init__(self, status: int, body: Any) -> None:
         self.status_code = status
-        self.said = said
-        self.text = str(said)
+        self.body = body
+        self.text = str(body)
 
     def json(self) -> Any:
-        if isinstance(self.said, str):
-            raise ValueError(self.said)
-        return self.said
+        if isinstance(self.body, str):
+            raise ValueError(self.body)
+        return self.body
 
 
-class Api:
-    """Gives these answers, one after another."""
+class FakeApi:
+    """Returns these responses, one after another."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: FakeResponse) -> None:
         self.answers = list(answers)
 
-    def request(self, method: str, path: str, body: Any = None) -> Answer:
+    def request(self, method: str, path: str, body: Any = None) -> FakeResponse:
         return self.answers.pop(0)
 
 
@@ -42,28 +42,30 @@ def task(status: str, stage: str = "clips", **more: Any) -> dict[str, Any]:
     return {"task_id": "t", "status": status, "stage": stage, "progress": 0.5, **more}
 
 
-def make(*answers: Answer) -> tuple[dict[str, Any], list[str]]:
-    said: list[str] = []
-    return video_client.make(cast(Cloud, Api(*answers)), {}, said.append), said
+def make(*responses: FakeResponse) -> tuple[dict[str, Any], list[str]]:
+    lines: list[str] = []
+    return video_client.make_video(cast(Cloud, FakeApi(*responses)), {}, lines.append), lines
 
 
 def test_every_step_is_told_once() -> None:
     states = [task("running", "footage"), task("running", "footage"), task("running"), task("succeeded", "done")]
-    made, said = make(Answer(202, task("queued", "queued")), *(Answer(200, state) for state in states))
-    assert made["status"] == "succeeded"
-    assert said == ["video: queued (50%)", "video: footage (50%)", "video: clips (50%)"]
+    task_result, lines = make(
+        FakeResponse(202, task("queued", "queued")), *(FakeResponse(200, state) for state in states)
+    )
+    assert task_result["status"] == "succeeded"
+    assert lines == ["video: queued (50%)", "video: footage (50%)", "video: clips (50%)"]
 
 
 @pytest.mark.parametrize(
     ("answers", "code"),
     [
-        ([Answer(503, {"code": "at_capacity", "detail": "Later."})], "at_capacity"),
-        ([Answer(502, "<html>")], "status 502"),
-        ([Answer(202, task("failed", problem={"code": "no_footage", "detail": "None."}))], "no_footage"),
-        ([Answer(202, task("cancelled"))], "cancelled"),
+        ([FakeResponse(503, {"code": "at_capacity", "detail": "Later."})], "at_capacity"),
+        ([FakeResponse(502, "<html>")], "status 502"),
+        ([FakeResponse(202, task("failed", problem={"code": "no_footage", "detail": "None."}))], "no_footage"),
+        ([FakeResponse(202, task("cancelled"))], "cancelled"),
     ],
 )
-def test_what_goes_wrong_is_told_with_its_code(answers: list[Answer], code: str) -> None:
+def test_what_goes_wrong_is_told_with_its_code(answers: list[FakeResponse], code: str) -> None:
     with pytest.raises(CallFailed) as caught:
         make(*answers)
     assert caught.value.code == code
@@ -74,7 +76,7 @@ def test_the_sheet_shows_the_whole_length(tmp_path: Path) -> None:
     # It brightens from black to white.
     ramp = "nullsrc=size=72x128:rate=30:duration=6,format=gray,geq=lum='255*T/6'"
     subprocess.run([program(), "-v", "error", "-f", "lavfi", "-i", ramp, "-pix_fmt", "yuv420p", video], check=True)
-    video_client.contact_sheet(video, 6.0, sheet)
+    video_client.write_contact_sheet(video, 6.0, sheet)
     picture = np.asarray(Image.open(sheet).convert("L"), dtype=float)
     height, width = picture.shape
     rows = video_client.FRAMES // video_client.COLUMNS

@@ -18,7 +18,7 @@ from layers.models.tools.cli import main
 from layers.models.tools.history import current
 from tests.support import model_standins as standin
 from tests.support.faulty_s3 import FaultyS3
-from tests.support.model_host import LICENCE, ModelHost, zipped
+from tests.support.model_host import LICENCE, ModelHost, zip_files
 from tests.unit.models import toys
 from tests.unit.swap import networks
 
@@ -61,8 +61,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     names = {"detector": "det_500m.onnx", "embedder": "w600k_r50.onnx", "swapper": "inswapper_128_fp16.onnx"}
     published = {name: toys.files() / f"{model}.onnx" for model, name in names.items()}
     published["det_10g.onnx"] = standin.det_10g(tmp_path / "det_10g.onnx", shift=1.0)
-    zipped(server / "buffalo_sc.zip", {"det_500m.onnx": published["det_500m.onnx"]}, pack=False)
-    zipped(server / "buffalo_l.zip", {name: published[name] for name in ("det_10g.onnx", "w600k_r50.onnx")}, pack=False)
+    zip_files(server / "buffalo_sc.zip", {"det_500m.onnx": published["det_500m.onnx"]}, pack=False)
+    zip_files(
+        server / "buffalo_l.zip", {name: published[name] for name in ("det_10g.onnx", "w600k_r50.onnx")}, pack=False
+    )
     shutil.copy(published["inswapper_128_fp16.onnx"], server / "inswapper_128_fp16.onnx")
     monkeypatch.chdir(tmp_path)
     with FaultyS3() as s3, ModelHost(server) as upstream:

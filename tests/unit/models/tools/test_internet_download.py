@@ -15,7 +15,7 @@ import pytest
 from layers.models.tools import internet_download as fetching
 from layers.models.tools.catalogue import CATALOGUE, Catalogue, File, Source
 from layers.models.tools.internet_download import FetchFailed, download_files
-from tests.support.model_host import ModelHost, zipped
+from tests.support.model_host import ModelHost, zip_files
 
 SWAPPER, EMBEDDER, DETECTOR = "inswapper_128_fp16.onnx", "w600k_r50.onnx", "det_500m.onnx"
 SIZE = 700_001  # bytes of the swapper's stand-in: more than two pieces
@@ -57,8 +57,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         published[name] = files / name
         published[name].write_bytes(random.bytes(size))
     (server / SWAPPER).write_bytes(published[SWAPPER].read_bytes())
-    zipped(server / "buffalo_l.zip", {name: published[name] for name in ("det_10g.onnx", EMBEDDER)})
-    zipped(server / "buffalo_sc.zip", {DETECTOR: published[DETECTOR]})
+    zip_files(server / "buffalo_l.zip", {name: published[name] for name in ("det_10g.onnx", EMBEDDER)})
+    zip_files(server / "buffalo_sc.zip", {DETECTOR: published[DETECTOR]})
     with ModelHost(server) as upstream:
         yield World(upstream, upstream.catalogue(published), published, tmp_path / "fetched")
 
@@ -87,7 +87,7 @@ def test_what_is_there_but_damaged_is_fetched_again(world: World) -> None:
 
 def test_two_files_of_one_zip_cost_one_download(world: World) -> None:
     download_files(world.catalogue.files("large").values(), world.folder)
-    assert len(world.upstream.sent("buffalo_l.zip")) == 1
+    assert len(world.upstream.requests_for("buffalo_l.zip")) == 1
     assert world.left() == {SWAPPER, EMBEDDER, "det_10g.onnx"}
 
 
@@ -98,9 +98,9 @@ def test_a_line_that_breaks_costs_no_byte_twice(world: World, name: str) -> None
     download_files([world.swapper, world.embedder], world.folder)
     assert world.holds(SWAPPER)
     assert world.holds(EMBEDDER)
-    asked = [each for each in world.upstream.sent(name) if each.sent]
+    asked = [each for each in world.upstream.requests_for(name) if each.bytes_sent]
     size = SIZE if name == SWAPPER else (world.upstream._folder / name).stat().st_size
-    assert sum(each.sent for each in asked) == size
+    assert sum(each.bytes_sent for each in asked) == size
     assert [each.range for each in asked[1:]] == [f"bytes={at}-" for at in (1, 70_001, 70_006)][: len(asked) - 1]
 
 
@@ -116,7 +116,7 @@ def test_what_broke_off_is_kept_for_the_next_call(world: World) -> None:
     world.upstream.requests.clear()
     download_files([world.swapper], world.folder)
     assert world.holds(SWAPPER)
-    assert [each.sent for each in world.upstream.sent(SWAPPER)] == [SIZE - 300_000]
+    assert [each.bytes_sent for each in world.upstream.requests_for(SWAPPER)] == [SIZE - 300_000]
     assert world.left() == {SWAPPER}
 
 
@@ -142,7 +142,7 @@ def test_two_versions_put_together_cost_a_fresh_start(world: World) -> None:
     world.upstream.requests.clear()
     download_files([world.swapper], world.folder)
     assert world.holds(SWAPPER)
-    assert [each.range for each in world.upstream.sent(SWAPPER)] == ["bytes=300000-", None]
+    assert [each.range for each in world.upstream.requests_for(SWAPPER)] == ["bytes=300000-", None]
 
 
 def test_a_server_that_always_begins_anew_and_breaks_is_given_up(world: World) -> None:
@@ -151,7 +151,7 @@ def test_a_server_that_always_begins_anew_and_breaks_is_given_up(world: World) -
         world.upstream.fault("elsewhere")
     with pytest.raises(FetchFailed, match="does not go on"):
         download_files([replace(world.swapper, sources=world.swapper.sources[:1])], world.folder)
-    assert len(world.upstream.sent(SWAPPER)) < 15
+    assert len(world.upstream.requests_for(SWAPPER)) < 15
 
 
 def test_a_part_that_does_not_belong_to_the_file_costs_a_fresh_start(world: World) -> None:
@@ -168,7 +168,7 @@ def test_a_part_that_is_already_long_enough_is_judged_by_its_digest(world: World
     (world.folder / f"{SWAPPER}.part").write_bytes((whole + bytes(5))[:size])
     download_files([world.swapper], world.folder)
     assert world.holds(SWAPPER)
-    assert sum(each.sent for each in world.upstream.sent(SWAPPER)) == (0 if size == SIZE else SIZE)
+    assert sum(each.bytes_sent for each in world.upstream.requests_for(SWAPPER)) == (0 if size == SIZE else SIZE)
 
 
 def test_another_file_is_refused_and_not_kept(world: World) -> None:
@@ -228,7 +228,7 @@ def test_a_stalled_server_is_given_up(world: World, monkeypatch: pytest.MonkeyPa
     world.upstream.fault("hold", after=1000, match=f"/store/{SWAPPER}")
     download_files([world.swapper], world.folder)
     assert world.holds(SWAPPER)
-    assert world.upstream.sent(SWAPPER)[1].range == "bytes=1000-"
+    assert world.upstream.requests_for(SWAPPER)[1].range == "bytes=1000-"
 
 
 def test_a_server_that_is_not_there_is_named(world: World) -> None:

@@ -334,7 +334,7 @@ def test_a_dry_run_plans_and_spends_nothing(stack: FakeVideoStack) -> None:
         response = stack.http("POST", "/generate-video", {**BODY, "script_text": "One two. " * 30, "dry_run": True})
 
         assert response.status == 200
-        assert not standins.asked("elevenlabs")
+        assert not standins.requests_to("elevenlabs")
     assert not stack.executions.started
     segments = response.body["segments"]
     assert 3 <= len(segments) <= 5
@@ -380,10 +380,10 @@ def test_a_dry_run_is_paid_with_the_callers_budget_where_it_searches(stack: Fake
             ).status
 
         assert [plan("sea"), plan("sea"), plan("city")] == [200, 200, 200]
-        searches = len(standins.asked("pexels"))
+        searches = len(standins.requests_to("pexels"))
         assert plan("forest") == 429
         assert plan("sea") == 200, "what is known costs nothing"
-        assert len(standins.asked("pexels")) == searches
+        assert len(standins.requests_to("pexels")) == searches
         assert plan("forest", OTHER) == 200
 
 
@@ -391,12 +391,12 @@ def test_a_video_after_its_dry_run_searches_no_more(stack: FakeVideoStack) -> No
     with StandIns() as standins:
         stack = searching(stack, standins, seconds=100)
         assert stack.http("POST", "/generate-video", {**BODY, "dry_run": True}).status == 200
-        searches = len(standins.asked("pexels"))
+        searches = len(standins.requests_to("pexels"))
         task_id = stack.post().body["task_id"]
 
         stack.invoke({"step": "footage", "task_id": task_id})
 
-        assert len(standins.asked("pexels")) == searches == 1
+        assert len(standins.requests_to("pexels")) == searches == 1
 
 
 def test_a_caller_fetches_the_secret_of_its_own_callbacks(stack: FakeVideoStack) -> None:

@@ -93,7 +93,7 @@ def test_a_fault_has_its_error_and_is_asked_about_again_where_that_helps(
         speak(elevenlabs)
     message = f"{caught.value}{caught.value.extra}"
     assert type(caught.value) is error
-    assert len(standins.asked("elevenlabs")) == times
+    assert len(standins.requests_to("elevenlabs")) == times
     assert TEXT not in message
     assert standins.environment["ELEVENLABS_API_KEY"] not in message
 
@@ -105,7 +105,7 @@ def test_speech_comes_with_the_times_of_its_characters(elevenlabs: ElevenLabs, s
     assert speech.alignment is not None
     assert speech.alignment.fits(TEXT, 60)
     assert speech.audio[:3] == b"ID3" or speech.audio[0] == 0xFF  # an MP3 file begins with a tag or a frame
-    (recorded,) = standins.asked("elevenlabs")
+    (recorded,) = standins.requests_to("elevenlabs")
     assert recorded.path == f"/v1/text-to-speech/{VOICE_ID}/with-timestamps"
     assert recorded.request.query == {"output_format": "mp3_44100_128"}
     assert recorded.request.json() == {"text": TEXT, "model_id": "eleven_multilingual_v2", "next_text": "Good night."}
@@ -162,21 +162,21 @@ def test_an_answer_larger_than_any_speech_is_not_held(
     monkeypatch.setattr("functions.video.providers.elevenlabs.MOST_BYTES", 1000)
     with pytest.raises(UnreadableMedia, match="1000 bytes"):
         speak(elevenlabs)
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1
 
 
 def test_a_passing_fault_is_paid_once(elevenlabs: ElevenLabs, standins: StandIns) -> None:
     for fault in ("concurrency", "drop"):
         standins.fault(f"elevenlabs.{fault}")
     speak(elevenlabs)
-    assert [recorded.status for recorded in standins.asked("elevenlabs")] == [429, 0, 200]
+    assert [recorded.status for recorded in standins.requests_to("elevenlabs")] == [429, 0, 200]
 
 
 def test_the_key_does_not_follow_a_redirect(elevenlabs: ElevenLabs, standins: StandIns) -> None:
     standins.fault("elevenlabs.redirect", times=None, to=f"{standins.pexels_url}/elsewhere")
     with pytest.raises(ColdswapError):
         speak(elevenlabs)
-    assert standins.asked("pexels") == []
+    assert standins.requests_to("pexels") == []
 
 
 def test_neither_key_nor_script_is_logged(

@@ -108,8 +108,8 @@ def step(standins: StandIns, artifacts: ArtifactStore, payments: Payments, tmp_p
 
 def count_hits(fault: Fault) -> int:
     """The number of requests that met a fault which was set for 1,000."""
-    assert fault.left is not None
-    return 1000 - fault.left
+    assert fault.remaining is not None
+    return 1000 - fault.remaining
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_what_may_have_been_paid_is_asked_for_once_more_at_most(
     clock.at += 1
     assert step.task() is None, "a day later"
     # A slow answer is over, and counted, only when nobody waits for it any more; the next test counts its own.
-    wait_for(lambda: len(standins.asked("elevenlabs")) == requests + 1 or None)
+    wait_for(lambda: len(standins.requests_to("elevenlabs")) == requests + 1 or None)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_who_takes_no_connection_was_paid_nothing(step: VoiceStep, standins: Sta
 
     step.service = good
     assert step.task() is None
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1
 
 
 def test_a_lost_answer_is_paid_twice_and_then_there_is_speech(step: VoiceStep, standins: StandIns) -> None:
@@ -184,8 +184,8 @@ def test_a_lost_answer_is_paid_twice_and_then_there_is_speech(step: VoiceStep, s
     assert step.task() is None
     assert step.task() is None
 
-    assert fault.left == 0
-    assert [recorded.status for recorded in standins.asked("elevenlabs")] == [0, 200]
+    assert fault.remaining == 0
+    assert [recorded.status for recorded in standins.requests_to("elevenlabs")] == [0, 200]
 
 
 def test_two_tasks_at_once_pay_once(step: VoiceStep, standins: StandIns) -> None:
@@ -206,7 +206,7 @@ def test_two_tasks_at_once_pay_once(step: VoiceStep, standins: StandIns) -> None
 
     assert len(keys) == 1
     assert step.artifacts.get(keys.pop(), VoiceOver, soon()).aligned
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1
 
 
 @pytest.mark.parametrize(("kind", "options"), [("drop", {}), ("broken", {"after": 100})])
@@ -241,7 +241,7 @@ def test_a_step_that_dies_while_it_asks_counts_and_is_succeeded_when_its_lease_r
     step.sleep = sleep
     assert step.task() is None
     assert len(slept) == 4
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1
 
 
 def _until_spent(payments: Payments, death: type[BaseException]) -> Callable[..., Any]:
@@ -320,7 +320,7 @@ def test_who_waits_in_vain_says_so_in_time(step: VoiceStep, standins: StandIns) 
     with step.payments.claim(Path(key).stem), pytest.raises(OutOfTime):
         step.once()
 
-    assert standins.asked("elevenlabs") == []
+    assert standins.requests_to("elevenlabs") == []
 
 
 def test_speech_that_the_store_does_not_take_at_once_is_not_asked_for_again(
@@ -335,4 +335,4 @@ def test_speech_that_the_store_does_not_take_at_once_is_not_asked_for_again(
 
     monkeypatch.setattr(step.artifacts, "put_bytes", fails_once)
     assert step.task() is None
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1

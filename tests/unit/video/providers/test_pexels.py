@@ -76,13 +76,13 @@ def test_a_fault_has_its_error_and_is_asked_about_again_where_that_helps(
     with pytest.raises(error) as caught:
         search(pexels)
     assert type(caught.value) is error
-    assert len(standins.asked("pexels")) == times
+    assert len(standins.requests_to("pexels")) == times
     assert standins.environment["PEXELS_API_KEY"] not in f"{caught.value}{caught.value.extra}{pexels!r}"
 
 
 def test_the_key_goes_to_the_api(pexels: Pexels, standins: StandIns) -> None:
     assert search(pexels)
-    (recorded,) = standins.asked("pexels")
+    (recorded,) = standins.requests_to("pexels")
     assert recorded.path == "/v1/videos/search"
     assert recorded.request.headers["authorization"] == standins.environment["PEXELS_API_KEY"]
     assert recorded.request.headers["user-agent"].startswith("Coldswap")

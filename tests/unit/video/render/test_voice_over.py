@@ -141,7 +141,7 @@ def test_a_long_script_is_spoken_in_parts_that_know_their_surroundings(
     standins.requests.clear()
     monkeypatch.setattr(script_chunks, "LONGEST_CHUNK_CHARACTERS", 40)
     voice = maker.make(elevenlabs)
-    requests = [recorded.request.json() for recorded in standins.asked("elevenlabs")]
+    requests = [recorded.request.json() for recorded in standins.requests_to("elevenlabs")]
     assert [each["text"] for each in requests] == [
         "The sea is calm tonight.",
         "The tide is full,",
@@ -194,7 +194,7 @@ def test_silence_alone_is_no_speech(maker: VoiceOverMaker) -> None:
 def test_nothing_is_paid_for_twice(elevenlabs: ElevenLabs, standins: StandIns, maker: VoiceOverMaker) -> None:
     maker.make(elevenlabs)
     maker.make(elevenlabs)
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1
 
 
 def test_a_voice_over_whose_sound_is_gone_is_made_again_from_the_speech_that_was_paid_for(
@@ -207,7 +207,7 @@ def test_a_voice_over_whose_sound_is_gone_is_made_again_from_the_speech_that_was
 
     assert again == first
     assert samples(again, maker.artifacts, maker.folder)
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1
 
 
 def test_speech_whose_sound_is_gone_is_asked_for_again_and_is_not_taken_for_the_first(
@@ -242,11 +242,11 @@ def test_parts_that_were_paid_for_are_kept_when_a_later_one_fails(
     standins.fault("elevenlabs.error", match='the moon lies fair upon the straits.", "model')
     with pytest.raises(ProviderFailed):
         maker.make(elevenlabs)
-    paid = len(standins.asked("elevenlabs"))
+    paid = len(standins.requests_to("elevenlabs"))
     for left in maker.folder.iterdir():
         left.unlink()
     maker.make(elevenlabs)
-    assert (paid, len(standins.asked("elevenlabs"))) == (3, 4)
+    assert (paid, len(standins.requests_to("elevenlabs"))) == (3, 4)
 
 
 def test_a_script_that_is_too_long_is_refused_before_it_costs(
@@ -254,7 +254,7 @@ def test_a_script_that_is_too_long_is_refused_before_it_costs(
 ) -> None:
     with pytest.raises(ScriptTooLong):
         maker.make(elevenlabs, "a" * (SETTINGS.max_script_characters + 1))
-    assert standins.asked("elevenlabs") == []
+    assert standins.requests_to("elevenlabs") == []
 
 
 def test_a_script_that_takes_too_long_to_say_is_refused(elevenlabs: ElevenLabs, maker: VoiceOverMaker) -> None:
@@ -274,7 +274,7 @@ def test_sound_that_is_none_is_not_asked_for_again(
     monkeypatch.setattr("base64.b64decode", lambda *_, **__: b"no sound at all" * 100)
     with pytest.raises(UnreadableMedia):
         maker.make(elevenlabs)
-    assert len(standins.asked("elevenlabs")) == 1
+    assert len(standins.requests_to("elevenlabs")) == 1
 
 
 @given(st.text(alphabet="ab .,!?\n\u4f60\u3002", max_size=200), st.integers(1, 50))
