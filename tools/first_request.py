@@ -28,9 +28,13 @@ Build = Callable[[Path], list[str]]
 
 
 def in_the_image(folder: Path) -> list[str]:
-    """The start of a command that runs Python in the swap function's image, `folder` and the pack's files in reach."""
+    """The start of a command that runs Python in the swap function's image, `folder` and the pack's files in reach.
+
+    The image has no code that converts models, so the repository's is mounted too.
+    """
     owner = f"{os.getuid()}:{os.getgid()}"
-    mounts = ["--volume", f"{PACK}:{PACK}:ro", "--volume", f"{folder}:{folder}"]
+    models = f"{ROOT / 'layers/models'}:/opt/python/layers/models:ro"
+    mounts = ["--volume", f"{PACK}:{PACK}:ro", "--volume", models, "--volume", f"{folder}:{folder}"]
     container = ["docker", "run", "--rm", "--network", "none", "--platform", PLATFORM, "--user", owner]
     return [*container, *mounts, "--entrypoint", "python", IMAGE]
 

@@ -88,6 +88,7 @@ def test_the_demo_pack_is_built_in_the_image_that_sam_made() -> None:
     assert command[-1] == f"swapfunction:{metadata['DockerTag']}"
     assert command[command.index("--network") + 1] == "none"
     assert "/scratch:/scratch" in command
+    assert f"{ROOT / 'layers/models'}:/opt/python/layers/models:ro" in command
 
 
 class Denied(Client):
