@@ -182,7 +182,7 @@ class Cloud:
             raise CloudFailed(f"{stack.get('StackStatus')}: {self._reason()}; log: {self.log}")
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         if reserved := int((parameters or {}).get("ReservedConcurrency", 0)):
-            # The emulator keeps to it, but its CloudFormation does not tell it.
+            # The emulator obeys it, but its CloudFormation does not set it.
             self.client("lambda").put_function_concurrency(
                 FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved
             )

@@ -96,7 +96,7 @@ def similarity(source: Floats, target: Floats) -> Floats:
 
 
 def template(size: int) -> Floats:
-    """Where keypoints lie in a crop of 112 or 128 pixels (or multiples), as insightface's estimate_norm has it."""
+    """Keypoints [5, 2] in a crop of 112 or 128 pixels (or multiples), as in insightface's estimate_norm."""
     if size % 112 == 0:
         return ARCFACE_TEMPLATE * np.float32(size / 112)
     ratio = size / 128

@@ -43,64 +43,67 @@ class ProxyFault:
         self._released.set()
 
 
+def _make_handler(faults: list[ProxyFault], upstream: Callable[[], str]) -> type[BaseHTTPRequestHandler]:
+    """A handler that forwards requests to `upstream`, but for what `faults` do to them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = next((each for each in list(faults) if each.applies_to(self.command, self.path)), None)
+            if fault and fault.hold:
+                fault.wait()
+            if fault and fault.status:
+                text = b"<Error><Code>AccessDenied</Code><Message>injected fault</Message></Error>"
+                self._respond(fault.status, {"Content-Type": "application/xml"}, text)
+                return
+            host = urlsplit(upstream()).netloc
+            connection = http.client.HTTPConnection(host, timeout=60)
+            try:
+                headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+                connection.request(self.command, self.path, body, headers)
+                response = connection.getresponse()
+                self._respond(response.status, dict(response.getheaders()), response.read(), bool(fault and fault.cut))
+            finally:
+                connection.close()
+
+        def _respond(self, status: int, headers: dict[str, str], body: bytes, cut: bool = False) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                if name.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server"):
+                    self.send_header(name, value)
+            length = headers.get("content-length") if self.command == "HEAD" else None
+            self.send_header("Content-Length", length or str(len(body)))
+            self.end_headers()
+            if cut:
+                self.wfile.write(body[: len(body) // 2])
+                self.close_connection = True
+            elif self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _forward  # noqa: N815 (BaseHTTPRequestHandler's names)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # tests kill clients during a request
+
+
 class FaultProxy:
     """The proxy; a context manager. `url` is for AWS_ENDPOINT_URL_S3."""
 
     def __init__(self, upstream: Callable[[], str]) -> None:
         """`upstream` returns the URL of the server behind the proxy; it is called for each request."""
         self._faults: list[ProxyFault] = []
-        faults = self._faults
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def _forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                fault = next((each for each in list(faults) if each.applies_to(self.command, self.path)), None)
-                if fault and fault.hold:
-                    fault.wait()
-                if fault and fault.status:
-                    text = b"<Error><Code>AccessDenied</Code><Message>injected fault</Message></Error>"
-                    self._respond(fault.status, {"Content-Type": "application/xml"}, text)
-                    return
-                host = urlsplit(upstream()).netloc
-                connection = http.client.HTTPConnection(host, timeout=60)
-                try:
-                    headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
-                    connection.request(self.command, self.path, body, headers)
-                    response = connection.getresponse()
-                    self._respond(
-                        response.status, dict(response.getheaders()), response.read(), bool(fault and fault.cut)
-                    )
-                finally:
-                    connection.close()
-
-            def _respond(self, status: int, headers: dict[str, str], body: bytes, cut: bool = False) -> None:
-                self.send_response(status)
-                for name, value in headers.items():
-                    if name.lower() not in ("connection", "transfer-encoding", "content-length", "date", "server"):
-                        self.send_header(name, value)
-                length = headers.get("content-length") if self.command == "HEAD" else None
-                self.send_header("Content-Length", length or str(len(body)))
-                self.end_headers()
-                if cut:
-                    self.wfile.write(body[: len(body) // 2])
-                    self.close_connection = True
-                elif self.command != "HEAD":
-                    self.wfile.write(body)
-
-            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _forward  # noqa: N815 (BaseHTTPRequestHandler's names)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                pass  # tests kill clients during a request
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), _make_handler(self._faults, upstream))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> FaultProxy:

@@ -62,7 +62,7 @@ class FaultyS3:
 
     @property
     def url(self) -> str:
-        """For boto3's endpoint_url."""
+        """The server's URL, for boto3's endpoint_url."""
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 

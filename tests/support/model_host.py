@@ -50,17 +50,17 @@ class ModelHost:
 
     @property
     def url(self) -> str:
-        """Of the server."""
+        """The server's base URL."""
         return self._service.url
 
     def fault(self, kind: str, *, times: int | None = 1, match: str = STORE, **how: Any) -> Fault:
-        """Lets something go wrong, one of FAULTS or of http_server.TRANSPORT, for paths that have `match` in them."""
+        """Inject a fault, one of FAULTS or of http_server.TRANSPORT, for paths that contain `match`."""
         if kind not in {*FAULTS, *TRANSPORT}:
             raise ValueError(f"There is no fault {kind!r}.")
         return self._faults.add(Fault(f"upstream.{kind}", times, match, how))
 
     def clear(self) -> None:
-        """Ends all faults; what they held goes on."""
+        """End all faults; held requests continue."""
         self._faults.clear()
 
     def requests_for(self, name: str) -> list[RecordedRequest]:

@@ -72,7 +72,7 @@ class Rain:
 
 
 def _drops(width: int, height: int, rng: np.random.Generator) -> tuple[Picture, Picture, Layer]:
-    """Where the glass with its still drops sends the eye, in cv2.remap's two maps, and the gleam of the drops."""
+    """The refraction of the glass with its still drops, as cv2.remap's two maps, and the gleam of the drops."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     gleam = np.zeros((height, width), np.float32)
     for _ in range(520):

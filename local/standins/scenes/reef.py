@@ -119,16 +119,8 @@ def _fish(kind: tuple[str, str, str, int, int, int], near: float) -> list[Layer]
         cv2.ellipse(inside, centre, axes, 0, 0, 360, 255, -1)
         bands = np.zeros_like(cover)
         for place in (-0.2, 0.1):
-            cv2.ellipse(
-                bands,
-                (int(middle[0] + place * unit), middle[1]),
-                (int(0.055 * unit), int(0.3 * unit)),
-                0,
-                0,
-                360,
-                255,
-                -1,
-            )
+            band, half = (int(middle[0] + place * unit), middle[1]), (int(0.055 * unit), int(0.3 * unit))
+            cv2.ellipse(bands, band, half, 0, 0, 360, 255, -1)
         paint[(bands > 0) & (inside > 0)] = colour(stripe).astype(np.uint8)
         shade = np.clip(1.14 - np.abs(np.linspace(-0.35, 1, tall * scale)) * 0.45, 0, 1.12)[:, None, None]
         eye = (int(middle[0] - 0.33 * unit), int(middle[1] - 0.05 * unit))
