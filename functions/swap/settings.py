@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from layers.core.cpu_count import threads
+from layers.core.cpu_count import thread_count
 from layers.core.identity import AuthMode, auth_mode
 from layers.core.units import MEGAPIXEL, MIB
 
@@ -62,7 +62,7 @@ class Settings:
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             state_table=env.get("STATE_TABLE", ""),
             state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
-            threads=threads(env),
+            threads=thread_count(env),
             auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             result_seconds=int(env.get("RESULT_DAYS") or 7) * 24 * 3600,
             reserved_concurrency=int(env.get("RESERVED_CONCURRENCY") or 0),

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import InvalidRequest, OutOfTime
-from layers.core.ids import by_time, is_id
+from layers.core.ids import is_id, time_sort_key
 
 INDEX = "by-caller"
 KINDS = {"swap": "result#", "video": "task#"}  # the prefix of the id in the table's key
@@ -159,7 +159,7 @@ class SwapRecords:
             "id": {"S": KINDS["swap"] + name},
             "kind": {"S": "swap"},
             "caller": {"S": caller},
-            "listed": {"S": by_time(now, name)},
+            "listed": {"S": time_sort_key(now, name)},
             "created_at": {"N": str(int(now))},
             "expiration": {"N": str(int(now) + self._retention_seconds)},
             **({"inputs": {"SS": sorted(inputs)}} if inputs else {}),

@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.swap.services import Services
 from layers.core.errors import InternalError
-from layers.core.telemetry import Phases, cold
+from layers.core.telemetry import Phases, is_cold_start
 
 # The order matters: functions.swap.pipeline imports layers.media.decode, which sets limits before OpenCV is imported.
 MODULES = (
@@ -38,7 +38,7 @@ def warm(services: Services) -> dict[str, Any]:
     Raises InternalError if the engine miscalculates, and LabelFailed or StorageFailed if nothing can be signed.
     """
     phases = Phases()
-    was_cold = cold()
+    was_cold = is_cold_start()
     with phases("import"):
         _import()
     with phases("test"):

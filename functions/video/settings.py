@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from layers.core.cpu_count import threads
+from layers.core.cpu_count import thread_count
 from layers.core.identity import AuthMode, auth_mode
 from layers.core.units import MEGAPIXEL, MIB
 
@@ -51,7 +51,7 @@ class VideoSettings:
             pexels_url=env.get("PEXELS_URL") or "https://api.pexels.com",
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             result_seconds=_positive(env, "RESULT_DAYS", 7) * 24 * 3600,
-            threads=threads(env),
+            threads=thread_count(env),
             auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             signing_key=env.get("SIGNING_KEY", ""),
             daily_budget=int(env.get("DAILY_BUDGET") or 0),

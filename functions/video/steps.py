@@ -19,7 +19,7 @@ from functions.video.values import Clip, Plan, SearchResult, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest, StorageFailed
 from layers.core.scratch_folders import scratch_folder
-from layers.core.telemetry import cold, correlate, count_fault, emit, logger, memory_percent, peak_memory_mb
+from layers.core.telemetry import correlate, count_fault, emit, is_cold_start, logger, memory_percent, peak_memory_mb
 
 Payload = Mapping[str, Any]
 

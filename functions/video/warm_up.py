@@ -10,7 +10,7 @@ from typing import Any
 from functions.video.services import SCRATCH, Services
 from layers.core.deadline import Deadline
 from layers.core.scratch_folders import scratch_folder
-from layers.core.telemetry import Phases, cold
+from layers.core.telemetry import Phases, is_cold_start
 
 MODULES = (
     "functions.video.entry.http_api",
@@ -36,7 +36,7 @@ def warm(services: Services, until: Deadline) -> dict[str, Any]:
     Raises EncodingFailed, LabelFailed, StorageFailed or OutOfTime where the function could not make a video.
     """
     phases = Phases()
-    was_cold = cold()
+    was_cold = is_cold_start()
     with phases("import"):
         _import()
     with phases("test"):

@@ -1,4 +1,4 @@
-"""What one caller may ask for in a day: a count in the state table, raised before the work starts."""
+"""The daily budget of a caller: a count in the state table, raised before the work starts."""
 
 from __future__ import annotations
 
@@ -13,77 +13,78 @@ DAY = 24 * 3600  # seconds
 
 
 class Budget:
-    """Items `budget#UNIT#CALLER#DAY` of a DynamoDB table, one a caller and day (UTC); a caller is a pseudonym.
+    """Items `budget#UNIT#CALLER#DAY` of a DynamoDB table, one per caller and day (UTC); a caller is a pseudonym.
 
-    The stack's own principals (uploads, workflows) have no caller and no budget; nor has anyone where the limit is 0.
-    What fails has been spent all the same: it was work.
+    The stack's own principals (uploads, workflows) have no caller, and so no budget; a limit of 0 means no limit for
+    anyone. A request that fails has still spent its units, because work was done for it.
     """
 
     def __init__(
         self, table: str, unit: str, limit: int, client: Callable[[], Any], now: Callable[[], float] = time.time
     ) -> None:
-        """`unit` in the plural, as people read it; `client` gives the DynamoDB client when first needed."""
+        """`unit` is a plural noun for people; `client` returns the DynamoDB client, and is called when first needed."""
         self._table = table
         self._unit = unit
         self._limit = limit
         self._client = client
         self._now = now
 
-    def spend(self, caller: str | None, amount: int, once: str | None = None) -> None:
-        """Count `amount` units; of what is tried again under the name `once`, only what it has not paid by now.
+    def spend(self, caller: str | None, amount: int, payment: str | None = None) -> None:
+        """Count `amount` units; a retry under the same `payment` id is charged only what that payment still lacks.
 
-        Raises BudgetSpent, with the seconds until midnight, if that is over the limit; then nothing is counted. Raises
-        StorageFailed.
+        Raises BudgetSpent, with the seconds until midnight, if that would exceed the limit; then nothing is counted.
+        Raises StorageFailed.
         """
         if caller is None or not self._limit or not self._table or amount <= 0:
             return
-        if once is None:
+        if payment is None:
             self._count(caller, amount)
             return
-        if (more := amount - self._paid(once)) > 0:
-            self._count(caller, more, self._marker(once, amount))
+        if (more := amount - self._read_paid(payment)) > 0:
+            self._count(caller, more, self._payment_put(payment, amount))
 
-    def _paid(self, name: str) -> int:
-        """What that name has paid so far."""
+    def _read_paid(self, name: str) -> int:
+        """The units that the payment of that id has covered so far."""
         with translate_errors():
-            answer = self._client().get_item(TableName=self._table, Key=self._key(name), ConsistentRead=True)
-        return int(answer.get("Item", {}).get("amount", {}).get("N", 0))
+            response = self._client().get_item(TableName=self._table, Key=self._payment_key(name), ConsistentRead=True)
+        return int(response.get("Item", {}).get("amount", {}).get("N", 0))
 
-    def _marker(self, name: str, amount: int) -> dict[str, Any]:
+    def _payment_put(self, name: str, amount: int) -> dict[str, Any]:
         end = (int(self._now()) // DAY + 2) * DAY
-        item = {**self._key(name), "amount": {"N": str(amount)}, "expiration": {"N": str(end)}}
+        item = {**self._payment_key(name), "amount": {"N": str(amount)}, "expiration": {"N": str(end)}}
         return {"TableName": self._table, "Item": item}
 
-    def _key(self, name: str) -> dict[str, Any]:
+    def _payment_key(self, name: str) -> dict[str, Any]:
         return {"id": {"S": f"paid#{self._unit}#{name}"}}
 
     def check(self, caller: str | None, amount: int) -> None:
-        """Raises BudgetSpent if spending that much would, without counting it; or StorageFailed."""
+        """Raise BudgetSpent if `spend` would, without counting anything; or StorageFailed."""
         if caller is None or not self._limit or not self._table:
             return
-        day, passed = divmod(int(self._now()), DAY)
+        day, elapsed = divmod(int(self._now()), DAY)
         with translate_errors():
-            answer = self._client().get_item(TableName=self._table, Key=self._item(caller, day))
-        if int(answer.get("Item", {}).get("spent", {}).get("N", 0)) + amount > self._limit:
-            raise self._over(amount, passed)
+            response = self._client().get_item(TableName=self._table, Key=self._day_key(caller, day))
+        if int(response.get("Item", {}).get("spent", {}).get("N", 0)) + amount > self._limit:
+            raise self._budget_error(amount, elapsed)
 
-    def _item(self, caller: str, day: int) -> dict[str, Any]:
+    def _day_key(self, caller: str, day: int) -> dict[str, Any]:
         return {"id": {"S": f"budget#{self._unit}#{caller}#{day}"}}
 
-    def _over(self, amount: int, passed: int) -> BudgetSpent:
+    def _budget_error(self, amount: int, elapsed: int) -> BudgetSpent:
         return BudgetSpent(
-            f"The daily limit is {self._limit} {self._unit} per caller (UTC day); this needs {amount} more.",
-            retry_after=DAY - passed,
+            f"The daily limit is {self._limit} {self._unit} per caller (UTC day). This request needs {amount}, which "
+            "would exceed it.",
+            retry_after=DAY - elapsed,
         )
 
-    def _count(self, caller: str, amount: int, marker: dict[str, Any] | None = None) -> None:
-        """Raise the count, and put the marker there, both or neither."""
-        day, passed = divmod(int(self._now()), DAY)
+    def _count(self, caller: str, amount: int, payment: dict[str, Any] | None = None) -> None:
+        """Raise the count and write the payment's item, both or neither."""
+        day, elapsed = divmod(int(self._now()), DAY)
         if amount > self._limit:
-            raise self._over(amount, passed)
-        change = {
+            raise self._budget_error(amount, elapsed)
+        update = {
             "TableName": self._table,
-            "Key": self._item(caller, day),
+            "Key": self._day_key(caller, day),
             "UpdateExpression": "ADD spent :amount SET expiration = :end",
             "ConditionExpression": "attribute_not_exists(spent) OR spent <= :room",
             "ExpressionAttributeValues": {
@@ -95,13 +96,13 @@ class Budget:
         with translate_errors():
             client = self._client()
             try:
-                if marker is None:
-                    client.update_item(**change)
+                if payment is None:
+                    client.update_item(**update)
                 else:
-                    client.transact_write_items(TransactItems=[{"Update": change}, {"Put": marker}])
+                    client.transact_write_items(TransactItems=[{"Update": update}, {"Put": payment}])
             except client.exceptions.ConditionalCheckFailedException:
-                raise self._over(amount, passed) from None
+                raise self._budget_error(amount, elapsed) from None
             except client.exceptions.TransactionCanceledException as error:
                 if error.response["CancellationReasons"][0]["Code"] == "ConditionalCheckFailed":
-                    raise self._over(amount, passed) from None
+                    raise self._budget_error(amount, elapsed) from None
                 raise

@@ -13,7 +13,7 @@ class Deadline:
     """A moment of the monotonic clock, in seconds."""
 
     at: float
-    advice: str = "Try again."  # what the caller can do about it, in words of the function that sets the deadline
+    advice: str = "Try again."  # a sentence for the caller, written by the function that sets the deadline
 
     @staticmethod
     def after(seconds: float, advice: str = "Try again.") -> Deadline:
@@ -25,12 +25,12 @@ class Deadline:
         return self.at - time.monotonic()
 
     def check(self, doing: str) -> float:
-        """Seconds left; raises OutOfTime, naming what was being done, when there are none."""
+        """Seconds left. Raises OutOfTime, which names what was being done, once the deadline has passed."""
         left = self.left()
         if left <= 0:
             raise OutOfTime(f"Time ran out while {doing}. {self.advice}")
         return left
 
     def sooner(self, seconds: float) -> Deadline:
-        """This deadline, or the one that many seconds from now if that is earlier."""
+        """The earlier of this deadline and the moment that many seconds from now."""
         return Deadline(min(self.at, time.monotonic() + seconds), self.advice)

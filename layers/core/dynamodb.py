@@ -1,4 +1,4 @@
-"""Faults of DynamoDB and Step Functions as errors of the family."""
+"""Translates errors of DynamoDB and Step Functions into ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raises StorageFailed for whatever botocore raises inside."""
+    """Raise StorageFailed for whatever botocore raises inside."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     from layers.core.errors import StorageFailed
@@ -16,4 +16,4 @@ def translate_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise StorageFailed("The table of the stack's state, or a workflow, did not answer. Try again.") from error
+        raise StorageFailed("The state table or a workflow did not respond. Try again.") from error

@@ -1,7 +1,7 @@
-"""The one way by which a stranger's URL is fetched, or posted to.
+"""The one way to fetch a URL that a stranger gave, or to post to it.
 
-https on port 443 only; the name is resolved once, every address it has must be public, and the connection goes to that
-very address with the name kept for TLS and Host; no redirect is followed; bytes and time are bounded. Beside the public
+Only https on port 443; the name is resolved once, every address of it must be public, and the connection goes to that
+very address while TLS and Host keep the name; no redirect is followed; bytes and time are bounded. Beside the public
 internet there are only the origins that the operator trusts by exact scheme, host and port.
 """
 
@@ -25,11 +25,11 @@ from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, RefusedUrl, TooLarge, UpstreamFailed
 
 USER_AGENT = "Coldswap/1"
-LONGEST_URL = 4096  # characters
-PIECE = 1 << 16  # bytes read between two looks at the clock
+MAX_URL_CHARS = 4096  # characters
+PIECE_BYTES = 1 << 16  # read at once
 CONNECT_SECONDS = 5.0
-_MOST_ADDRESSES = 3  # tried one after another
-_WORTH_A_RETRY = (408, 425, 429)  # of the answers that blame the request (RFC 9110, 8470 and 6585)
+_MAX_ADDRESSES = 3  # tried one after another
+_RETRYABLE_STATUSES = (408, 425, 429)  # of the 4xx ones (RFC 9110, 8470 and 6585)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], list[str]]
@@ -56,14 +56,6 @@ _IPV6_PUBLIC = ipaddress.ip_network("2000::/3")  # outside are mapped, NAT64, un
 
 
 @dataclass(frozen=True)
-class FetchedFile:
-    """What a URL gave."""
-
-    data: bytes
-    content_type: str | None
-
-
-@dataclass(frozen=True)
 class _Target:
     scheme: str
     host: str
@@ -73,33 +65,33 @@ class _Target:
 
 
 class HttpResponse:
-    """A server's answer whose body is read piece by piece. Its status is for the caller to judge."""
+    """A response whose body is read piece by piece. Its status is for the caller to judge."""
 
-    def __init__(self, answer: http.client.HTTPResponse, target: _Target, deadline: Deadline) -> None:
-        self.status = answer.status
+    def __init__(self, response: http.client.HTTPResponse, target: _Target, deadline: Deadline) -> None:
+        self.status = response.status
         self.host = target.host
-        self._answer = answer
+        self._response = response
         self._target = target
         self._deadline = deadline
-        self._read = 0
+        self._bytes_read = 0
 
     def header(self, name: str) -> str | None:
-        """A header's value; None where there is none."""
-        value: str | None = self._answer.getheader(name)
+        """A header's value, or None."""
+        value: str | None = self._response.getheader(name)
         return value
 
     @property
-    def promised(self) -> int | None:
-        """Bytes of the body as the server says, where it says."""
-        said = self.header("Content-Length") or ""
-        return int(said) if said.isascii() and said.isdigit() and not self._answer.chunked else None
+    def content_length(self) -> int | None:
+        """Bytes of the body according to its header; None where that is missing, not a number, or does not count."""
+        value = self.header("Content-Length") or ""
+        return int(value) if value.isascii() and value.isdigit() and not self._response.chunked else None
 
     def read(self, count: int) -> bytes:
-        """At most `count` bytes; empty at the end. Raises UpstreamFailed where the body ends before it should."""
-        with _told(self._target, self._deadline):
-            piece = self._answer.read(count)
-            self._read += len(piece)
-            if not piece and (self._deadline.left() <= 0 or self._read < (self.promised or 0)):
+        """At most `count` bytes; empty at the end. Raises UpstreamFailed if the body ends before it should."""
+        with _translate_errors(self._target, self._deadline):
+            piece = self._response.read(count)
+            self._bytes_read += len(piece)
+            if not piece and (self._deadline.left() <= 0 or self._bytes_read < (self.content_length or 0)):
                 raise http.client.IncompleteRead(b"")
         return piece
 
@@ -115,24 +107,24 @@ def open_url(
     body: bytes | None = None,
     resolve: Resolve | None = None,
 ) -> Iterator[HttpResponse]:
-    """The answer to one request, whatever its status; a redirect is an answer like any other.
+    """Send one request and yield the response, whatever its status; a redirect is a response like any other.
 
-    Raises RefusedUrl or UpstreamFailed, which says whether the request may have been sent. No error holds more of the
-    URL than its host. `resolve` is the system's resolver unless a test brings its own.
+    Raises RefusedUrl, or UpstreamFailed, whose `sent` says whether the request may have been sent. No error quotes more
+    of the URL than its host. `resolve` is the system's resolver unless a test brings its own.
     """
     target = _parse(url, trusted_origins)
-    addresses = _addresses(target, resolve or _system_resolve, deadline)
+    addresses = _resolve_public(target, resolve or _system_resolve, deadline)
     with ExitStack() as stack:
-        # What the caller does with the answer is not in here: its own errors are not the server's.
-        with _told(target, deadline, sent=False):
-            sock = stack.enter_context(_connected(target, addresses, deadline))
-            stack.enter_context(_cut_at(deadline, sock))
+        # What the caller does with the response is not in here: its own errors are not the server's.
+        with _translate_errors(target, deadline, sent=False):
+            sock = stack.enter_context(_connect(target, addresses, deadline))
+            stack.enter_context(_shut_down_at(deadline, sock))
             if isinstance(sock, ssl.SSLSocket):
                 sock.do_handshake()
-        with _told(target, deadline):
-            answer = _ask(target, sock, method, headers or {}, body, deadline)
-        with answer:
-            yield HttpResponse(answer, target, deadline)
+        with _translate_errors(target, deadline):
+            response = _send_request(target, sock, method, headers or {}, body, deadline)
+        with response:
+            yield HttpResponse(response, target, deadline)
 
 
 def fetch(
@@ -140,18 +132,20 @@ def fetch(
     *,
     limit: int,
     deadline: Deadline,
+    accept: str = "*/*",
     trusted_origins: frozenset[str] = frozenset(),
     resolve: Resolve | None = None,
-) -> FetchedFile:
-    """The body of a GET for a picture, `limit` bytes at most, all of it before the deadline.
+) -> bytes:
+    """The body of the response to a GET, at most `limit` bytes, all of it before the deadline.
 
-    Raises RefusedUrl, InputNotFound (the server refuses it), TooLarge or UpstreamFailed.
+    `accept` is the media types that are asked for. Raises RefusedUrl, InputNotFound (the server refuses the request),
+    TooLarge or UpstreamFailed.
     """
-    data = io.BytesIO()
-    content_type = fetch_into(
-        data, url, limit=limit, deadline=deadline, trusted_origins=trusted_origins, resolve=resolve
+    file = io.BytesIO()
+    fetch_into(
+        file, url, limit=limit, deadline=deadline, accept=accept, trusted_origins=trusted_origins, resolve=resolve
     )
-    return FetchedFile(data.getvalue(), content_type)
+    return file.getvalue()
 
 
 def fetch_into(
@@ -160,37 +154,38 @@ def fetch_into(
     *,
     limit: int,
     deadline: Deadline,
-    accept: str = "image/*",
+    accept: str = "*/*",
     trusted_origins: frozenset[str] = frozenset(),
     resolve: Resolve | None = None,
-) -> str | None:
-    """The same into a file, piece by piece; the Content-Type."""
+) -> None:
+    """Fetch as `fetch` does, into a file, piece by piece. Raises the same."""
     headers = {"Accept": accept}
-    with open_url(url, deadline=deadline, trusted_origins=trusted_origins, headers=headers, resolve=resolve) as answer:
-        _check_answer(answer, limit)
+    with open_url(
+        url, deadline=deadline, trusted_origins=trusted_origins, headers=headers, resolve=resolve
+    ) as response:
+        _check_response(response, limit)
         size = 0
-        while piece := answer.read(PIECE):
+        while piece := response.read(PIECE_BYTES):
             size += len(piece)
             if size > limit:
-                raise TooLarge(f"The file at {answer.host} has more than {limit} bytes.")
+                raise TooLarge(f"The file at {response.host} has more than {limit} bytes.")
             file.write(piece)
-        return answer.header("Content-Type")
 
 
 def check_url(url: str, trusted_origins: frozenset[str] = frozenset()) -> None:
-    """Raises RefusedUrl for what `opened` would refuse whatever its name resolves to."""
+    """Raise RefusedUrl for a URL that `open_url` would refuse whatever its name resolves to."""
     target = _parse(url, trusted_origins)
     try:
         address = ipaddress.ip_address(target.host)
     except ValueError:
         return
     if not target.trusted and not is_public(address):
-        raise RefusedUrl(f"{target.host} is not a server of the public internet.")
+        raise RefusedUrl(f"{target.host} is not on the public internet.")
 
 
 def _parse(url: str, trusted_origins: frozenset[str]) -> _Target:
-    if len(url) > LONGEST_URL or not url.isascii() or re.search(r"[\x00-\x20\x7f\\]", url):
-        raise RefusedUrl(f"A URL has at most {LONGEST_URL} plain ASCII characters, and no blank among them.")
+    if len(url) > MAX_URL_CHARS or not url.isascii() or re.search(r"[\x00-\x20\x7f\\]", url):
+        raise RefusedUrl(f"A URL must be at most {MAX_URL_CHARS} ASCII characters, without spaces or backslashes.")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
@@ -198,60 +193,61 @@ def _parse(url: str, trusted_origins: frozenset[str]) -> _Target:
         raise RefusedUrl("This is not a valid URL.") from None
     scheme = parts.scheme.lower()
     if "@" in parts.netloc:
-        raise RefusedUrl("A URL with a user name or password is not fetched.")
+        raise RefusedUrl("A URL must not contain a user name or password.")
     if port is None:
         port = {"https": 443, "http": 80}.get(scheme, 0)
     trusted = f"{scheme}://{host}:{port}" in trusted_origins
     if not trusted and (scheme != "https" or port != 443):
-        raise RefusedUrl("Only https URLs on port 443 are fetched.")
+        raise RefusedUrl("Only https URLs on port 443 are allowed.")
     if parts.netloc.startswith("["):
-        _literal(host)
+        _parse_address(host)
     elif not _HOST.fullmatch(host):
-        raise RefusedUrl("The host of this URL is not a valid name.")
+        raise RefusedUrl("The host of this URL is not a valid host name.")
     elif _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
-        _literal(host)
+        _parse_address(host)
     path = parts.path or "/"
     return _Target(scheme, host, port, f"{path}?{parts.query}" if parts.query else path, trusted)
 
 
-def _literal(host: str) -> Address:
-    """An address in its one canonical spelling; the odd ones (octal, hexadecimal, short) are tricks."""
+def _parse_address(host: str) -> Address:
+    """Parse an address in its canonical spelling; other spellings (octal, hexadecimal, short) are tricks."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        raise RefusedUrl("The host of this URL is not a valid name or address.") from None
+        raise RefusedUrl("The host of this URL is not a valid host name or address.") from None
     if getattr(address, "scope_id", None):
-        raise RefusedUrl("An address with a zone is not public.")
+        raise RefusedUrl("An address with a zone is not on the public internet.")
     return address
 
 
 def is_public(address: Address) -> bool:
-    """Whether a server at this address can be one of the public internet's."""
+    """Whether a server at this address can be on the public internet."""
     if address.version == 6 and address not in _IPV6_PUBLIC:
         return False
     return address.is_global and not any(address in network for network in _NOT_PUBLIC)
 
 
-def _addresses(target: _Target, resolve: Resolve, deadline: Deadline) -> list[str]:
-    """All that the name resolves to, each of them public unless the origin is trusted."""
-    found: list[str] = []
+def _resolve_public(target: _Target, resolve: Resolve, deadline: Deadline) -> list[str]:
+    """Resolve the target's name; every address must be public unless the origin is trusted. At most three return."""
+    addresses: list[str] = []
     failed = threading.Event()
 
-    def ask() -> None:
+    def look_up() -> None:
         try:
-            found.extend(dict.fromkeys(resolve(target.host, target.port)))
+            addresses.extend(dict.fromkeys(resolve(target.host, target.port)))
         except (OSError, UnicodeError):
             failed.set()
 
-    # The system's resolver knows no time limit, so it is left behind where it takes too long.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(max(0.0, min(deadline.left(), CONNECT_SECONDS)))
-    if asking.is_alive() or failed.is_set() or not found:
-        raise _failure(f"The name {target.host} does not resolve. Check the URL.", sent=False)
-    if not target.trusted and not all(is_public(ipaddress.ip_address(each.partition("%")[0])) for each in found):
-        raise RefusedUrl(f"{target.host} is not a server of the public internet.")
-    return found[:_MOST_ADDRESSES]
+    # The system's resolver has no time limit, so its thread is abandoned where it takes too long.
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(max(0.0, min(deadline.left(), CONNECT_SECONDS)))
+    if thread.is_alive() or failed.is_set() or not addresses:
+        raise _failure(f"The host name {target.host} does not resolve. Check the URL.", sent=False)
+    parsed = [ipaddress.ip_address(address.partition("%")[0]) for address in addresses]
+    if not target.trusted and not all(map(is_public, parsed)):
+        raise RefusedUrl(f"{target.host} is not on the public internet.")
+    return addresses[:_MAX_ADDRESSES]
 
 
 def _system_resolve(host: str, port: int) -> list[str]:
@@ -259,8 +255,8 @@ def _system_resolve(host: str, port: int) -> list[str]:
 
 
 @contextmanager
-def _told(target: _Target, deadline: Deadline, *, sent: bool = True) -> Iterator[None]:
-    """Faults of the connection as one of the family; `sent` is whether the request may be on its way."""
+def _translate_errors(target: _Target, deadline: Deadline, *, sent: bool = True) -> Iterator[None]:
+    """Translate faults of the connection into UpstreamFailed; `sent` is whether the request may be on its way."""
     try:
         yield
     except ssl.SSLCertVerificationError:
@@ -278,8 +274,8 @@ def _failure(sentence: str, sent: bool) -> UpstreamFailed:
 
 
 @contextmanager
-def _connected(target: _Target, addresses: list[str], deadline: Deadline) -> Iterator[socket.socket]:
-    """A connection to the first address that takes one; for https ready for TLS under the target's name."""
+def _connect(target: _Target, addresses: list[str], deadline: Deadline) -> Iterator[socket.socket]:
+    """Connect to the first address that accepts; an https socket is ready for TLS under the target's name."""
     sock: socket.socket | None = None
     for number, address in enumerate(addresses, 1):
         try:
@@ -308,8 +304,8 @@ def _tls() -> ssl.SSLContext:
 
 
 @contextmanager
-def _cut_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
-    """Shut the connection when the deadline comes: a time-out of the socket alone starts anew with every byte."""
+def _shut_down_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
+    """Shut the connection down at the deadline: the socket's own time-out starts anew with every byte."""
 
     def cut() -> None:
         try:
@@ -327,7 +323,7 @@ def _cut_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
         timer.cancel()
 
 
-def _ask(
+def _send_request(
     target: _Target,
     sock: socket.socket,
     method: str,
@@ -342,19 +338,19 @@ def _ask(
     # Without identity a few kilobytes could unpack to gigabytes.
     ours = {"Accept-Encoding": "identity", "User-Agent": USER_AGENT, "Connection": "close"}
     connection.request(method, target.path, body=body, headers={**headers, **ours})
-    answer = connection.getresponse()
-    int(answer.getheader("Content-Length") or 0)  # a length that is no number is no answer
-    return answer
+    response = connection.getresponse()
+    int(response.getheader("Content-Length") or 0)  # ValueError: a response with another length is not HTTP
+    return response
 
 
-def _check_answer(answer: HttpResponse, limit: int) -> None:
-    if 300 <= answer.status < 400:
-        raise RefusedUrl(f"{answer.host} redirects elsewhere. Give the final URL.")
-    if 400 <= answer.status < 500 and answer.status not in _WORTH_A_RETRY:
-        raise InputNotFound(f"{answer.host} does not give this file: it answered with status {answer.status}.")
-    if answer.status != 200:
-        raise UpstreamFailed(f"{answer.host} answered with status {answer.status}.")
-    if (answer.header("Content-Encoding") or "identity").lower() != "identity":
-        raise UpstreamFailed(f"{answer.host} sends the file compressed although it was asked not to.")
-    if (answer.promised or 0) > limit:
-        raise TooLarge(f"The file at {answer.host} has more than {limit} bytes.")
+def _check_response(response: HttpResponse, limit: int) -> None:
+    if 300 <= response.status < 400:
+        raise RefusedUrl(f"{response.host} redirects elsewhere, and redirects are not followed. Give the final URL.")
+    if 400 <= response.status < 500 and response.status not in _RETRYABLE_STATUSES:
+        raise InputNotFound(f"{response.host} does not serve this file: it responded with status {response.status}.")
+    if response.status != 200:
+        raise UpstreamFailed(f"{response.host} responded with status {response.status}.")
+    if (response.header("Content-Encoding") or "identity").lower() != "identity":
+        raise UpstreamFailed(f"{response.host} compressed the file although the request ruled that out.")
+    if (response.content_length or 0) > limit:
+        raise TooLarge(f"The file at {response.host} has more than {limit} bytes.")

@@ -1,4 +1,4 @@
-"""Names of swaps and videos: version 7 UUIDs (RFC 9562), whose first 48 bits are a time."""
+"""Ids of requests and their results: version 7 UUIDs (RFC 9562), whose first 48 bits are their time of creation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 
 def new_id() -> str:
-    """A name nothing else has."""
+    """Make a new, unique id."""
     stamp = time.time_ns() // 1_000_000
     value = stamp << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -22,12 +22,12 @@ _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 def is_id(text: str) -> bool:
-    """Whether it could be one: what else is asked for need not be looked for, and fits into no key."""
+    """Whether this could be an id; nothing else is worth looking up, or safe to put into a key."""
     return _ID.fullmatch(text) is not None
 
 
-def made_at(name: str) -> float | None:
-    """When the name was made, in seconds of the epoch; None where this is no such name."""
+def creation_time(name: str) -> float | None:
+    """When the id was made, in seconds of the epoch; None for anything but one of these UUIDs."""
     try:
         value = uuid.UUID(name)
     except ValueError:
@@ -35,7 +35,7 @@ def made_at(name: str) -> float | None:
     return (value.int >> 80) / 1000 if value.version == 7 and str(value) == name else None
 
 
-def by_time(moment: float, name: str) -> str:
-    """What the state table's index of results sorts by: the second of the epoch to the millisecond, then the id, since
-    two may be of one moment."""
+def time_sort_key(moment: float, name: str) -> str:
+    """The sort key of the state table's index of results: the time in UTC to the millisecond (ISO 8601), then the id,
+    because two results may have the same time. `moment` is in seconds of the epoch."""
     return f"{datetime.fromtimestamp(moment, UTC).isoformat(timespec='milliseconds')}#{name}"

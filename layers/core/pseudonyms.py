@@ -1,7 +1,7 @@
-"""Names that are the same for the same thing, and that nobody outside the stack can compute.
+"""Pseudonyms and ids that are always the same for the same input, and that nobody outside the stack can compute.
 
-They are made with a secret of the stack's own, which the first function that needs one puts into the state table. It
-costs nothing there, and no other key's change touches it.
+They are derived from a secret of the stack's own, which the first function that needs it puts into the state table. It
+costs nothing there, and rotating other keys does not change it.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _DIGITS = 32  # hexadecimal, of a caller's pseudonym: 128 bits
 
 
 class Pseudonyms:
-    """Names by HMAC-SHA256 (RFC 2104). Every method raises StorageFailed when the table does not answer."""
+    """Derives names by HMAC-SHA256 (RFC 2104). Every method raises StorageFailed if the table does not respond."""
 
     def __init__(self, table: str, client: Callable[[], Any]) -> None:
-        """`client` gives the DynamoDB client when first needed; without a table names last as long as the process."""
+        """`client` returns the DynamoDB client when first needed; without a table names live as long as the process."""
         self._table = table
         self._client = client
         self._secret = b""
         self._lock = threading.Lock()
 
     def caller(self, identity: str) -> str:
-        """What a caller is called in tables, keys and logs."""
+        """The pseudonym of a caller, as tables, keys and logs have it."""
         if identity == ANONYMOUS:
-            return ANONYMOUS  # nobody's name
+            return ANONYMOUS  # nobody's identity
         return self._digest("caller", identity).hex()[:_DIGITS]
 
     def id(self, *parts: str) -> str:
-        """A version 8 UUID (RFC 9562) of these parts in this order."""
+        """A version 8 UUID (RFC 9562) derived from these parts in this order."""
         value = int.from_bytes(self._digest("id", *parts)[:16], "big")
         value = value & ~(0xF << 76) | 0x8 << 76
         return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
@@ -51,11 +51,11 @@ class Pseudonyms:
     def _key(self) -> bytes:
         with self._lock:
             if not self._secret:
-                self._secret = self._shared() if self._table else secrets.token_bytes(_SECRET_BYTES)
+                self._secret = self._read_or_create_secret() if self._table else secrets.token_bytes(_SECRET_BYTES)
             return self._secret
 
-    def _shared(self) -> bytes:
-        """The table's secret; whoever comes first makes it, and all take the one that is there."""
+    def _read_or_create_secret(self) -> bytes:
+        """The table's secret, created by whoever comes first."""
         key = {"id": {"S": ITEM}}
         with translate_errors():
             client = self._client()

@@ -1,8 +1,8 @@
-"""Folders for work files, that a sandbox which was reset in the middle of a request does not keep.
+"""Folders for temporary files that are removed even if the sandbox is reset in the middle of a request.
 
 Lambda resets a sandbox after a crash or a time-out: it ends the process and starts another on the same disk, whose /tmp
-it does not clear (Lambda's developer guide, "execution environment lifecycle"). So whoever works in a folder holds a
-lock on it, which ends with the process, however that ends; and what nobody holds is removed at the next start.
+it does not clear (Lambda's developer guide, "execution environment lifecycle"). So a process that works in a folder
+holds a lock on it, which ends with the process, however that ends; the next start removes what nobody has locked.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 
 @contextmanager
 def scratch_folder(prefix: str) -> Iterator[Path]:
-    """An empty folder in the temporary directory that is gone afterwards; `prefix` begins its name."""
-    path, lock = _locked(prefix)
+    """Make an empty folder in the temporary directory, and remove it afterwards; its name begins with `prefix`."""
+    path, lock = _make_locked_folder(prefix)
     try:
         yield path
     finally:
@@ -28,7 +28,7 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
 
 
 def sweep(prefix: str) -> None:
-    """Remove what processes that are gone left under names that begin so."""
+    """Remove the folders of that prefix that processes left behind when they ended."""
     for path in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         try:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -43,7 +43,7 @@ def sweep(prefix: str) -> None:
             os.close(lock)
 
 
-def _locked(prefix: str) -> tuple[Path, int]:
+def _make_locked_folder(prefix: str) -> tuple[Path, int]:
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix))
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

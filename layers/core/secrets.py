@@ -7,17 +7,17 @@ from typing import Any
 
 from layers.core.errors import StorageFailed
 
-KEPT_SECONDS = 300  # a changed secret is in use after this
+CACHE_SECONDS = 300  # a changed secret is in use after this time
 
 
-def secret(arn: str) -> str:
-    """The text that a secret holds now, or held within the last minutes. Raises StorageFailed."""
+def read_secret(arn: str) -> str:
+    """The text of a secret, at most CACHE_SECONDS old. Raises StorageFailed."""
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
     try:
-        return str(_provider().get(arn, max_age=KEPT_SECONDS) or "")
+        return str(_provider().get(arn, max_age=CACHE_SECONDS) or "")
     except GetParameterError as error:
-        raise StorageFailed("A secret of this stack could not be read. Try again.") from error
+        raise StorageFailed("A secret of the stack could not be read. Try again.") from error
 
 
 @cache

@@ -1,4 +1,4 @@
-"""S3 within limits, with errors of the family. boto3 costs 0.3 s to import, so it comes with the first call."""
+"""S3 within limits, with errors of ours. boto3 takes 0.3 s to import, so the first call does that."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from layers.core.errors import (
     TooLarge,
 )
 
-CHUNK = 1 << 18  # bytes read between two looks at the clock
+PIECE_BYTES = 1 << 18  # read at once
 
 _clients: dict[str, Any] = {}
-_making = threading.Lock()
+_clients_lock = threading.Lock()
 
 
 def client(service: str) -> Any:
-    """The process's one boto3 client of a service; clients are thread-safe, making them is not."""
-    with _making:
+    """The process's one boto3 client of a service; clients are thread-safe, but making them is not."""
+    with _clients_lock:
         if service not in _clients:
             import boto3
             from botocore.config import Config
@@ -38,8 +38,8 @@ def client(service: str) -> Any:
                 retries={"mode": "standard", "max_attempts": 4},
                 max_pool_connections=24,
                 signature_version="s3v4" if service == "s3" else None,
-                # With virtual hosts a link names the bucket's region. The global name answers for a new bucket with a
-                # redirect, which its signature does not survive. An endpoint that is an IP address still gets paths.
+                # With virtual hosts a link names the bucket's region. For a new bucket the global name responds with a
+                # redirect, which the signature does not survive. An endpoint that is an IP address still gets paths.
                 s3={"addressing_style": "virtual"},
             )
             _clients[service] = boto3.client(service, config=config)
@@ -54,7 +54,7 @@ class StoredObject:
     etag: str
     content_type: str | None
     metadata: dict[str, str] = field(default_factory=dict)
-    written: float | None = None  # when, in seconds of the epoch
+    last_modified: float | None = None  # seconds of the epoch
 
 
 @dataclass(frozen=True)
@@ -65,79 +65,79 @@ class Head:
     etag: str
     content_type: str | None
     metadata: dict[str, str] = field(default_factory=dict)
-    written: float | None = None  # when, in seconds of the epoch
+    last_modified: float | None = None  # seconds of the epoch
 
 
 class Storage:
     """Objects in the stack's buckets."""
 
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
-        """The whole object, streamed, `limit` bytes at most.
+        """Read the whole object, at most `limit` bytes, in pieces.
 
         Raises ObjectNotFound, TooLarge, StorageFailed or OutOfTime.
         """
-        with _mapped(f"s3://{bucket}/{key}"):
-            answer = client("s3").get_object(Bucket=bucket, Key=key)
-            body = answer["Body"]
+        with _translate_errors(f"s3://{bucket}/{key}"):
+            response = client("s3").get_object(Bucket=bucket, Key=key)
+            body = response["Body"]
             try:
-                size = int(answer["ContentLength"])
+                size = int(response["ContentLength"])
                 if size > limit:
-                    raise TooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
+                    raise TooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are allowed.")
                 data = bytearray()
-                while piece := body.read(CHUNK):
+                while piece := body.read(PIECE_BYTES):
                     data += piece
                     deadline.check("reading from storage")
             finally:
                 body.close()
-        written = answer.get("LastModified")
+        last_modified = response.get("LastModified")
         return StoredObject(
             bytes(data),
-            answer["ETag"],
-            answer.get("ContentType"),
-            answer.get("Metadata") or {},
-            written and written.timestamp(),
+            response["ETag"],
+            response.get("ContentType"),
+            response.get("Metadata") or {},
+            last_modified and last_modified.timestamp(),
         )
 
     def head(self, bucket: str, key: str) -> Head | None:
-        """What is known of an object, or None where there is none. Raises StorageFailed."""
+        """Describe an object; None if it does not exist. Raises StorageFailed."""
         try:
-            with _mapped(f"s3://{bucket}/{key}"):
-                answer = client("s3").head_object(Bucket=bucket, Key=key)
+            with _translate_errors(f"s3://{bucket}/{key}"):
+                response = client("s3").head_object(Bucket=bucket, Key=key)
         except ObjectNotFound:
             return None
-        written = answer.get("LastModified")
+        last_modified = response.get("LastModified")
         return Head(
-            int(answer["ContentLength"]),
-            answer["ETag"],
-            answer.get("ContentType"),
-            answer.get("Metadata") or {},
-            written and written.timestamp(),
+            int(response["ContentLength"]),
+            response["ETag"],
+            response.get("ContentType"),
+            response.get("Metadata") or {},
+            last_modified and last_modified.timestamp(),
         )
 
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
-        """Put the object there, whole or not at all. Raises StorageFailed."""
-        with _mapped(f"s3://{bucket}/{key}"):
+        """Write the object, whole or not at all. Raises StorageFailed."""
+        with _translate_errors(f"s3://{bucket}/{key}"):
             client("s3").put_object(
                 Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {}
             )
 
     def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
-        """The object into a file, streamed, `limit` bytes at most; how many there are.
+        """Stream the object, at most `limit` bytes, into a file; return its size in bytes.
 
         Raises ObjectNotFound, TooLarge, StorageFailed, StorageFull or OutOfTime.
         """
-        with _mapped(f"s3://{bucket}/{key}"):
-            answer = client("s3").get_object(Bucket=bucket, Key=key)
-        size = int(answer["ContentLength"])
+        with _translate_errors(f"s3://{bucket}/{key}"):
+            response = client("s3").get_object(Bucket=bucket, Key=key)
+        size = int(response["ContentLength"])
         if size > limit:
-            answer["Body"].close()
-            raise TooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are read.")
-        with closing(answer["Body"]) as body, open_for_writing(path) as file:
+            response["Body"].close()
+            raise TooLarge(f"s3://{bucket}/{key} has {size} bytes; at most {limit} are allowed.")
+        with closing(response["Body"]) as body, open_for_writing(path) as file:
             while True:
-                with _mapped(f"s3://{bucket}/{key}"):
-                    piece = body.read(CHUNK)
+                with _translate_errors(f"s3://{bucket}/{key}"):
+                    piece = body.read(PIECE_BYTES)
                 if not piece:
                     return size
                 file.write(piece)
@@ -146,27 +146,27 @@ class Storage:
     def upload(
         self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
-        """Put the file there, whole or not at all, streamed; of at most 5 GB. Raises StorageFailed."""
-        with path.open("rb") as file, _mapped(f"s3://{bucket}/{key}"):
+        """Stream a file of at most 5 GB into an object, whole or not at all. Raises StorageFailed."""
+        with path.open("rb") as file, _translate_errors(f"s3://{bucket}/{key}"):
             client("s3").put_object(
                 Bucket=bucket, Key=key, Body=file, ContentType=content_type, Metadata=metadata or {}
             )
 
     def copy(self, bucket: str, key: str, to: str) -> None:
-        """The object under another key of its bucket, without its bytes passing here.
+        """Copy the object to another key of its bucket, inside S3.
 
         Raises ObjectNotFound or StorageFailed.
         """
-        with _mapped(f"s3://{bucket}/{key}"):
+        with _translate_errors(f"s3://{bucket}/{key}"):
             client("s3").copy_object(Bucket=bucket, Key=to, CopySource={"Bucket": bucket, "Key": key})
 
     def renew(self, bucket: str, key: str, head: Head) -> None:
-        """The object as it is, but written now: the bucket's lifecycle counts anew. `head` is what is known of it.
+        """Copy the object onto itself, so that the bucket's lifecycle counts from now. `head` describes the object.
 
         Raises ObjectNotFound or StorageFailed.
         """
         kind = {"ContentType": head.content_type} if head.content_type else {}
-        with _mapped(f"s3://{bucket}/{key}"):
+        with _translate_errors(f"s3://{bucket}/{key}"):
             client("s3").copy_object(
                 Bucket=bucket,
                 Key=key,
@@ -178,14 +178,14 @@ class Storage:
             )
 
     def delete(self, bucket: str, key: str) -> None:
-        """Remove the object, if there is one. Raises StorageFailed."""
-        with _mapped(f"s3://{bucket}/{key}"):
+        """Delete the object, if it exists. Raises StorageFailed."""
+        with _translate_errors(f"s3://{bucket}/{key}"):
             client("s3").delete_object(Bucket=bucket, Key=key)
 
     def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
-        """A URL that reads the object for that many seconds, made without asking anyone.
+        """A URL by which anyone can read the object for that many seconds; made without a request.
 
-        With a file name a browser saves it instead of showing it.
+        With a file name a browser saves the object instead of showing it.
         """
         saved = {"ResponseContentDisposition": f'attachment; filename="{filename}"'} if filename else {}
         url: str = client("s3").generate_presigned_url(
@@ -194,7 +194,7 @@ class Storage:
         return url
 
     def presign_post(self, bucket: str, key: str, limit_bytes: int, seconds: int) -> dict[str, Any]:
-        """`url` and `fields` of a form that uploads one object of at most that many bytes."""
+        """The `url` and `fields` of a form that uploads one object of at most that many bytes."""
         form: dict[str, Any] = client("s3").generate_presigned_post(
             bucket, key, Conditions=[["content-length-range", 1, limit_bytes]], ExpiresIn=seconds
         )
@@ -203,13 +203,13 @@ class Storage:
 
 @contextmanager
 def open_for_writing(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open for writing; a full disk is StorageFull."""
+    """Open the file for writing. Raises StorageFull, also inside, where the disk is full."""
     try:
         with path.open("wb") as file:
             yield file
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageFull("The disk has no room left for work files.") from None
+            raise StorageFull("There is no disk space left for temporary files.") from None
         raise
 
 
@@ -223,8 +223,8 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _mapped(uri: str) -> Iterator[None]:
-    """Errors of botocore, and of the connections under it, as those of the family."""
+def _translate_errors(uri: str) -> Iterator[None]:
+    """Translate errors of botocore, and of the connections under it, into ours."""
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
     from urllib3.exceptions import HTTPError
 
@@ -234,6 +234,6 @@ def _mapped(uri: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in ("NoSuchKey", "NoSuchBucket", "404", "NotFound"):
             raise ObjectNotFound(f"There is nothing at {uri}.") from None
-        raise StorageFailed(f"Storage answered {code or 'with an error'} for {uri}.") from error
+        raise StorageFailed(f"Storage responded with {code or 'an error'} for {uri}.") from error
     except (BotoCoreError, HTTPClientError, HTTPError, OSError) as error:
-        raise StorageFailed(f"Storage did not answer for {uri} ({type(error).__name__}).") from error
+        raise StorageFailed(f"Storage did not respond for {uri} ({type(error).__name__}).") from error

@@ -1,4 +1,4 @@
-"""What the operator sees: structured logs, metrics, the time that each phase took, and the memory at its highest."""
+"""What the operator sees: structured logs, metrics, the time that each phase took, and the peak of memory."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from layers.core.errors import ColdswapError, InternalError
 
 NAMESPACE = "Coldswap"  # of the metrics
 
-# All there are: CloudWatch charges for each by the month, for each function and stack (and release, of Fault).
+# CloudWatch charges by the month for each metric of each function and stack (Fault: and release), so these are all.
 Metric = Literal["Swapped", "Failed", "Fault", "MemoryPercent"]
 
 
 @cache
 def logger() -> Any:
-    """The process's powertools logger: one JSON object a line, to stdout, where Lambda collects it."""
+    """The process's Powertools logger: one JSON object per line on stdout, where Lambda collects it."""
     from aws_lambda_powertools import Logger
 
     return Logger()
 
 
 def correlate(name: str, lambda_request_id: str) -> None:
-    """Let every line from here on carry the id that the caller is told, whoever chose it, beside Lambda's own."""
+    """Let every further line carry the id that the caller gets to see, whoever chose it, beside Lambda's own."""
     logger().set_correlation_id(name)
     logger().append_keys(lambda_request_id=lambda_request_id)
 
 
 def emit(values: Mapping[Metric, float], release: str = "") -> None:
-    """One CloudWatch record in embedded metric format; with `release`, of that release alone."""
+    """Write one CloudWatch record in embedded metric format; with `release`, for that release alone."""
     if not values:
         return
     from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -49,16 +49,16 @@ def emit(values: Mapping[Metric, float], release: str = "") -> None:
 
 
 def memory_percent(*peaks_mb: float) -> dict[Metric, float]:
-    """Peaks of memory, in MB, as their sum in percent of the sandbox's; nothing outside of one."""
+    """The sum of these peaks of memory, in MB of 10^6 bytes, in percent of the sandbox's; empty outside of one."""
     size = os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")  # in MiB
     return {"MemoryPercent": round(100 * sum(peaks_mb) * 1e6 / (int(size) << 20), 1)} if size else {}
 
 
 def count_fault(error: Exception, *, ended: bool = True, raised_here: bool = True) -> None:
-    """Ring where the error is a fault; what is not of our family is one.
+    """Count the error if it is a fault, so that an alarm goes off; an exception that is not of our family is one.
 
-    `ended`: the request, or the workflow, ends with it, so that it counts once and not at each of its tries.
-    `raised_here`: by this sandbox's release, and not by the one of which a workflow tells.
+    `ended`: the request, or the workflow, ends with the error, so that it counts once and not at every try.
+    `raised_here`: this sandbox's release raised it, not another one of which a workflow reports.
     """
     fault = error.fault if isinstance(error, ColdswapError) else InternalError.fault
     if fault and ended:
@@ -68,32 +68,32 @@ def count_fault(error: Exception, *, ended: bool = True, raised_here: bool = Tru
 
 
 class Phases:
-    """Milliseconds spent, by phase; a phase entered again adds to its time. Phases may overlap on several threads."""
+    """Milliseconds by phase; a phase entered again adds to its time. Phases may overlap, on several threads."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, float] = {}
+        self._milliseconds: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Time what happens inside, also when it fails."""
-        began = time.perf_counter()
+        """Time what happens inside, even if it fails."""
+        start = time.perf_counter()
         try:
             yield
         finally:
-            spent = (time.perf_counter() - began) * 1000
+            milliseconds = (time.perf_counter() - start) * 1000
             with self._lock:
-                self._spent[name] = self._spent.get(name, 0.0) + spent
+                self._milliseconds[name] = self._milliseconds.get(name, 0.0) + milliseconds
 
     def timings_ms(self) -> dict[str, float]:
-        """In the order in which the phases first ended, to a tenth of a millisecond."""
+        """Milliseconds to one decimal, by phase, in the order in which the phases first ended."""
         with self._lock:
-            return {name: round(spent, 1) for name, spent in self._spent.items()}
+            return {name: round(milliseconds, 1) for name, milliseconds in self._milliseconds.items()}
 
 
 def server_timing(timings: Mapping[str, float]) -> str:
-    """Phases in milliseconds as the Server-Timing header has them (W3C Server Timing)."""
-    return ", ".join(f"{name};dur={spent:g}" for name, spent in timings.items())
+    """The Server-Timing header (W3C) for these phases, in milliseconds."""
+    return ", ".join(f"{name};dur={milliseconds:g}" for name, milliseconds in timings.items())
 
 
 def peak_memory_mb() -> float:
@@ -102,14 +102,14 @@ def peak_memory_mb() -> float:
         for line in status:
             if line.startswith("VmHWM:"):
                 return round(int(line.split()[1]) * 1024 / 1e6, 1)
-    raise OSError("this system does not tell VmHWM")
+    raise OSError("this system does not report VmHWM")
 
 
 _warm = False
 
 
-def cold() -> bool:
-    """Whether this is the first time that the process asks: a sandbox's first request."""
+def is_cold_start() -> bool:
+    """Whether this is the first call in this process, and so the sandbox's first request."""
     global _warm
     first, _warm = not _warm, True
     return first

@@ -11,7 +11,7 @@ from layers.core.dynamodb import translate_errors
 from layers.core.errors import InvalidRequest, TermsNotAccepted
 
 VERSION = "2026-11-23"
-"""With another version everybody is asked again."""
+"""A new version asks everybody to accept again."""
 
 TEXT = (
     "I use a person's face or name only with that person's consent, or on another ground in law that I can show.",
@@ -21,48 +21,48 @@ TEXT = (
     "I delete what a person who is shown asks me to delete.",
 )
 
-MOST_KNOWN = 10_000  # callers whose acceptance one sandbox remembers
+MAX_REMEMBERED = 10_000  # callers whose acceptance one sandbox remembers
 
 
 class Terms:
-    """Items `terms#CALLER` of a DynamoDB table, one a caller, who is a pseudonym.
+    """Items `terms#CALLER` of a DynamoDB table, one per caller; a caller is a pseudonym.
 
     The stack's own principals (uploads, workflows) have no caller: its operator has accepted for them.
     """
 
     def __init__(self, table: str, client: Callable[[], Any], now: Callable[[], float] = time.time) -> None:
-        """`client` gives the DynamoDB client when first needed; without a table nobody is asked."""
+        """`client` returns the DynamoDB client when first needed; without a table nobody has to accept."""
         self._table = table
         self._client = client
         self._now = now
-        self._known: set[str] = set()
+        self._accepted: set[str] = set()
 
     def require(self, caller: str | None) -> None:
-        """Raises TermsNotAccepted, which says what to do; or StorageFailed."""
-        if not self.accepted(caller):
+        """Raise TermsNotAccepted, which says what to do, unless the caller has accepted; or StorageFailed."""
+        if not self.has_accepted(caller):
             raise TermsNotAccepted(
                 "Read the terms of use (GET /terms) and accept them once: POST /terms with "
                 f'{{"version": "{VERSION}"}}.',
                 version=VERSION,
             )
 
-    def accepted(self, caller: str | None) -> bool:
-        """Whether this caller has accepted this version, or need not. Raises StorageFailed."""
+    def has_accepted(self, caller: str | None) -> bool:
+        """Whether this caller has accepted the current version, or need not. Raises StorageFailed."""
         if caller is None or not self._table:
             return True
-        if caller not in self._known:
+        if caller not in self._accepted:
             with translate_errors():
-                answer = self._client().get_item(TableName=self._table, Key={"id": {"S": f"terms#{caller}"}})
-            if answer.get("Item", {}).get("version", {}).get("S") != VERSION:
+                response = self._client().get_item(TableName=self._table, Key={"id": {"S": f"terms#{caller}"}})
+            if response.get("Item", {}).get("version", {}).get("S") != VERSION:
                 return False
             self._remember(caller)
         return True
 
     def accept(self, caller: str | None, version: str) -> None:
-        """Records who accepted what and when. Raises InvalidRequest for another version; or StorageFailed."""
+        """Record who accepted which version and when. Raises InvalidRequest for another version; or StorageFailed."""
         if version != VERSION:
             raise InvalidRequest(
-                f"The current version of the terms is {VERSION}. Read them (GET /terms), then send that version."
+                f"The current version of the terms is {VERSION}. Read them (GET /terms), then accept that version."
             )
         if caller is None or not self._table:
             return
@@ -76,5 +76,5 @@ class Terms:
         self._remember(caller)
 
     def _remember(self, caller: str) -> None:
-        if len(self._known) < MOST_KNOWN:
-            self._known.add(caller)
+        if len(self._accepted) < MAX_REMEMBERED:
+            self._accepted.add(caller)

@@ -1,8 +1,7 @@
-"""Warm-ups: a payload upon which a function imports what requests import and tests itself.
+"""Warm-ups: a payload for which a function imports what requests import, and tests itself.
 
-It reads nothing of any caller's and fetches no models. A deployment sends it, a release's hook, a weekly rule (a
-function that nobody calls for weeks refuses its next request) and, where an operator wants it, one of every five
-minutes.
+It reads nothing of any caller's and fetches no models. A deployment sends it, so do a release's hook, a weekly rule (a
+function that nobody calls for weeks refuses its next request) and, if the operator wants it, a rule every five minutes.
 """
 
 from __future__ import annotations
@@ -13,5 +12,5 @@ PAYLOAD = {"warm": True}
 
 
 def is_warm_up(event: Any) -> bool:
-    """Whether a function was called with the payload."""
+    """Whether a function was called with that payload."""
     return bool(event == PAYLOAD)

@@ -1,4 +1,4 @@
-"""What every HTTP entry does alike: who asks, mistakes in a request, and errors as problem documents (RFC 9457)."""
+"""What both HTTP APIs share: identifying callers, reporting mistakes, rendering errors as problem documents (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from layers.core.telemetry import count_fault, logger
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
-MOST_TOLD = 20  # mistakes of one request
-_LONGEST_TOLD = 200  # characters of a field's name, which may be the caller's
-ANSWER_SECONDS = 29.0  # from API Gateway's taking a request: after 30 it answers 503 itself (API Gateway quotas)
-MOST_WAITED = 20.0  # seconds; what looks longer is a clock that is wrong
-RETRY_SECONDS = 2  # where an error that a retry can cure does not say more
+MAX_MISTAKES = 20  # that are reported of one request
+_MAX_FIELD_CHARS = 200  # of a field's name, which may be the caller's
+RESPONSE_SECONDS = 29.0  # after API Gateway received the request; after 30 it responds 503 itself (API Gateway quotas)
+MAX_WAIT_SECONDS = 20.0  # before the handler starts; what looks longer is a wrong clock
+RETRY_SECONDS = 2  # of Retry-After, where a retryable error does not say more
 
 
-class ProblemAnswer(BaseModel):
-    """An error as RFC 9457 has it."""
+class ProblemResponse(BaseModel):
+    """An error as an RFC 9457 problem document."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -41,102 +41,104 @@ class ProblemAnswer(BaseModel):
     instance: str | None = None
 
 
-def said(description: str, model: type[Any], media: str = JSON) -> OpenAPIResponse:
-    """An answer as OpenAPI describes it."""
+def response_schema(description: str, model: type[BaseModel], media: str = JSON) -> OpenAPIResponse:
+    """Describe a response in OpenAPI's terms."""
     return {"description": description, "content": {media: {"model": model}}}
 
 
 class Caller:
-    """Who asks, looked up when first needed."""
+    """The caller of a request, identified when first needed."""
 
     def __init__(self, event: Mapping[str, Any], mode: AuthMode, pseudonyms: Pseudonyms) -> None:
         self._event, self._mode, self._pseudonyms = event, mode, pseudonyms
-        self.log: dict[str, str] = {}  # what the log tells of the caller
+        self.log: dict[str, str] = {}  # what a line of the log says of the caller
 
     @property
     def pseudonym(self) -> str:
-        """What the caller is called wherever something is kept. Raises Unidentified or StorageFailed."""
+        """The caller's name wherever anything is stored. Raises Unidentified or StorageFailed."""
         if not self.log:
             name = identity(self._event, self._mode)
             self.log = {"caller": self._pseudonyms.caller(name), "identity": name}
         return self.log["caller"]
 
 
-def plain(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with its body as JSON text, whatever the request called it."""
+def as_json_request(event: dict[str, Any]) -> dict[str, Any]:
+    """The event with its body as JSON text, whatever media type the request names."""
     body = event.get("body")
     if event.get("isBase64Encoded"):
-        # What is not text is then not JSON either, which is answered as any other mistake in a body.
+        # A body that is not text will not be JSON either, and is reported like any other mistake in a body.
         body = base64.b64decode(body or "").decode(errors="replace")
-    # curl -d calls every body a form; here all of them are JSON.
+    # curl -d calls every body a form.
     headers = {**(event.get("headers") or {}), "content-type": JSON}
     return {**event, "body": body, "isBase64Encoded": False, "headers": headers}
 
 
-def parse(text: str) -> Any:
-    """A body's JSON. Raises JSONDecodeError, also for what json.loads fails at otherwise: depth, and endless digits."""
+def parse_json(text: str) -> Any:
+    """Parse a body. Raises JSONDecodeError, also where json.loads fails in another way (nesting, very long numbers)."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:
         raise
     except (RecursionError, ValueError):
-        raise json.JSONDecodeError("too deep, or a number too long", "", 0) from None
+        raise json.JSONDecodeError("nested too deeply, or a number is too long", "", 0) from None
 
 
-def invalid(errors: Any) -> InvalidRequest:
-    """One error of ours for pydantic's list of them, the first of very many."""
-    told = [
-        {"field": f"{'.'.join(str(part) for part in each['loc']):.{_LONGEST_TOLD}}", "message": str(each["msg"])}
-        for each in itertools.islice(errors, MOST_TOLD)
+def invalid_request(errors: Any) -> InvalidRequest:
+    """Translate pydantic's list of errors, of which at most MAX_MISTAKES are reported, into one error of ours."""
+    mistakes = [
+        {"field": ".".join(map(str, error["loc"]))[:_MAX_FIELD_CHARS], "message": str(error["msg"])}
+        for error in itertools.islice(errors, MAX_MISTAKES)
     ]
-    return InvalidRequest("; ".join(f"{each['field']}: {each['message']}" for each in told) + ".", errors=told)
+    detail = "; ".join(f"{mistake['field']}: {mistake['message']}" for mistake in mistakes)
+    return InvalidRequest(f"{detail}.", errors=mistakes)
 
 
 def http_seconds(event: Mapping[str, Any], now: float) -> float:
-    """Seconds left to answer a request of an HTTP API: it has waited since `timeEpoch` for a sandbox and its start.
+    """Seconds left to respond to a request of an HTTP API, which has waited since `timeEpoch` for a sandbox to start.
 
-    `now` is the epoch in seconds. Clocks differ a little, so a request is neither from the future nor very old.
+    `now` is in seconds of the epoch. Clocks differ, so a request that seems to be from the future is taken for new, and
+    one that seems very old for MAX_WAIT_SECONDS old.
     """
-    taken = event.get("requestContext", {}).get("timeEpoch")  # milliseconds
-    waited = now - taken / 1000 if isinstance(taken, int) else 0.0
-    return ANSWER_SECONDS - min(max(waited, 0.0), MOST_WAITED)
+    epoch_ms = event.get("requestContext", {}).get("timeEpoch")
+    wait = now - epoch_ms / 1000 if isinstance(epoch_ms, int) else 0.0
+    return RESPONSE_SECONDS - min(max(wait, 0.0), MAX_WAIT_SECONDS)
 
 
 def request_urn(request_id: str) -> str:
-    """The instance of a problem, by which the log has the request."""
+    """The `instance` of a problem document, by whose id the log has the request."""
     return f"urn:coldswap:request:{request_id}"
 
 
-def record(event: Mapping[str, Any], answer: Mapping[str, Any], caller: Caller) -> None:
-    """One line of the log for each request: who asked, what was answered, and the id told in `Location`; no path of a
-    request, no address."""
+def log_request(event: Mapping[str, Any], response: Mapping[str, Any], caller: Caller) -> None:
+    """Log one line for a request: the caller, the status, and the path in `Location`; not the request's own path, nor
+    an IP address."""
     http = event.get("requestContext", {}).get("http", {})
-    headers = {name.lower(): value for name, value in (answer.get("headers") or {}).items()}
+    headers = {name.lower(): value for name, value in (response.get("headers") or {}).items()}
     location = str(headers.get("location", ""))
     ids = {"leads_to": location} if location.startswith("/") else {}
     if headers.get("content-type") == PROBLEM:
-        ids["code"] = json.loads(answer["body"])["code"]
-    facts = {"method": http.get("method"), "status": answer.get("statusCode"), **caller.log, **ids}
+        ids["code"] = json.loads(response["body"])["code"]
+    facts = {"method": http.get("method"), "status": response.get("statusCode"), **caller.log, **ids}
     logger().info("answered", extra=facts)
 
 
 def render_errors(resolver: APIGatewayHttpResolver, documentation: str) -> None:
-    """Let the resolver answer every error with a problem document; `documentation` says where the API is described."""
+    """Let the resolver render every error as a problem document; `documentation` is where the API is described."""
 
     def render(error: ColdswapError) -> Response[Any]:
         count_fault(error)
         request_id = resolver.current_event.raw_event.get("requestContext", {}).get("requestId")
         document = problem(error, instance=request_urn(request_id) if request_id else None)
-        patience = error.extra.get("retry_after") or (RETRY_SECONDS if error.retryable else None)
-        headers: dict[str, str | list[str]] = {"Retry-After": str(patience)} if patience else {}
+        retry_after = error.extra.get("retry_after") or (RETRY_SECONDS if error.retryable else None)
+        headers: dict[str, str | list[str]] = {"Retry-After": str(retry_after)} if retry_after else {}
         return Response(error.status, content_type=PROBLEM, body=json.dumps(document), headers=headers)
 
     def render_invalid(error: RequestValidationError) -> Response[Any]:
-        return render(invalid(error.errors()))
+        return render(invalid_request(error.errors()))
 
     def render_unforeseen(_: Exception) -> Response[Any]:
         logger().exception("unforeseen")
-        return render(InternalError("Something went wrong on our side; the log has it under this request's id."))
+        return render(InternalError("Something went wrong on our side. The log has details under this request's id."))
 
     def render_not_found(_: Exception) -> Response[Any]:
         event = resolver.current_event

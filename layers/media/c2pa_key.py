@@ -22,9 +22,9 @@ def signing_chain(arn: str) -> Chain:
     if not arn:
         with _making:
             return _parsed(_own_seed())
-    from layers.core.secrets import secret
+    from layers.core.secrets import read_secret
 
-    return _parsed(secret(arn))
+    return _parsed(read_secret(arn))
 
 
 @lru_cache(maxsize=1)

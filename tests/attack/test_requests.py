@@ -15,7 +15,7 @@ import pytest
 
 from functions.swap.entry.schemas import TaskBody, parse_task
 from layers.core.errors import ColdswapError, InvalidRequest, NotFound, RefusedUrl, problem
-from layers.core.ids import made_at
+from layers.core.ids import creation_time
 from layers.core.storage import parse_s3_uri
 from layers.models.runtime.manifest import Manifest, Pointer
 from tests.unit.swap.entry_clients import HttpResult, http, invoke, upload_event
@@ -248,7 +248,7 @@ def test_no_path_is_a_fault_of_ours(path: str, method: str, monkeypatch: pytest.
 
 @pytest.mark.parametrize("path", [path.rpartition("/")[2] for path in PATHS])
 def test_no_name_but_one_of_ours_has_a_time(path: str) -> None:
-    assert made_at(path) is None
+    assert creation_time(path) is None
 
 
 # What an upload may be called; S3 takes any UTF-8 of up to 1024 bytes.

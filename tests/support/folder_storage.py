@@ -26,7 +26,7 @@ class FolderStorage(Storage):
 
     def head(self, bucket: str, key: str) -> Head | None:
         path = self._root / bucket / key
-        return Head(path.stat().st_size, "", None, written=path.stat().st_mtime) if path.exists() else None
+        return Head(path.stat().st_size, "", None, last_modified=path.stat().st_mtime) if path.exists() else None
 
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None

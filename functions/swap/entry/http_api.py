@@ -33,7 +33,7 @@ from layers.core.telemetry import correlate, server_timing
 from layers.core.terms import TEXT, VERSION
 from layers.core.web import JSON, Caller, http_seconds, parse, plain, record, render_errors, said
 
-resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse)
+resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse_json)
 
 
 @resolver.post(

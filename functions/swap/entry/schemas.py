@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from functions.swap.settings import Settings
 from functions.swap.values import SwapRequest
-from layers.core.ids import is_id, made_at
+from layers.core.ids import creation_time, is_id
 
 Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
 Indices = Annotated[list[Index], Field(max_length=Settings.max_faces)]  # no more are swapped
@@ -132,9 +132,9 @@ def parse_task(payload: Any) -> TaskBody | QueuedBody:
         is_queued = isinstance(payload, dict) and "swap" in payload
         return (QueuedBody if is_queued else TaskBody).model_validate(payload)
     except ValidationError as error:
-        from layers.core.web import invalid  # late: a task needs nothing else of HTTP
+        from layers.core.web import invalid_request  # late: a task needs nothing else of HTTP
 
-        raise invalid(error.errors(include_input=False, include_url=False)) from None
+        raise invalid_request(error.errors(include_input=False, include_url=False)) from None
 
 
 def _is_from_version_0_1(key: Any) -> bool:

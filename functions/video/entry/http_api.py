@@ -29,7 +29,7 @@ from layers.core.web import JSON, Caller, http_seconds, parse, plain, record, re
 POLL_SECONDS = "2"
 NO_STORE = {"Cache-Control": "no-store"}
 
-resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse)
+resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse_json)
 
 
 @resolver.post(

@@ -15,7 +15,7 @@ from typing import IO
 from functions.video.values import HEIGHT, WIDTH, Footage, Rendition
 from layers.core.deadline import Deadline
 from layers.core.errors import MediaTooLarge, UpstreamFailed
-from layers.core.http_fetch import PIECE, HttpResponse, open_url
+from layers.core.http_fetch import PIECE_BYTES, HttpResponse, open_url
 from layers.core.storage import open_for_writing
 from layers.media.mp4 import Index, read_index
 

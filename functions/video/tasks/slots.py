@@ -9,7 +9,7 @@ from typing import Any
 
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import AtCapacity, StorageFailed
-from layers.core.fair_share import Asking, half
+from layers.core.fair_share import Contention, fair_half
 
 # A step renews the lease and runs for 300 s at most (the function's time-out). Until its next attempt renews it, the
 # workflow may be throttled for 20 minutes, then wait for Lambda itself, then for an idle function that comes back, each
@@ -41,7 +41,7 @@ class Slots:
         self._names = [f"slot#{number}" for number in range(count)]
         self._client = client
         self._now = now
-        self._asking = Asking(table, "slots", client, now)
+        self._contention = Contention(table, "slots", client, now)
 
     def take(self, task_id: str, caller: str) -> None:
         """Hold a slot for the caller's task, or go on holding the one that it has. Raises AtCapacity with
@@ -60,7 +60,7 @@ class Slots:
             )
         for name in own + free:
             if self._lease(name, task_id, caller, "attribute_not_exists(id) OR expires_at <= :now OR task_id = :me"):
-                if contested and self._count(caller) > half(len(self._names)):
+                if contested and self._count(caller) > fair_half(len(self._names)):
                     self.free(task_id)  # another request of this caller came at the same moment
                     break
                 return

@@ -12,7 +12,7 @@ from typing import Any
 from functions.video.values import Credit, PublishedVideo, Stage, Status, VideoRequest
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import Cancelled
-from layers.core.ids import by_time, is_id, made_at
+from layers.core.ids import creation_time, is_id, time_sort_key
 
 # An item outlives its video, so that a request for a deleted video is told that it has expired.
 REMEMBERED_SECONDS = 7 * 24 * 3600
@@ -123,7 +123,7 @@ class TaskStore:
             "request": {"S": json.dumps(asdict(task.request))},
             "caller": {"S": task.caller},
             "kind": {"S": "video"},
-            "listed": {"S": by_time(task.created_at, task.id)},
+            "listed": {"S": time_sort_key(task.created_at, task.id)},
             "state": {"S": task.status},
             "created_at": {"N": str(task.created_at)},
             "updated_at": {"N": str(task.updated_at)},

@@ -63,17 +63,17 @@ def test_the_table_forgets(dynamodb: Any, table: str, budget: Budget) -> None:
 
 def test_what_is_paid_under_a_name_is_paid_once(budget: Budget) -> None:
     for _ in range(3):
-        budget.spend("ann", 6, once="swap 1")
+        budget.spend("ann", 6, payment="swap 1")
 
-    budget.spend("ann", 4, once="swap 2")
+    budget.spend("ann", 4, payment="swap 2")
     with pytest.raises(BudgetSpent):
-        budget.spend("ann", 1, once="swap 3")
+        budget.spend("ann", 1, payment="swap 3")
 
 
 def test_what_costs_more_at_the_next_try_pays_the_rest(budget: Budget) -> None:
-    budget.spend("ann", 1, once="swap 1")
-    budget.spend("ann", 9, once="swap 1")
-    budget.spend("ann", 2, once="swap 1")
+    budget.spend("ann", 1, payment="swap 1")
+    budget.spend("ann", 9, payment="swap 1")
+    budget.spend("ann", 2, payment="swap 1")
 
     budget.spend("ann", 1)
     with pytest.raises(BudgetSpent):
@@ -83,10 +83,10 @@ def test_what_costs_more_at_the_next_try_pays_the_rest(budget: Budget) -> None:
 def test_a_name_that_was_refused_has_not_paid(budget: Budget, clock: Clock) -> None:
     budget.spend("ann", 9)
     with pytest.raises(BudgetSpent):
-        budget.spend("ann", 2, once="swap 1")
+        budget.spend("ann", 2, payment="swap 1")
     clock.at += DAY
 
-    budget.spend("ann", 10, once="swap 1")
+    budget.spend("ann", 10, payment="swap 1")
 
     with pytest.raises(BudgetSpent):
         budget.spend("ann", 1)
@@ -101,9 +101,9 @@ def test_a_count_that_failed_has_not_paid(dynamodb: Any, table: str, budget: Bud
             raise ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems")
 
     with pytest.raises(StorageFailed):
-        Budget(table, "megapixels", 10, Throttled, clock).spend("ann", 6, once="swap 1")
+        Budget(table, "megapixels", 10, Throttled, clock).spend("ann", 6, payment="swap 1")
 
-    budget.spend("ann", 10, once="swap 1")
+    budget.spend("ann", 10, payment="swap 1")
     with pytest.raises(BudgetSpent):
         budget.spend("ann", 1)
 

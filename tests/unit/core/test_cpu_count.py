@@ -6,7 +6,7 @@ import pytest
 
 from functions.swap.settings import Settings
 from functions.video.settings import VideoSettings
-from layers.core.cpu_count import threads
+from layers.core.cpu_count import thread_count
 
 SWAP = {"MODELS_BUCKET": "m", "UPLOADS_BUCKET": "u", "OUTPUTS_BUCKET": "o"}
 VIDEO = {"OUTPUTS_BUCKET": "o", "STATE_TABLE": "t", "STATE_MACHINE_ARN": "a"}
@@ -37,6 +37,6 @@ def test_both_functions_take_as_many_threads_as_their_memory_size_has_time_for(
 ) -> None:
     size = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory} if memory else {}
 
-    assert threads(size) == expected
+    assert thread_count(size) == expected
     assert Settings.read({**SWAP, **size}).threads == expected
     assert VideoSettings.read({**VIDEO, **size}).threads == expected

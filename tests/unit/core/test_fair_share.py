@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from layers.core.errors import AtCapacity
-from layers.core.fair_share import ASKING_SECONDS, Asking, Quota, Sandboxes
+from layers.core.fair_share import CONTENTION_SECONDS, Contention, Quota, Sandboxes
 from tests.support.clock import Clock
 
 SECONDS = 120.0  # of a request
@@ -55,7 +55,7 @@ def test_who_had_all_gets_no_more_once_another_asks(sandboxes: Sandboxes) -> Non
 
 def test_who_no_longer_asks_is_no_longer_counted(sandboxes: Sandboxes, clock: Clock) -> None:
     enter(sandboxes, "ben", 1)
-    clock.at += ASKING_SECONDS
+    clock.at += CONTENTION_SECONDS
 
     assert enter(sandboxes, "ann", 12) == 12
 
@@ -85,10 +85,10 @@ def test_the_limit_is_asked_for_only_where_it_could_matter(dynamodb: Any, table:
 
 
 def test_the_item_of_who_asks_does_not_grow(dynamodb: Any, table: str, clock: Clock) -> None:
-    asking = Asking(table, "slots", lambda: dynamodb, clock)
+    asking = Contention(table, "slots", lambda: dynamodb, clock)
     for number in range(20):
-        asking.contested(f"caller{number}")
-        clock.at += ASKING_SECONDS
+        asking.register(f"caller{number}")
+        clock.at += CONTENTION_SECONDS
 
     (item,) = dynamodb.scan(TableName=table)["Items"]
     assert len(item) <= 4

@@ -52,7 +52,7 @@ def body(data: bytes, promised: int | None = None) -> dict[str, Any]:
 def test_an_object_comes_whole_with_what_is_known_of_it(stub: Stubber) -> None:
     stub.add_response("get_object", {**body(b"x" * 700_000), "LastModified": datetime.fromtimestamp(7, UTC)}, NAMES)
     found = Storage().read("b", "k", 700_000, SOON)
-    assert (len(found.data), found.etag, found.metadata, found.written) == (700_000, '"e"', {"a": "b"}, 7)
+    assert (len(found.data), found.etag, found.metadata, found.last_modified) == (700_000, '"e"', {"a": "b"}, 7)
 
 
 def test_more_bytes_than_the_limit_are_not_read(stub: Stubber) -> None:
@@ -105,7 +105,7 @@ def test_a_head_tells_size_and_metadata(stub: Stubber) -> None:
         "LastModified": datetime.fromtimestamp(7, UTC),
     }
     stub.add_response("head_object", answer, NAMES)
-    assert Storage().head("b", "k") == Head(3, '"e"', "image/png", {"face": "s3://b/f"}, written=7)
+    assert Storage().head("b", "k") == Head(3, '"e"', "image/png", {"face": "s3://b/f"}, last_modified=7)
 
 
 def test_what_is_written_has_its_type(stub: Stubber) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
 from layers.core.errors import LabelFailed
-from layers.core.secrets import secret
+from layers.core.secrets import read_secret
 from layers.media import c2pa_key
 from layers.media.c2pa_chain import Chain, create_chain, derive_chain, parse
 from layers.media.c2pa_key import signing_chain
@@ -131,8 +131,8 @@ def test_a_configured_key_is_that_of_the_secret(monkeypatch: pytest.MonkeyPatch)
         asked.append(arn)
         return SEED
 
-    monkeypatch.setattr("layers.core.secrets.secret", held)
+    monkeypatch.setattr("layers.core.secrets.read_secret", held)
     assert signing_chain("arn:a") == derive_chain(SEED)
     assert signing_chain("arn:a") is signing_chain("arn:a"), "it is not made again each time"
     assert set(asked) == {"arn:a"}
-    assert secret is not held
+    assert read_secret is not held

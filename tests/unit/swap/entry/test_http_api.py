@@ -34,7 +34,7 @@ from layers.core.errors import (
     VideoError,
     family,
 )
-from layers.core.ids import made_at, new_id
+from layers.core.ids import creation_time, new_id
 from layers.core.telemetry import logger
 from layers.core.terms import Terms
 from tests.unit.swap.entry_clients import http, invoke
@@ -655,13 +655,13 @@ def test_the_description_can_be_read_in_a_browser(stack: FakeSwapStack, monkeypa
 
 def test_ids_are_in_the_order_of_time_and_unlike(monkeypatch: pytest.MonkeyPatch) -> None:
     early, late = new_id(), None
-    monkeypatch.setattr(time, "time_ns", lambda: int(((made_at(early) or 0) + 1) * 1e9))
+    monkeypatch.setattr(time, "time_ns", lambda: int(((creation_time(early) or 0) + 1) * 1e9))
     late = new_id()
 
     assert early < late
-    assert made_at(late) == pytest.approx((made_at(early) or 0) + 1, abs=0.002)
+    assert creation_time(late) == pytest.approx((creation_time(early) or 0) + 1, abs=0.002)
     assert len({new_id() for _ in range(1000)}) == 1000
-    assert made_at(early.upper()) is None or early.upper() == early
+    assert creation_time(early.upper()) is None or early.upper() == early
 
 
 def limit_budget(stack: FakeSwapStack, dynamodb: Any, table: str, limit: int) -> FakeSwapStack:

@@ -9,7 +9,7 @@ import pytest
 
 from functions.video.tasks.slots import ENDING_SECONDS, LEASE_SECONDS, Slots
 from layers.core.errors import AtCapacity, ColdswapError, StorageFailed
-from layers.core.fair_share import ASKING_SECONDS
+from layers.core.fair_share import CONTENTION_SECONDS
 from tests.support.clock import Clock
 
 
@@ -142,7 +142,7 @@ def test_who_was_turned_away_gets_the_next_slot_that_is_free(slots: Slots) -> No
 def test_who_no_longer_asks_keeps_nobody_from_a_slot(slots: Slots, clock: Clock) -> None:
     slots.take("b1", "ben")
     slots.free("b1")
-    clock.at += ASKING_SECONDS
+    clock.at += CONTENTION_SECONDS
 
     slots.take("a1", "ann")
     slots.take("a2", "ann")
