@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from layers.core.errors import ColdswapError, LabelFailed
-from layers.media.c2pa_chain import MOST_BYTES, ORGANISATION, Chain, certify, create_chain, parse
+from layers.media.c2pa_chain import MAX_SECRET_BYTES, ORGANISATION, Chain, certify, create_chain, parse
 from layers.media.c2pa_label import Action, Ingredient, Provenance, Signer, read_manifest
 from tools.stack import outputs, stack_name
 
@@ -39,9 +39,9 @@ def renew(secrets: Any, arn: str, chain: Chain, forget: bool = False) -> Chain:
     whole = replace(chain, anchors=_together(chain.anchors, former))
     if not signs(whole):
         raise LabelFailed("This chain signs nothing that its own authorities vouch for.")
-    if len(whole.text()) > MOST_BYTES:
+    if len(whole.dump()) > MAX_SECRET_BYTES:
         raise LabelFailed("With all former authorities the chain is larger than a secret may be.")
-    secrets.put_secret_value(SecretId=arn, SecretString=whole.text())
+    secrets.put_secret_value(SecretId=arn, SecretString=whole.dump())
     return whole
 
 
@@ -77,7 +77,7 @@ def signs(chain: Chain) -> bool:
     )
     story = Provenance([Action("c2pa.opened", ingredients=["a"])], [Ingredient("a", "parentOf", "a pixel")])
     try:
-        signed = Signer(lambda: chain).picture(pixel, "png", story)
+        signed = Signer(lambda: chain).sign_picture(pixel, "png", story)
     except LabelFailed:
         return False
     return read_manifest(io.BytesIO(signed), "image/png", chain.anchors).state == "trusted"

@@ -24,6 +24,7 @@ from layers.core.telemetry import Phases, peak_memory_mb
 from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import Signer
 from layers.media.decode import decode  # before OpenCV, for which it sets limits
+from layers.media.formats import EXTENSIONS, MEDIA_TYPES
 
 if TYPE_CHECKING:
     from functions.swap.face.align import Matrix
@@ -178,7 +179,7 @@ class SwapRun:
         result = SwapResult(
             key=key,
             url=url,
-            content_type=f"image/{format}",
+            content_type=MEDIA_TYPES[format],
             bytes=len(content),
             width=meme.width,
             height=meme.height,

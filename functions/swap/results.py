@@ -10,6 +10,7 @@ from functions.swap.settings import Settings
 from functions.swap.swap_records import SwapRecord, SwapRecords
 from functions.swap.values import SwapRequest
 from layers.core.errors import InputNotFound, NotFound, RefusedUrl
+from layers.media.formats import EXTENSIONS
 
 if TYPE_CHECKING:
     from layers.core.storage import Storage

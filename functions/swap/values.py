@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from layers.media.picture import Format
+from layers.media.formats import PictureFormat
 
 Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
@@ -53,7 +53,7 @@ class SwapRequest:
     meme: str
     face: str | None = None  # None: the stack's DefaultFace
     faces: FaceChoice = "all"
-    format: Format | None = None  # None: the meme's own
+    format: PictureFormat | None = None  # None: the meme's own
     quality: int = 90  # of JPEG and WebP, 1 to 100
     color_match: bool = True
     soft_edges: bool = True

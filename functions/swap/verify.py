@@ -24,7 +24,7 @@ from layers.core.scratch_folders import scratch_folder
 from layers.core.units import MIB
 from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import SYNTHETIC, ManifestSummary, read_manifest
-from layers.media.picture_header import PNG_SIGNATURE
+from layers.media.formats import MP4, SNIFFED_BYTES, MediaType, sniff
 from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
 
 Media = Literal["image/jpeg", "image/png", "image/webp", "video/mp4"]
@@ -37,7 +37,7 @@ MAX_PICTURE_BYTES = 40 * MIB
 class Verdict:
     """What a file claims. `ours`: this stack signed it, and it is unchanged. `source_type`: as the XMP label claims."""
 
-    media: Media
+    media: MediaType
     bytes: int
     sha256: str
     ours: bool
@@ -150,6 +150,6 @@ def _sniff_media_type(head: bytes) -> Media:
 def _source_type(path: Path, media: Media) -> str | None:
     """The source type that the XMP label claims; None also for a file that is too broken to be read."""
     try:
-        return read_mp4_label(path) if media == "video/mp4" else read_label(path.read_bytes())
+        return read_mp4_label(path) if media == MP4 else read_label(path.read_bytes())
     except (ColdswapError, ValueError):
         return None

@@ -76,7 +76,7 @@ def _test(signing_key: str) -> str:
     from layers.media.xmp_label import label
 
     grey = Picture(np.full((16, 16, 3), 128, np.uint8), None, "", "jpeg")
-    Signer(lambda: signing_chain(signing_key)).picture(
+    Signer(lambda: signing_chain(signing_key)).sign_picture(
         label(encode(grey, "jpeg", 90), "jpeg"), "jpeg", describe_swap(0, 0, "", {})
     )
     try:

@@ -84,7 +84,7 @@ class ArtifactStore:
         head = self._storage.head(self._bucket, key)
         if head is None:
             return False
-        if head.written is not None and self._now() - head.written >= FRESH_SECONDS:
+        if head.last_modified is not None and self._now() - head.last_modified >= FRESH_SECONDS:
             try:
                 self._storage.renew(self._bucket, key, head)
             except ObjectNotFound:  # it was deleted at this very moment

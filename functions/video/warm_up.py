@@ -69,7 +69,7 @@ def _test(signing_key: str, until: Deadline) -> None:
         path = folder / "video.mp4"
         ffmpeg.run([*_TEST_VIDEO, str(path)], deadline=until)
         label_mp4(path)
-        Signer(lambda: signing_chain(signing_key)).video(
+        Signer(lambda: signing_chain(signing_key)).sign_video(
             path, Provenance([Action("c2pa.created", source_type=SOURCE_TYPE)])
         )
     _tested_keys.add(signing_key)

@@ -1,4 +1,4 @@
-"""What both HTTP APIs share: identifying callers, reporting mistakes, rendering errors as problem documents (RFC 9457)."""
+"""What both HTTP APIs share: who calls, mistakes in a request, and errors as RFC 9457 problem documents."""
 
 from __future__ import annotations
 

@@ -9,25 +9,25 @@ from functools import lru_cache
 from layers.core.telemetry import logger
 from layers.media.c2pa_chain import Chain, parse
 
-_parsed = lru_cache(maxsize=2)(parse)
-_making = threading.Lock()
+_parse_cached = lru_cache(maxsize=2)(parse)
+_seed_lock = threading.Lock()
 
 
 def signing_chain(arn: str) -> Chain:
-    """The chain in the secret of that ARN; without one ("") a chain of this process's own.
+    """The chain in the secret of that ARN; without an ARN ("") a chain of this process's own.
 
-    The latter's signatures are as good against changes, but nobody can tell later whose they were. Raises StorageFailed
-    where the secret cannot be read, LabelFailed where it holds no key.
+    Signatures of the latter protect against changes just as well, but nobody can tell later whose they were. Raises
+    StorageFailed if the secret cannot be read, LabelFailed if it holds no key.
     """
     if not arn:
-        with _making:
-            return _parsed(_own_seed())
+        with _seed_lock:
+            return _parse_cached(_make_seed())
     from layers.core.secrets import read_secret
 
-    return _parsed(read_secret(arn))
+    return _parse_cached(read_secret(arn))
 
 
 @lru_cache(maxsize=1)
-def _own_seed() -> str:
-    logger().warning("no signing key is configured: this process signs with one that it made up and nobody keeps")
+def _make_seed() -> str:
+    logger().warning("no signing key is configured: this process signs with a temporary key of its own")
     return secrets.token_hex(32)

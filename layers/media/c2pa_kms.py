@@ -6,8 +6,8 @@ import hashlib
 
 from layers.core.errors import LabelFailed, StorageFailed
 
-# What an operator must mend: no retry cures it (API reference of AWS KMS, Sign, "Errors").
-_LASTING = (
+# The operator must fix these; a retry cannot help (API reference of AWS KMS, Sign, "Errors").
+_PERMANENT = (
     "AccessDeniedException",
     "DisabledException",
     "InvalidGrantTokenException",
@@ -18,17 +18,17 @@ _LASTING = (
 )
 
 
-def ready() -> None:
-    """Make the client, while there is other work to wait for."""
+def prepare() -> None:
+    """Make the client ahead of time, while there is other work to wait for."""
     from layers.core.storage import client
 
     client("kms")
 
 
 def sign(key: str, data: bytes) -> bytes:
-    """ECDSA on P-256 of the data's SHA-256, in DER, by the key of that alias or ARN.
+    """Sign the data's SHA-256 by ECDSA on P-256 with the key of that alias or ARN; the signature in DER.
 
-    Raises LabelFailed where the key is not there, not usable or not ours to use; else StorageFailed.
+    Raises LabelFailed if the key does not exist or may not be used for this; otherwise StorageFailed.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -36,12 +36,12 @@ def sign(key: str, data: bytes) -> bytes:
 
     digest = hashlib.sha256(data).digest()
     try:
-        answer = client("kms").sign(KeyId=key, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
+        response = client("kms").sign(KeyId=key, Message=digest, MessageType="DIGEST", SigningAlgorithm="ECDSA_SHA_256")
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in _LASTING:
-            raise LabelFailed(f"The signing key in KMS cannot be used ({code}), so nothing is delivered.") from None
+        if code in _PERMANENT:
+            raise LabelFailed(f"The signing key in KMS cannot be used ({code}), so no result is delivered.") from None
         raise StorageFailed("KMS did not sign. Try again in a moment.") from error
     except BotoCoreError as error:
-        raise StorageFailed("KMS did not answer. Try again in a moment.") from error
-    return bytes(answer["Signature"])
+        raise StorageFailed("KMS did not respond. Try again in a moment.") from error
+    return bytes(response["Signature"])

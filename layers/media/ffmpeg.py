@@ -1,4 +1,4 @@
-"""ffmpeg as a program that cannot outlive its task, ask a question, or be led astray by the file it reads.
+"""Runs ffmpeg so that it cannot outlive its task, ask questions, or be misled by the file it reads.
 
 The program comes with the imageio-ffmpeg package: ffmpeg with libx264, libass and aac, without ffprobe.
 """
@@ -8,27 +8,24 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from layers.core.deadline import Deadline
 from layers.core.errors import EncodingFailed, OutOfTime, StorageFull, UnreadableMedia
 
-# Demuxers and decoders of what the services deliver and of what the steps make. A name is not a promise: without these
-# lists a playlist called .mp4 reads its neighbours, and a rare codec's decoder meets a stranger's bytes.
-FORMATS = ("mov", "matroska", "mp3", "flac", "wav")
-CODECS = ("h264", "hevc", "vp9", "libdav1d", "av1", "aac", "mp3float", "mp3", "flac", "opus", "vorbis", "pcm_s16le")
+# Demuxers and decoders for what the services deliver and what the steps make. A file's name promises nothing: without
+# these lists a playlist called .mp4 would read other files, and a rare codec's decoder would get a stranger's bytes.
+DEMUXERS = ("mov", "matroska", "mp3", "flac", "wav")
+DECODERS = ("h264", "hevc", "vp9", "libdav1d", "av1", "aac", "mp3float", "mp3", "flac", "opus", "vorbis", "pcm_s16le")
 
-_STDERR = 16_384  # bytes kept, the last ones
+_STDERR_BYTES = 16_384  # bytes kept, the last ones
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _DISK_FULL = ("No space left on device", "Disk quota exceeded", "File too large")
 _BAD_INPUT = (
@@ -44,90 +41,86 @@ _BAD_INPUT = (
 )
 
 
-@dataclass(frozen=True)
-class FfmpegResult:
-    """What a run cost, and what it said: the last 16 KiB of stderr."""
+def run(arguments: Sequence[str], *, deadline: Deadline, threads: int = 1, loglevel: str = "error") -> str:
+    """Run ffmpeg with these arguments, the last of which is its one output, and wait; return the end of its stderr.
 
-    cpu_seconds: float  # user and system
-    peak_mb: float  # resident, of 10^6 bytes; not below what this process held when it started ffmpeg (getrusage(2))
-    seconds: float
-    stderr: str
-
-
-def run(arguments: Sequence[str], *, deadline: Deadline, threads: int = 1, loglevel: str = "error") -> FfmpegResult:
-    """Run ffmpeg with these arguments, the last of which is its one output, and wait for its end.
-
-    Decoder of the first input, filters and encoder get `threads` threads each. Whatever ends the wait (the deadline,
-    an exception, this process being killed) also ends ffmpeg and all that it started. Raises UnreadableMedia where an
-    input is to blame, StorageFull, OutOfTime, or EncodingFailed.
+    The decoder of the first input, the filters and the encoder get `threads` threads each. Whatever ends the wait (the
+    deadline, an exception, this process being killed) also ends ffmpeg and all that it started. Raises UnreadableMedia
+    if an input is to blame, StorageFull, OutOfTime, or EncodingFailed.
     """
     deadline.check("starting ffmpeg")
-    count = str(threads)
+    thread_count = str(threads)
     command = [
         *(program(), "-nostdin", "-hide_banner", "-loglevel", loglevel, "-y"),
-        *("-filter_threads", count, "-threads", count),
+        *("-filter_threads", thread_count, "-threads", thread_count),
         *arguments[:-1],
-        *("-threads", count, arguments[-1]),
+        *("-threads", thread_count, arguments[-1]),
     ]
-    began = time.monotonic()
+
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=_die_with(os.getpid()),
+        preexec_fn=_kill_with(os.getpid()),
         env=_environment(),
     )
-    late = threading.Event()
+    expired = threading.Event()
 
     def stop() -> None:
-        late.set()
+        expired.set()
         _kill(process.pid)
 
     timer = threading.Timer(max(0.0, deadline.left()), stop)
     timer.daemon = True
     timer.start()
     try:
-        stderr = _tail(process)
+        stderr = _read_tail(process)
         # Wait without reaping: until then the process id cannot belong to anyone else, so the timer's kill is safe.
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     finally:
         timer.cancel()
         timer.join()
-        status, usage = _reap(process)
-    if late.is_set():
-        raise OutOfTime("Time ran out while ffmpeg was at work.")
+        status = _reap(process)
+    if expired.is_set():
+        raise OutOfTime(f"Time ran out while ffmpeg was running. {deadline.advice}")
     if status:
         raise _failure(status, stderr)
-    cpu = usage.ru_utime + usage.ru_stime
-    return FfmpegResult(cpu, usage.ru_maxrss * 1024 / 1e6, time.monotonic() - began, stderr)
+    return stderr
 
 
-def untrusted(path: Path) -> list[str]:
-    """The arguments that read a stranger's file as an input: as a file, of a known kind, and nothing beside it."""
+def untrusted_input(path: Path) -> list[str]:
+    """The arguments that make a stranger's file an input: only that file, only as one of the formats listed above."""
     return [
-        *("-protocol_whitelist", "file", "-format_whitelist", ",".join(FORMATS), "-codec_whitelist", ",".join(CODECS)),
+        *(
+            "-protocol_whitelist",
+            "file",
+            "-format_whitelist",
+            ",".join(DEMUXERS),
+            "-codec_whitelist",
+            ",".join(DECODERS),
+        ),
         *("-i", f"file:{path}"),
     ]
 
 
 def escape(value: object) -> str:
-    """A value as an option of a filter: safe from the filter's own parser, then from the graph's."""
-    once = re.sub(r"[\\':]", r"\\\g<0>", str(value))
-    return re.sub(r"[\\'\[\],;]", r"\\\g<0>", once)
+    """Escape an option's value for the parser of its filter, then for that of the filter graph."""
+    for_filter = re.sub(r"[\\':]", r"\\\g<0>", str(value))
+    return re.sub(r"[\\'\[\],;]", r"\\\g<0>", for_filter)
 
 
 @cache
 def program() -> str:
-    """Path of the ffmpeg program."""
+    """The path of the ffmpeg program."""
     import imageio_ffmpeg
 
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the caller's secrets; a home that can be written, for the cache of fontconfig."""
+    """An environment without this process's secrets, whose home is writable for fontconfig's cache."""
     ours = {"PATH": os.defpath, "HOME": tempfile.gettempdir(), "LC_ALL": "C.UTF-8"}
     return ours | {name: os.environ[name] for name in ("FONTCONFIG_FILE", "FONTCONFIG_PATH") if name in os.environ}
 
@@ -138,28 +131,28 @@ def _prctl() -> Callable[..., int]:
     return function
 
 
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """Run in the child before ffmpeg: killed when the parent dies, which may already have happened."""
+def _kill_with(parent: int) -> Callable[[], None] | None:
+    """Make a function for the child to run before ffmpeg: the kernel kills it when the parent dies."""
     if sys.platform != "linux":
         return None
     prctl = _prctl()
 
     def arrange() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != parent:  # it has died already
             os._exit(1)
 
     return arrange
 
 
-def _tail(process: subprocess.Popen[bytes]) -> str:
-    """The end of what ffmpeg says, read until it closes stderr."""
+def _read_tail(process: subprocess.Popen[bytes]) -> str:
+    """Read stderr until ffmpeg closes it, and return the last _STDERR_BYTES of it."""
     assert process.stderr is not None
-    kept = b""
+    tail = b""
     with process.stderr as pipe:
-        while piece := os.read(pipe.fileno(), _STDERR):
-            kept = (kept + piece)[-_STDERR:]
-    return kept.decode(errors="replace")
+        while piece := os.read(pipe.fileno(), _STDERR_BYTES):
+            tail = (tail + piece)[-_STDERR_BYTES:]
+    return tail.decode(errors="replace")
 
 
 def _kill(group: int) -> None:
@@ -169,19 +162,17 @@ def _kill(group: int) -> None:
         return
 
 
-def _reap(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
-    """End the whole group, whatever is left of it; the exit status, and what was used."""
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """Kill what is left of the process group; return ffmpeg's exit status."""
     _kill(process.pid)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage
+    return process.wait()
 
 
 def _failure(status: int, stderr: str) -> Exception:
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     last = lines[-1][:300] if lines else f"exit status {status}"
     if any(sign in stderr for sign in _DISK_FULL):
-        return StorageFull("The disk has no room left for work files.")
+        return StorageFull("There is no disk space left for temporary files.")
     if any(sign in stderr for sign in _BAD_INPUT):
         return UnreadableMedia(f"ffmpeg cannot read a media file: {last}")
     return EncodingFailed(f"ffmpeg failed: {last}")

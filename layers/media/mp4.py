@@ -1,4 +1,4 @@
-"""What the head of an MP4 or MOV file says, read before any decoder sees the file, and where its first seconds lie.
+"""Reads the index of an MP4 or MOV file before any decoder sees the file, and where its first seconds lie.
 
 ISO/IEC 14496-12 (ISO base media file format) and Apple's QuickTime File Format; both name every box used here.
 """
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 from layers.core.errors import UnreadableMedia
 
-# The bytes from an offset on, as many as asked for; what it raises where they cannot be had goes through to the caller.
-Read = Callable[[int, int], bytes]
+# Returns `count` bytes from `offset` on, or raises; what it raises goes through to the caller.
+ReadBytes = Callable[[int, int], bytes]
 
-MOST_INDEX = 16 << 20  # bytes of a moov box; an hour of video has about 2 MB
-_MOST_BOXES = 1000  # in any one place
-_MOST_SAMPLES = 200_000  # looked at for a window: 55 minutes of 60 frames a second
-_REORDERED = 0.5  # seconds that a frame may be stored after a later one, and more: 4 frames is what encoders do
+MAX_INDEX_BYTES = 16 << 20  # of a moov box; an hour of video has about 2 MB
+_MAX_BOXES = 1000  # in one box, or at the top level
+_MAX_SAMPLES = 200_000  # looked at for a window: 55 minutes of 60 frames a second
+_REORDER_SECONDS = 0.5  # how much later than its display a frame may be stored; encoders reorder by 4 frames
 
 
 @dataclass(frozen=True)
 class Index:
-    """The first video track. Width and height in pixels as shown, after rotation, which is in degrees clockwise."""
+    """The first video track. Width and height are in pixels as shown, after the rotation, in degrees clockwise."""
 
     codec: str  # the sample entry's four characters: avc1, hvc1, …
     width: int
@@ -35,45 +35,45 @@ class Index:
 
     @property
     def frames(self) -> int:
-        """How many pictures the file holds; of a fragmented one only those that its index lists."""
+        """How many frames the file holds; for a fragmented file only those that its index lists."""
         return self._table.count
 
     def window(self, seconds: float) -> tuple[int, int] | None:
-        """First byte and the one after the last of what decodes to the first `seconds`, beside the index itself.
+        """The range of bytes (first, one past the last) that decodes to the first `seconds`, beside the index itself.
 
-        None where that is not known, or is the whole video.
+        None where that is unknown, or is the whole video.
         """
-        if self.fragmented or seconds + _REORDERED >= self.seconds:
+        if self.fragmented or seconds + _REORDER_SECONDS >= self.seconds:
             return None
-        return self._table.span(seconds + self._table.skipped + _REORDERED)
+        return self._table.span(seconds + self._table.skip_seconds + _REORDER_SECONDS)
 
 
-def read_index(read: Read, size: int) -> Index:
-    """The index of a file of `size` bytes. Raises UnreadableMedia, and what `read` raises."""
+def read_index(read_bytes: ReadBytes, size: int) -> Index:
+    """Read the index of a file of `size` bytes. Raises UnreadableMedia, and what `read_bytes` raises."""
     try:
-        return _movie(_find_movie(read, size))
+        return _parse_movie(_find_movie(read_bytes, size))
     except (struct.error, IndexError, KeyError, ValueError, ZeroDivisionError, OverflowError):
         raise UnreadableMedia("The video's index is damaged.") from None
 
 
-def _find_movie(read: Read, size: int) -> bytes:
+def _find_movie(read_bytes: ReadBytes, size: int) -> bytes:
     at = 0
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         if at + 8 > size:
             break
-        kind, head, length = _box_head(read(at, min(16, size - at)), size - at)
+        kind, head, length = _parse_box_head(read_bytes(at, min(16, size - at)), size - at)
         if at == 0 and kind not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
             break
         if kind == b"moov":
-            if length > MOST_INDEX or at + length > size:
-                raise UnreadableMedia("The video's index is cut short, or far too large.")
-            return read(at, length)[head:]
+            if length > MAX_INDEX_BYTES or at + length > size:
+                raise UnreadableMedia("The video's index is truncated, or far too large.")
+            return read_bytes(at, length)[head:]
         at += length
     raise UnreadableMedia("This is not an MP4 video, or it has no index.")
 
 
-def _box_head(data: bytes, left: int) -> tuple[bytes, int, int]:
-    """Kind, bytes of the head, and bytes of the whole box, of which there are at most `left`."""
+def _parse_box_head(data: bytes, left: int) -> tuple[bytes, int, int]:
+    """The kind of a box, the bytes of its head, and its bytes in all, where `left` bytes are left."""
     length, kind = struct.unpack_from(">I4s", data)
     head = 8
     if length == 1:
@@ -88,10 +88,10 @@ def _box_head(data: bytes, left: int) -> tuple[bytes, int, int]:
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         if at + 8 > len(data):
             return
-        kind, head, length = _box_head(data[at : at + 16], len(data) - at)
+        kind, head, length = _parse_box_head(data[at : at + 16], len(data) - at)
         if at + length > len(data):
             raise ValueError("a box longer than the one around it")
         yield kind, data[at + head : at + length]
@@ -100,13 +100,13 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _children(data: bytes) -> dict[bytes, bytes]:
     """The first box of each kind."""
-    found: dict[bytes, bytes] = {}
+    children: dict[bytes, bytes] = {}
     for kind, body in _boxes(data):
-        found.setdefault(kind, body)
-    return found
+        children.setdefault(kind, body)
+    return children
 
 
-def _movie(movie: bytes) -> Index:
+def _parse_movie(movie: bytes) -> Index:
     boxes = list(_boxes(movie))
     fragmented = any(kind == b"mvex" for kind, _ in boxes)
     for kind, body in boxes:
@@ -115,32 +115,32 @@ def _movie(movie: bytes) -> Index:
         track = _children(body)
         media = _children(track[b"mdia"])
         if media[b"hdlr"][8:12] == b"vide":
-            return _video(track, media, fragmented)
-    raise UnreadableMedia("There is no picture in this file.")
+            return _parse_video(track, media, fragmented)
+    raise UnreadableMedia("This file has no video track.")
 
 
-def _video(track: dict[bytes, bytes], media: dict[bytes, bytes], fragmented: bool) -> Index:
+def _parse_video(track: dict[bytes, bytes], media: dict[bytes, bytes], fragmented: bool) -> Index:
     head = media[b"mdhd"]
     scale, duration = struct.unpack_from(">IQ" if head[0] == 1 else ">II", head, 20 if head[0] == 1 else 12)
     table = _children(_children(media[b"minf"])[b"stbl"])
-    _, _, entry = _box_head(table[b"stsd"][8:24], len(table[b"stsd"]) - 8)
+    _, _, entry = _parse_box_head(table[b"stsd"][8:24], len(table[b"stsd"]) - 8)
     codec, width, height = struct.unpack_from(">4s24xHH", table[b"stsd"], 12)
     if entry < 86 or not scale or not (width and height):
-        raise ValueError("no sample entry of a picture")
+        raise ValueError("no sample entry of a video track")
     head = track[b"tkhd"]
     matrix = struct.unpack_from(">ii4xii", head, 52 if head[0] == 1 else 40)
-    turned = {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
-    rotation = turned.get(tuple((value > 0) - (value < 0) for value in matrix), 0)
+    angles = {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
+    rotation = angles.get(tuple((value > 0) - (value < 0) for value in matrix), 0)
     if rotation % 180:
         width, height = height, width
-    samples = _Table(table, scale, _skipped(track, scale))
+    samples = _Table(table, scale, _edit_list_start(track, scale))
     fps = samples.count * scale / duration if duration and samples.count else None
     seconds = duration / scale
     return Index(codec.decode("latin-1"), width, height, rotation, seconds, fps, fragmented, samples)
 
 
-def _skipped(track: dict[bytes, bytes], scale: int) -> float:
-    """Seconds of the media that the edit list leaves out at the start."""
+def _edit_list_start(track: dict[bytes, bytes], scale: int) -> float:
+    """Seconds at the start of the media that the edit list leaves out."""
     edits = _children(track.get(b"edts", b"")).get(b"elst")
     if not edits:
         return 0.0
@@ -156,15 +156,15 @@ def _skipped(track: dict[bytes, bytes], scale: int) -> float:
 class _Table:
     """Where samples lie and when they are decoded: the boxes stts, stsc, stsz, and stco or co64."""
 
-    def __init__(self, boxes: dict[bytes, bytes], scale: int, skipped: float) -> None:
+    def __init__(self, boxes: dict[bytes, bytes], scale: int, skip_seconds: float) -> None:
         self._boxes = boxes
         self._scale = scale
-        self.skipped = skipped
-        self._times = [(count, delta) for count, delta in _rows(boxes.get(b"stts", bytes(8)), ">II")]
+        self.skip_seconds = skip_seconds
+        self._times = [(count, delta) for count, delta in _parse_rows(boxes.get(b"stts", bytes(8)), ">II")]
         self.count = sum(count for count, _ in self._times)
 
     def span(self, seconds: float) -> tuple[int, int] | None:
-        """First byte and the one after the last of the samples decoded before that time; None where it is not told."""
+        """The range of bytes (first, one past the last) of the samples decoded before that time; None if unknown."""
         try:
             return self._span(self._before(seconds * self._scale))
         except (struct.error, IndexError, KeyError, ValueError):
@@ -181,39 +181,39 @@ class _Table:
 
     def _span(self, samples: int) -> tuple[int, int] | None:
         sizes = self._boxes[b"stsz"]
-        fixed, listed = struct.unpack_from(">II", sizes, 4)
-        if not 0 < samples <= min(listed, _MOST_SAMPLES):
+        fixed, count = struct.unpack_from(">II", sizes, 4)
+        if not 0 < samples <= min(count, _MAX_SAMPLES):
             return None
         wide = b"co64" in self._boxes
         offsets = self._boxes[b"co64" if wide else b"stco"]
         first = last = number = 0
-        for chunk, held in enumerate(self._held(samples)):
+        for chunk, chunk_samples in enumerate(self._samples_per_chunk(samples)):
             (start,) = struct.unpack_from(">Q" if wide else ">I", offsets, 8 + chunk * (8 if wide else 4))
-            here = min(held, samples - number)
-            length = fixed * here if fixed else sum(struct.unpack_from(f">{here}I", sizes, 12 + 4 * number))
+            read_count = min(chunk_samples, samples - number)
+            length = fixed * read_count if fixed else sum(struct.unpack_from(f">{read_count}I", sizes, 12 + 4 * number))
             first = min(first, start) if chunk else start
             last = max(last, start + length)
-            number += here
+            number += read_count
         return (first, last) if number == samples else None
 
-    def _held(self, samples: int) -> Iterator[int]:
-        """How many samples each chunk holds, until there are that many."""
-        runs = [(first, held) for first, held, _ in _rows(self._boxes[b"stsc"], ">III")]
-        number = 0
-        for (first, held), (after, _) in zip(runs, [*runs[1:], (1 << 32, 0)], strict=True):
-            if held < 1:
+    def _samples_per_chunk(self, samples: int) -> Iterator[int]:
+        """Yield how many samples each chunk holds, until there are that many in all."""
+        runs = [(first, chunk_samples) for first, chunk_samples, _ in _parse_rows(self._boxes[b"stsc"], ">III")]
+        total = 0
+        for (first, chunk_samples), (next_first, _) in zip(runs, [*runs[1:], (1 << 32, 0)], strict=True):
+            if chunk_samples < 1:
                 raise ValueError("an empty chunk")
-            for _ in range(first, after):
-                if number >= samples:
+            for _ in range(first, next_first):
+                if total >= samples:
                     return
-                yield held
-                number += held
+                yield chunk_samples
+                total += chunk_samples
 
 
-def _rows(body: bytes, form: str) -> Iterator[tuple[int, ...]]:
-    """The rows of a full box that counts them."""
+def _parse_rows(body: bytes, form: str) -> Iterator[tuple[int, ...]]:
+    """The rows of a full box that begins with their number."""
     (count,) = struct.unpack_from(">I", body, 4)
     size = struct.calcsize(form)
     if 8 + count * size > len(body):
-        raise ValueError("fewer rows than promised")
+        raise ValueError("fewer rows than it says")
     return struct.iter_unpack(form, body[8 : 8 + count * size])

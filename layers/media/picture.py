@@ -1,15 +1,15 @@
-"""Pictures as pixels: read within limits, written with a label."""
+"""A picture as pixels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from layers.media.formats import PictureFormat
+
 Pixels = NDArray[np.uint8]
-Format = Literal["jpeg", "png", "webp"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Picture:
     """A decoded picture, upright."""
 
     pixels: Pixels  # uint8 [H, W, 3], BGR
-    alpha: Pixels | None  # uint8 [H, W], or None where the file had none
-    digest: str  # SHA-256, hex, of the bytes it was read from
-    format: Format  # of the bytes it was read from
+    alpha: Pixels | None  # uint8 [H, W], None where the file has no alpha
+    digest: str  # SHA-256, in hex, of the bytes that it was decoded from
+    format: PictureFormat  # of those bytes
 
     @property
     def height(self) -> int:

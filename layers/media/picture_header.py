@@ -1,4 +1,4 @@
-"""What a picture's first bytes say, read before any decoder sees it.
+"""Reads a picture's header, and checks its structure, before any decoder sees it.
 
 JPEG: ITU-T T.81 annex B. PNG: the W3C's third edition. WebP: RFC 9649. Orientation: EXIF 2.32, tag 0x0112.
 """
@@ -10,42 +10,21 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
+from layers.media.formats import PNG_SIGNATURE, SNIFFED_BYTES, PictureFormat, describe_other, sniff_picture
 
-if TYPE_CHECKING:  # numpy comes with it, which the video function does without
-    from layers.media.picture import Format
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-_SUPPORTED = "Send a JPEG, a PNG or a WebP."
-_OTHERS: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"GIF8", "a GIF"),
-    (0, b"BM", "a BMP"),
-    (0, b"II*\0", "a TIFF"),
-    (0, b"MM\0*", "a TIFF"),
-    (4, b"ftypavif", "an AVIF"),
-    (4, b"ftypavis", "an AVIF"),
-    (4, b"ftyphei", "a HEIC"),
-    (4, b"ftyphev", "a HEIC"),
-    (4, b"ftypmif1", "a HEIC"),
-    (4, b"ftyp", "a video"),
-    (0, b"%PDF", "a PDF"),
-    (0, b"\xff\x0a", "a JPEG XL"),
-    (0, b"\0\0\0\x0cJXL ", "a JPEG XL"),
-)
-_SVG = re.compile(rb"\s*(<\?xml|<!DOCTYPE svg|<!--|<svg)", re.IGNORECASE)
-# A marker inside or after entropy-coded data: 0xFF, then neither a stuffed zero, nor fill, nor a restart.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_SCANS = 100  # a progressive JPEG has about ten; each costs a pass over the whole picture
+_SUPPORTED = "Send a JPEG, PNG or WebP."
+# The next marker in or after entropy-coded data: 0xFF, then neither a stuffed zero, nor fill, nor a restart.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_MAX_SCANS = 100  # a progressive JPEG has about ten; each costs a pass over the whole picture
 
 
 @dataclass(frozen=True)
 class Header:
-    """Size in pixels before orientation is applied, and the EXIF orientation, 1 (upright) to 8."""
+    """A picture's size in pixels before its orientation is applied, and that EXIF orientation, 1 (upright) to 8."""
 
-    format: Format
+    format: PictureFormat
     width: int
     height: int
     orientation: int = 1
@@ -53,36 +32,34 @@ class Header:
 
 
 def probe(data: bytes) -> Header:
-    """The header of a whole JPEG, PNG or WebP.
+    """Read the header of a whole JPEG, PNG or WebP.
 
-    Raises UnsupportedPicture for anything else, animations included, and UnreadablePicture for what is cut short or
-    contradicts itself. Reads every marker and chunk, so that a truncated file is told before it is decoded.
+    Walks through every marker and chunk, so that a truncated file is found before it is decoded. Raises
+    UnsupportedPicture for anything else, animations included, and UnreadablePicture for a file that is truncated or
+    contradicts itself.
     """
-    if data.startswith(b"\xff\xd8\xff"):
-        return _jpeg(data)
-    if data.startswith(PNG_SIGNATURE):
-        return _png(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _webp(data)
+    match sniff_picture(data):
+        case "jpeg":
+            return _probe_jpeg(data)
+        case "png":
+            return _probe_png(data)
+        case "webp":
+            return _probe_webp(data)
     if not data:
         raise UnreadablePicture("The picture is empty: it has no bytes.")
-    for offset, magic, name in _OTHERS:
-        if data.startswith(magic, offset):
-            raise UnsupportedPicture(f"This is {name}. {_SUPPORTED}")
-    if _SVG.match(data):
-        raise UnsupportedPicture(f"This is an SVG or another kind of XML. {_SUPPORTED}")
-    raise UnsupportedPicture(f"This is not a picture of a kind that is known here. {_SUPPORTED}")
+    other = describe_other(data[:SNIFFED_BYTES])
+    raise UnsupportedPicture(f"This is {other or 'not a picture in a supported format'}. {_SUPPORTED}")
 
 
-def _cut() -> UnreadablePicture:
-    return UnreadablePicture("The picture is cut short. Send the whole file.")
+def _truncated() -> UnreadablePicture:
+    return UnreadablePicture("The picture is truncated. Send the whole file.")
 
 
-def _jpeg(data: bytes) -> Header:
+def _probe_jpeg(data: bytes) -> Header:
     at, size, orientation, scans = 2, (0, 0), 1, 0
     while True:
         if at + 4 > len(data):
-            raise _cut()
+            raise _truncated()
         if data[at] != 0xFF:
             raise UnreadablePicture("The JPEG is damaged: a marker is missing.")
         marker = data[at + 1]
@@ -90,47 +67,49 @@ def _jpeg(data: bytes) -> Header:
             at += 1
             continue
         (length,) = struct.unpack_from(">H", data, at + 2)
-        body = data[at + 4 : at + 2 + length] if marker in _READ else b""
+        body = data[at + 4 : at + 2 + length] if marker in _PARSED_MARKERS else b""
         after = at + 2 + length
         if length < 2 or after > len(data):
-            raise _cut()
+            raise _truncated()
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            orientation = _orientation(body[6:])
-        elif marker in _FRAMES:
-            size = _frame(marker, body)
-        elif marker in _FRAMES_UNSUPPORTED:
+            orientation = _read_orientation(body[6:])
+        elif marker in _FRAME_MARKERS:
+            size = _parse_frame(marker, body)
+        elif marker in _UNSUPPORTED_FRAME_MARKERS:
             raise UnsupportedPicture("This is a lossless or hierarchical JPEG. Save it as an ordinary one.")
         elif marker == 0xDA:
             scans += 1
-            found = _MARKER.search(data, after)
-            if not found:
-                raise _cut()
-            after = found.start()
+            match = _NEXT_MARKER.search(data, after)
+            if not match:
+                raise _truncated()
+            after = match.start()
             if data[after + 1] == 0xD9:
                 break
         at = after
-        if scans > _SCANS:
+        if scans > _MAX_SCANS:
             raise UnreadablePicture("The JPEG has too many scans.")
     if not all(size):
-        raise UnreadablePicture("The JPEG is damaged: it tells no size.")
+        raise UnreadablePicture("The JPEG is damaged: it has no size.")
     return Header("jpeg", size[0], size[1], orientation)
 
 
-_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-_FRAMES_UNSUPPORTED = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
-_READ = _FRAMES | {0xE1}
+_FRAME_MARKERS = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+_UNSUPPORTED_FRAME_MARKERS = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
+_PARSED_MARKERS = _FRAME_MARKERS | {0xE1}
 
 
-def _frame(marker: int, body: bytes) -> tuple[int, int]:
+def _parse_frame(marker: int, body: bytes) -> tuple[int, int]:
     if len(body) < 6:
-        raise _cut()
+        raise _truncated()
     bits, height, width, components = struct.unpack_from(">BHHB", body)
     if bits != 8 or components not in (1, 3, 4):
-        raise UnsupportedPicture(f"This JPEG has {components} channels of {bits} bits. Save it with 8 bits a channel.")
+        raise UnsupportedPicture(
+            f"This JPEG has {components} channels of {bits} bits. Save it with 8 bits per channel."
+        )
     return width, height
 
 
-def _png(data: bytes) -> Header:
+def _probe_png(data: bytes) -> Header:
     header: Header | None = None
     pixels = False
     for kind, body in _png_chunks(data):
@@ -139,15 +118,15 @@ def _png(data: bytes) -> Header:
                 raise UnreadablePicture("The PNG is damaged: its header is missing.")
             width, height, bits = struct.unpack_from(">IIB", body)
             if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
-                raise UnreadablePicture("The PNG is damaged: it tells no size.")
+                raise UnreadablePicture("The PNG is damaged: it has no size.")
             header = Header("png", width, height, sixteen_bit=bits == 16)
         elif kind == b"acTL":
             raise UnsupportedPicture("This PNG is animated. Send one of its frames.")
         elif kind == b"eXIf":
-            header = Header("png", header.width, header.height, _orientation(body), header.sixteen_bit)
+            header = Header("png", header.width, header.height, _read_orientation(body), header.sixteen_bit)
         pixels = pixels or kind == b"IDAT"
     if header is None or not pixels:
-        raise _cut()
+        raise _truncated()
     return header
 
 
@@ -155,11 +134,11 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     view, at = memoryview(data), len(PNG_SIGNATURE)
     while True:
         if at + 12 > len(data):
-            raise _cut()
+            raise _truncated()
         (length,) = struct.unpack_from(">I", data, at)
         end = at + 8 + length
         if end + 4 > len(data):
-            raise _cut()
+            raise _truncated()
         if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
             raise UnreadablePicture("The PNG is damaged: a checksum is wrong.")
         kind = bytes(view[at + 4 : at + 8])
@@ -170,20 +149,20 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 
 def webp_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Name and body of each chunk in a WebP. Raises UnreadablePicture where the file is cut short."""
+    """Yield name and body of each chunk of a WebP. Raises UnreadablePicture if the file is truncated."""
     view, at = memoryview(data), 12
     end = struct.unpack_from("<I", data, 4)[0] + 8 if len(data) >= 12 else len(data) + 1
     if end > len(data):
-        raise _cut()
+        raise _truncated()
     while at + 8 <= end:
         (length,) = struct.unpack_from("<I", data, at + 4)
         if at + 8 + length > end:
-            raise _cut()
+            raise _truncated()
         yield bytes(view[at : at + 4]), view[at + 8 : at + 8 + length]
         at += 8 + length + (length & 1)
 
 
-def _webp(data: bytes) -> Header:
+def _probe_webp(data: bytes) -> Header:
     canvas: tuple[int, int] | None = None
     frame: tuple[int, int] | None = None
     orientation = 1
@@ -195,16 +174,16 @@ def _webp(data: bytes) -> Header:
         elif kind in (b"VP8 ", b"VP8L") and frame is None:
             frame = webp_frame_size(kind, body)
         elif kind == b"EXIF":
-            orientation = _orientation(bytes(body).removeprefix(b"Exif\0\0"))
+            orientation = _read_orientation(bytes(body).removeprefix(b"Exif\0\0"))
     if frame is None or not all(frame):
         raise UnreadablePicture("The WebP is damaged: it holds no picture.")
     if canvas not in (None, frame):
-        raise UnreadablePicture("The WebP is damaged: it tells two sizes.")
+        raise UnreadablePicture("The WebP is damaged: it has two different sizes.")
     return Header("webp", frame[0], frame[1], orientation)
 
 
 def webp_frame_size(kind: bytes, body: memoryview) -> tuple[int, int]:
-    """Width and height in pixels from the first bytes of a `VP8 ` (lossy) or `VP8L` (lossless) chunk; 0, 0 if bad."""
+    """Width and height in pixels from the first bytes of a `VP8 ` (lossy) or `VP8L` (lossless) chunk; (0, 0) if bad."""
     if kind == b"VP8L":
         if len(body) < 5 or body[0] != 0x2F:
             return 0, 0
@@ -220,8 +199,8 @@ def _uint24(body: memoryview, at: int) -> int:
     return int.from_bytes(body[at : at + 3], "little")
 
 
-def _orientation(exif: bytes | memoryview) -> int:
-    """The orientation in a TIFF structure; 1 where it says nothing sensible, as every viewer takes it."""
+def _read_orientation(exif: bytes | memoryview) -> int:
+    """The orientation in a TIFF structure; 1, as every viewer assumes, where it is missing or not valid."""
     exif = bytes(exif[: 1 << 16])
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None or len(exif) < 8:

@@ -1,4 +1,4 @@
-"""The label that says that a picture or video was made with a trained model: IPTC's digital source type, in XMP.
+"""The unsigned label that says that a picture or video was made with a model: IPTC's digital source type, in XMP.
 
 EU AI Act, Article 50; IPTC Photo Metadata Standard, "Digital Source Type"; where XMP lives in a file: XMP
 specification part 3 (JPEG, PNG, MP4) and RFC 9649 (WebP).
@@ -11,12 +11,10 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
-from layers.media.picture_header import PNG_SIGNATURE, probe, webp_chunks, webp_frame_size
-
-if TYPE_CHECKING:  # numpy comes with it, which the video function does without
-    from layers.media.picture import Format
+from layers.media.formats import PNG_SIGNATURE, PictureFormat
+from layers.media.picture_header import probe, webp_chunks, webp_frame_size
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
@@ -36,13 +34,13 @@ _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword, not compressed, no language, no translation
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
 _MP4_XMP = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
-_MOST_XMP = 1 << 20  # bytes
-_MOST_BOXES = 10_000  # of an MP4, fragments of which have two for each second or so
-_FOUND = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
+_MAX_XMP_BYTES = 1 << 20
+_MAX_BOXES = 10_000  # of an MP4; a fragmented one has two for each second or so
+_SOURCE_TYPE = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
 
 
-def label(data: bytes, format: Format) -> bytes:
-    """The same picture with the label; `data` is what `encode` made, without metadata of its own."""
+def label(data: bytes, format: PictureFormat) -> bytes:
+    """Put the label into a picture that `encode` returned, which has no other metadata."""
     if format == "jpeg":
         segment = _JPEG_XMP + _PACKET
         at = 2
@@ -56,9 +54,9 @@ def label(data: bytes, format: Format) -> bytes:
 
 
 def label_mp4(path: Path) -> None:
-    """Put the label at the end of an MP4 that ffmpeg made, in place, so that no offset in it changes.
+    """Append the label to an MP4 that ffmpeg made, in place; at the end, so that no offset in the file changes.
 
-    Raises ValueError for what is not an MP4, or whose last box has no end.
+    Raises ValueError if it is not an MP4, or its last box has no end.
     """
     with path.open("r+b") as file:
         *_, (_, _, end) = _mp4_boxes(file)
@@ -67,20 +65,24 @@ def label_mp4(path: Path) -> None:
 
 
 def read_mp4_label(path: Path) -> str | None:
-    """The digital source type that an MP4 claims in its XMP; None where it claims none.
+    """The digital source type that an MP4 claims in its XMP, or None.
 
-    Raises ValueError for what is not an MP4.
+    Raises ValueError if it is not an MP4.
     """
     with path.open("rb") as file:
         for kind, at, _ in _mp4_boxes(file):
             file.seek(at)
-            if kind == b"uuid" and file.read(16) == _MP4_XMP and (found := _FOUND.search(file.read(_MOST_XMP))):
-                return found[1].decode("ascii", "replace")
+            if (
+                kind == b"uuid"
+                and file.read(16) == _MP4_XMP
+                and (match := _SOURCE_TYPE.search(file.read(_MAX_XMP_BYTES)))
+            ):
+                return match[1].decode("ascii", "replace")
     return None
 
 
 def read_label(data: bytes) -> str | None:
-    """The digital source type that a JPEG, PNG or WebP claims in its XMP; None where it claims none.
+    """The digital source type that a JPEG, PNG or WebP claims in its XMP, or None.
 
     Raises what `probe` raises.
     """
@@ -94,18 +96,18 @@ def read_label(data: bytes) -> str | None:
         start = data.find(_JPEG_XMP)
         packets = [data[start : start + int.from_bytes(data[start - 2 : start], "big")]] if start > 0 else []
     for packet in packets:
-        if found := _FOUND.search(packet):
-            return found[1].decode("ascii", "replace")
+        if match := _SOURCE_TYPE.search(packet):
+            return match[1].decode("ascii", "replace")
     return None
 
 
 def _mp4_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte of the body, and the byte after it, of each box that is not in another."""
+    """Yield kind, first byte of the body, and the byte after it, of each box at the top level."""
     size, at, count = file.seek(0, 2), 0, 0
     while at < size:
         count += 1
-        if count > _MOST_BOXES:
-            raise ValueError("an MP4 of far too many boxes")
+        if count > _MAX_BOXES:
+            raise ValueError("an MP4 with far too many boxes")
         file.seek(at)
         head = file.read(16).ljust(16, b"\0")
         length, kind, long = struct.unpack(">I4sQ", head)
@@ -124,7 +126,7 @@ def _png_chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _label_webp(data: bytes) -> bytes:
-    """Into the extended format, whose first chunk announces what follows."""
+    """Convert into the extended format, whose first chunk announces what follows, and add the label."""
     chunks = [(kind, bytes(body)) for kind, body in webp_chunks(data) if kind not in (b"VP8X", b"XMP ")]
     flags, size = _XMP_FLAG, (0, 0)
     for kind, body in chunks:

@@ -34,13 +34,13 @@ from layers.media.c2pa_chain import create_chain, parse
 from layers.media.c2pa_label import Signer
 from layers.media.decode import decode
 from layers.media.ffmpeg import run
+from layers.media.formats import PICTURE_FORMATS
 from layers.media.mp4 import read_index
 from layers.media.picture_header import Header, probe
 from layers.media.xmp_label import label, label_mp4, read_label, read_mp4_label
 from layers.models.runtime.manifest import Blob, Contract, Manifest, Model, Pointer, Tensor
 from tests.attack import bombs
 from tests.unit.media.test_c2pa_label import SWAP, labelled, signed
-from tests.unit.media.test_encode import FORMATS
 
 SLOW = 2.0  # seconds that no mutant of a small file may take
 QUICK, LONG = 250, 5000  # examples
@@ -61,7 +61,7 @@ def fuzzed(examples: int) -> settings:
 @cache
 def pictures() -> list[bytes]:
     """Right ones, plain and signed, and crooked ones that are small."""
-    right = [each for format in FORMATS for each in (labelled(format), signed(format))]
+    right = [each for format in PICTURE_FORMATS for each in (labelled(format), signed(format))]
     crooked = [bombs.BOMBS[name]() for name in ("png-animated", "png-exif-loop", "jpeg-exif-loop", "webp-canvas")]
     return right + [each for each in crooked if len(each) < 1 << 16]
 
@@ -82,7 +82,7 @@ def videos() -> list[bytes]:
 
 @cache
 def _chain() -> bytes:
-    return create_chain().text().encode()
+    return create_chain().dump().encode()
 
 
 @cache
@@ -242,7 +242,7 @@ def test_a_signing_key(data: bytes) -> None:
     text = data.decode(errors="replace")
     chain = in_time(lambda _: parse(text), data, LabelFailed)
     if chain is not None and chain.key != json.loads(_chain())["key"]:
-        in_time(lambda _: Signer(lambda: chain).picture(labelled("png"), "png", SWAP), data, LabelFailed)
+        in_time(lambda _: Signer(lambda: chain).sign_picture(labelled("png"), "png", SWAP), data, LabelFailed)
 
 
 @given(data=mutants(lambda: [signed("jpeg"), signed("png"), signed("webp"), *videos()]))
@@ -280,13 +280,13 @@ def _ended() -> Any:
 
 def test_labelling_what_is_no_picture_is_never_silent() -> None:
     for data in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"):
-        for format in FORMATS:
+        for format in PICTURE_FORMATS:
             try:
                 made = label(data, format)
             except Exception:
                 continue
             with pytest.raises(LabelFailed):
-                Signer(lambda: parse(_chain().decode())).picture(made, format, SWAP)
+                Signer(lambda: parse(_chain().decode())).sign_picture(made, format, SWAP)
 
 
 LONG_TESTS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {

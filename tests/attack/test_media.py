@@ -17,8 +17,8 @@ import pytest
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, UnreadableMedia
-from layers.media.ffmpeg import run, untrusted
-from layers.media.mp4 import MOST_INDEX, read_index
+from layers.media.ffmpeg import run, untrusted_input
+from layers.media.mp4 import MAX_INDEX_BYTES, read_index
 from layers.media.xmp_label import read_mp4_label
 
 CANARY = "canary-5f3e9a"
@@ -136,7 +136,7 @@ def led(data: bytes | str, folder: Path, trap: socket.socket, plain: Path) -> by
     hostile, out = folder / "hostile.mp4", folder / "out.mp4"
     hostile.write_bytes(data if isinstance(data, bytes) else data.encode())
     with suppress(ColdswapError):
-        run([*untrusted(hostile), "-frames:v", "30", *X264, str(out)], deadline=Deadline.after(20))
+        run([*untrusted_input(hostile), "-frames:v", "30", *X264, str(out)], deadline=Deadline.after(20))
     with pytest.raises(BlockingIOError):
         trap.accept()
     assert not (folder / "pwned").exists()
@@ -282,7 +282,7 @@ def test_a_video_whose_index_lies_is_refused_or_bounded(
         assert span is None or 0 <= span[0] <= span[1]
     deadline = Deadline.after(20)
     (tmp_path / "a.mp4").write_bytes(data)
-    limits = ["-max_pixels", "9000000", *untrusted(tmp_path / "a.mp4")]
+    limits = ["-max_pixels", "9000000", *untrusted_input(tmp_path / "a.mp4")]
     with suppress(ColdswapError):
         run([*limits, "-frames:v", "30", *X264, str(tmp_path / "out.mp4")], deadline=deadline)
     assert deadline.left() > 5
@@ -292,7 +292,7 @@ def test_a_video_whose_index_lies_is_refused_or_bounded(
 HEADS = {
     "deep": b"".join(struct.pack(">I4s", 8 * (5000 - depth), b"moov") for depth in range(5000)),
     "many": box(b"ftyp", b"isom") + box(b"free") * 100_000,
-    "moov-too-large": box(b"ftyp", b"isom") + struct.pack(">I4s", MOST_INDEX + 1, b"moov"),
+    "moov-too-large": box(b"ftyp", b"isom") + struct.pack(">I4s", MAX_INDEX_BYTES + 1, b"moov"),
     "moov-of-exabytes": box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"moov", 1 << 62),
     "box-of-nothing": box(b"ftyp", b"isom") + struct.pack(">I4s", 3, b"moov"),
     "long-of-nothing": box(b"ftyp", b"isom") + struct.pack(">I4sQ", 1, b"free", 4),
@@ -320,7 +320,7 @@ def test_a_file_name_is_no_option_and_no_protocol(tmp_path: Path, plain: Path) -
         path = tmp_path / name
         path.write_bytes(plain.read_bytes())
         out = tmp_path / "out.mp4"
-        run([*untrusted(path), *X264, str(out)], deadline=Deadline.after(20))
+        run([*untrusted_input(path), *X264, str(out)], deadline=Deadline.after(20))
         assert out.stat().st_size > 500
         out.unlink()
 

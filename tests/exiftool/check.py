@@ -19,12 +19,11 @@ from layers.media.c2pa_chain import Chain, create_chain
 from layers.media.c2pa_label import Signer
 from layers.media.encode import encode
 from layers.media.ffmpeg import run
-from layers.media.picture import Format
+from layers.media.formats import PICTURE_FORMATS
 from layers.media.xmp_label import SOURCE_TYPE, label, label_mp4
 from tests.unit.media.test_c2pa_label import CLIPS, SPEAKER
 from tests.unit.media.test_encode import picture
 
-PICTURES: tuple[Format, ...] = ("jpeg", "png", "webp")
 MANIFEST_READ = ("jpeg", "png")  # in WebP and MP4, exiftool 12 reads XMP alone
 PRIVATE = ("Thumbnail", "http://", "https://")  # what no manifest of a picture holds but the source type's own name
 
@@ -61,9 +60,9 @@ def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
     """A signed file of each kind, and whether exiftool reads its manifest."""
     seal, said = Signer(lambda: chain), describe_swap(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64})
     made_files = {}
-    for format in PICTURES:
+    for format in PICTURE_FORMATS:
         path = folder / f"sample.{format}"
-        path.write_bytes(seal.picture(label(encode(picture(120, 160), format, 90), format), format, said))
+        path.write_bytes(seal.sign_picture(label(encode(picture(120, 160), format, 90), format), format, said))
         made_files[path] = format in MANIFEST_READ
     video = folder / "sample.mp4"
     run(

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from functions.swap.settings import Settings
 from functions.swap.values import SwapRequest
 from layers.core.ids import creation_time, is_id
+from layers.media.formats import PictureFormat
 
 Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
 Indices = Annotated[list[Index], Field(max_length=Settings.max_faces)]  # no more are swapped

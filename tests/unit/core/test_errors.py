@@ -11,14 +11,13 @@ from layers.core.errors import ColdswapError, NoFaceInMeme, VideoError, family, 
 
 def draw(error_class: type[ColdswapError], indent: str = "") -> list[str]:
     """The lines of the tree under a class, as the module's docstring has them."""
-    lines = []
-    *others, last = error_class.__subclasses__() or [None]
-    for child in [*others, last]:
-        if child is None:
-            continue
-        name = f"{indent}{'└── ' if child is last else '├── '}{child.__name__}"
+    lines: list[str] = []
+    children = error_class.__subclasses__()
+    for child in children:
+        is_last = child is children[-1]
+        name = f"{indent}{'└── ' if is_last else '├── '}{child.__name__}"
         lines.append(name if child.__subclasses__() else f"{name:<32}{child.status}  {child.code}")
-        lines += draw(child, indent + ("    " if child is last else "│   "))
+        lines += draw(child, indent + ("    " if is_last else "│   "))
     return lines
 
 

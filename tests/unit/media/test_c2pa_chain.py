@@ -87,7 +87,7 @@ def test_the_name_that_readers_show_is_the_operators() -> None:
 
 
 def test_a_chain_survives_its_secret_and_does_not_print_its_key(chain: Chain) -> None:
-    assert parse(chain.text()) == chain
+    assert parse(chain.dump()) == chain
     assert "PRIVATE KEY" not in repr(chain)
 
 
@@ -119,7 +119,7 @@ def test_without_a_configured_key_a_process_has_one_of_its_own_and_says_so(monke
             said.append(message)
 
     monkeypatch.setattr(c2pa_key, "logger", Log)
-    c2pa_key._own_seed.cache_clear()
+    c2pa_key._make_seed.cache_clear()
     assert signing_chain("") is signing_chain("")
     assert len(said) == 1
 

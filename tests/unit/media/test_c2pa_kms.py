@@ -64,7 +64,7 @@ def test_a_video_is_signed_too(kms: Kms, mp4: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.mp4"
     chain = kms.chain()
     shutil.copy(mp4, path)
-    Signer(always(chain)).video(path, describe_video(CLIPS, SPEAKER))
+    Signer(always(chain)).sign_video(path, describe_video(CLIPS))
     with path.open("rb") as file:
         told = read_manifest(file, "video/mp4", chain.anchors)
     assert told.state == "trusted"
@@ -87,9 +87,9 @@ def test_another_key_of_the_same_alias_signs_nothing(kms: Kms) -> None:
 
 def test_the_secret_holds_no_private_key_and_is_read_back(kms: Kms) -> None:
     chain = kms.chain()
-    assert "PRIVATE" not in chain.text()
-    assert parse(chain.text()) == chain
-    assert "kms_key" not in derive_chain("0123456789abcdefghijklmnopqrstuvwxyz").text()
+    assert "PRIVATE" not in chain.dump()
+    assert parse(chain.dump()) == chain
+    assert "kms_key" not in derive_chain("0123456789abcdefghijklmnopqrstuvwxyz").dump()
 
 
 def coded(code: str) -> ClientError:
@@ -136,7 +136,7 @@ def test_only_keys_on_p256_are_certified(key: Any) -> None:
 def test_the_client_is_made_ahead_only_where_a_key_is_in_kms(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     monkeypatch.setattr(storage, "client", asked.append)
-    Signer(always(derive_chain("0123456789abcdefghijklmnopqrstuvwxyz"))).ready()
+    Signer(always(derive_chain("0123456789abcdefghijklmnopqrstuvwxyz"))).prepare()
     assert asked == []
-    Signer(always(Kms().chain())).ready()
+    Signer(always(Kms().chain())).prepare()
     assert asked == ["kms"]

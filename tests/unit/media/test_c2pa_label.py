@@ -26,10 +26,10 @@ from layers.media.c2pa_chain import Chain, create_chain, derive_chain
 from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, ManifestSummary, Provenance, Signer, read_manifest
 from layers.media.encode import encode
 from layers.media.ffmpeg import run
-from layers.media.picture import Format
+from layers.media.formats import PICTURE_FORMATS, PictureFormat
 from layers.media.xmp_label import SOURCE_TYPE, label, read_label, read_mp4_label
 from tests.unit.media import c2pa_reader
-from tests.unit.media.test_encode import FORMATS, picture
+from tests.unit.media.test_encode import picture
 
 OURS = derive_chain("0123456789abcdefghijklmnopqrstuvwxyz")
 SWAP = describe_swap(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64})
@@ -40,12 +40,12 @@ def always(chain: Chain) -> Callable[[], Chain]:
     return lambda: chain
 
 
-def labelled(format: Format) -> bytes:
+def labelled(format: PictureFormat) -> bytes:
     return label(encode(picture(120, 160), format, 90), format)
 
 
-def signed(format: Format, chain: Chain = OURS, told: Provenance = SWAP) -> bytes:
-    return Signer(always(chain)).picture(labelled(format), format, told)
+def signed(format: PictureFormat, chain: Chain = OURS, told: Provenance = SWAP) -> bytes:
+    return Signer(always(chain)).sign_picture(labelled(format), format, told)
 
 
 def judged(data: bytes, format: str, anchors: str = OURS.anchors) -> ManifestSummary:
@@ -57,7 +57,7 @@ def video(mp4: Path, tmp_path: Path) -> Path:
     """The same, signed."""
     path = tmp_path / "short.mp4"
     shutil.copy(mp4, path)
-    Signer(always(OURS)).video(path, describe_video(CLIPS, SPEAKER))
+    Signer(always(OURS)).sign_video(path, describe_video(CLIPS))
     return path
 
 
@@ -69,8 +69,8 @@ SPEAKER = VoiceIdentity("elevenlabs", "eleven_multilingual_v2", "mp3_44100_128")
 CLIPS = [clip(1, "Bob", "https://p.example/2"), clip(0, "Ann", "https://p.example/1")]
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_signed_picture_is_ours_to_us_valid_to_strangers_and_still_the_picture(format: Format) -> None:
+@pytest.mark.parametrize("format", PICTURE_FORMATS)
+def test_a_signed_picture_is_ours_to_us_valid_to_strangers_and_still_the_picture(format: PictureFormat) -> None:
     data = signed(format)
 
     assert judged(data, format).state == "trusted"
@@ -82,8 +82,8 @@ def test_a_signed_picture_is_ours_to_us_valid_to_strangers_and_still_the_picture
     assert len(data) - len(labelled(format)) < 5000
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_reader_of_the_standards_agrees(format: Format) -> None:
+@pytest.mark.parametrize("format", PICTURE_FORMATS)
+def test_a_reader_of_the_standards_agrees(format: PictureFormat) -> None:
     found = c2pa_reader.read(signed(format))
 
     assert "gathered_assertions" not in found.claim, "what we did we say ourselves"
@@ -100,8 +100,8 @@ def test_a_reader_of_the_standards_agrees(format: Format) -> None:
     assert certificate.subject.rfc4514_string().startswith("CN=Coldswap signer")
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_nothing_of_what_went_in_is_in_it(format: Format) -> None:
+@pytest.mark.parametrize("format", PICTURE_FORMATS)
+def test_nothing_of_what_went_in_is_in_it(format: PictureFormat) -> None:
     found = c2pa_reader.read(signed(format))
 
     assert not [each for each in found.labels if "thumbnail" in each or "metadata" in each]
@@ -110,8 +110,8 @@ def test_nothing_of_what_went_in_is_in_it(format: Format) -> None:
     assert b"http" not in found.store.replace(SOURCE_TYPE.encode(), b"")
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_any_later_change_is_seen(format: Format) -> None:
+@pytest.mark.parametrize("format", PICTURE_FORMATS)
+def test_any_later_change_is_seen(format: PictureFormat) -> None:
     data = signed(format)
     at = data.index(b"adobe:ns:meta")  # in the label
     pixels = len(data) - 700 if format != "webp" else len(labelled(format)) // 3
@@ -193,7 +193,7 @@ def test_a_video_that_has_no_room_for_its_copy_is_storage_full(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
 
     with pytest.raises(StorageFull):
-        Signer(always(OURS)).video(path, describe_poster())
+        Signer(always(OURS)).sign_video(path, describe_poster())
     assert path.read_bytes() == before
 
 
@@ -215,7 +215,7 @@ def test_what_cannot_be_signed_is_an_error_and_never_a_picture(chain: Chain, mp4
     path = tmp_path / "short.mp4"
     shutil.copy(mp4, path)
     with pytest.raises(LabelFailed):
-        Signer(always(chain)).video(path, describe_poster())
+        Signer(always(chain)).sign_video(path, describe_poster())
     assert list(tmp_path.iterdir()) == [path], "nothing half signed is left"
     assert path.read_bytes() == mp4.read_bytes()
 
@@ -223,11 +223,11 @@ def test_what_cannot_be_signed_is_an_error_and_never_a_picture(chain: Chain, mp4
 def test_what_is_no_picture_cannot_be_signed() -> None:
     for data in (b"", b"no picture", b"\xff\xd8\xff"):
         with pytest.raises(LabelFailed):
-            Signer(always(OURS)).picture(data, "jpeg", SWAP)
+            Signer(always(OURS)).sign_picture(data, "jpeg", SWAP)
 
 
 def test_a_file_without_a_manifest_tells_nothing() -> None:
-    for format in FORMATS:
+    for format in PICTURE_FORMATS:
         assert judged(labelled(format), format) == ManifestSummary("absent")
 
 
@@ -245,7 +245,7 @@ def test_a_manifest_that_is_only_named_by_its_url_is_not_fetched(monkeypatch: py
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0.5)
         url = f"http://127.0.0.1:{trap.getsockname()[1]}/manifest.c2pa"
-        builder = c2pa.Builder.from_json(json.dumps(c2pa_label.manifest(SWAP)))
+        builder = c2pa.Builder.from_json(json.dumps(c2pa_label.build_manifest(SWAP)))
         builder.set_no_embed()
         builder.set_remote_url(url)
         info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, OURS.certificates.encode(), OURS.key.encode(), None)
@@ -265,6 +265,6 @@ def test_being_ready_needs_the_key_and_says_when_there_is_none() -> None:
     def broken() -> Chain:
         raise LabelFailed("no key")
 
-    Signer(always(OURS)).ready()
+    Signer(always(OURS)).prepare()
     with pytest.raises(LabelFailed, match="no key"):
-        Signer(broken).ready()
+        Signer(broken).prepare()

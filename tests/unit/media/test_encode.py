@@ -14,13 +14,12 @@ from PIL import Image
 from layers.core.errors import PictureTooLarge
 from layers.media.decode import decode
 from layers.media.encode import encode
-from layers.media.picture import Format, Picture
+from layers.media.formats import PICTURE_FORMATS, PictureFormat
+from layers.media.picture import Picture
 from layers.media.xmp_label import SOURCE_TYPE, label, read_label
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-
-FORMATS: list[Format] = ["jpeg", "png", "webp"]
 
 
 def picture(height: int = 33, width: int = 47, alpha: bool = False) -> Picture:
@@ -35,8 +34,8 @@ def picture(height: int = 33, width: int = 47, alpha: bool = False) -> Picture:
 
 
 @pytest.mark.parametrize("alpha", [False, True])
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_labelled_picture_is_still_that_picture_to_another_reader(format: Format, alpha: bool) -> None:
+@pytest.mark.parametrize("format", PICTURE_FORMATS)
+def test_a_labelled_picture_is_still_that_picture_to_another_reader(format: PictureFormat, alpha: bool) -> None:
     bare = encode(picture(alpha=alpha), format, 95)
     labelled = label(bare, format)
     with Image.open(io.BytesIO(bare)) as before, Image.open(io.BytesIO(labelled)) as after:
@@ -92,9 +91,11 @@ def test_what_a_format_cannot_hold_is_an_error_and_not_a_crash() -> None:
     assert encode(wide, "png", 90)
 
 
-@given(height=st.integers(1, 40), width=st.integers(1, 40), alpha=st.booleans(), format=st.sampled_from(FORMATS))
+@given(
+    height=st.integers(1, 40), width=st.integers(1, 40), alpha=st.booleans(), format=st.sampled_from(PICTURE_FORMATS)
+)
 @settings(max_examples=60, deadline=None)
-def test_every_size_can_be_labelled_and_read_again(height: int, width: int, alpha: bool, format: Format) -> None:
+def test_every_size_can_be_labelled_and_read_again(height: int, width: int, alpha: bool, format: PictureFormat) -> None:
     labelled = label(encode(picture(height, width, alpha), format, 80), format)
     found = decode(labelled, 10**8, 10**8)
     assert (found.height, found.width) == (height, width)

@@ -13,7 +13,7 @@ import pytest
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, EncodingFailed, OutOfTime, StorageFull, UnreadableMedia
-from layers.media.ffmpeg import FfmpegResult, program, run, untrusted
+from layers.media.ffmpeg import program, run, untrusted_input
 
 ENDLESS = ["-f", "lavfi", "-i", "testsrc2=size=64x64", "-f", "rawvideo"]
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
@@ -29,24 +29,21 @@ def draw(path: Path, *more: str, seconds: float = 0.5, codec: tuple[str, ...] = 
     return path
 
 
-def convert(path: Path, to: Path) -> FfmpegResult:
-    return run([*untrusted(path), "-an", *X264, str(to)], deadline=soon())
+def convert(path: Path, to: Path) -> str:
+    return run([*untrusted_input(path), "-an", *X264, str(to)], deadline=soon())
 
 
-def test_a_run_says_what_it_cost(tmp_path: Path) -> None:
-    ran = convert(draw(tmp_path / "a.mp4"), tmp_path / "b.mp4")
+def test_a_run_writes_its_output_and_says_nothing(tmp_path: Path) -> None:
+    stderr = convert(draw(tmp_path / "a.mp4"), tmp_path / "b.mp4")
     assert (tmp_path / "b.mp4").stat().st_size > 500
-    assert 0 < ran.cpu_seconds < 60
-    assert 5 < ran.peak_mb < 2000
-    assert 0 < ran.seconds < 60
-    assert ran.stderr == ""
+    assert stderr == ""
 
 
 def test_stderr_is_kept_within_bounds_and_the_end_of_it(tmp_path: Path) -> None:
     source = ["-f", "lavfi", "-i", "nullsrc=size=16x16:rate=1000:duration=1", "-vf", "showinfo"]
-    ran = run([*source, "-f", "null", "-"], deadline=soon(), loglevel="info")
-    assert 16_000 < len(ran.stderr) <= 16_384
-    assert "frame= 1000" in ran.stderr
+    stderr = run([*source, "-f", "null", "-"], deadline=soon(), loglevel="info")
+    assert 16_000 < len(stderr) <= 16_384
+    assert "frame= 1000" in stderr
 
 
 @pytest.mark.parametrize(

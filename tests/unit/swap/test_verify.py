@@ -107,7 +107,7 @@ def test_what_a_stranger_signed_is_the_strangers(stack: FakeSwapStack, monkeypat
 def test_a_stranger_who_calls_itself_by_our_name_is_not_us(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = Signer(lambda: create_chain()).picture(JPEG, "jpeg", STRANGE)
+    data = Signer(lambda: create_chain()).sign_picture(JPEG, "jpeg", STRANGE)
 
     assert post_verify(stack, monkeypatch, data_uri(data))[1]["ours"] is False
 

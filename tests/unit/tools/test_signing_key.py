@@ -36,7 +36,7 @@ class Secrets:
 
 
 def is_ours(chain: Chain, anchors: str) -> bool:
-    signed = Signer(lambda: chain).picture(labelled("png"), "png", SWAP)
+    signed = Signer(lambda: chain).sign_picture(labelled("png"), "png", SWAP)
     return read_manifest(io.BytesIO(signed), "image/png", anchors).state == "trusted"
 
 

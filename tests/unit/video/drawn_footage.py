@@ -57,7 +57,7 @@ def probe(path: Path, *options: str) -> str:
         ["-i", str(path), "-fps_mode", "passthrough", *options, "-f", "null", "-"],
         deadline=Deadline.after(600),
         loglevel="info",
-    ).stderr
+    )
 
 
 def count(path: Path) -> int:
