@@ -44,6 +44,29 @@ class Weights(Protocol):
         ...
 
 
+class InMemoryWeights:
+    """Weights that are all in memory already, and stay there."""
+
+    window: int | None = None
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = data
+
+    def wait(self, upto: int | None = None) -> memoryview:
+        """The first `upto` bytes (None: all), at once."""
+        return memoryview(self._data)[:upto]
+
+    def memory(self) -> memoryview:
+        """All of it."""
+        return memoryview(self._data)
+
+    def release(self, upto: int) -> None:
+        """Does nothing: the bytes stay."""
+
+    def close(self) -> None:
+        """Does nothing: the memory is the caller's."""
+
+
 @dataclass(frozen=True)
 class Weight:
     """One tensor of the flat file, and the input of the stage's graph that takes it."""

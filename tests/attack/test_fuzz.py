@@ -88,8 +88,10 @@ def _chain() -> bytes:
 @cache
 def _manifest() -> bytes:
     contract = Contract((Tensor("x", "float32", ("batch", 3)),), (Tensor("y", "float32", (1, 512)),))
-    blobs = (Blob.of("model.onnx", b"graph"), Blob.of("weights", bytes(99)))
-    model = Model("onnx", "MIT", contract, Blob.of("golden", b"x"), blobs, source="a" * 64, parity={"psnr_db": 90.0})
+    blobs = (Blob.describe("model.onnx", b"graph"), Blob.describe("weights", bytes(99)))
+    model = Model(
+        "onnx", "MIT", contract, Blob.describe("golden", b"x"), blobs, source="a" * 64, parity={"psnr_db": 90.0}
+    )
     return Manifest("toy", {"detector": model, "embedder": model, "swapper": model}, "A hint.").dump()
 
 

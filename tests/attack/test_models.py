@@ -111,10 +111,10 @@ def wanted(url: str) -> File:
 
 def extracted(data: bytes, folder: Path) -> None:
     """Through the way that a published zip takes, from a file: URL's worth of bytes that lie there already."""
-    from layers.models.tools.internet_download import _archive
+    from layers.models.tools.internet_download import _archive_path
 
     file = wanted("http://127.0.0.1:9/models.zip")
-    archive = _archive(file.sources[0], folder)
+    archive = _archive_path(file.sources[0], folder)
     archive.write_bytes(data)
     download_files([file], folder)
 

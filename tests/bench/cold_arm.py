@@ -25,7 +25,8 @@ from layers.core.storage import client
 from layers.core.telemetry import peak_memory_mb
 from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.stages import StagePlan
-from layers.models.runtime.loaded_models import PLAN, WEIGHTS, LoadedModels
+from layers.models.runtime.loaded_models import LoadedModels
+from layers.models.runtime.manifest import PLAN_BLOB, WEIGHTS_BLOB
 from layers.models.runtime.model_store import ModelStore
 from tests.bench import FILES, MODELS, instructions
 
@@ -45,7 +46,7 @@ def main() -> None:
     retention: Literal["request", "container"] = "request" if arm == "windowed" else "container"
     models = LoadedModels(store, THREADS, retention, 1769)
     swapper = models.refresh(deadline).models["swapper"]
-    plan = StagePlan.parse(store.read(swapper.blob(PLAN), deadline)) if arm == "staged" else None
+    plan = StagePlan.parse(store.read(swapper.blob(PLAN_BLOB), deadline)) if arm == "staged" else None
     before, cpu = time.perf_counter(), time.process_time()
     if arm == "naive":
         with tempfile.TemporaryDirectory() as folder:
@@ -54,9 +55,9 @@ def main() -> None:
             session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
             session.run(None, {"target": crops, "source": latents})
     elif arm == "bare":
-        store.load(swapper.blob(WEIGHTS), deadline).wait()
+        store.load(swapper.blob(WEIGHTS_BLOB), deadline).wait()
     elif plan is not None:
-        OnnxSwapper(plan, store.load(swapper.blob(WEIGHTS), deadline), THREADS).run(crops, latents)
+        OnnxSwapper(plan, store.load(swapper.blob(WEIGHTS_BLOB), deadline), THREADS).run(crops, latents)
     else:
         engine = models.start_swapper(deadline).swapper(once=True)
         engine.run(crops, latents)

@@ -22,9 +22,9 @@ import onnxruntime
 
 from layers.engine.native_swapper import Description, NativeSwapper
 from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.stages import StagePlan
+from layers.engine.stages import InMemoryWeights, StagePlan
 from layers.engine.swapper import Floats
-from layers.models.tools.convert import InMemoryWeights, convert_swapper, psnr_db
+from layers.models.tools.convert import convert_swapper, psnr_db
 from tests.bench.hold import onnxruntime_block
 from tests.bench.instructions import instruction_set
 from tests.bench.quiet import default_options

@@ -1,4 +1,4 @@
-"""What a pack of models is: a manifest, and blobs named by what is in them.
+"""The format of a pack of models: a manifest, and blobs named by their digests.
 
 Keys in the models bucket: `blobs/sha256/HEX` for a blob, `packs/NAME/DIGEST.json` for a manifest (DIGEST is the SHA-256
 of its bytes), and `packs/current.json`, the pointer to the manifest in use.
@@ -15,7 +15,7 @@ from typing import Any, Literal, NoReturn, cast, get_args
 from layers.core.errors import ModelsCorrupt
 
 FORMAT = 1
-CHUNK_BYTES = 8 << 20  # one range read: large enough for full speed from S3, small enough to cancel and to repeat
+CHUNK_BYTES = 8 << 20  # one range read: large enough for full speed from S3, small enough to cancel and repeat
 POINTER_KEY = "packs/current.json"
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_BLOB_BYTES = 4 << 30
@@ -24,13 +24,22 @@ ModelName = Literal["detector", "embedder", "swapper", "gate"]
 Kind = Literal["onnx", "onnx-stages"]  # one ONNX file; a plan of small graphs beside one flat file of weights
 MODEL_NAMES: tuple[ModelName, ...] = ("detector", "embedder", "swapper")  # of every pack; a gate is optional
 
+# Names of a model's blobs.
+FILE_BLOB = "model.onnx"  # kind onnx: the network itself
+PLAN_BLOB = "plan"  # kind onnx-stages: the stages and their graphs (layers/engine/stages.py)
+WEIGHTS_BLOB = "weights"  # kind onnx-stages: the flat file of weights, in order of use
+EMBEDDING_MAP_BLOB = "emap"  # of the swapper: the embedding map
+NATIVE_BLOB = "native"  # of the swapper: what the native engine has to know, if it can run it
+THRESHOLD_BLOB = "threshold"  # of the gate: the probability from which on it refuses
+GOLDEN_BLOB = "golden"  # inputs, outputs and tolerances, to verify the model by
+
 _HEX = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A file in the models bucket, and the SHA-256 of each of its chunks."""
+    """A file in the models bucket, with the SHA-256 of each of its chunks."""
 
     name: str
     sha256: str
@@ -40,12 +49,12 @@ class Blob:
 
     @property
     def key(self) -> str:
-        """Where it is in the models bucket."""
+        """Its key in the models bucket."""
         return blob_key(self.sha256)
 
     @staticmethod
-    def of(name: str, data: bytes | bytearray | memoryview) -> Blob:
-        """Describes these bytes."""
+    def describe(name: str, data: bytes | bytearray | memoryview) -> Blob:
+        """Describe these bytes as a blob of that name."""
         view = memoryview(data)
         starts = range(0, len(view), CHUNK_BYTES)
         chunks = tuple(sha256(view[start : start + CHUNK_BYTES]).hexdigest() for start in starts)
@@ -54,7 +63,7 @@ class Blob:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output of a network; a dimension that may vary is a name."""
+    """An input or output of a network. A dimension that may vary is a name instead of a number."""
 
     name: str
     dtype: str
@@ -63,7 +72,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Contract:
-    """What goes into a network and what comes out, in its own order."""
+    """The inputs and outputs of a network, in its own order."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -76,13 +85,13 @@ class Model:
     kind: Kind
     licence: str
     contract: Contract
-    golden: Blob  # inputs, the outputs that the original file gave for them, and how close ours came (.npz)
+    golden: Blob  # .npz: inputs, the original file's outputs for them, and the tolerance
     blobs: tuple[Blob, ...]
-    source: str = ""  # SHA-256 of the file that it was made from
+    source: str = ""  # SHA-256 of the file that it was converted from
     parity: dict[str, float] = field(default_factory=dict)  # measured: max_difference, cosine, or psnr_db
 
     def blob(self, name: str) -> Blob:
-        """The blob of that name; raises ModelsCorrupt where the manifest has none."""
+        """The blob of that name. Raises ModelsCorrupt if the manifest has none."""
         for blob in self.blobs:
             if blob.name == name:
                 return blob
@@ -90,39 +99,38 @@ class Model:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides what the network computes."""
+        """SHA-256 over everything that decides what the network computes."""
         return sha256("".join(blob.sha256 for blob in self.blobs).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A pack: its models, and what to tell a person whose picture it cannot handle."""
+    """A pack: its models, and a hint for people in whose picture no face is found."""
 
     pack: str
     models: dict[ModelName, Model]
-    hint: str | None = None  # a sentence, appended where no face is found
+    hint: str | None = None  # a sentence, appended to the error
 
     @staticmethod
     def parse(data: bytes) -> Manifest:
-        """Raises ModelsCorrupt unless every field is there, of its type, and in keeping with the others."""
+        """Parse a manifest. Raises ModelsCorrupt if a field is missing, of the wrong type, or contradicts others."""
         try:
             tree = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise ModelsCorrupt("The manifest of the models is not JSON. Publish the pack again.") from error
-        if _field(tree, "format", int) != FORMAT:
-            _refuse(f"it is not of format {FORMAT}")
-        models = _field(tree, "models", dict)
+        if _read_field(tree, "format", int) != FORMAT:
+            _refuse(f"its format is not {FORMAT}")
+        models = _read_field(tree, "models", dict)
         if not set(MODEL_NAMES) <= set(models) <= set(get_args(ModelName)):
-            _refuse("it must hold a detector, an embedder and a swapper, and besides at most a gate")
+            _refuse("it must have a detector, an embedder and a swapper, and may have a gate, but nothing else")
         hint = tree.get("hint")
         if hint is not None and not isinstance(hint, str):
             _refuse("hint must be text")
-        return Manifest(
-            _name(tree, "pack"), {name: _model(models[name]) for name in get_args(ModelName) if name in models}, hint
-        )
+        entries = {name: _read_model(models[name]) for name in get_args(ModelName) if name in models}
+        return Manifest(_read_name(tree, "pack"), entries, hint)
 
     def dump(self) -> bytes:
-        """The manifest as JSON, the same bytes for the same pack."""
+        """The manifest as JSON: always the same bytes for the same pack."""
         tree: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         for model in tree["models"].values():
             for unknown in [name for name in ("source", "parity") if not model[name]]:
@@ -134,19 +142,19 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Pointer:
-    """Which manifest is in use."""
+    """Points to the manifest in use."""
 
     pack: str
     digest: str
 
     @staticmethod
     def parse(data: bytes) -> Pointer:
-        """Raises ModelsCorrupt unless it names a pack and a digest."""
+        """Parse a pointer. Raises ModelsCorrupt unless it names a pack and a digest."""
         try:
             tree = json.loads(data)
         except (ValueError, RecursionError) as error:
             raise ModelsCorrupt("packs/current.json is not JSON. Publish the pack again.") from error
-        return Pointer(_name(tree, "pack"), _digest(_field(tree, "digest", str)))
+        return Pointer(_read_name(tree, "pack"), _check_digest(_read_field(tree, "digest", str)))
 
     def dump(self) -> bytes:
         """The pointer as JSON."""
@@ -154,12 +162,12 @@ class Pointer:
 
     @property
     def key(self) -> str:
-        """Where the manifest is in the models bucket."""
+        """The manifest's key in the models bucket."""
         return f"packs/{self.pack}/{self.digest}.json"
 
 
 def blob_key(digest: str) -> str:
-    """Where the blob with this SHA-256 is in the models bucket."""
+    """The key of the blob with this SHA-256 in the models bucket."""
     return f"blobs/sha256/{digest}"
 
 
@@ -167,67 +175,67 @@ def _refuse(why: str) -> NoReturn:
     raise ModelsCorrupt(f"The manifest of the models is not valid: {why}. Publish the pack again.")
 
 
-def _field(tree: Any, name: str, kind: type) -> Any:
+def _read_field(tree: Any, name: str, kind: type) -> Any:
     if not isinstance(tree, dict):
-        _refuse(f"an object with {name} was expected")
+        _refuse(f"there must be an object with {name}")
     value = tree.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
         _refuse(f"{name} must be {kind.__name__}")
     return value
 
 
-def _name(tree: Any, field: str) -> str:
-    value = cast(str, _field(tree, field, str))
+def _read_name(tree: Any, field: str) -> str:
+    value = cast(str, _read_field(tree, field, str))
     if not _NAME.fullmatch(value):
-        _refuse(f"{field} is not a plain name")
+        _refuse(f"{field} is not a valid name")
     return value
 
 
-def _digest(value: Any) -> str:
+def _check_digest(value: Any) -> str:
     if not isinstance(value, str) or not _HEX.fullmatch(value):
         _refuse("a digest is not a SHA-256 in hexadecimal")
     return value
 
 
-def _blob(tree: Any) -> Blob:
-    size, chunk_bytes = _field(tree, "size", int), _field(tree, "chunk_bytes", int)
+def _read_blob(tree: Any) -> Blob:
+    size, chunk_bytes = _read_field(tree, "size", int), _read_field(tree, "chunk_bytes", int)
     if not 0 < size <= MAX_BLOB_BYTES or not 0 < chunk_bytes <= MAX_BLOB_BYTES:
         _refuse("a size is out of range")
-    chunks = tuple(_digest(chunk) for chunk in _field(tree, "chunks", list))
+    chunks = tuple(_check_digest(chunk) for chunk in _read_field(tree, "chunks", list))
     if len(chunks) != -(-size // chunk_bytes):
         _refuse("a blob's chunks do not add up to its size")
-    return Blob(_name(tree, "name"), _digest(_field(tree, "sha256", str)), size, chunk_bytes, chunks)
+    return Blob(_read_name(tree, "name"), _check_digest(_read_field(tree, "sha256", str)), size, chunk_bytes, chunks)
 
 
-def _tensor(tree: Any) -> Tensor:
-    shape = _field(tree, "shape", list)
+def _read_tensor(tree: Any) -> Tensor:
+    shape = _read_field(tree, "shape", list)
     if not all(isinstance(side, int | str) and not isinstance(side, bool) for side in shape):
-        _refuse("a shape is made of numbers and names")
-    return Tensor(_field(tree, "name", str), _field(tree, "dtype", str), tuple(shape))
+        _refuse("a shape must consist of numbers and names")
+    return Tensor(_read_field(tree, "name", str), _read_field(tree, "dtype", str), tuple(shape))
 
 
-def _model(tree: Any) -> Model:
-    kind = _field(tree, "kind", str)
+def _read_model(tree: Any) -> Model:
+    kind = _read_field(tree, "kind", str)
     if kind not in get_args(Kind):
-        _refuse(f"{kind} is no kind of model that this version runs")
-    contract = _field(tree, "contract", dict)
+        _refuse(f"{kind} is not a kind of model that this version runs")
+    contract = _read_field(tree, "contract", dict)
     return Model(
         kind=cast(Kind, kind),
-        licence=_field(tree, "licence", str),
+        licence=_read_field(tree, "licence", str),
         contract=Contract(
-            tuple(_tensor(tensor) for tensor in _field(contract, "inputs", list)),
-            tuple(_tensor(tensor) for tensor in _field(contract, "outputs", list)),
+            tuple(_read_tensor(tensor) for tensor in _read_field(contract, "inputs", list)),
+            tuple(_read_tensor(tensor) for tensor in _read_field(contract, "outputs", list)),
         ),
-        golden=_blob(_field(tree, "golden", dict)),
-        blobs=tuple(_blob(blob) for blob in _field(tree, "blobs", list)),
-        source=_digest(tree["source"]) if "source" in tree else "",
-        parity={name: _number(value) for name, value in _field(tree, "parity", dict).items()}
+        golden=_read_blob(_read_field(tree, "golden", dict)),
+        blobs=tuple(_read_blob(blob) for blob in _read_field(tree, "blobs", list)),
+        source=_check_digest(tree["source"]) if "source" in tree else "",
+        parity={name: _check_number(value) for name, value in _read_field(tree, "parity", dict).items()}
         if "parity" in tree
         else {},
     )
 
 
-def _number(value: Any) -> float:
+def _check_number(value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < 1e9:
-        _refuse("a measured number is none")
+        _refuse("a measured value is not a number")
     return float(value)

@@ -1,4 +1,4 @@
-"""One blob on its way from S3 into memory, in parallel range reads, each chunk verified before it counts."""
+"""Fetches one blob from S3 into memory in parallel range reads, and verifies each chunk before it may be used."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, ModelsCorrupt, ModelsMissing, StorageFailed
 from layers.models.runtime.manifest import Blob
 
-PIECE_BYTES = 256 << 10  # read at once: between two of them a download can be cancelled
+PARALLEL_RANGE_READS = 16  # Lambda's network is at full speed with 16 to 24 streams (Brooker et al., ATC 2023)
+PIECE_BYTES = 256 << 10  # read at once; between two pieces a download can be cancelled
 BACKOFF_SECONDS = (0.05, 0.2, 0.8, 2.0)  # before each further try of a range
-THROTTLED = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"}
+THROTTLING_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"}
 
 
 class DownloadCancelled(Exception):
-    """Somebody no longer wants these bytes."""
+    """The download was cancelled while somebody waited for it."""
 
 
 class Download:
     """The bytes of a blob, arriving in order of use.
 
-    `buffer` is anonymous memory of the blob's whole size; only `wait` says which of it may be read. Threads end within
-    a piece of PIECE_BYTES once the download is cancelled, has failed or is out of time.
+    `buffer` is anonymous memory of the blob's whole size; only `wait` says how much of it may be read. Once the
+    download is cancelled, has failed or is out of time, its threads end within PIECE_BYTES.
     """
 
     def __init__(
@@ -37,13 +38,12 @@ class Download:
         bucket: str,
         blob: Blob,
         deadline: Deadline,
-        connections: int,
-        count: Callable[[int], None],
-        held_at: int | None = None,
+        count_bytes: Callable[[int], None],
+        pause_at: int | None = None,
     ) -> None:
-        """Starts to fetch. `count` is told of every piece's bytes, from several threads.
+        """Start to fetch. `count_bytes` is called with the size of every piece, from several threads.
 
-        Until let go, no chunk is started on that ends beyond `held_at` bytes, so that other weights have room.
+        Until `resume`, no chunk is fetched that ends beyond `pause_at` bytes, so that other weights have room.
         """
         self.blob = blob
         # Private, since madvise gives back no page of a shared mapping, which is Python's default.
@@ -52,114 +52,113 @@ class Download:
         self._client = client
         self._bucket = bucket
         self._deadline = deadline
-        self._count = count
+        self._count_bytes = count_bytes
         self._state = threading.Condition()
-        self._verified = [False] * len(blob.chunks)
-        self._prefix = 0  # chunks verified without a gap from the start
-        self._next = 0  # the chunk that no thread has taken yet
-        self._limit = blob.size if held_at is None else held_at  # bytes that may be fetched for now
-        self._stopped = threading.Event()
+        self._chunk_is_verified = [False] * len(blob.chunks)
+        self._prefix = 0  # how many chunks from the start are verified without a gap
+        self._next = 0  # the first chunk that no thread has taken
+        self._limit = blob.size if pause_at is None else pause_at  # chunks that end beyond this byte wait
+        self._stop = threading.Event()
         self._error: ColdswapError | None = None
         self._closed = False
         self.window: int | None = None
-        self._ahead = 0  # in a window: bytes from the first that is still wanted to the last that may be fetched
-        self._released = 0  # bytes from the start that have gone back to the system
-        self._connections = connections
+        self._ahead = 0  # in a window: bytes from the first that is still needed to the last that may be fetched
+        self._released_bytes = 0  # bytes from the start, given back to the system
         self._start()
 
     def wait(self, upto: int | None = None) -> memoryview:
-        """The first `upto` bytes (None: all), as soon as they are verified.
+        """Wait until the first `upto` bytes (None: all) are verified, and return them.
 
         Raises ModelsMissing, ModelsCorrupt, StorageFailed, or OutOfTime at the download's deadline.
         """
         size = self.blob.size if upto is None else upto
-        if size <= self._released:
-            raise RuntimeError(f"{self.blob.name} has gone through its window")
+        if size <= self._released_bytes:
+            raise RuntimeError(f"{self.blob.name} has passed through its window")
         chunks = -(-size // self.blob.chunk_bytes)
         with self._state:
             while self._prefix < chunks:
                 if self._error:
                     raise self._error
-                if self._stopped.is_set():
+                if self._stop.is_set():
                     raise DownloadCancelled(self.blob.name)
                 left = self._deadline.check("fetching the models")
                 self._state.wait(left)
             return memoryview(self.buffer)[:size]
 
     def memory(self) -> memoryview:
-        """All of it; only `wait` says how much may be read."""
+        """The whole buffer; only `wait` says how much of it may be read."""
         return memoryview(self.buffer)
 
     @property
     def complete(self) -> bool:
         """Whether every byte is here and verified."""
-        return self._prefix == len(self.blob.chunks) and not self._released
+        return self._prefix == len(self.blob.chunks) and not self._released_bytes
 
     @property
     def usable(self) -> bool:
         """Whether waiting for it can still succeed."""
-        return self.complete or not (self._error or self._stopped.is_set() or self._deadline.left() <= 0)
+        return self.complete or not (self._error or self._stop.is_set() or self._deadline.left() <= 0)
 
     def shrink(self, size: int, deadline: Deadline) -> None:
-        """Give back what lies beyond about `size` bytes of a complete download; it is fetched again once let go."""
+        """Give back what lies beyond about `size` bytes of a complete download; `resume` fetches it again."""
         with self._state:
-            if not self.complete or self._working or self._closed:
+            if not self.complete or self._active_threads or self._closed:
                 return
             keep = size // self.blob.chunk_bytes
             begin = -(-keep * self.blob.chunk_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
             if begin >= self.blob.size:
                 return
             self._prefix = self._next = keep
-            self._verified[keep:] = [False] * (len(self._verified) - keep)
+            self._chunk_is_verified[keep:] = [False] * (len(self._chunk_is_verified) - keep)
             self._limit, self._deadline = size, deadline
             self.buffer.madvise(mmap.MADV_DONTNEED, begin, self.blob.size - begin)
             self._start()
 
-    def let_go(self, window: int | None = None) -> None:
-        """Fetch the rest too: all, or in a window, so that up to `window` bytes may be wanted at one time.
+    def resume(self, window: int | None = None) -> None:
+        """Fetch the rest too: all of it, or in a window, where up to `window` bytes are needed at one time.
 
-        In a window each byte is there once: what has been released is not fetched again.
+        In a window each byte comes once: what has been released is not fetched again.
         """
         with self._state:
             self.window = None if window is None or self.complete else window
-            # The last byte that is wanted comes with the whole of its chunk; two more are on their way meanwhile.
+            # The last byte that is needed comes with its whole chunk; two more chunks are fetched meanwhile.
             self._ahead = self.blob.size if self.window is None else self.window + 3 * self.blob.chunk_bytes
             self._limit = min(self.blob.size, self._ahead)
             self._state.notify_all()
 
     def release(self, upto: int) -> None:
-        """The first `upto` bytes are not wanted again. In a window their pages go back to the system."""
+        """Say that the first `upto` bytes are not needed again. In a window their pages go back to the system."""
         with self._state:
             upto = min(upto, self.blob.size)
-            if self.window is None or upto <= self._released or self._closed:
+            if self.window is None or upto <= self._released_bytes or self._closed:
                 return
-            begin, end = (at // mmap.PAGESIZE * mmap.PAGESIZE for at in (self._released, upto))
+            begin, end = (at // mmap.PAGESIZE * mmap.PAGESIZE for at in (self._released_bytes, upto))
             if end > begin:
                 self.buffer.madvise(mmap.MADV_DONTNEED, begin, end - begin)
-            self._released = upto
+            self._released_bytes = upto
             self._limit = min(self.blob.size, upto + self._ahead)
             self._state.notify_all()
 
     def cancel(self) -> None:
-        """Stop fetching. What is verified stays readable."""
+        """Stop fetching. What has been verified stays readable."""
         with self._state:
-            self._stopped.set()
+            self._stop.set()
             self._state.notify_all()
 
     def close(self) -> None:
-        """Stop fetching and give the memory back. The buffer must not be read again: it would be zeros."""
+        """Stop fetching, and give the memory back. The buffer must not be read again: it holds zeros."""
         self.cancel()
         with self._state:
             if self._closed:
                 return
             self._closed = True
-            if not self._working:
+            if not self._active_threads:
                 self._free()
 
     def _start(self) -> None:
-        self._working = min(self._connections, len(self.blob.chunks))
+        self._active_threads = min(PARALLEL_RANGE_READS, len(self.blob.chunks))
         self.threads = [
-            threading.Thread(target=self._work, name=self.blob.name, daemon=True) for _ in range(self._working)
+            threading.Thread(target=self._work, name=self.blob.name, daemon=True) for _ in range(self._active_threads)
         ]
         for thread in self.threads:
             thread.start()
@@ -170,121 +169,123 @@ class Download:
 
     def _work(self) -> None:
         try:
-            for index in self._chunks():
-                self._chunk(index)
+            for index in self._take_chunks():
+                self._fetch_chunk(index)
                 with self._state:
-                    self._verified[index] = True
-                    while self._prefix < len(self._verified) and self._verified[self._prefix]:
+                    self._chunk_is_verified[index] = True
+                    while self._prefix < len(self._chunk_is_verified) and self._chunk_is_verified[self._prefix]:
                         self._prefix += 1
                     self._state.notify_all()
         except DownloadCancelled:
             pass
         except ColdswapError as error:
             self._fail(error)
-        except Exception as error:  # of whatever kind, the waiting side must hear of it
+        except Exception as error:  # whatever it is, the waiting side must get to know it
             self._fail(StorageFailed(f"Fetching the models failed: {type(error).__name__}."))
         finally:
             with self._state:
-                self._working -= 1
-                if self._closed and not self._working:
+                self._active_threads -= 1
+                if self._closed and not self._active_threads:
                     self._free()
 
     def _fail(self, error: ColdswapError) -> None:
         with self._state:
             self._error = self._error or error
-            self._stopped.set()
+            self._stop.set()
             self._state.notify_all()
 
-    def _chunks(self) -> Iterator[int]:
-        """The chunks that this thread is to fetch, each as it becomes this thread's turn."""
+    def _take_chunks(self) -> Iterator[int]:
+        """Take chunks for this thread to fetch, one after another, as soon as each may be fetched."""
         while True:
             with self._state:
-                while self._next < len(self._verified) and self._end(self._next) > self._limit:
-                    if self._stopped.is_set():
+                while self._next < len(self._chunk_is_verified) and self._chunk_end(self._next) > self._limit:
+                    if self._stop.is_set():
                         return
                     self._state.wait(self._deadline.check("fetching the models"))
                 index, self._next = self._next, self._next + 1
-            if index >= len(self._verified) or self._stopped.is_set():
+            if index >= len(self._chunk_is_verified) or self._stop.is_set():
                 return
             yield index
 
-    def _end(self, index: int) -> int:
+    def _chunk_end(self, index: int) -> int:
         return min((index + 1) * self.blob.chunk_bytes, self.blob.size)
 
-    def _chunk(self, index: int) -> None:
+    def _fetch_chunk(self, index: int) -> None:
         start = index * self.blob.chunk_bytes
-        view = memoryview(self.buffer)[start : self._end(index)]
-        for _ in range(2):  # a wrong chunk once more: the fault may have been on the way
+        view = memoryview(self.buffer)[start : self._chunk_end(index)]
+        for _ in range(2):  # a wrong chunk is fetched once more: the network may have damaged it
             self._fill(view, start)
             if sha256(view).hexdigest() == self.blob.chunks[index]:
                 return
         raise ModelsCorrupt(f"{self.blob.key} in the models bucket is damaged. Publish the pack again.")
 
     def _fill(self, view: memoryview, start: int) -> None:
-        """Reads the bytes of the blob from `start` on; a range that breaks off is taken up where it broke."""
+        """Fill the view from `start` on; a range that breaks off is continued where it broke."""
         done = 0
         for pause in (*BACKOFF_SECONDS, None):
             try:
-                for size in self._pieces(view[done:], start + done):
+                for size in self._read_pieces(view[done:], start + done):
                     done += size
                 if done == len(view):
                     return
-                why = "an answer ended early"
+                why = "a response ended early"
             except ClientError as error:
-                why = self._judge(error)
+                why = self._retry_reason(error)
             except (BotoCoreError, HTTPError, OSError) as error:
                 why = type(error).__name__
-            if pause is not None and self._stopped.wait(min(pause, max(self._deadline.left(), 0))):
+            if pause is not None and self._stop.wait(min(pause, max(self._deadline.left(), 0))):
                 raise DownloadCancelled(self.blob.name)
         raise StorageFailed(f"The models bucket did not deliver {self.blob.key}: {why}. Try again in a moment.")
 
-    def _pieces(self, view: memoryview, start: int) -> Iterator[int]:
-        """Fills the view from one range read and yields how many bytes each step brought."""
-        self._go_on()
+    def _read_pieces(self, view: memoryview, start: int) -> Iterator[int]:
+        """Fill the view by one range read, and yield the size of each piece."""
+        self._check_active()
         end = start + len(view)
-        answer = self._client.get_object(Bucket=self._bucket, Key=self.blob.key, Range=f"bytes={start}-{end - 1}")
-        with answer["Body"] as body:
-            span = answer.get("ContentRange", "")
+        response = self._client.get_object(Bucket=self._bucket, Key=self.blob.key, Range=f"bytes={start}-{end - 1}")
+        with response["Body"] as body:
+            span = response.get("ContentRange", "")
             if span != f"bytes {start}-{end - 1}/{self.blob.size}":
-                raise ModelsCorrupt(f"{self.blob.key} has not the size that the manifest says. Publish the pack again.")
+                raise ModelsCorrupt(
+                    f"The size of {self.blob.key} is not what its manifest states. Publish the pack again."
+                )
             done = 0
             while done < len(view):
-                self._go_on()
+                self._check_active()
                 size = body.readinto(view[done : done + PIECE_BYTES])
                 if not size:
                     return
                 done += size
                 with self._state:
                     self.bytes_fetched += size
-                self._count(size)
+                self._count_bytes(size)
                 yield size
 
-    def _go_on(self) -> None:
-        if self._stopped.is_set():
+    def _check_active(self) -> None:
+        if self._stop.is_set():
             raise DownloadCancelled(self.blob.name)
         self._deadline.check("fetching the models")
 
-    def _judge(self, error: ClientError) -> str:
-        """Why S3 refused, where another try may help; raises where none can."""
-        reply = error.response
-        code = reply.get("Error", {}).get("Code", "")
-        status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    def _retry_reason(self, error: ClientError) -> str:
+        """Why S3 refused, if a retry may help; otherwise raises."""
+        response = error.response
+        code = response.get("Error", {}).get("Code", "")
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if status == 416:
             raise ModelsCorrupt(
-                f"{self.blob.key} is shorter than the manifest says. Publish the pack again."
+                f"{self.blob.key} is shorter than its manifest states. Publish the pack again."
             ) from error
-        if status >= 500 or code in THROTTLED:
+        if status >= 500 or code in THROTTLING_CODES:
             return code or str(status)
-        raise missing_or_failed(error, self.blob.key) from error
+        raise translate_error(error, self.blob.key) from error
 
 
-def missing_or_failed(error: ClientError, key: str) -> ColdswapError:
-    """What a refusal by S3 means. Without the right to list a bucket, S3 says 403 for a key that does not exist."""
-    reply = error.response
-    code = str(reply.get("Error", {}).get("Code", ""))
-    status = reply.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+def translate_error(error: ClientError, key: str) -> ColdswapError:
+    """Our error for one of S3's. Without the right to list a bucket, S3 responds 403 for a key that does not exist."""
+    response = error.response
+    code = str(response.get("Error", {}).get("Code", ""))
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status in (403, 404):
         return ModelsMissing(
-            f"{key} is not in the models bucket, or may not be read from there ({code}). Publish a pack: make models."
+            f"{key} is not in the models bucket, or may not be read ({code}). Publish a pack: make models."
         )
     return StorageFailed(f"The models bucket did not deliver {key}: {code or status}. Try again in a moment.")

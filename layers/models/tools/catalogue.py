@@ -1,7 +1,6 @@
-"""Which published files make up a pack, where they are, and what they must be.
+"""The published files that make up a pack: where they are, and their sizes and digests.
 
-A file is offered for download only where two public sources agree on its SHA-256. What is on an operator's disk needs
-no entry here.
+A file is listed only if two public sources agree on its SHA-256. Files on an operator's own disk need no entry here.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from layers.models.runtime.manifest import ModelName
 
 @dataclass(frozen=True)
 class Licence:
-    """What an operator accepts before anything is fetched."""
+    """A licence that the operator accepts before anything is fetched."""
 
     name: str
     gist: str
@@ -23,7 +22,7 @@ class Licence:
 
 @dataclass(frozen=True)
 class Source:
-    """A place of a file; with `member`, inside the zip that is there."""
+    """A URL of a file, or with `member` of a zip that holds it."""
 
     url: str
     member: str = ""
@@ -42,18 +41,18 @@ class File:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The packs that can be fetched: by pack and model, the file."""
+    """The packs that can be fetched: the file of each model, by pack."""
 
     packs: Mapping[str, Mapping[ModelName, File]]
 
     def files(self, pack: str) -> dict[ModelName, File]:
-        """The files of a pack; KeyError for an unknown one."""
+        """The files of a pack, by model. Raises KeyError for an unknown pack."""
         return dict(self.packs[pack])
 
     def by_digest(self, sha256: str) -> File | None:
-        """The file with these bytes, if it is a known one."""
-        every = (file for files in self.packs.values() for file in files.values())
-        return next((file for file in every if file.sha256 == sha256), None)
+        """The file with that SHA-256, or None."""
+        known_files = (file for files in self.packs.values() for file in files.values())
+        return next((file for file in known_files if file.sha256 == sha256), None)
 
 
 INSIGHTFACE = Licence(

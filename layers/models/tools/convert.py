@@ -1,7 +1,7 @@
-"""Turns published ONNX files into what a pack holds: networks in stages beside flat fp16 weights.
+"""Converts published ONNX files into what a pack holds: networks in stages beside flat fp16 weights.
 
-A network is checked against its contract by running it, and refused where what the pack would hold does not give the
-file's own results on a golden vector.
+A network is checked against its contract by running it, and refused if the converted one does not reproduce the file's
+own results on a golden vector.
 """
 
 from __future__ import annotations
@@ -19,20 +19,28 @@ import numpy as np
 from layers.engine import onnx_embedder, onnx_swapper
 from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
 from layers.engine.session import session
-from layers.engine.stages import Array, StagedNetwork, StagePlan
-from layers.models.runtime.loaded_models import EMAP, FILE, NATIVE, PLAN, THRESHOLD, WEIGHTS
-from layers.models.runtime.manifest import Contract, Kind
-from layers.models.tools.onnx_file import Unfit, contract_of, in_float, load, reference
+from layers.engine.stages import Array, InMemoryWeights, StagedNetwork, StagePlan
+from layers.models.runtime.manifest import (
+    EMBEDDING_MAP_BLOB,
+    FILE_BLOB,
+    NATIVE_BLOB,
+    PLAN_BLOB,
+    THRESHOLD_BLOB,
+    WEIGHTS_BLOB,
+    Contract,
+    Kind,
+)
+from layers.models.tools.onnx_file import Unfit, load, read_contract, run_reference, serialise_in_float
 from layers.models.tools.partition import partition_network, stored_dtype
 
-# What the pack gives, against plain onnxruntime on the same weights in fp32; and against the file as it is, where that
-# computes in fp16 or its weights are rounded to it: 60 dB is a quarter of a level.
+# The pack's results against plain onnxruntime's on the same weights in fp32; and against the unchanged file's, where
+# that computes in fp16 or its weights were rounded: 60 dB is a quarter of one of 256 levels.
 MIN_PSNR_DB, MIN_ROUNDED_PSNR_DB = 80.0, 60.0
 MIN_COSINE = 0.9999
 MAX_DIFFERENCE = 1e-3  # of a detector's outputs: scores up to 1, distances up to some tens of strides
-IDENTICAL_DB = 200.0  # stands for no difference at all, for JSON knows no infinity
+IDENTICAL_DB = 200.0  # stands for no difference at all, because JSON has no infinity
 STRIDES = (8, 16, 32)
-# Embedders whose embeddings do not lie where inswapper looks for them (InsightFace examples/in_swapper/README.md).
+# Embedders whose embedding space is not inswapper's (InsightFace examples/in_swapper/README.md).
 OTHER_SPACES = {
     "9cc6e4a75f0e2bf0b1aed94578f144d15175f357bdc05e815e5c4a02b319eb4f": "w600k_mbf of buffalo_s and buffalo_sc"
 }
@@ -47,39 +55,39 @@ class ConvertedModel:
     blobs: dict[str, bytes | bytearray]
     golden: bytes  # .npz: inputs and outputs by name, and the tolerance
     source: str  # SHA-256 of the file
-    parity: dict[str, float]  # of the pack's results to the file's: max_difference, cosine, or psnr_db and its kin
+    parity: dict[str, float]  # of the pack's results with the file's: max_difference, cosine, or *psnr_db
 
 
 def convert_detector(path: Path) -> ConvertedModel:
-    """A detector of the SCRFD family: small, so it stays the file it is. Raises Unfit or OSError."""
-    contract = contract_of(load(path))
+    """Convert a detector of the SCRFD family: it is small, so its file stays as it is. Raises Unfit or OSError."""
+    contract = read_contract(load(path))
     if len(contract.inputs) == 1 and len(contract.outputs) in (6, 10):
-        raise Unfit(f"{path.name} finds boxes without keypoints, and a swap needs both: take det_500m or det_10g")
+        raise Unfit(f"{path.name} finds boxes without keypoints, and a swap needs both: use det_500m or det_10g")
     if len(contract.inputs) != 1 or len(contract.outputs) not in (9, 15):
-        raise Unfit(f"{path.name} has not the outputs of an SCRFD detector")
+        raise Unfit(f"{path.name} does not have the outputs of an SCRFD detector")
     data = path.read_bytes()
     crop = np.random.default_rng(0).uniform(-1, 1, (1, 3, 128, 128)).astype(np.float32)
     inputs = {contract.inputs[0].name: crop}
-    expected = reference(path, inputs)
+    expected = run_reference(path, inputs)
     _check_scrfd(path, list(expected.values()), 128)
-    made = dict(zip(expected, session(data, 0).run(list(expected), inputs), strict=True))
-    difference = max(float(np.abs(made[name] - expected[name]).max()) for name in expected)
+    outputs = dict(zip(expected, session(data, 0).run(list(expected), inputs), strict=True))
+    difference = max(float(np.abs(outputs[name] - expected[name]).max()) for name in expected)
     if not difference <= MAX_DIFFERENCE:
         raise Unfit(f"{path.name}: optimised, its outputs differ by {difference:.1e}")
-    golden = _golden(inputs, expected, max_difference=MAX_DIFFERENCE)
-    return ConvertedModel("onnx", contract, {FILE: data}, golden, _digest(path), {"max_difference": difference})
+    golden = _golden_vector(inputs, expected, max_difference=MAX_DIFFERENCE)
+    return ConvertedModel("onnx", contract, {FILE_BLOB: data}, golden, _digest(path), {"max_difference": difference})
 
 
 def convert_gate(path: Path, threshold: float) -> ConvertedModel:
-    """A classifier of whole pictures, by the contract of functions/swap/safeguards/content_filter.py.
+    """Convert a classifier of whole pictures, by the contract of functions/swap/safeguards/content_filter.py.
 
     Raises Unfit or OSError.
     """
     if not 0 < threshold <= 1:
-        raise Unfit("a gate refuses from a probability above 0 and of at most 1")
-    contract = contract_of(load(path))
+        raise Unfit("the threshold of a content filter is a probability, above 0 and at most 1")
+    contract = read_contract(load(path))
     if len(contract.inputs) != 1 or len(contract.outputs) != 1:
-        raise Unfit(f"{path.name} has not one input and one output")
+        raise Unfit(f"{path.name} does not have exactly one input and one output")
     rest = list(contract.inputs[0].shape[1:])
     side = rest[-1] if rest else 0
     if rest != [3, side, side] or not isinstance(side, int) or not 16 <= side <= 1024:
@@ -89,54 +97,54 @@ def convert_gate(path: Path, threshold: float) -> ConvertedModel:
     noise = np.random.default_rng(0).random((1, 3, side, side), np.float32)
     for picture in (np.zeros_like(noise), np.ones_like(noise), noise):
         inputs = {name: picture}
-        expected = reference(path, inputs)
-        (said,) = expected.values()
-        if said.size not in (1, 2) or not (said.min() >= 0 and said.max() <= 1):
-            raise Unfit(f"{path.name} does not give one probability, or two: end it with a sigmoid or a softmax")
-        made = session(data, 0).run(list(expected), inputs)[0]
-        difference = max(difference, float(np.abs(made - said).max()))
-        golden = _golden(inputs, expected, max_difference=MAX_DIFFERENCE)
+        expected = run_reference(path, inputs)
+        (probabilities,) = expected.values()
+        if probabilities.size not in (1, 2) or not (probabilities.min() >= 0 and probabilities.max() <= 1):
+            raise Unfit(f"{path.name} does not return one probability, or two: end it with a sigmoid or a softmax")
+        output = session(data, 0).run(list(expected), inputs)[0]
+        difference = max(difference, float(np.abs(output - probabilities).max()))
+        golden = _golden_vector(inputs, expected, max_difference=MAX_DIFFERENCE)
     if not difference <= MAX_DIFFERENCE:
         raise Unfit(f"{path.name}: optimised, its outputs differ by {difference:.1e}")
-    blobs: dict[str, bytes | bytearray] = {FILE: data, THRESHOLD: repr(threshold).encode()}
+    blobs: dict[str, bytes | bytearray] = {FILE_BLOB: data, THRESHOLD_BLOB: repr(threshold).encode()}
     return ConvertedModel("onnx", contract, blobs, golden, _digest(path), {"max_difference": difference})
 
 
 def convert_embedder(path: Path) -> ConvertedModel:
-    """w600k_r50, or another network from one crop [N, 3, 112, 112] to an embedding [N, 512]. Raises Unfit or OSError.
+    """Convert w600k_r50, or another network from a crop [N, 3, 112, 112] to an embedding [N, 512].
 
-    MobileFaceNets are refused: no swapper of the inswapper family is known that takes theirs.
+    MobileFaceNets are refused: no swapper of the inswapper family takes their embeddings. Raises Unfit or OSError.
     """
     digest = _digest(path)
     if digest in OTHER_SPACES:
-        raise Unfit(_wrong_space(path, f"it is {OTHER_SPACES[digest]}"))
+        raise Unfit(_wrong_space_message(path, f"it is {OTHER_SPACES[digest]}"))
     model = load(path)
-    contract = contract_of(model)
+    contract = read_contract(model)
     if len(contract.inputs) != 1 or len(contract.outputs) != 1 or contract.inputs[0].shape[1:] != (3, 112, 112):
         raise Unfit(f"{path.name} does not take one crop of 112 x 112")
     if _has_depthwise(model):
-        raise Unfit(_wrong_space(path, "its convolutions in groups show a MobileFaceNet"))
+        raise Unfit(_wrong_space_message(path, "its grouped convolutions show that it is a MobileFaceNet"))
     crop = np.random.default_rng(0).uniform(-1, 1, (1, 3, 112, 112)).astype(np.float32)
-    expected = reference(path, {contract.inputs[0].name: crop})[contract.outputs[0].name]
+    expected = run_reference(path, {contract.inputs[0].name: crop})[contract.outputs[0].name]
     if expected.shape != (1, 512):
-        raise Unfit(f"{path.name} does not give embeddings of 512 numbers")
-    made = partition_network(model, (onnx_embedder.INPUT,), onnx_embedder.OUTPUT)
-    got = _run(made.plan, made.weights, {onnx_embedder.INPUT: crop})[onnx_embedder.OUTPUT]
-    cosine = float(np.sum(got * expected) / (np.linalg.norm(got) * np.linalg.norm(expected)))
+        raise Unfit(f"{path.name} does not return embeddings of 512 numbers")
+    network = partition_network(model, (onnx_embedder.INPUT,), onnx_embedder.OUTPUT)
+    embedding = _run_staged(network.plan, network.weights, {onnx_embedder.INPUT: crop})[onnx_embedder.OUTPUT]
+    cosine = float(np.sum(embedding * expected) / (np.linalg.norm(embedding) * np.linalg.norm(expected)))
     if not cosine >= MIN_COSINE:
         raise Unfit(f"{path.name}: in fp16 the embedding's cosine to the original is {cosine:.6f}")
-    blobs: dict[str, bytes | bytearray] = {PLAN: made.plan.dump(), WEIGHTS: made.weights}
-    golden = _golden({onnx_embedder.INPUT: crop}, {onnx_embedder.OUTPUT: expected}, min_cosine=MIN_COSINE)
+    blobs: dict[str, bytes | bytearray] = {PLAN_BLOB: network.plan.dump(), WEIGHTS_BLOB: network.weights}
+    golden = _golden_vector({onnx_embedder.INPUT: crop}, {onnx_embedder.OUTPUT: expected}, min_cosine=MIN_COSINE)
     return ConvertedModel("onnx-stages", contract, blobs, golden, digest, {"cosine": cosine})
 
 
 def convert_swapper(path: Path) -> ConvertedModel:
-    """inswapper_128, in fp32, in fp16, or with fp16 weights and fp32 arithmetic; its embedding map goes apart.
+    """Convert inswapper_128, in fp32, in fp16, or with fp16 weights and fp32 arithmetic; its embedding map goes apart.
 
     Raises Unfit or OSError.
     """
     model = load(path)
-    contract = contract_of(model)
+    contract = read_contract(model)
     shapes = [tensor.shape for tensor in contract.inputs]
     if shapes != [(1, 3, 128, 128), (1, 512)] or len(contract.outputs) != 1:
         raise Unfit(f"{path.name} does not take a crop of 128 x 128 and a latent")
@@ -146,36 +154,42 @@ def convert_swapper(path: Path) -> ConvertedModel:
         onnx_swapper.TARGET: random.random((1, 3, 128, 128), np.float32),
         onnx_swapper.SOURCE: source / np.linalg.norm(source),
     }
-    made = partition_network(model, tuple(inputs), onnx_swapper.OUTPUT)
-    if made.last is None or made.last.shape != (512, 512):
+    network = partition_network(model, tuple(inputs), onnx_swapper.OUTPUT)
+    if network.last is None or network.last.shape != (512, 512):
         raise Unfit(f"{path.name} does not end with an embedding map of 512 x 512")
-    got = _run(made.plan, made.weights, inputs)[onnx_swapper.OUTPUT]
-    fed = dict(zip([tensor.name for tensor in contract.inputs], inputs.values(), strict=True))
-    expected = reference(path, fed)[contract.outputs[0].name]
+    swapped = _run_staged(network.plan, network.weights, inputs)[onnx_swapper.OUTPUT]
+    file_inputs = dict(zip([tensor.name for tensor in contract.inputs], inputs.values(), strict=True))
+    expected = run_reference(path, file_inputs)[contract.outputs[0].name]
     parity = {}
-    if not made.exact:
-        parity["file_psnr_db"] = _close_enough(path, got, expected, MIN_ROUNDED_PSNR_DB)
-        expected = reference(path, fed, in_float(load(path), stored_dtype))[contract.outputs[0].name]
-    parity["psnr_db"] = _close_enough(path, got, expected, MIN_PSNR_DB)
-    emap = made.last.astype("<f4").tobytes()
-    blobs: dict[str, bytes | bytearray] = {PLAN: made.plan.dump(), WEIGHTS: made.weights, EMAP: emap}
-    if made.native is not None and (native := _native(made.native, made.weights, inputs)) is not None:
+    if not network.exact:
+        parity["file_psnr_db"] = _check_psnr(path, swapped, expected, MIN_ROUNDED_PSNR_DB)
+        expected = run_reference(path, file_inputs, serialise_in_float(load(path), stored_dtype))[
+            contract.outputs[0].name
+        ]
+    parity["psnr_db"] = _check_psnr(path, swapped, expected, MIN_PSNR_DB)
+    emap = network.last.astype("<f4").tobytes()
+    blobs: dict[str, bytes | bytearray] = {
+        PLAN_BLOB: network.plan.dump(),
+        WEIGHTS_BLOB: network.weights,
+        EMBEDDING_MAP_BLOB: emap,
+    }
+    if network.native is not None and (native := _run_native(network.native, network.weights, inputs)) is not None:
         parity["native_psnr_db"] = psnr_db(native, expected)
         if parity["native_psnr_db"] >= MIN_PSNR_DB:
-            blobs[NATIVE] = made.native.dump()
-    golden = _golden(inputs, {onnx_swapper.OUTPUT: expected}, min_psnr_db=MIN_PSNR_DB)
+            blobs[NATIVE_BLOB] = network.native.dump()
+    golden = _golden_vector(inputs, {onnx_swapper.OUTPUT: expected}, min_psnr_db=MIN_PSNR_DB)
     return ConvertedModel("onnx-stages", contract, blobs, golden, _digest(path), parity)
 
 
-def _close_enough(path: Path, got: Array, expected: Array, least: float) -> float:
-    psnr = psnr_db(got, expected)
+def _check_psnr(path: Path, output: Array, expected: Array, least: float) -> float:
+    psnr = psnr_db(output, expected)
     if not psnr >= least:
-        raise Unfit(f"{path.name}: what the pack would hold is {psnr:.1f} dB from the original, not {least:.0f}")
+        raise Unfit(f"{path.name}: converted, it is {psnr:.1f} dB from the original; at least {least:.0f} are required")
     return psnr
 
 
 def psnr_db(one: Array, other: Array) -> float:
-    """Between two pictures of values 0 to 1; IDENTICAL_DB at most."""
+    """The peak signal-to-noise ratio of two pictures with values from 0 to 1; at most IDENTICAL_DB."""
     error = float(np.mean((one.astype(np.float64) - other) ** 2))
     return min(float(-10 * np.log10(error)), IDENTICAL_DB) if error else IDENTICAL_DB
 
@@ -186,16 +200,17 @@ def _digest(path: Path) -> str:
 
 
 def _check_scrfd(path: Path, outputs: list[Array], side: int) -> None:
-    """Scores [N, 1], then boxes [N, 4], then keypoints [N, 10], each for all strides (insightface's scrfd.py)."""
+    """Raise Unfit unless there are scores [N, 1], then boxes [N, 4], then keypoints [N, 10], each for all strides
+    (insightface's scrfd.py)."""
     levels = len(outputs) // 3
     shapes = [output.shape[-2:] for output in outputs]
     for level, stride in enumerate(STRIDES if levels == len(STRIDES) else (*STRIDES, 64, 128)):
         places = (side // stride) ** 2
         count = shapes[level][0]
         if [shapes[at][1:] for at in (level, level + levels, level + 2 * levels)] != [(1,), (4,), (10,)]:
-            raise Unfit(f"{path.name} does not give scores, boxes and keypoints in SCRFD's order")
+            raise Unfit(f"{path.name} does not return scores, boxes and keypoints in SCRFD's order")
         if count % max(places, 1) or any(shapes[level + at * levels][0] != count for at in (1, 2)):
-            raise Unfit(f"{path.name} does not look at strides of 8, 16 and 32 pixels as SCRFD does")
+            raise Unfit(f"{path.name} does not have strides of 8, 16 and 32 pixels as SCRFD does")
 
 
 def _has_depthwise(model: Any) -> bool:
@@ -207,14 +222,14 @@ def _has_depthwise(model: Any) -> bool:
     )
 
 
-def _wrong_space(path: Path, why: str) -> str:
+def _wrong_space_message(path: Path, why: str) -> str:
     return (
         f"{path.name} cannot drive inswapper: {why}, and its embeddings lie in another space than those of w600k_r50, "
-        "with which inswapper was trained; swaps would show nobody in particular. Take w600k_r50 of buffalo_l"
+        "with which inswapper was trained; swaps would resemble nobody. Use w600k_r50 of buffalo_l"
     )
 
 
-def _golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **tolerance: float) -> bytes:
+def _golden_vector(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **tolerance: float) -> bytes:
     arrays: dict[str, Any] = {f"input:{name}": value for name, value in inputs.items()}
     arrays |= {f"output:{name}": value for name, value in outputs.items()}
     arrays |= {name: np.float32(value) for name, value in tolerance.items()}
@@ -223,31 +238,8 @@ def _golden(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **toleran
     return file.getvalue()
 
 
-class InMemoryWeights:
-    """Weights that are all here."""
-
-    window: int | None = None
-
-    def __init__(self, data: bytes | bytearray) -> None:
-        self._data = data
-
-    def wait(self, upto: int | None = None) -> memoryview:
-        """The first `upto` bytes, at once."""
-        return memoryview(self._data)[:upto]
-
-    def memory(self) -> memoryview:
-        """All of it."""
-        return memoryview(self._data)
-
-    def release(self, upto: int) -> None:
-        """They stay all the same."""
-
-    def close(self) -> None:
-        """Nothing to give back: they are the caller's."""
-
-
-def _native(description: Description, weights: bytearray, inputs: Mapping[str, Array]) -> Array | None:
-    """What the native engine makes of the inputs; None where it is not to be had."""
+def _run_native(description: Description, weights: bytearray, inputs: Mapping[str, Array]) -> Array | None:
+    """The native engine's output; None if the engine is not available."""
     try:
         swapper = NativeSwapper(description, InMemoryWeights(weights), len(os.sched_getaffinity(0)))
     except Unavailable:
@@ -255,5 +247,5 @@ def _native(description: Description, weights: bytearray, inputs: Mapping[str, A
     return swapper.run(inputs[onnx_swapper.TARGET], inputs[onnx_swapper.SOURCE])
 
 
-def _run(plan: StagePlan, weights: bytearray, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def _run_staged(plan: StagePlan, weights: bytearray, inputs: Mapping[str, Array]) -> dict[str, Array]:
     return StagedNetwork(plan, InMemoryWeights(weights), 0).run(inputs)

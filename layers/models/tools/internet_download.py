@@ -1,5 +1,5 @@
-"""Downloads published model files, by what they must be: a download goes on where an earlier one broke off, and counts
-only once its SHA-256 is the pinned one.
+"""Downloads published model files: a download continues where an earlier one broke off, and counts only if its SHA-256
+is the pinned one.
 """
 
 from __future__ import annotations
@@ -20,99 +20,99 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from layers.models.tools.catalogue import File, Source
-from layers.models.tools.progress import Show, silent
+from layers.models.tools.progress import Show, show_nothing
 
 PIECE_BYTES = 1 << 18
 MAX_ARCHIVE_BYTES = 400 << 20  # buffalo_l.zip has 289 MB
 TIMEOUT_SECONDS = 30.0  # without a byte
-PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts of which none has brought a byte
-STARTS = 5  # from the beginning
-NETWORK = (OSError, HTTPException)
+PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between attempts that brought no byte
+MAX_STARTS = 5  # of one download from its beginning
+NETWORK_ERRORS = (OSError, HTTPException)
 _SPAN = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-_NOTHING_THERE = re.compile(r"bytes \*/(\d+)")
+_UNSATISFIED = re.compile(r"bytes \*/(\d+)")
 
 
 class FetchFailed(Exception):
-    """A file could not be had from any of its places; the message says why from each."""
+    """A file could not be downloaded from any of its sources; the message gives the reason for each."""
 
 
 class _Interrupted(Exception):
-    """The network failed in a way that may pass."""
+    """The network failed in a way that a retry may cure."""
 
 
 @dataclass(frozen=True)
 class DownloadReport:
-    """A file that is on the disk now, and verified."""
+    """A file that is on the disk, and verified."""
 
     path: Path
     size: int
     sha256: str
-    downloaded: bool  # or was there already
+    downloaded: bool  # False: it was there already
 
 
-def download_files(files: Iterable[File], folder: Path, show: Show = silent) -> list[DownloadReport]:
-    """The files in that folder, each downloaded unless it is there already.
+def download_files(files: Iterable[File], folder: Path, show: Show = show_nothing) -> list[DownloadReport]:
+    """Download the files into that folder, unless they are there already.
 
-    What broke off stays as NAME.part and is taken up by the next call. Raises FetchFailed, or OSError for the disk.
+    What breaks off stays as NAME.part, and the next call continues it. Raises FetchFailed, or OSError for the disk.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = list(files)
-    done = []
-    for file in wanted:
+    all_files = list(files)
+    reports = []
+    for file in all_files:
         path = folder / file.name
-        there = path.exists() and path.stat().st_size == file.size and _digest(path) == file.sha256
-        if not there:
-            _obtain(file, path, show)
-        done.append(DownloadReport(path, file.size, file.sha256, downloaded=not there))
-    for source in {source for file in wanted for source in file.sources if source.member}:
-        _archive(source, folder).unlink(missing_ok=True)
-    return done
+        is_present = path.exists() and path.stat().st_size == file.size and _digest(path) == file.sha256
+        if not is_present:
+            _download_file(file, path, show)
+        reports.append(DownloadReport(path, file.size, file.sha256, downloaded=not is_present))
+    for source in {source for file in all_files for source in file.sources if source.member}:
+        _archive_path(source, folder).unlink(missing_ok=True)
+    return reports
 
 
-def _obtain(file: File, path: Path, show: Show) -> None:
+def _download_file(file: File, path: Path, show: Show) -> None:
     problems = []
     for source in file.sources:
         try:
             if source.member:
-                archive = _archive(source, path.parent)
+                archive = _archive_path(source, path.parent)
                 if not archive.exists():
-                    _download(source.url, archive, MAX_ARCHIVE_BYTES, show)
+                    _download_url(source.url, archive, MAX_ARCHIVE_BYTES, show)
                 _extract(archive, source.member, file, path, show)
             else:
-                _download(source.url, path, file.size, show, file)
+                _download_url(source.url, path, file.size, show, file)
             return
         except FetchFailed as error:
             problems.append(f"{source.url}: {error}")
     raise FetchFailed(f"{file.name} could not be fetched. " + " ".join(problems))
 
 
-def _archive(source: Source, folder: Path) -> Path:
+def _archive_path(source: Source, folder: Path) -> Path:
     return folder / PurePosixPath(urlsplit(source.url).path).name
 
 
-def _download(url: str, path: Path, limit: int, show: Show, file: File | None = None) -> None:
-    """What is at the URL, as that path, verified if it is `file`."""
+def _download_url(url: str, path: Path, limit: int, show: Show, file: File | None = None) -> None:
+    """Download a URL to that path; with `file`, verify that it is that file."""
     part = _Part(path)
     while True:
         _complete(url, part, limit, show)
         if file is None or _digest(part.path) == file.sha256:
             part.finish()
             return
-        together, part.put_together = part.put_together, False
+        spanned, part.spans_responses = part.spans_responses, False
         part.clear()
-        if not together:
-            raise FetchFailed(f"what came is not {file.name}: its SHA-256 is another one.")
+        if not spanned:
+            raise FetchFailed(f"the response is not {file.name}: its SHA-256 differs.")
 
 
 class _Part:
-    """A file that is being downloaded, and the validator (ETag) of what is at its URL."""
+    """A file that is being downloaded, and the validator (ETag) that its URL had."""
 
     def __init__(self, path: Path) -> None:
         self._final = path
         self.path = path.with_name(path.name + ".part")
         self._validator = path.with_name(path.name + ".part.etag")
         self._starts = 0
-        self.put_together = self.size > 0  # from more than one answer, and so perhaps from two versions
+        self.spans_responses = self.size > 0  # it came in several responses, and so perhaps from two versions
 
     @property
     def size(self) -> int:
@@ -123,16 +123,16 @@ class _Part:
         return self._validator.read_text() if self._validator.exists() else ""
 
     def begin(self, validator: str) -> IO[bytes]:
-        """Empty, for what has this validator. Raises FetchFailed when that has been in vain too often."""
+        """Open it empty, for a resource with this validator. Raises FetchFailed after MAX_STARTS starts."""
         self._starts += 1
-        if self._starts > STARTS:
-            raise FetchFailed("the line breaks, and the server does not go on where it broke.")
+        if self._starts > MAX_STARTS:
+            raise FetchFailed("the connection keeps breaking, and the server cannot continue where it broke.")
         self._validator.write_text(validator)
         return self.path.open("wb")
 
-    def go_on(self) -> IO[bytes]:
-        """Open at its end."""
-        self.put_together = True
+    def append(self) -> IO[bytes]:
+        """Open it at its end."""
+        self.spans_responses = True
         return self.path.open("ab")
 
     def clear(self) -> None:
@@ -145,27 +145,27 @@ class _Part:
 
 
 def _complete(url: str, part: _Part, limit: int, show: Show) -> None:
-    """Asks until all of it is there; a failure that brought nothing counts, and a further try waits a little."""
+    """Download until the part is complete; a try that brought nothing counts, and the next one waits a little."""
     pauses = iter(PAUSES_SECONDS)
     while True:
         before = part.size
         try:
             if _attempt(url, part, limit, show):
                 return
-            why = "the answer ended early"
+            why = "the response ended early"
         except _Interrupted as error:
             why = str(error)
         if part.size > before:
             pauses = iter(PAUSES_SECONDS)
         pause = next(pauses, None)
         if pause is None:
-            kept = f" {part.size} bytes are kept, and the next call goes on there." if part.size else ""
-            raise FetchFailed(f"{why}.{kept}")
+            note = f" {part.size} bytes are kept, and the next call continues there." if part.size else ""
+            raise FetchFailed(f"{why}.{note}")
         time.sleep(pause)
 
 
 def _attempt(url: str, part: _Part, limit: int, show: Show) -> bool:
-    """One request, whose body is added to the part; whether it is complete then."""
+    """Send one request, and add its body to the part; return whether the part is complete."""
     headers = {"User-Agent": "coldswap", "Accept-Encoding": "identity"}
     begin = part.size
     if begin:
@@ -173,24 +173,24 @@ def _attempt(url: str, part: _Part, limit: int, show: Show) -> bool:
         if part.validator:
             headers["If-Range"] = part.validator
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
-        return _refused(error, part)
-    except NETWORK as error:
-        raise _Interrupted(_why(error)) from error
-    with answer:
-        start, total = _span(answer)
+        return _judge_status(error, part)
+    except NETWORK_ERRORS as error:
+        raise _Interrupted(_reason(error)) from error
+    with response:
+        start, total = _parse_span(response)
         if start not in (0, begin):
             part.clear()
             return False
         if (total or 0) > limit:
             part.clear()
             raise FetchFailed(f"it has {total} bytes, more than the {limit} expected.")
-        etag = answer.headers.get("ETag", "")
-        _room(part, (total or limit) - start)
-        with part.go_on() if start else part.begin("" if etag.startswith("W/") else etag) as file:
+        etag = response.headers.get("ETag", "")
+        _check_room(part, (total or limit) - start)
+        with part.append() if start else part.begin("" if etag.startswith("W/") else etag) as file:
             done = start
-            while piece := _read(answer):
+            while piece := _read(response):
                 done += len(piece)
                 if done > limit:
                     break
@@ -202,63 +202,63 @@ def _attempt(url: str, part: _Part, limit: int, show: Show) -> bool:
     return done == total if total is not None else True
 
 
-def _refused(error: urllib.error.HTTPError, part: _Part) -> bool:
-    """Whether nothing is missing, where the server says that there is nothing beyond the part."""
+def _judge_status(error: urllib.error.HTTPError, part: _Part) -> bool:
+    """Return True if the server says that nothing follows the part, as when it is complete; otherwise raise."""
     if error.code == 416:
-        whole = _NOTHING_THERE.fullmatch(error.headers.get("Content-Range", ""))
-        if whole and int(whole[1]) == part.size:
+        match = _UNSATISFIED.fullmatch(error.headers.get("Content-Range", ""))
+        if match and int(match[1]) == part.size:
             return True
         part.clear()
     elif error.code < 500 and error.code != 429:
-        raise FetchFailed(f"the server answered {error.code}.") from error
-    raise _Interrupted(f"the server answered {error.code}") from error
+        raise FetchFailed(f"the server responded with status {error.code}.") from error
+    raise _Interrupted(f"the server responded with status {error.code}") from error
 
 
-def _read(answer: Any) -> bytes:
+def _read(response: Any) -> bytes:
     try:
-        return bytes(answer.read1(PIECE_BYTES))  # what is there: a line that stalls loses nothing of it
-    except NETWORK as error:
-        raise _Interrupted(_why(error)) from error
+        return bytes(response.read1(PIECE_BYTES))  # what has arrived, so that a connection that stalls loses none of it
+    except NETWORK_ERRORS as error:
+        raise _Interrupted(_reason(error)) from error
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(getattr(error, "reason", "")) or type(error).__name__
 
 
-def _span(answer: Any) -> tuple[int, int | None]:
-    """Where the body begins, and how much there is in all, if the server says so."""
-    if answer.status == 206:
-        span = _SPAN.fullmatch(answer.headers.get("Content-Range", ""))
+def _parse_span(response: Any) -> tuple[int, int | None]:
+    """Where the body begins, and the size of the whole, if the server says so."""
+    if response.status == 206:
+        span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
         if not span:
             return -1, None
         return int(span[1]), None if span[2] == "*" else int(span[2])
-    length = answer.headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdecimal() else None
 
 
-def _room(part: _Part, size: int) -> None:
+def _check_room(part: _Part, size: int) -> None:
     free = shutil.disk_usage(part.path.parent).free
     if free < size:
-        raise FetchFailed(f"the disk has {free >> 20} MiB left, and {size >> 20} MiB are to come.")
+        raise FetchFailed(f"the disk has {free >> 20} MiB left, and {size >> 20} MiB are needed.")
 
 
 def _extract(archive: Path, member: str, file: File, path: Path, show: Show) -> None:
-    """The one member as that path. No name that the archive gives is used; an archive without it is removed."""
+    """Extract one member to that path. No name in the archive is used as a path; a bad archive is removed."""
     out = path.with_name(path.name + ".part")
     try:
-        with zipfile.ZipFile(archive) as opened:
-            info = _member(opened, member, file.size)
+        with zipfile.ZipFile(archive) as archive_file:
+            info = _find_member(archive_file, member, file.size)
             digest, done = sha256(), 0
-            with opened.open(info) as packed, out.open("wb") as unpacked:
-                while piece := packed.read(PIECE_BYTES):
+            with archive_file.open(info) as source, out.open("wb") as target:
+                while piece := source.read(PIECE_BYTES):
                     done += len(piece)
                     if done > file.size:
                         raise FetchFailed(f"{member} is larger than the zip says.")
                     digest.update(piece)
-                    unpacked.write(piece)
+                    target.write(piece)
                     show(path.name, done, file.size)
         if digest.hexdigest() != file.sha256:
-            raise FetchFailed(f"{member} in the zip is another file: its SHA-256 is not the pinned one.")
+            raise FetchFailed(f"{member} in the zip is another file: its SHA-256 differs.")
         out.replace(path)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error) as error:
         archive.unlink(missing_ok=True)
@@ -270,15 +270,15 @@ def _extract(archive: Path, member: str, file: File, path: Path, show: Show) -> 
         out.unlink(missing_ok=True)
 
 
-def _member(opened: zipfile.ZipFile, name: str, size: int) -> zipfile.ZipInfo:
-    found = [info for info in opened.infolist() if PurePosixPath(info.filename).name == name]
-    if len(found) != 1:
-        raise FetchFailed(f"the zip has {len(found)} files called {name}.")
-    if found[0].flag_bits & 1 or found[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise FetchFailed(f"{name} in the zip is encrypted, or packed in a way that is not read here.")
-    if found[0].file_size != size:
-        raise FetchFailed(f"{name} in the zip has {found[0].file_size} bytes, not {size}.")
-    return found[0]
+def _find_member(archive: zipfile.ZipFile, name: str, size: int) -> zipfile.ZipInfo:
+    members = [info for info in archive.infolist() if PurePosixPath(info.filename).name == name]
+    if len(members) != 1:
+        raise FetchFailed(f"the zip has {len(members)} files called {name}.")
+    if members[0].flag_bits & 1 or members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FetchFailed(f"{name} in the zip is encrypted, or compressed in an unsupported way.")
+    if members[0].file_size != size:
+        raise FetchFailed(f"{name} in the zip has {members[0].file_size} bytes, not {size}.")
+    return members[0]
 
 
 def _digest(path: Path) -> str:

@@ -1,5 +1,5 @@
-"""ONNX files from anywhere, of which nothing is trusted: no external data, no sub-graphs, no foreign operators, sizes
-bounded. What refers to nothing outside itself may be given to onnxruntime.
+"""Loads ONNX files from anywhere without trusting them: no external data, sub-graphs or foreign operators, and bounded
+sizes. Only a file that refers to nothing outside itself is given to onnxruntime.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from layers.engine.stages import Array
 from layers.models.runtime.manifest import Contract, Tensor
 
 MAX_FILE_BYTES = 1 << 30
-FIRST_WITHOUT_INPUTS = 4  # ONNX IR version from which weights need not be inputs too
+FIRST_WITHOUT_INPUTS = 4  # the ONNX IR version from which weights need not be inputs, too
 
 
 class Unfit(ValueError):
-    """A file that is not the network it should be, or cannot be turned into a pack without changing its results."""
+    """A file is not the network that it should be, or cannot be converted without changing its results."""
 
 
 def load(path: Path) -> Any:
-    """A ModelProto that refers to nothing outside itself."""
+    """Load a ModelProto that refers to nothing outside itself. Raises Unfit, or OSError."""
     if path.stat().st_size > MAX_FILE_BYTES:
         raise Unfit(f"{path.name} is larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
@@ -34,7 +34,7 @@ def load(path: Path) -> Any:
         raise Unfit(f"{path.name} is not an ONNX file") from error
     if any(node.domain not in ("", "ai.onnx") for node in model.graph.node) or model.functions:
         raise Unfit(f"{path.name} uses operators that are not ONNX's own")
-    for entry in reversed(model.opset_import):  # converters list more than they use
+    for entry in reversed(model.opset_import):  # exporters list more than they use
         if entry.domain not in ("", "ai.onnx"):
             model.opset_import.remove(entry)
     for tensor in model.graph.initializer:
@@ -51,25 +51,26 @@ def load(path: Path) -> Any:
     return model
 
 
-def contract_of(model: Any) -> Contract:
+def read_contract(model: Any) -> Contract:
+    """The inputs and outputs of a model. Raises Unfit unless all are float32."""
     stored = {tensor.name for tensor in model.graph.initializer}
 
     def tensors(values: Iterable[Any]) -> tuple[Tensor, ...]:
-        made = []
+        result = []
         for value in values:
             kind = value.type.tensor_type
             if kind.elem_type != TensorProto.FLOAT:
                 raise Unfit(f"{value.name} is not float32")
             shape = tuple(side.dim_value if side.HasField("dim_value") else side.dim_param for side in kind.shape.dim)
-            made.append(Tensor(value.name, "float32", shape))
-        return tuple(made)
+            result.append(Tensor(value.name, "float32", shape))
+        return tuple(result)
 
     inputs = [value for value in model.graph.input if value.name not in stored]  # IR 3 lists weights as inputs too
     return Contract(tensors(inputs), tensors(model.graph.output))
 
 
-def reference(path: Path, inputs: Mapping[str, Array], model: bytes | None = None) -> dict[str, Array]:
-    """What the file itself gives, by plain onnxruntime; or what `model` gives, which was made from it."""
+def run_reference(path: Path, inputs: Mapping[str, Array], model: bytes | None = None) -> dict[str, Array]:
+    """Outputs of the file, or of `model`, which was made from it, by plain onnxruntime. Raises Unfit."""
     import onnxruntime
 
     options = session_options(0)
@@ -79,11 +80,11 @@ def reference(path: Path, inputs: Mapping[str, Array], model: bytes | None = Non
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
     except Exception as error:  # onnxruntime has a class of its own for each cause, in a private module
-        raise Unfit(f"onnxruntime does not run {path.name}: {error}") from error
+        raise Unfit(f"onnxruntime cannot run {path.name}: {error}") from error
 
 
 def to_float(node: Any) -> None:
-    """fp16 in a node's attributes becomes fp32."""
+    """Turn fp16 in a node's attributes into fp32."""
     for attribute in node.attribute:
         if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT16:
             attribute.i = TensorProto.FLOAT
@@ -92,13 +93,13 @@ def to_float(node: Any) -> None:
             attribute.t.CopyFrom(numpy_helper.from_array(value, attribute.t.name))
 
 
-def in_float(model: Any, stored_dtype: Callable[[Array], str]) -> bytes:
-    """The same graph computing in fp32, with weights as a pack stores them; serialised. The model is used up.
+def serialise_in_float(model: Any, stored_dtype: Callable[[Array], str]) -> bytes:
+    """Serialise the same graph, computing in fp32 with weights as a pack stores them. The model is consumed.
 
-    `stored_dtype` gives the type a weight is rounded to. Raises Unfit.
+    `stored_dtype` returns the type that a weight is rounded to. Raises Unfit.
     """
     stored = {tensor.name for tensor in model.graph.initializer}
-    for value in [value for value in model.graph.input if value.name in stored]:  # by their old types
+    for value in [value for value in model.graph.input if value.name in stored]:  # these have the old types
         model.graph.input.remove(value)
     model.ir_version = max(model.ir_version, FIRST_WITHOUT_INPUTS)
     for tensor in model.graph.initializer:

@@ -1,4 +1,4 @@
-"""Cuts a network into the stages that the engine runs: small graphs beside one flat file of fp16 weights.
+"""Partitions a network into the stages that the engine runs: small graphs beside one flat file of fp16 weights.
 
 The arithmetic is always fp32: on x86 onnxruntime has no fp16 convolution, and would keep an fp32 copy of every weight.
 """
@@ -16,12 +16,12 @@ from onnx import TensorProto, helper, numpy_helper
 from layers.engine.native_swapper import Description
 from layers.engine.stages import ALIGNMENT, Array, Stage, StagePlan, Weight
 from layers.models.tools.onnx_file import FIRST_WITHOUT_INPUTS, Unfit, to_float
-from layers.models.tools.recognise import describe
+from layers.models.tools.recognise import recognise
 
-STAGE_BYTES = 8 << 20  # a stage ends with the layer that brings its weights to this much
-MAX_ALIVE = 2  # tensors handed from stage to stage: a residual block's input, and what it has made of it
-FLAT_ELEMENTS = 64  # smaller tensors stay in the graph
-HALF_ELEMENTS = 4096  # matrices and kernels of this size are stored as fp16; biases and slopes stay fp32
+STAGE_BYTES = 8 << 20  # a stage ends with the layer that brings its weights to this size
+MAX_ALIVE = 2  # tensors handed from stage to stage: a residual block's input, and its result so far
+MIN_FLAT_ELEMENTS = 64  # smaller tensors stay in the graph
+MIN_HALF_ELEMENTS = 4096  # matrices and kernels of this size are stored as fp16; biases and slopes stay fp32
 HALF_AND_FLOAT = {TensorProto.FLOAT16, TensorProto.FLOAT}
 
 
@@ -32,8 +32,8 @@ class PartitionedNetwork:
     plan: StagePlan
     weights: bytearray  # the flat file
     last: Array | None  # the last initializer, if no node uses it: inswapper's embedding map
-    exact: bool  # whether the original computes in fp32, with weights that the flat file holds unrounded
-    native: Description | None  # for the native engine, if this looks like a network that it knows
+    exact: bool  # whether the original computes in fp32 with weights that the flat file holds unrounded
+    native: Description | None  # for the native engine, if it knows networks like this one
 
 
 @dataclass
@@ -50,73 +50,73 @@ class _Network:
 
 
 def partition_network(model: Any, input_names: tuple[str, ...], output_name: str) -> PartitionedNetwork:
-    """Takes the model (a ModelProto of onnx_file.load) apart; its inputs and its output get these names.
+    """Partition a model (a ModelProto of onnx_file.load), whose inputs and output get these names.
 
     Raises Unfit.
     """
-    network, last = _network(model)
+    network, last = _read_network(model)
     names = _Names(dict(zip(network.inputs, input_names, strict=True)) | {network.output: output_name})
-    flat = _Flat(network.constants)
-    last_use = {name: place for place, node in enumerate(network.nodes) for name in node.input}
-    last_use[network.output] = len(network.nodes)
-    known = set(network.inputs)  # what the runner holds when a stage begins
+    flat = _FlatFile(network.constants)
+    last_uses = {name: position for position, node in enumerate(network.nodes) for name in node.input}
+    last_uses[network.output] = len(network.nodes)
+    held = set(network.inputs)  # tensors that the runner holds when a stage begins
     stages: list[Stage] = []
     graphs: dict[bytes, int] = {}
     nodes: list[Any] = []
     alive: set[str] = set()
-    for place, node in enumerate(network.nodes):
+    for position, node in enumerate(network.nodes):
         nodes.append(node)
-        alive = {name for name in alive | set(node.output) if last_use.get(name, -1) > place}
+        alive = {name for name in alive | set(node.output) if last_uses.get(name, -1) > position}
         full = sum(flat.size(name) for name in {name for node in nodes for name in node.input}) >= STAGE_BYTES
-        if place + 1 < len(network.nodes) and not (full and len(alive) <= MAX_ALIVE):
+        if position + 1 < len(network.nodes) and not (full and len(alive) <= MAX_ALIVE):
             continue
-        graph, weights, inputs, outputs = _stage(network, nodes, alive, flat, names)
-        known |= alive
-        over = {name for name in known if last_use.get(name, -1) <= place}
-        known -= over
+        graph, weights, inputs, outputs = _build_stage(network, nodes, alive, flat, names)
+        held |= alive
+        finished = {name for name in held if last_uses.get(name, -1) <= position}
+        held -= finished
         number = graphs.setdefault(graph, len(graphs))
-        stages.append(Stage(number, weights, inputs, outputs, tuple(sorted(map(names, over)))))
+        stages.append(Stage(number, weights, inputs, outputs, tuple(sorted(map(names, finished)))))
         nodes = []
-    native = describe(network.nodes, network.constants, flat.places)
+    native = recognise(network.nodes, network.constants, flat.places)
     return PartitionedNetwork(
         StagePlan(tuple(stages), tuple(graphs)), flat.data, last, not (network.half or flat.rounded), native
     )
 
 
-def _network(model: Any) -> tuple[_Network, Array | None]:
+def _read_network(model: Any) -> tuple[_Network, Array | None]:
     graph = model.graph
     last = graph.initializer[-1].name if graph.initializer else ""
-    types = _types(model)
+    types = _infer_types(model)
     constants: dict[str, Array] = {}
-    while graph.initializer:  # taken out one by one, so that the weights are not in memory twice
+    while graph.initializer:  # moved one by one, so that the weights are not in memory twice
         tensor = graph.initializer.pop()
         constants[tensor.name] = numpy_helper.to_array(tensor)
     outputs = [value.name for value in graph.output]
     inputs = [value.name for value in graph.input if value.name not in constants]
     alias: dict[str, str] = {}
-    makers: dict[str, Any] = {}
+    producers: dict[str, Any] = {}
     for node in graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = alias.get(name, name)
         if node.op_type == "Constant":
-            constants[node.output[0]] = _constant(node)
-        elif _changes_nothing(node, types) and node.output[0] not in outputs:
+            constants[node.output[0]] = _constant_value(node)
+        elif _is_no_op(node, types) and node.output[0] not in outputs:
             alias[node.output[0]] = node.input[0]
         else:
             to_float(node)
-            makers.update(dict.fromkeys(node.output, node))
-    used = {name for node in makers.values() for name in node.input}
-    unused = constants[last] if last in constants and last not in used else None
+            producers.update(dict.fromkeys(node.output, node))
+    consumed = {name for node in producers.values() for name in node.input}
+    unused = constants[last] if last in constants and last not in consumed else None
     floats = {name: TensorProto.FLOAT if kind == TensorProto.FLOAT16 else kind for name, kind in types.items()}
-    nodes = _in_order_of_demand(outputs, makers)
+    nodes = _order_by_demand(outputs, producers)
     half = any(
         kind == TensorProto.FLOAT16 for name, kind in types.items() if name not in constants.keys() | alias.keys()
     )
     return _Network(nodes, constants, floats, half, inputs, outputs[0], model), unused
 
 
-def _types(model: Any) -> dict[str, int]:
-    """Element type by the tensor's name, as far as ONNX can infer it; looks at no weight."""
+def _infer_types(model: Any) -> dict[str, int]:
+    """Element types by tensor name, as far as ONNX can infer them; reads no weights."""
     bare = onnx.ModelProto()
     bare.ir_version = max(model.ir_version, FIRST_WITHOUT_INPUTS)
     bare.opset_import.extend(model.opset_import)
@@ -126,7 +126,7 @@ def _types(model: Any) -> dict[str, int]:
     stored = {tensor.name for tensor in model.graph.initializer}
     bare.graph.input.extend(value for value in model.graph.input if value.name not in stored)
     for tensor in model.graph.initializer:
-        small = int(np.prod(tensor.dims, dtype=np.int64)) < FLAT_ELEMENTS
+        small = int(np.prod(tensor.dims, dtype=np.int64)) < MIN_FLAT_ELEMENTS
         if small:
             bare.graph.initializer.append(tensor)
         else:
@@ -140,7 +140,7 @@ def _types(model: Any) -> dict[str, int]:
     return types | {tensor.name: tensor.data_type for tensor in model.graph.initializer}
 
 
-def _constant(node: Any) -> Array:
+def _constant_value(node: Any) -> Array:
     attribute = node.attribute[0]
     value = helper.get_attribute_value(attribute)
     if attribute.name == "value":
@@ -151,29 +151,29 @@ def _constant(node: Any) -> Array:
     return np.asarray(value, kinds[attribute.name])
 
 
-def _changes_nothing(node: Any, types: Mapping[str, int]) -> bool:
-    """Identity, and Casts between fp16 and fp32: everything is fp32 here."""
+def _is_no_op(node: Any, types: Mapping[str, int]) -> bool:
+    """Whether a node is an Identity, or a Cast between fp16 and fp32: everything is fp32 here."""
     if node.op_type == "Cast":
         to = next(attribute.i for attribute in node.attribute if attribute.name == "to")
         return to in HALF_AND_FLOAT and types.get(node.input[0]) in HALF_AND_FLOAT
     return bool(node.op_type == "Identity")
 
 
-def _in_order_of_demand(outputs: list[str], makers: Mapping[str, Any]) -> list[Any]:
-    """Each node just before what needs it, so that weights lie in the file where they are used; dead ones go."""
+def _order_by_demand(outputs: list[str], producers: Mapping[str, Any]) -> list[Any]:
+    """Order nodes so that each comes just before what needs it, and weights lie in order of use; drop dead nodes."""
     ordered: list[Any] = []
-    done: set[int] = set()
-    waiting = [(makers[name], False) for name in reversed(outputs)]
+    ordered_ids: set[int] = set()
+    waiting = [(producers[name], False) for name in reversed(outputs)]
     while waiting:
         node, inputs_done = waiting.pop()
-        if id(node) in done:
+        if id(node) in ordered_ids:
             continue
         if inputs_done:
-            done.add(id(node))
+            ordered_ids.add(id(node))
             ordered.append(node)
             continue
         waiting.append((node, True))
-        waiting.extend((makers[name], False) for name in reversed(node.input) if name in makers)
+        waiting.extend((producers[name], False) for name in reversed(node.input) if name in producers)
     return ordered
 
 
@@ -187,7 +187,7 @@ class _Names:
         return self._names.setdefault(tensor, str(len(self._names)))
 
 
-class _Flat:
+class _FlatFile:
     """The flat file of weights, filled in order of use."""
 
     def __init__(self, constants: Mapping[str, Array]) -> None:
@@ -197,19 +197,19 @@ class _Flat:
         self.rounded = False  # whether fp16 changed a value
 
     def holds(self, name: str) -> bool:
-        """Whether this constant belongs into the file rather than into a graph."""
+        """Whether this constant belongs in the file rather than in a graph."""
         value = self._constants.get(name)
-        return value is not None and value.dtype.kind == "f" and value.size >= FLAT_ELEMENTS
+        return value is not None and value.dtype.kind == "f" and value.size >= MIN_FLAT_ELEMENTS
 
     def size(self, name: str) -> int:
-        """Bytes in the file; 0 for what does not belong there."""
+        """Bytes of a constant in the file; 0 for one that does not belong there."""
         if not self.holds(name):
             return 0
         value = self._constants[name]
         return value.size * np.dtype(stored_dtype(value)).itemsize
 
     def weight(self, name: str, input: str) -> Weight:
-        """Where it is; written there the first time it is asked for."""
+        """Where a constant lies in the file; the first call writes it there."""
         value = self._constants[name]
         dtype = stored_dtype(value)
         if name not in self.places:
@@ -225,22 +225,22 @@ class _Flat:
 
 
 def stored_dtype(value: Array) -> str:
-    """NumPy's name of the type in which the flat file holds a floating-point weight."""
-    return "float16" if value.ndim >= 2 and value.size >= HALF_ELEMENTS else "float32"
+    """NumPy's name of the type in which the flat file stores a floating-point weight."""
+    return "float16" if value.ndim >= 2 and value.size >= MIN_HALF_ELEMENTS else "float32"
 
 
-def _stage(
-    network: _Network, nodes: list[Any], alive: set[str], flat: _Flat, names: Callable[[str], str]
+def _build_stage(
+    network: _Network, nodes: list[Any], alive: set[str], flat: _FlatFile, names: Callable[[str], str]
 ) -> tuple[bytes, tuple[Weight, ...], dict[str, str], dict[str, str]]:
-    """One stage as a graph of its own: the graph, its weights, and its inputs and outputs as Stage has them.
+    """Build a stage as a graph of its own; return the graph, its weights, and its inputs and outputs as in Stage.
 
-    Its tensors are numbered in order of appearance, so that equal layers give equal graphs, and share a session.
+    Tensors are numbered in order of appearance, so that equal layers give equal graphs, and share a session.
     """
     local: dict[str, str] = {}
     weights: list[Weight] = []
     inputs: dict[str, str] = {}
     values, constants, body = [], [], []
-    made = {name for node in nodes for name in node.output}
+    produced = {name for node in nodes for name in node.output}
 
     def use(name: str) -> str:
         if name in local or not name:
@@ -259,26 +259,28 @@ def _stage(
             value = network.constants[name]
             value = value.astype(np.float32) if value.dtype == np.float16 else value
             constants.append(numpy_helper.from_array(np.ascontiguousarray(value), short))
-        elif name not in made:
+        elif name not in produced:
             inputs[short] = names(name)
-            values.append(helper.make_tensor_value_info(short, _type(network, name), None))
+            values.append(helper.make_tensor_value_info(short, _element_type(network, name), None))
         return short
 
     for node in nodes:
-        used = [use(name) for name in node.input]
+        node_inputs = [use(name) for name in node.input]
         results = [local.setdefault(name, f"v{len(local)}") if name else "" for name in node.output]
-        copy = helper.make_node(node.op_type, used, results)
+        copy = helper.make_node(node.op_type, node_inputs, results)
         copy.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
         body.append(copy)
-    kept = [name for name in local if name in alive & made]
-    outputs = {local[name]: names(name) for name in kept}
-    results_info = [helper.make_tensor_value_info(local[name], _type(network, name), None) for name in kept]
+    handed_on = [name for name in local if name in alive & produced]
+    outputs = {local[name]: names(name) for name in handed_on}
+    results_info = [
+        helper.make_tensor_value_info(local[name], _element_type(network, name), None) for name in handed_on
+    ]
     graph = helper.make_graph(body, "stage", values, results_info, constants)
     model = helper.make_model(graph, opset_imports=network.model.opset_import, ir_version=network.model.ir_version)
     return model.SerializeToString(deterministic=True), tuple(weights), inputs, outputs
 
 
-def _type(network: _Network, name: str) -> int:
+def _element_type(network: _Network, name: str) -> int:
     kind = TensorProto.FLOAT if name == network.output else network.types.get(name)
     if not kind:
         raise Unfit(f"the type of {name} cannot be inferred")

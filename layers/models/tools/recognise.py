@@ -1,7 +1,7 @@
 """Recognises networks of the inswapper family, for which there is a native engine.
 
-By the layers that carry weights: their kinds, order and shapes. What lies between them is not looked at; whether the
-engine gives the network's results is found out by running both.
+They are recognised by the layers that carry weights: their kinds, order and shapes. What lies between them is not
+checked here; whoever converts a network runs both, and compares the results.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from layers.engine.native_swapper import CONVOLUTIONS, STYLES, Description, laye
 from layers.engine.stages import Array
 
 
-def describe(
+def recognise(
     nodes: Sequence[Any], constants: Mapping[str, Array], places: Mapping[str, tuple[int, str]]
 ) -> Description | None:
-    """Nodes in order of demand, their constants, and where those are in the flat file (offset, dtype).
+    """Describe a network for the native engine; None if it is of another family.
 
-    None for other families.
+    `nodes` are in order of demand; `places` are where constants lie in the flat file (offset in bytes, dtype).
     """
     convolutions = [node for node in nodes if node.op_type == "Conv"]
     styles = [node for node in nodes if node.op_type == "Gemm"]
@@ -42,22 +42,22 @@ def describe(
     biases = [np.asarray(constants[node.input[2]], np.float32).ravel() for node in layers]
     if [bias.size for bias in biases] != [shape[0] for shape in layer_shapes(width)]:
         return None
-    epsilon = _epsilon(nodes, constants)
+    epsilon = _find_epsilon(nodes, constants)
     return None if epsilon is None else Description(width, epsilon, weights, np.concatenate(biases))
 
 
-def _epsilon(nodes: Sequence[Any], constants: Mapping[str, Array]) -> float | None:
-    """What every normalisation adds to the variance before its root; fp16 files hold another than fp32 ones."""
-    makers = {name: node for node in nodes for name in node.output}
-    found = set()
+def _find_epsilon(nodes: Sequence[Any], constants: Mapping[str, Array]) -> float | None:
+    """The epsilon that every normalisation adds to the variance; None unless there is just one. fp16 files differ."""
+    producers = {name: node for node in nodes for name in node.output}
+    epsilons = set()
     for node in nodes:
         if node.op_type == "Sqrt":
-            added = makers.get(node.input[0])
-            scalars = [constants[name] for name in added.input if name in constants] if added is not None else []
-            if added is None or added.op_type != "Add" or len(scalars) != 1 or scalars[0].size != 1:
+            addition = producers.get(node.input[0])
+            scalars = [constants[name] for name in addition.input if name in constants] if addition is not None else []
+            if addition is None or addition.op_type != "Add" or len(scalars) != 1 or scalars[0].size != 1:
                 return None
-            found.add(float(scalars[0].ravel()[0]))
-    return found.pop() if len(found) == 1 else None
+            epsilons.add(float(scalars[0].ravel()[0]))
+    return epsilons.pop() if len(epsilons) == 1 else None
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:

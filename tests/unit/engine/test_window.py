@@ -37,8 +37,8 @@ def fetched(s3: FaultyS3, pack: ConvertedModel, window: int, seconds: float = 30
     blob = Blob("weights", hashlib.sha256(data).hexdigest(), len(data), CHUNK, chunks)
     s3.objects.setdefault(f"{BUCKET}/{blob.key}", data)
     client = s3.client(max_pool_connections=40)
-    download = ModelStore(BUCKET, client).load(blob, Deadline.after(seconds), held_at=CHUNK)
-    download.let_go(window)
+    download = ModelStore(BUCKET, client).load(blob, Deadline.after(seconds), pause_at=CHUNK)
+    download.resume(window)
     return download
 
 
@@ -101,7 +101,7 @@ def test_what_is_here_already_needs_no_window(s3: FaultyS3) -> None:
     pack = lowered(WIDTH)
     weights = fetched(s3, pack, len(pack.blobs["weights"]))
     weights.wait()
-    weights.let_go(wanted(pack))
+    weights.resume(wanted(pack))
     swapper = native(pack, weights)
 
     np.testing.assert_array_equal(swapper.run(*faces(1)), swapper.run(*faces(1)))

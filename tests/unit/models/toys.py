@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from layers.models.runtime.manifest import ModelName
-from layers.models.tools.bundle import lower_pack
+from layers.models.tools.bundle import convert_folder
 from layers.models.tools.convert import ConvertedModel, convert_detector
 from tests.support import model_standins as standin
 
@@ -25,7 +25,7 @@ def files() -> Path:
 @cache
 def lowered() -> dict[ModelName, ConvertedModel]:
     """The same as a pack holds them."""
-    return lower_pack(files())
+    return convert_folder(files())
 
 
 @cache

@@ -17,8 +17,8 @@ from layers.models.runtime.manifest import CHUNK_BYTES, Blob, Contract, Manifest
 
 def _manifest() -> Manifest:
     contract = Contract((Tensor("input", "float32", ("batch", 3)),), (Tensor("output", "float32", (1, 512)),))
-    blobs = (Blob.of("model.onnx", b"graph"), Blob.of("weights", bytes(CHUNK_BYTES + 1)))
-    model = Model("onnx", "MIT", contract, Blob.of("golden", b"x"), blobs)
+    blobs = (Blob.describe("model.onnx", b"graph"), Blob.describe("weights", bytes(CHUNK_BYTES + 1)))
+    model = Model("onnx", "MIT", contract, Blob.describe("golden", b"x"), blobs)
     return Manifest("toy", {"detector": model, "embedder": model, "swapper": model}, "Only drawn faces.")
 
 

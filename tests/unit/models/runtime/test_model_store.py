@@ -61,10 +61,10 @@ def test_all_bytes_arrive_in_ranges_of_a_chunk(s3: FaultyS3, blob: Blob) -> None
 
 
 def test_the_beginning_can_be_used_before_the_end_is_there(s3: FaultyS3, blob: Blob) -> None:
-    download = ModelStore(BUCKET, s3.client()).load(blob, Deadline.after(20), held_at=3 * CHUNK)
+    download = ModelStore(BUCKET, s3.client()).load(blob, Deadline.after(20), pause_at=3 * CHUNK)
     assert bytes(download.wait(3 * CHUNK)) == DATA[: 3 * CHUNK]
     assert len(s3.requests) == 3
-    download.let_go()
+    download.resume()
     assert bytes(download.wait()) == DATA
 
 
@@ -86,7 +86,7 @@ def test_a_part_given_back_is_fetched_again_when_let_go(s3: FaultyS3, blob: Blob
     assert bytes(download.wait(4 * CHUNK)) == DATA[: 4 * CHUNK]
     assert not array[5 * CHUNK :].any()
     assert not download.complete
-    download.let_go()
+    download.resume()
     assert bytes(download.wait()) == DATA
     assert len(s3.requests) == 6
 
@@ -156,7 +156,7 @@ def test_a_server_that_stalls_does_not_outlast_the_deadline(s3: FaultyS3, blob: 
 
 
 def test_a_cancelled_download_stops_within_a_chunk(s3: FaultyS3, blob: Blob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layers.models.runtime.model_store.CONNECTIONS", 1)
+    monkeypatch.setattr("layers.models.runtime.s3_download.PARALLEL_RANGE_READS", 1)
     in_third, go_on = threading.Event(), threading.Event()
 
     def pace(size: int) -> None:
@@ -186,7 +186,9 @@ def test_threads_end_when_a_download_fails(s3: FaultyS3, blob: Blob) -> None:
 
 
 def _published(s3: FaultyS3, pack: str) -> Manifest:
-    model = Model("onnx", "MIT", Contract((), ()), Blob.of("golden", b"x"), (Blob.of("model.onnx", pack.encode()),))
+    model = Model(
+        "onnx", "MIT", Contract((), ()), Blob.describe("golden", b"x"), (Blob.describe("model.onnx", pack.encode()),)
+    )
     manifest = Manifest(pack, {"detector": model, "embedder": model, "swapper": model})
     pointer = Pointer(pack, hashlib.sha256(manifest.dump()).hexdigest())
     s3.objects[f"{BUCKET}/{pointer.key}"] = manifest.dump()
@@ -195,7 +197,7 @@ def _published(s3: FaultyS3, pack: str) -> Manifest:
 
 
 def pack(store: ModelStore) -> Manifest:
-    return store.pack(Deadline.after(20))
+    return store.current_pack(Deadline.after(20))
 
 
 def test_the_pointer_leads_to_the_manifest(s3: FaultyS3) -> None:

@@ -15,8 +15,8 @@ from layers.core import storage
 from layers.models.tools import internet_download as fetching
 from layers.models.tools.catalogue import CATALOGUE, Catalogue
 from layers.models.tools.cli import main
-from layers.models.tools.history import current
-from tests.support import model_standins as standin
+from layers.models.tools.history import read_pointer
+from tests.bench import standin
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.model_host import LICENCE, ModelHost, zip_files
 from tests.unit.models import toys
@@ -44,7 +44,7 @@ class World:
         return json.loads(out)
 
     def in_use(self) -> str:
-        pointer = current("models", self.s3.client())
+        pointer = read_pointer("models", self.s3.client())
         assert pointer
         return pointer.digest
 
@@ -115,11 +115,11 @@ def test_a_pack_from_upstream_to_the_bucket_and_back(world: World) -> None:
 def test_people_are_told_the_same_in_lines(world: World) -> None:
     digest = install(world, "default")
     for command, expected in (
-        (("fetch", "--accept-license"), "was there, verified"),
+        (("fetch", "--accept-license"), "already there, verified"),
         (("build",), "psnr_db"),
         (("publish", *BUCKET), digest),
         (("list", *BUCKET), f"default  {digest}"),
-        (("verify", *BUCKET), "0 at fault"),
+        (("verify", *BUCKET), "0 faulty"),
     ):
         status, out, _ = world.run(*command)
         assert status == 0
@@ -140,7 +140,7 @@ def test_a_damaged_manifest_does_not_hide_the_others(world: World) -> None:
     key = f"models/packs/large/{large}.json"
     world.s3.objects[key] = world.s3.objects[key][:-1]
     packs = {each["digest"]: each for each in world.said("list", *BUCKET)["packs"]}
-    assert "not what its name says" in packs[large]["fault"]
+    assert "does not match the digest in its name" in packs[large]["fault"]
     assert packs[default]["models"]
     assert world.said("rollback", default, *BUCKET)["digest"] == default
 
@@ -167,7 +167,7 @@ def test_one_s_own_files_need_a_licence_and_become_a_pack(world: World) -> None:
 def test_an_unknown_embedder_is_taken_with_a_word_of_caution(world: World) -> None:
     world.said("fetch", "--accept-license")
     own = standin.w600k_r50(Path("own.onnx"), width=8, blocks=(1, 1, 1, 1), seed=9)
-    assert "only swaps show" in world.said("build", "--embedder", own, "--licence", "Mine")["note"]
+    assert "Only swaps can show" in world.said("build", "--embedder", own, "--licence", "Mine")["note"]
 
 
 def test_a_mobilefacenet_is_refused_with_the_reason(world: World) -> None:
@@ -185,7 +185,7 @@ def test_a_fetched_file_that_was_changed_is_not_built(world: World) -> None:
     shutil.copy(standin.inswapper(Path("x.onnx"), width=32, seed=9), "build/models/inswapper_128_fp16.onnx")
     status, _, err = world.run("build")
     assert status == 1
-    assert "not the file that was published" in err
+    assert "differs from the published file" in err
 
 
 def test_what_is_not_there_is_named(world: World) -> None:
@@ -216,7 +216,7 @@ def test_an_interrupted_command_says_what_is_kept(world: World, monkeypatch: pyt
     monkeypatch.setattr(fetching, "download_files", interrupted)
     status, out, err = world.run("fetch", "--accept-license")
     assert (status, out) == (130, "")
-    assert "need not be again" in err
+    assert "continues from what was transferred" in err
 
 
 def test_a_content_gate_of_ones_own_is_built_published_and_verified(world: World, tmp_path: Path) -> None:

@@ -289,10 +289,10 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_network_that_would_change_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = convert._run
-    monkeypatch.setattr(convert, "_run", lambda *given: {k: v + 0.01 for k, v in run(*given).items()})
+    run = convert._run_staged
+    monkeypatch.setattr(convert, "_run_staged", lambda *given: {k: v + 0.01 for k, v in run(*given).items()})
     with pytest.raises(Unfit, match="dB"):
         convert_swapper(toys.files() / "swapper.onnx")
-    monkeypatch.setattr(convert, "_run", lambda *given: {k: np.flip(v) for k, v in run(*given).items()})
+    monkeypatch.setattr(convert, "_run_staged", lambda *given: {k: np.flip(v) for k, v in run(*given).items()})
     with pytest.raises(Unfit, match="cosine"):
         convert_embedder(toys.files() / "embedder.onnx")

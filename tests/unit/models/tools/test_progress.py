@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from layers.models.tools.progress import Bars, shown, silent
+from layers.models.tools.progress import ProgressBar, choose_progress, show_nothing
 
 
 class Terminal(io.StringIO):
@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 def test_a_bar_fills_and_ends_its_line() -> None:
     stream = io.StringIO()
-    bars = Bars(stream)
+    bars = ProgressBar(stream)
     for done in (0, 50_000_000, 50_000_001, 100_000_000):
         bars("model.onnx", done, 100_000_000)
     drawn = stream.getvalue().split("\r")[1:]
@@ -29,13 +29,13 @@ def test_a_bar_fills_and_ends_its_line() -> None:
 
 def test_a_size_that_is_not_known_is_counted() -> None:
     stream = io.StringIO()
-    Bars(stream)("model.onnx", 3_000_000, 0)
+    ProgressBar(stream)("model.onnx", 3_000_000, 0)
     assert "3.0 MB" in stream.getvalue()
 
 
 def test_bars_are_shown_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Terminal())
-    assert isinstance(shown(as_json=False), Bars)
-    assert shown(as_json=True) is silent
+    assert isinstance(choose_progress(as_json=False), ProgressBar)
+    assert choose_progress(as_json=True) is show_nothing
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert shown(as_json=False) is silent
+    assert choose_progress(as_json=False) is show_nothing

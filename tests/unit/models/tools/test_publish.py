@@ -12,10 +12,9 @@ from botocore.exceptions import ClientError
 
 from layers.core.errors import ModelsMissing
 from layers.engine.build import LIBRARY
-from layers.models.runtime.loaded_models import NATIVE
-from layers.models.runtime.manifest import POINTER_KEY, Manifest, Pointer
-from layers.models.tools.bundle import PackBundle, blobs, lower_pack
-from layers.models.tools.history import current, history, rollback
+from layers.models.runtime.manifest import NATIVE_BLOB, POINTER_KEY, Manifest, Pointer
+from layers.models.tools.bundle import PackBundle, convert_folder, list_blobs
+from layers.models.tools.history import list_packs, read_pointer, rollback
 from layers.models.tools.publish import Conflict, upload
 from layers.models.tools.verify import VerificationReport, verify_pack
 from local.cloud import ROOT
@@ -37,7 +36,7 @@ def built(name: str = "toys", other: bool = False) -> PackBundle:
     if other:
         shifted = toys.lowered_detector(shift=1.0)
         models = {**models, "detector": shifted}
-    return PackBundle.of(models, name, dict.fromkeys(models, "MIT"))
+    return PackBundle.assemble(models, name, dict.fromkeys(models, "MIT"))
 
 
 def published(s3: FaultyS3, pack: PackBundle) -> Pointer:
@@ -69,14 +68,14 @@ def test_blobs_come_first_then_the_manifest_then_the_pointer(s3: FaultyS3) -> No
     pack = built()
     pointer = published(s3, pack)
     assert puts(s3)[-2:] == [pointer.key, POINTER_KEY]
-    assert set(puts(s3)[:-2]) == {blob.key for blob in blobs(pack.manifest)}
-    assert current(BUCKET, s3.client()) == pointer
+    assert set(puts(s3)[:-2]) == {blob.key for blob in list_blobs(pack.manifest)}
+    assert read_pointer(BUCKET, s3.client()) == pointer
 
 
 def test_only_what_is_not_there_whole_is_uploaded(s3: FaultyS3) -> None:
     pack = built()
     published(s3, pack)
-    damaged = blobs(pack.manifest)[0].key
+    damaged = list_blobs(pack.manifest)[0].key
     s3.objects[f"{BUCKET}/{damaged}"] = b"cut off"
     s3.requests.clear()
     published(s3, pack)
@@ -90,18 +89,18 @@ def test_an_upload_that_breaks_off_leaves_the_old_pack_in_use(s3: FaultyS3) -> N
     s3.fail(other.manifest.models["detector"].blob("model.onnx").key, Fault(status=500))
     with pytest.raises(ClientError):
         published(s3, other)
-    assert current(BUCKET, s3.client()) == first
+    assert read_pointer(BUCKET, s3.client()) == first
     assert not faults(check(s3, first))
 
 
 def test_two_publications_at_once_do_not_overwrite_each_other(s3: FaultyS3) -> None:
     published(s3, built())
     other = built("other", other=True)
-    third = PackBundle.of(toys.lowered(), "third", dict.fromkeys(toys.lowered(), "MIT"))
+    third = PackBundle.assemble(toys.lowered(), "third", dict.fromkeys(toys.lowered(), "MIT"))
     s3.fail(other.pointer.key, meanwhile(s3, third))
     with pytest.raises(Conflict, match="meanwhile"):
         published(s3, other)
-    assert current(BUCKET, s3.client()) == third.pointer
+    assert read_pointer(BUCKET, s3.client()) == third.pointer
 
 
 def test_the_first_publications_of_a_bucket_do_not_overwrite_each_other(s3: FaultyS3) -> None:
@@ -109,12 +108,12 @@ def test_the_first_publications_of_a_bucket_do_not_overwrite_each_other(s3: Faul
     s3.fail(other.pointer.key, meanwhile(s3, built()))
     with pytest.raises(Conflict):
         published(s3, other)
-    assert current(BUCKET, s3.client()) == built().pointer
+    assert read_pointer(BUCKET, s3.client()) == built().pointer
 
 
 def test_s3_refuses_a_blob_that_is_not_what_its_name_says(s3: FaultyS3) -> None:
     pack = built()
-    key = blobs(pack.manifest)[0].key
+    key = list_blobs(pack.manifest)[0].key
     with pytest.raises(ClientError, match="BadDigest"):
         published(s3, replace(pack, contents={**pack.contents, key: bytes(10)}))
     assert POINTER_KEY not in puts(s3)
@@ -138,17 +137,20 @@ def test_a_pack_says_where_its_models_come_from_and_how_close_they_are(s3: Fault
 
 def test_the_history_is_in_order_and_knows_the_one_in_use(s3: FaultyS3) -> None:
     first, second = published(s3, built()), published(s3, built("other", other=True))
-    assert [(each.pointer, each.current) for each in history(BUCKET, s3.client())] == [(second, True), (first, False)]
+    assert [(each.pointer, each.current) for each in list_packs(BUCKET, s3.client())] == [
+        (second, True),
+        (first, False),
+    ]
     published(s3, built())
-    assert [each.pointer for each in history(BUCKET, s3.client())] == [first, second]
+    assert [each.pointer for each in list_packs(BUCKET, s3.client())] == [first, second]
 
 
 def test_a_rollback_goes_to_the_one_before_or_to_the_one_named(s3: FaultyS3) -> None:
     first, second = published(s3, built()), published(s3, built("other", other=True))
     assert rollback(BUCKET, s3.client()) == first
-    assert current(BUCKET, s3.client()) == first
+    assert read_pointer(BUCKET, s3.client()) == first
     assert rollback(BUCKET, s3.client(), second.digest[:8]) == second
-    assert current(BUCKET, s3.client()) == second
+    assert read_pointer(BUCKET, s3.client()) == second
 
 
 def test_a_rollback_to_nothing_is_refused(s3: FaultyS3) -> None:
@@ -159,7 +161,7 @@ def test_a_rollback_to_nothing_is_refused(s3: FaultyS3) -> None:
         rollback(BUCKET, s3.client())
     with pytest.raises(ModelsMissing, match="0 packs"):
         rollback(BUCKET, s3.client(), "ff" * 32)
-    assert current(BUCKET, s3.client()) == pointer
+    assert read_pointer(BUCKET, s3.client()) == pointer
 
 
 @pytest.mark.parametrize("spoil", [lambda data: None, lambda data: data[:-1]])
@@ -175,17 +177,17 @@ def test_a_rollback_to_a_pack_that_is_no_longer_whole_is_refused(
         s3.objects[f"{BUCKET}/{blob.key}"] = left
     with pytest.raises(ModelsMissing, match=blob.sha256):
         rollback(BUCKET, s3.client())
-    assert current(BUCKET, s3.client()) == second
+    assert read_pointer(BUCKET, s3.client()) == second
 
 
 def test_a_rollback_does_not_overtake_a_publication(s3: FaultyS3) -> None:
     first = published(s3, built())
     published(s3, built("other", other=True))
-    third = PackBundle.of(toys.lowered(), "third", dict.fromkeys(toys.lowered(), "MIT"))
+    third = PackBundle.assemble(toys.lowered(), "third", dict.fromkeys(toys.lowered(), "MIT"))
     s3.fail(first.key, meanwhile(s3, third))
     with pytest.raises(Conflict):
         rollback(BUCKET, s3.client(), first.digest)
-    assert current(BUCKET, s3.client()) == third.pointer
+    assert read_pointer(BUCKET, s3.client()) == third.pointer
 
 
 def test_a_whole_pack_is_found_whole_and_measured(s3: FaultyS3) -> None:
@@ -195,15 +197,15 @@ def test_a_whole_pack_is_found_whole_and_measured(s3: FaultyS3) -> None:
     assert measured["swapper"]["psnr_db"] > 80
     assert measured["embedder"]["cosine"] > 0.9999
     assert measured["detector"]["max_difference"] < 1e-3
-    assert len(found) == 4 + len(blobs(built().manifest))
+    assert len(found) == 4 + len(list_blobs(built().manifest))
 
 
 def test_the_native_engine_is_tried_too_where_a_pack_is_made_for_it(s3: FaultyS3) -> None:
-    pack = PackBundle.of(lower_pack(ROOT / "local/demo_pack"), "demo", dict.fromkeys(toys.lowered(), "MIT"))
+    pack = PackBundle.assemble(convert_folder(ROOT / "local/demo_pack"), "demo", dict.fromkeys(toys.lowered(), "MIT"))
     found = check(s3, published(s3, pack))
     assert not faults(found)
     measured = next(each.measured for each in found if each.part == "swapper")
-    made_for_it = any(blob.name == NATIVE for blob in pack.manifest.models["swapper"].blobs)
+    made_for_it = any(blob.name == NATIVE_BLOB for blob in pack.manifest.models["swapper"].blobs)
     assert ("native_psnr_db" in measured) == made_for_it == LIBRARY.exists()
     assert all(value > 80 for value in measured.values())
 
@@ -231,7 +233,7 @@ def test_every_damage_is_found_and_named(s3: FaultyS3, damage: str) -> None:
         damaged.add(blob.key)
     found = faults(check(s3, pointer))
     assert set(found) == {*damaged, "detector", "embedder", "swapper"}
-    assert found["swapper"] == "a part of it is at fault"
+    assert found["swapper"] == "a part of it is faulty"
 
 
 def test_a_manifest_that_was_changed_is_found(s3: FaultyS3) -> None:
@@ -247,7 +249,7 @@ def test_a_model_that_computes_something_else_is_found(s3: FaultyS3) -> None:
     halves[: len(halves) // 8] = 0
     swapper = lowered["swapper"]
     lowered["swapper"] = replace(swapper, blobs={**swapper.blobs, "weights": weights})
-    pointer = published(s3, PackBundle.of(lowered, "spoilt", dict.fromkeys(lowered, "MIT")))
+    pointer = published(s3, PackBundle.assemble(lowered, "spoilt", dict.fromkeys(lowered, "MIT")))
     found = faults(check(s3, pointer))
     assert set(found) == {"swapper"}
     assert "psnr_db" in found["swapper"]
