@@ -88,7 +88,7 @@ class Embedding:
 
         Raises OSError, the errors of `decode`, NoFaceInSource, or InvalidRequest where there are several.
         """
-        from layers.engine.onnx_embedder import unit
+        from layers.engine.onnx_embedder import normalise
         from layers.media.decode import decode
 
         picture = decode(path.read_bytes(), Settings.max_picture_bytes, Settings.max_picture_pixels)
@@ -105,7 +105,7 @@ class Embedding:
             raise InvalidRequest(f"{path} shows {len(faces)} faces. Cut out the one that is meant.")
         if not faces or align.rejection_reason(faces[0], picture.width, picture.height):
             raise NoFaceInSource(f"No face was found in {path}, or it is too small or cut by the frame.")
-        return unit(embed.embed_face(picture.pixels, faces[0], self._models.embedder(within)))
+        return normalise(embed.embed_face(picture.pixels, faces[0], self._models.embedder(within)))
 
 
 def add(

@@ -1,4 +1,4 @@
-"""The inswapper network on the native engine: a thin binding, and how weights that are still coming reach it."""
+"""Runs the inswapper network on the native engine: a thin binding, which hands on weights as they arrive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from layers.engine.swapper import Floats
 
 FORMAT = 1
 CONVOLUTIONS, STYLES = 20, 12
-STEP_BYTES = 1 << 20  # of weights, between two announcements of their arrival
+STEP_BYTES = 1 << 20  # of weights; their arrival is announced in such steps
 FAILED, NO_MEMORY = 1, 2
 
 
@@ -28,7 +28,7 @@ class Unavailable(Exception):
 
 
 class Miscalculates(Unavailable):
-    """It runs, and its numbers are wrong."""
+    """The engine runs here, but its results are wrong."""
 
 
 class _Weights(ctypes.Structure):
@@ -37,39 +37,41 @@ class _Weights(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Description:
-    """What the engine has to know of a network of the family; the blob `native` of a pack."""
+    """What the engine has to know about a network of the inswapper family; the blob `native` of a pack."""
 
     width: int  # channels of the first layer
-    epsilon: float  # that a normalisation adds to the variance
-    weights: tuple[tuple[int, bool], ...]  # of each layer: offset in the flat file, and whether it holds halves
+    epsilon: float  # added to the variance by every normalisation
+    weights: tuple[
+        tuple[int, bool], ...
+    ]  # of each layer: offset in the flat file (bytes), and whether they are half floats
     biases: Floats  # of all layers, one after the other
 
     def dump(self) -> bytes:
-        """A line of JSON, and the biases behind it."""
+        """Serialise: a line of JSON, and the biases behind it."""
         weights = [[at, int(half)] for at, half in self.weights]
         head = {"format": FORMAT, "width": self.width, "epsilon": self.epsilon, "weights": weights}
         return json.dumps(head).encode() + b"\n" + self.biases.astype("<f4").tobytes()
 
     @property
-    def widest(self) -> int:
-        """Bytes of weights that must be there at one time: from the first that a layer or a later one uses to the
-        layer's last."""
+    def min_window_bytes(self) -> int:
+        """The least window: the most bytes between the first that a layer, or any later one, needs and that layer's
+        last."""
         sizes = [
             int(np.prod(shape)) * (2 if half else 4)
             for shape, (_, half) in zip(layer_shapes(self.width), self.weights, strict=True)
         ]
         styled = [each for i in range(STYLES) for each in (CONVOLUTIONS + i, 4 + i)]
         order = [*range(4), *styled, *range(4 + STYLES, CONVOLUTIONS)]
-        first, widest = sum(sizes) + self.weights[0][0], 0
+        first, window = sum(sizes) + self.weights[0][0], 0
         for layer in reversed(order):
             at = self.weights[layer][0]
             first = min(first, at)
-            widest = max(widest, at + sizes[layer] - first)
-        return widest
+            window = max(window, at + sizes[layer] - first)
+        return window
 
     @staticmethod
     def parse(data: bytes, size: int) -> Description:
-        """`size`: bytes of the flat file. The blob is verified by now, so a fault is the publisher's.
+        """Parse a blob; `size` is that of the flat file in bytes. Blobs are verified, so a fault is the publisher's.
 
         Raises ModelsCorrupt, or Unavailable for a format that is newer than this code.
         """
@@ -102,7 +104,7 @@ class Description:
 
 
 def layer_shapes(width: int) -> list[tuple[int, ...]]:
-    """Of the weights, output channels first: convolutions (OIHW) of the encoder, the blocks and the decoder; styles."""
+    """Shapes of the weights, output channels first: convolutions (OIHW) of encoder, blocks and decoder, then styles."""
     w = width
     encoder = [(w, 3, 7, 7), (2 * w, w, 3, 3), (4 * w, 2 * w, 3, 3), (8 * w, 4 * w, 3, 3)]
     blocks = [(8 * w, 8 * w, 3, 3)] * STYLES
@@ -112,53 +114,53 @@ def layer_shapes(width: int) -> list[tuple[int, ...]]:
 
 @cache
 def library() -> Any:
-    """The compiled engine, checked on this processor. Raises Unavailable."""
+    """Load the compiled engine, and check it on this processor. Raises Unavailable."""
     try:
-        found = ctypes.CDLL(str(LIBRARY))
+        engine = ctypes.CDLL(str(LIBRARY))
     except OSError as error:
-        raise Unavailable("it is not compiled (make engine)") from error
+        raise Unavailable("it has not been compiled (make engine)") from error
     pointer, size = ctypes.c_void_p, ctypes.c_uint64
-    found.coldswap_create.restype = pointer
+    engine.coldswap_create.restype = pointer
     number = ctypes.c_int
-    found.coldswap_create.argtypes = [number, ctypes.c_float, number, number, ctypes.c_char_p, *[pointer] * 3]
+    engine.coldswap_create.argtypes = [number, ctypes.c_float, number, number, ctypes.c_char_p, *[pointer] * 3]
     for name in ("destroy", "fail", "restart", "trim"):
-        getattr(found, f"coldswap_{name}").argtypes = [pointer]
-        getattr(found, f"coldswap_{name}").restype = None
-    found.coldswap_advance.argtypes = [pointer, size]
-    found.coldswap_advance.restype = None
-    found.coldswap_released.argtypes = [pointer, size]
-    found.coldswap_released.restype = size
-    found.coldswap_instructions.argtypes = [pointer]
-    found.coldswap_instructions.restype = ctypes.c_char_p
-    found.coldswap_run.argtypes = [pointer, ctypes.c_int, *[pointer] * 3]
-    found.coldswap_check.argtypes = [ctypes.c_char_p]
-    _check(found, b"")
-    return found
+        getattr(engine, f"coldswap_{name}").argtypes = [pointer]
+        getattr(engine, f"coldswap_{name}").restype = None
+    engine.coldswap_advance.argtypes = [pointer, size]
+    engine.coldswap_advance.restype = None
+    engine.coldswap_released.argtypes = [pointer, size]
+    engine.coldswap_released.restype = size
+    engine.coldswap_instructions.argtypes = [pointer]
+    engine.coldswap_instructions.restype = ctypes.c_char_p
+    engine.coldswap_run.argtypes = [pointer, ctypes.c_int, *[pointer] * 3]
+    engine.coldswap_check.argtypes = [ctypes.c_char_p]
+    _check(engine, b"")
+    return engine
 
 
-def _check(found: Any, instructions: bytes) -> None:
-    """Compilers have given silent zeros here once, so a small layer is computed twice before anything is trusted."""
-    verdict = found.coldswap_check(instructions)
+def _check(engine: Any, instructions: bytes) -> None:
+    """Compute a small layer in two ways; raises Unavailable if they differ. A compiler once produced silent zeros."""
+    verdict = engine.coldswap_check(instructions)
     if verdict == 1:
-        raise Unavailable("this processor has not the instructions that it needs (AVX2, FMA, F16C)")
+        raise Unavailable("this processor lacks the instructions that it needs (AVX2, FMA, F16C)")
     if verdict:
         logger().error("the native engine miscalculates on this processor")
         raise Miscalculates("it miscalculates on this processor")
 
 
 class NativeSwapper:
-    """A Swapper that starts with the first bytes of its weights."""
+    """A Swapper that starts as soon as the first bytes of its weights have arrived."""
 
     def __init__(
         self, description: Description, weights: Weights, threads: int, instructions: str = "", lean: bool = False
     ) -> None:
-        """`instructions`: avx2 or avx512, or "" for the best; `lean` for a small sandbox. Raises Unavailable."""
+        """`instructions` is avx2, avx512, or "" for the best; `lean` suits a small sandbox. Raises Unavailable."""
         self._library = library()
         if instructions:
             _check(self._library, instructions.encode())
         self._memory = np.frombuffer(weights.memory(), np.uint8)
-        self._at_once = description.widest + STEP_BYTES
-        self.window: int | None = self._at_once
+        self._required_bytes = description.min_window_bytes + STEP_BYTES
+        self.window: int | None = self._required_bytes
         table = (_Weights * len(description.weights))(*[_Weights(at, half, 0) for at, half in description.weights])
         biases = np.ascontiguousarray(description.biases, np.float32)
         self._engine = self._library.coldswap_create(
@@ -172,18 +174,18 @@ class NativeSwapper:
             biases.ctypes.data,
         )
         if not self._engine:
-            raise Unavailable("there is no memory for it")
+            raise Unavailable("there is not enough memory for it")
         self._weights: Weights | None = weights
-        self._feeding: threading.Thread | None = None  # which alone may speak to the engine beside the run
+        self._feeding: threading.Thread | None = None  # the only one that may call the engine beside the run
         self._lock = threading.Lock()
         self.name = f"native {self._library.coldswap_instructions(self._engine).decode()}"
 
     def run(self, crops: Floats, latents: Floats) -> Floats:
-        """float32 [N, 3, 128, 128] RGB in [0, 1] and float32 [N, 512] of unit length; the same shape as the crops.
+        """Swap float32 crops [N, 3, 128, 128], RGB in [0, 1], by float32 latents [N, 512] of unit length; return crops.
 
-        All faces go through together: each weight is read once. Waits for weights that are still on their way, and
-        raises what that raises. Weights in a window are released as soon as their layer is done; ValueError if the
-        window is too small for a layer.
+        All faces go through together, so that each weight is read once. Waits for weights that are still arriving, and
+        raises what that raises. Weights in a window are released as soon as their layer is done. Raises ValueError for
+        other shapes, or if the window is too small for a layer.
         """
         if self._weights is None:
             raise RuntimeError("this swapper is closed")
@@ -196,8 +198,8 @@ class NativeSwapper:
         if not len(crops):
             return swapped
         window = self._weights.window
-        if window is not None and window < self._at_once:
-            raise ValueError(f"a layer needs {self._at_once} bytes at one time, the window has {window}")
+        if window is not None and window < self._required_bytes:
+            raise ValueError(f"a layer needs {self._required_bytes} bytes at one time, but the window has {window}")
         errors: list[BaseException] = []
         self._library.coldswap_restart(self._engine)
         feeding = threading.Thread(target=self._feed, args=(self._weights, errors), name="weights", daemon=True)
@@ -216,33 +218,33 @@ class NativeSwapper:
             with self._lock:
                 self._feeding = None
             if window is not None:
-                self._library.coldswap_fail(self._engine)  # whatever became of the run, nothing more is released by it
+                self._library.coldswap_fail(self._engine)  # however the run ended, it releases nothing more
                 releasing.join()
         if verdict == FAILED:
             raise errors[0]
         return swapped
 
     def _feed(self, weights: Weights, errors: list[BaseException]) -> None:
-        """Announces the bytes as they come."""
+        """Tell the engine which bytes of the weights have arrived."""
         try:
             for at in range(0, len(self._memory), STEP_BYTES):
                 upto = min(at + STEP_BYTES, len(self._memory))
                 weights.wait(upto)
-                if not self._tell(self._library.coldswap_advance, upto):
+                if not self._call(self._library.coldswap_advance, upto):
                     return
         except BaseException as error:
             errors.append(error)
-            self._tell(self._library.coldswap_fail)
+            self._call(self._library.coldswap_fail)
 
     def _release(self, weights: Weights) -> None:
-        """Passes on which weights the run is done with, until it has ended."""
-        done = 0
-        while (now := self._library.coldswap_released(self._engine, done)) > done:
-            weights.release(now)
-            done = now
+        """Release weights that the run is done with, until it has ended."""
+        released = 0
+        while (released_now := self._library.coldswap_released(self._engine, released)) > released:
+            weights.release(released_now)
+            released = released_now
 
-    def _tell(self, call: Any, *values: int) -> bool:
-        """For the feeding thread: it may be waiting for weights long after its run, and after the engine."""
+    def _call(self, call: Any, *values: int) -> bool:
+        """Call the engine from the feeding thread, unless its run is over: it may wait for weights longer than that."""
         with self._lock:
             mine = self._feeding is threading.current_thread()
             if mine:
@@ -250,13 +252,13 @@ class NativeSwapper:
             return mine
 
     def close(self) -> None:
-        """Give the weights back to the system. A closed swapper is not run again."""
+        """Give the weights back to the system. A closed swapper cannot run again."""
         if self._weights is not None:
             self._library.coldswap_destroy(self._engine)
             self._weights.close()
         self._weights = None
 
     def __del__(self) -> None:
-        """What nobody closed is given back all the same; its weights may be another's."""
+        """Free the engine if nobody closed it, but not the weights, which may be another's."""
         if getattr(self, "_weights", None) is not None:
             self._library.coldswap_destroy(self._engine)

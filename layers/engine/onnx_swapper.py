@@ -1,4 +1,4 @@
-"""The inswapper network on onnxruntime, in stages."""
+"""Runs the inswapper network on onnxruntime, in stages."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class OnnxSwapper:
         self._network = StagedNetwork(plan, weights, threads)
 
     def run(self, crops: Floats, latents: Floats) -> Floats:
-        """float32 [N, 3, 128, 128] RGB in [0, 1] and float32 [N, 512] of unit length; the same shape as the crops.
+        """Swap float32 crops [N, 3, 128, 128], RGB in [0, 1], by float32 latents [N, 512] of unit length; return crops.
 
-        One face at a time: the network is so wide that a batch gains no speed, and costs memory.
+        One face at a time: the network is so wide that a batch gains no speed, and costs memory. Raises ValueError if
+        there are more crops than latents, or fewer.
         """
         if len(crops) != len(latents):
             raise ValueError(f"{len(crops)} crops but {len(latents)} latents")
@@ -34,5 +35,5 @@ class OnnxSwapper:
         return swapped
 
     def close(self) -> None:
-        """Give the weights back to the system. A closed swapper is not run again."""
+        """Give the weights back to the system. A closed swapper cannot run again."""
         self._network.close()

@@ -1,4 +1,4 @@
-"""A network cut into stages that run one after the other, each as soon as its own weights have arrived.
+"""Networks in stages, which run one after another, each as soon as its own weights have arrived.
 
 The weights lie in one flat file in the order of use, fp16 where that loses nothing; the graphs are small and take them
 as inputs. So no session ever copies a weight, a network can start before its file is complete, and only one stage's
@@ -18,25 +18,25 @@ from numpy.typing import NDArray
 from layers.core.errors import ModelsCorrupt
 from layers.engine.session import stage_session
 
-ALIGNMENT = 64  # bytes, of each weight in the file
+ALIGNMENT = 64  # bytes, of each weight in the flat file
 Array = NDArray[Any]
 
 
 class Weights(Protocol):
-    """Memory that is being filled."""
+    """The flat file of weights in memory, which is still being filled."""
 
-    window: int | None  # bytes that may be wanted at one time; None: all
+    window: int | None  # bytes that may be needed at one time; None: all
 
     def wait(self, upto: int | None = None) -> memoryview:
-        """The first `upto` bytes, once they are there."""
+        """Wait for the first `upto` bytes (None: all), and return them."""
         ...
 
     def memory(self) -> memoryview:
-        """All of it, whether filled or not."""
+        """The whole memory, whether filled or not."""
         ...
 
     def release(self, upto: int) -> None:
-        """The first `upto` bytes are not wanted again; in a window, they make room for others."""
+        """Say that the first `upto` bytes are not needed again; in a window they make room for others."""
         ...
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ class InMemoryWeights:
 
 @dataclass(frozen=True)
 class Weight:
-    """One tensor of the flat file, and the input of the stage's graph that takes it."""
+    """A tensor in the flat file, and the input of the stage's graph that takes it."""
 
     input: str
     dtype: str  # NumPy's: float16 or float32
@@ -78,41 +78,41 @@ class Weight:
 
     @property
     def end(self) -> int:
-        """Byte after the last one."""
+        """One past its last byte."""
         return self.offset + int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One graph of the plan: which tensors of the network its inputs and outputs are, by the graph's own names."""
+    """A run of one graph of the plan: which of the network's tensors are the graph's inputs and outputs."""
 
     graph: int
     weights: tuple[Weight, ...]
-    inputs: dict[str, str]  # the graph's name: the network's name
+    inputs: dict[str, str]  # the graph's name of a tensor to the network's
     outputs: dict[str, str]
     last_uses: tuple[str, ...]  # tensors of the network that no later stage reads
 
     @property
     def until(self) -> int:
-        """How much of the flat file must be there."""
+        """How many bytes of the flat file must have arrived."""
         return max((weight.end for weight in self.weights), default=0)
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """Stages in order of execution, and the graphs (serialised ONNX) that they run; several may share one."""
+    """Stages in order of execution, and the graphs (serialised ONNX) that they run; stages may share a graph."""
 
     stages: tuple[Stage, ...]
     graphs: tuple[bytes, ...]
 
     def dump(self) -> bytes:
-        """A line of JSON, and the graphs behind it."""
+        """Serialise: a line of JSON, and the graphs behind it."""
         head = {"stages": [asdict(stage) for stage in self.stages], "graphs": [len(graph) for graph in self.graphs]}
         return b"\n".join([json.dumps(head, sort_keys=True).encode(), b"".join(self.graphs)])
 
     @staticmethod
     def parse(data: bytes) -> StagePlan:
-        """The bytes are verified by now, so a fault in them is the publisher's. Raises ModelsCorrupt."""
+        """Parse a plan. Its bytes are verified, so a fault is the publisher's. Raises ModelsCorrupt."""
         try:
             line, _, rest = data.partition(b"\n")
             head = json.loads(line)
@@ -139,13 +139,13 @@ class StagedNetwork:
     """Runs a plan with onnxruntime."""
 
     def __init__(self, plan: StagePlan, weights: Weights, threads: int) -> None:
-        """Makes the sessions; needs none of the weights yet."""
+        """Make the sessions, which needs none of the weights yet."""
         self._stages = plan.stages
         self._sessions = [stage_session(graph, threads) for graph in plan.graphs]
         self._weights: Weights | None = weights
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The network's outputs by name. Waits for weights that are still on their way, and raises what that raises."""
+        """Run the network; returns its outputs by name. Waits for arriving weights, and raises what that raises."""
         if self._weights is None:
             raise RuntimeError("this network is closed")
         alive: dict[str, Array] = dict(inputs)
@@ -155,15 +155,15 @@ class StagedNetwork:
             for weight in stage.weights:
                 flat = np.frombuffer(memory[weight.offset : weight.end], weight.dtype)
                 feeds[weight.input] = flat.reshape(weight.shape)
-            made = self._sessions[stage.graph].run(list(stage.outputs), feeds)
-            alive.update(zip(stage.outputs.values(), made, strict=True))
+            results = self._sessions[stage.graph].run(list(stage.outputs), feeds)
+            alive.update(zip(stage.outputs.values(), results, strict=True))
             for tensor in stage.last_uses:
                 del alive[tensor]
-            del feeds, made
+            del feeds, results
         return alive
 
     def close(self) -> None:
-        """Give sessions and weights back."""
+        """Release the sessions and the weights."""
         if self._weights is not None:
             self._weights.close()
         self._weights = None

@@ -1,4 +1,4 @@
-"""The one interface to the network that swaps, whatever runs it."""
+"""The one interface to the swapper, whatever runs it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ Floats = NDArray[np.float32]
 
 
 class Swapper(Protocol):
-    """Aligned crops and latents in, crops out."""
+    """Turns aligned crops and latents into swapped crops."""
 
     name: str  # what runs it, for people
-    window: int | None  # bytes of weights that it must have at one time; None: all
+    window: int | None  # bytes of weights that it needs at one time; None: all
 
     def run(self, crops: Floats, latents: Floats) -> Floats:
-        """float32 [N, 3, 128, 128] RGB in [0, 1] and float32 [N, 512] of unit length; the same shape as the crops."""
+        """Swap float32 crops [N, 3, 128, 128], RGB in [0, 1], by float32 latents [N, 512] of unit length.
+
+        Returns crops of the same shape.
+        """
         ...
 
     def close(self) -> None:
-        """Give the weights back to the system. A closed swapper is not run again."""
+        """Give the weights back to the system. A closed swapper cannot run again."""
         ...

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers.core.errors import ModelsCorrupt
-from layers.engine.onnx_embedder import latent
+from layers.engine.onnx_embedder import to_latent
 from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.stages import Stage, StagePlan, Weight
 from tests.unit.models import toys
@@ -66,7 +66,7 @@ def test_a_latent_has_unit_length_whatever_the_embedding_s(seed: int, scale: flo
     random = np.random.default_rng(seed)
     embedding = random.standard_normal(512).astype(np.float32)
     emap = random.standard_normal((512, 512)).astype(np.float32)
-    made = latent(embedding * np.float32(scale), emap)
+    made = to_latent(embedding * np.float32(scale), emap)
     assert made.dtype == np.float32
     assert abs(float(np.linalg.norm(made)) - 1) < 1e-5
     mapped = (embedding.astype(np.float64) @ emap.astype(np.float64)).astype(np.float32)

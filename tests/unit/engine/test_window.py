@@ -43,7 +43,7 @@ def fetched(s3: FaultyS3, pack: ConvertedModel, window: int, seconds: float = 30
 
 
 def wanted(pack: ConvertedModel) -> int:
-    return described(pack).widest + STEP_BYTES
+    return described(pack).min_window_bytes + STEP_BYTES
 
 
 class Watched:

@@ -38,7 +38,7 @@ from layers.core.errors import (
     VideoError,
     family,
 )
-from layers.engine.onnx_embedder import unit
+from layers.engine.onnx_embedder import normalise
 from layers.media.c2pa_chain import create_chain
 from tests.unit.swap.entry_clients import CALLERS, http
 from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing, encode
