@@ -50,7 +50,7 @@ def read(uri: str, caller: str | None, context: SwapContext) -> bytes:
 
     deadline = context.deadline.sooner(settings.fetch_seconds)
     try:
-        return fetch(uri, limit=limit, deadline=deadline, trusted_origins=settings.trusted_origins).data
+        return fetch(uri, limit=limit, deadline=deadline, accept="image/*", trusted_origins=settings.trusted_origins)
     except TooLarge as error:
         raise PictureTooLarge(str(error)) from None
 
@@ -90,7 +90,7 @@ def _read_object(uri: str, caller: str | None, context: SwapContext) -> bytes:
     except ObjectNotFound:
         # The key contains the caller's pseudonym, so the message leaves it out: a workflow's history keeps the message.
         raise InputNotFound("There is nothing at the given S3 URI.") from None
-    age = time.time() - stored.written if stored.written is not None else 0.0
+    age = time.time() - stored.last_modified if stored.last_modified is not None else 0.0
     if bucket == settings.uploads_bucket and age > settings.input_seconds:
         raise InputNotFound("The upload is more than a day old and can no longer be used. Upload it again.")
     return stored.data

@@ -15,7 +15,6 @@ from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.latent_cache import LatentCache, embedder_digest
 from functions.swap.provenance import describe_swap
-from functions.swap.results import EXTENSIONS
 from functions.swap.safeguards.denylist import Denylist
 from functions.swap.source_face import SourceFace, compute_latent, join_hint
 from functions.swap.values import NO_GATE, Face, Latent, SwapOutcome, SwapRequest, SwapResult
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from functions.swap.face.align import Matrix
     from functions.swap.selection import FaceSelection
     from layers.engine.swapper import Swapper
-    from layers.media.picture import Format, Picture, Pixels
+    from layers.media.formats import PictureFormat
+    from layers.media.picture import Picture, Pixels
 
 Role = Literal["meme", "face"]  # of a picture in a swap
 
@@ -98,7 +98,7 @@ class SwapRun:
         self._face = submit(self._read, request.face or context.settings.default_face)
         self._detector_session = submit(context.models.detector_session, context.deadline)
         self._denylist = submit(context.denylist.load, context.deadline)
-        submit(self._signer.ready)  # an error is raised again when the key is used
+        submit(self._signer.prepare)  # an error is raised again when the key is used
         with self._phases("import"):
             importlib.import_module("functions.swap.selection")  # and OpenCV with it
         meme = self._decode(data, "meme")
@@ -174,7 +174,7 @@ class SwapRun:
             self._draw_badge(meme, selection.faces)
         content = self._sign(self._encode(meme, format), format, selection)
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
-        url = self._write(key, content, f"image/{format}")
+        url = self._write(key, content, MEDIA_TYPES[format])
         source_digest = {"face": source.digest} if source else {}
         result = SwapResult(
             key=key,
@@ -269,20 +269,20 @@ class SwapRun:
 
             draw_badge(meme.pixels, meme.alpha, [face.box for face in faces])
 
-    def _encode(self, meme: Picture, format: Format) -> bytes:
+    def _encode(self, meme: Picture, format: PictureFormat) -> bytes:
         with self._phases("import"):
             from layers.media.encode import encode
             from layers.media.xmp_label import label
         with self._phases("encode"):
             return label(encode(meme, format, self._request.quality), format)
 
-    def _sign(self, content: bytes, format: Format, selection: FaceSelection) -> bytes:
+    def _sign(self, content: bytes, format: PictureFormat, selection: FaceSelection) -> bytes:
         models = self._context.models
         with self._phases("label"):
             provenance = describe_swap(
                 len(selection.chosen), len(selection.faces), models.manifest.pack, models.digests
             )
-            return self._signer.picture(content, format, provenance)
+            return self._signer.sign_picture(content, format, provenance)
 
     def _write(self, key: str, content: bytes, content_type: str) -> str:
         """Write the result to the outputs bucket. Returns a link to it."""
@@ -293,7 +293,7 @@ class SwapRun:
             return storage.presign_get(settings.outputs_bucket, key, settings.url_seconds)
 
 
-def _notes(meme: Picture, format: Format, selection: FaceSelection) -> list[str]:
+def _notes(meme: Picture, format: PictureFormat, selection: FaceSelection) -> list[str]:
     """Remarks for the caller."""
     notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
     if meme.alpha is not None and format == "jpeg":

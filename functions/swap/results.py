@@ -15,7 +15,6 @@ from layers.media.formats import EXTENSIONS
 if TYPE_CHECKING:
     from layers.core.storage import Storage
 
-EXTENSIONS = {"jpeg": "jpg", "png": "png", "webp": "webp"}
 _SWAP_KEY = re.compile(rf"swaps/([0-9a-f-]{{36}})\.(?:{'|'.join(EXTENSIONS.values())})")
 _VIDEO_KEY = re.compile(r"videos/([0-9a-f-]{36})/[\w.-]+")
 

@@ -43,7 +43,7 @@ def compute_latent(picture: Picture, detector: Detector, context: SwapContext, p
     Raises NoFaceInSource, the errors of loading the models, or OutOfTime.
     """
     from functions.swap.face import align, detect, embed
-    from layers.engine.onnx_embedder import latent, unit
+    from layers.engine.onnx_embedder import normalise, to_latent
 
     hint = context.models.manifest.hint
     with phases("detect"):
@@ -62,7 +62,7 @@ def compute_latent(picture: Picture, detector: Detector, context: SwapContext, p
         emap = context.models.emap(context.deadline)
     with phases("embed"):
         embedding = embed.embed_face(picture.pixels, face, network)
-        return Latent(latent(embedding, emap), unit(embedding), embedder)
+        return Latent(to_latent(embedding, emap), normalise(embedding), embedder)
 
 
 def join_hint(sentence: str, hint: str | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
@@ -27,9 +26,6 @@ from layers.media.c2pa_label import SYNTHETIC, ManifestSummary, read_manifest
 from layers.media.formats import MP4, SNIFFED_BYTES, MediaType, sniff
 from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
 
-Media = Literal["image/jpeg", "image/png", "image/webp", "video/mp4"]
-
-_STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"hevc", b"hevx", b"mif1", b"msf1")
 MAX_PICTURE_BYTES = 40 * MIB
 
 
@@ -85,8 +81,10 @@ def judge(path: Path, anchors: str) -> Verdict:
     Raises UnsupportedPicture or PictureTooLarge.
     """
     with path.open("rb") as file:
-        media = _sniff_media_type(file.read(32))
-        if media != "video/mp4" and path.stat().st_size > MAX_PICTURE_BYTES:
+        media = sniff(file.read(SNIFFED_BYTES))
+        if media is None:
+            raise UnsupportedPicture("Only JPEG, PNG, WebP and MP4 files can be verified.")
+        if media != MP4 and path.stat().st_size > MAX_PICTURE_BYTES:
             raise PictureTooLarge(f"A picture of more than {MAX_PICTURE_BYTES // MIB} MiB cannot be verified.")
         file.seek(0)
         manifest = read_manifest(file, media, anchors)
@@ -135,19 +133,7 @@ def _fetch(path: Path, uri: str, caller: str | None, context: SwapContext) -> No
         raise RefusedUrl("A file must be named by an https:, s3: or data: URI.")
 
 
-def _sniff_media_type(head: bytes) -> Media:
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(PNG_SIGNATURE):
-        return "image/png"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    if head[4:8] == b"ftyp" and head[8:12] not in _STILL_BRANDS:
-        return "video/mp4"
-    raise UnsupportedPicture("Only JPEG, PNG, WebP and MP4 files can be verified.")
-
-
-def _source_type(path: Path, media: Media) -> str | None:
+def _source_type(path: Path, media: MediaType) -> str | None:
     """The source type that the XMP label claims; None also for a file that is too broken to be read."""
     try:
         return read_mp4_label(path) if media == MP4 else read_label(path.read_bytes())

@@ -58,7 +58,7 @@ def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
             # Of the largest ffmpeg that this sandbox ever ran; Linux counts in KiB (getrusage(2)).
             "encoder_peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6, 1),
             "bytes_fetched": output.pop("bytes_fetched", 0),
-            "cold_start": int(cold()),
+            "cold_start": int(is_cold_start()),
         }
         emit(memory_percent(measures["peak_memory_mb"], measures["encoder_peak_memory_mb"]))
         logger().info("step", extra={"step": name, "task_id": task_id, "failed": int(bool(error_name)), **measures})

@@ -17,7 +17,7 @@ class OnnxEmbedder:
         self._network = StagedNetwork(plan, weights, threads)
 
     def run(self, crops: Floats) -> Floats:
-        """Embed float32 crops [N, 3, 112, 112], RGB, (value - 127.5) / 127.5; return float32 [N, 512], of any length."""
+        """Embed float32 crops [N, 3, 112, 112], RGB, (value - 127.5) / 127.5, as float32 [N, 512], of any length."""
         embeddings = [self._network.run({INPUT: crops[n : n + 1]})[OUTPUT] for n in range(len(crops))]
         return np.concatenate(embeddings).astype(np.float32, copy=False)
 

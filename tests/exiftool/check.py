@@ -69,7 +69,7 @@ def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
         ["-f", "lavfi", "-i", "testsrc2=s=180x320:d=1:r=30", "-c:v", "libx264", str(video)], deadline=Deadline.after(60)
     )
     label_mp4(video)
-    seal.video(video, describe_video(CLIPS, SPEAKER))
+    seal.sign_video(video, describe_video(CLIPS, SPEAKER))
     made_files[video] = False
     return made_files
 

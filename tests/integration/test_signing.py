@@ -94,7 +94,7 @@ def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: SwapClien
     original = secrets.get_secret_value(SecretId=arn)["SecretString"]
     chain = signing_key.in_kms(kms, STACK, "A key of its own")
     anchors = "".join((chain.anchors, signing_key.anchors(secrets, arn)))
-    secrets.put_secret_value(SecretId=arn, SecretString=replace(chain, anchors=anchors).text())
+    secrets.put_secret_value(SecretId=arn, SecretString=replace(chain, anchors=anchors).dump())
     cloud.force_cold_start()
     try:
         after = swap_clients.http(cloud, pictures["noor"], pictures["on-mute"])

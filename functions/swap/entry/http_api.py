@@ -31,7 +31,16 @@ from layers.core.deadline import Deadline
 from layers.core.errors import Deleted
 from layers.core.telemetry import correlate, server_timing
 from layers.core.terms import TEXT, VERSION
-from layers.core.web import JSON, Caller, http_seconds, parse, plain, record, render_errors, said
+from layers.core.web import (
+    JSON,
+    Caller,
+    as_json_request,
+    http_seconds,
+    log_request,
+    parse_json,
+    render_errors,
+    response_schema,
+)
 
 resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse_json)
 
@@ -40,8 +49,8 @@ resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer
     "/swap",
     summary="Put a face into a meme",
     responses={
-        200: said("the swap is done", SwapResult),
-        202: said("the swap is in progress; Location is where to poll (Prefer: respond-async)", JobResponse),
+        200: response_schema("the swap is done", SwapResult),
+        202: response_schema("the swap is in progress; Location is where to poll (Prefer: respond-async)", JobResponse),
         **PROBLEMS,
     },
 )
@@ -88,7 +97,7 @@ def _start_swap(body: SwapBody, request: SwapRequest, idempotency_key: str | Non
 @resolver.get(
     "/swap/<name>",
     summary="Get the state of a swap",
-    responses={200: said("queued, running, succeeded or failed", JobResponse), **PROBLEMS},
+    responses={200: response_schema("queued, running, succeeded or failed", JobResponse), **PROBLEMS},
 )
 def get_swap(name: Annotated[str, Path(description="the id from POST /swap")]) -> Response[Any]:
     """Only for the caller who submitted the swap. The result has a fresh link each time."""
@@ -103,7 +112,7 @@ def get_swap(name: Annotated[str, Path(description="the id from POST /swap")]) -
 @resolver.get(
     "/results",
     summary="List what you have made, newest first",
-    responses={200: said("a page of swaps and videos", ResultsResponse), **PROBLEMS},
+    responses={200: response_schema("a page of swaps and videos", ResultsResponse), **PROBLEMS},
 )
 def get_results(
     cursor: Annotated[str | None, Query(max_length=400, description="the `next` of the previous page")] = None,
@@ -124,7 +133,7 @@ def _links(summary: ResultSummary) -> dict[str, str]:
 @resolver.delete(
     "/results/<name>",
     summary="Delete a result, and everything that was stored to make it",
-    responses={200: said("the result is deleted", DeletedResponse), **PROBLEMS},
+    responses={200: response_schema("the result is deleted", DeletedResponse), **PROBLEMS},
 )
 def delete_result(name: Annotated[str, Path(description="the id in the result's key: swaps/ID.jpg")]) -> Response[Any]:
     """Deletes the picture, the uploads that it was made from, and the face's latent, if one was stored. A swap that is
@@ -138,7 +147,7 @@ def delete_result(name: Annotated[str, Path(description="the id in the result's 
 @resolver.post(
     "/uploads",
     summary="Get a form to upload a picture that is too large for a request",
-    responses={201: said("where to send the picture, within five minutes", UploadResponse), **PROBLEMS},
+    responses={201: response_schema("where to send the picture, within five minutes", UploadResponse), **PROBLEMS},
 )
 def post_uploads() -> Response[Any]:
     """Send the picture to `url` as a form, then use the `uri` in `meme` or `face`."""
@@ -150,7 +159,7 @@ def post_uploads() -> Response[Any]:
 @resolver.post(
     "/verify",
     summary="Verify what a file claims about how it was made, and whether this stack made it",
-    responses={200: said("what the file's labels say", VerdictResponse), **PROBLEMS},
+    responses={200: response_schema("what the file's labels say", VerdictResponse), **PROBLEMS},
 )
 def post_verify(body: VerifyBody) -> Response[Any]:
     """Reads the XMP label and the signed one (C2PA). Nothing is stored, and nothing that the file refers to is
@@ -166,7 +175,7 @@ def post_verify(body: VerifyBody) -> Response[Any]:
 @resolver.get(
     "/terms",
     summary="Get the terms of use, and whether you have accepted them",
-    responses={200: said("the terms", TermsResponse), **PROBLEMS},
+    responses={200: response_schema("the terms", TermsResponse), **PROBLEMS},
 )
 def get_terms() -> Response[Any]:
     """Accept them once, by POST /terms, before you make something here."""
@@ -176,7 +185,7 @@ def get_terms() -> Response[Any]:
 @resolver.post(
     "/terms",
     summary="Accept the terms of use, once for each version",
-    responses={200: said("the terms are accepted", TermsResponse), **PROBLEMS},
+    responses={200: response_schema("the terms are accepted", TermsResponse), **PROBLEMS},
 )
 def post_terms(body: TermsBody) -> Response[Any]:
     """Recorded with the time, under a pseudonym."""
@@ -185,7 +194,7 @@ def post_terms(body: TermsBody) -> Response[Any]:
 
 
 def _terms() -> Response[Any]:
-    document = {"version": VERSION, "text": TEXT, "accepted": _services().terms.accepted(_caller())}
+    document = {"version": VERSION, "text": TEXT, "accepted": _services().terms.has_accepted(_caller())}
     return Response(200, content_type=JSON, body=json.dumps(document))
 
 
@@ -257,6 +266,6 @@ def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str,
     correlate(event["requestContext"].get("requestId") or context.aws_request_id, context.aws_request_id)
     caller = Caller(event, services.settings.auth_mode, services.pseudonyms)
     resolver.context["services"], resolver.context["caller"] = services, caller
-    response = resolver.resolve(plain(event), context)
-    record(event, response, caller)
+    response = resolver.resolve(as_json_request(event), context)
+    log_request(event, response, caller)
     return response

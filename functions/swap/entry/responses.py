@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from functions.swap.values import SwapResult
-from layers.core.web import PROBLEM, ProblemAnswer, said
+from layers.core.web import PROBLEM, ProblemResponse, response_schema
 
 
 class ManifestResponse(BaseModel):
@@ -46,7 +46,7 @@ class JobResponse(BaseModel):
     id: str
     status: Literal["queued", "running", "succeeded", "failed"]
     result: SwapResult | None = None
-    problem: ProblemAnswer | None = None
+    problem: ProblemResponse | None = None
 
 
 class UploadResponse(BaseModel):
@@ -97,7 +97,7 @@ class DeletedResponse(BaseModel):
 
 
 PROBLEMS = {
-    status: said(description, ProblemAnswer, PROBLEM)
+    status: response_schema(description, ProblemResponse, PROBLEM)
     for status, description in {
         400: "the request is not valid",
         403: "the terms of use have not been accepted yet, or a face or picture must not be used here",

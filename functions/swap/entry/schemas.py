@@ -41,9 +41,7 @@ class SwapBody(BaseModel):
         Literal["all", "largest"] | Indices,
         Field(description="which faces of the meme to replace: all, largest, or their numbers from left to right"),
     ] = "all"
-    format: Annotated[
-        Literal["jpeg", "png", "webp"] | None, Field(description="the result's format; by default the meme's own")
-    ] = None
+    format: Annotated[PictureFormat | None, Field(description="the result's format; by default the meme's own")] = None
     quality: Annotated[int, Field(ge=1, le=100, description="the quality of a JPEG or WebP result")] = 90
     color_match: Annotated[bool, Field(description="give the new face the skin colour of the one it replaces")] = True
     soft_edges: Annotated[bool, Field(description="blend the edges of the new face into the picture")] = True
@@ -141,4 +139,4 @@ def parse_task(payload: Any) -> TaskBody | QueuedBody:
 def _is_from_version_0_1(key: Any) -> bool:
     """Whether a payload with this key comes from an execution that POST /swap of version 0.1.0 started, and that was
     still running when the stack was updated. Its caller was checked and charged a unit before it was queued."""
-    return isinstance(key, str) and key.startswith("swaps/") and made_at(key.removeprefix("swaps/")) is not None
+    return isinstance(key, str) and key.startswith("swaps/") and creation_time(key.removeprefix("swaps/")) is not None

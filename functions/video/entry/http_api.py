@@ -24,7 +24,16 @@ from functions.video.webhook_signature import decode_secret, derive_secret
 from layers.core.errors import NotFound
 from layers.core.identity import earlier_owner
 from layers.core.telemetry import correlate
-from layers.core.web import JSON, Caller, http_seconds, parse, plain, record, render_errors, said
+from layers.core.web import (
+    JSON,
+    Caller,
+    as_json_request,
+    http_seconds,
+    log_request,
+    parse_json,
+    render_errors,
+    response_schema,
+)
 
 POLL_SECONDS = "2"
 NO_STORE = {"Cache-Control": "no-store"}
@@ -36,8 +45,8 @@ resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer
     "/generate-video",
     summary="Turn a script into a short vertical video",
     responses={
-        200: said("the plan (dry_run)", PlanResponse),
-        202: said("the video is being made; Location is the task's address", TaskResponse),
+        200: response_schema("the plan (dry_run)", PlanResponse),
+        202: response_schema("the video is being made; Location is the task's address", TaskResponse),
         **problems(400, 403, 413, 422, 429, 502, 503),
     },
 )
@@ -80,7 +89,7 @@ def _estimate(request: VideoRequest, keys: ProviderKeys) -> dict[str, Any]:
 @resolver.get(
     "/task/<task_id>",
     summary="Follow a video",
-    responses={200: said("queued, running, succeeded, failed or cancelled", TaskResponse), **problems(404)},
+    responses={200: response_schema("queued, running, succeeded, failed or cancelled", TaskResponse), **problems(404)},
 )
 def get_task(task_id: Annotated[str, Path(description="the id from POST /generate-video")]) -> Response[Any]:
     """A failed task has its problem, a finished one links to its files."""
@@ -90,7 +99,7 @@ def get_task(task_id: Annotated[str, Path(description="the id from POST /generat
 @resolver.delete(
     "/task/<task_id>",
     summary="Cancel a video, or delete it",
-    responses={200: said("the task as it is now", TaskResponse), **problems(404)},
+    responses={200: response_schema("the task as it is now", TaskResponse), **problems(404)},
 )
 def delete_task(task_id: Annotated[str, Path(description="the id from POST /generate-video")]) -> Response[Any]:
     """A video that is being made ends with the step that is running. Files, intermediate files, script, query and
@@ -102,7 +111,7 @@ def delete_task(task_id: Annotated[str, Path(description="the id from POST /gene
     "/download/<task_id>",
     summary="Fetch a finished video, its poster or its captions",
     responses={
-        200: said("where the file is", LinkResponse),
+        200: response_schema("where the file is", LinkResponse),
         302: {"description": "the same as a redirect (redirect=true)"},
         **problems(400, 404, 409, 410),
     },
@@ -125,7 +134,7 @@ def get_download(
 @resolver.get(
     "/video/callback-secret",
     summary="Fetch the secret that verifies your callbacks",
-    responses={200: said("the caller's own", SecretResponse), **problems(503)},
+    responses={200: response_schema("the caller's own", SecretResponse), **problems(503)},
 )
 def get_callback_secret() -> Response[Any]:
     """Each caller has a secret of its own, which stays the same until the operator changes CALLBACK_SECRET."""
@@ -183,6 +192,6 @@ def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str,
     correlate(event["requestContext"].get("requestId") or context.aws_request_id, context.aws_request_id)
     caller = Caller(event, services.settings.auth_mode, services.pseudonyms)
     resolver.context["services"], resolver.context["caller"] = services, caller
-    response = resolver.resolve(plain(event), context)
-    record(event, response, caller)
+    response = resolver.resolve(as_json_request(event), context)
+    log_request(event, response, caller)
     return response

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from functions.video.values import Stage, Status
-from layers.core.web import PROBLEM, ProblemAnswer, said
+from layers.core.web import PROBLEM, ProblemResponse, response_schema
 
 
 class CreditResponse(BaseModel):
@@ -33,7 +33,7 @@ class TaskResponse(BaseModel):
     seconds: Annotated[float | None, Field(description="of the video")] = None
     bytes: Annotated[int | None, Field(description="of the video")] = None
     credits: list[CreditResponse] | None = None
-    problem: ProblemAnswer | None = None
+    problem: ProblemResponse | None = None
     callback: Annotated[Literal["delivered", "failed"] | None, Field(description="its outcome")] = None
 
 
@@ -70,7 +70,7 @@ class SecretResponse(BaseModel):
 
 
 PROBLEMS = {
-    status: said(text, ProblemAnswer, PROBLEM)
+    status: response_schema(text, ProblemResponse, PROBLEM)
     for status, text in {
         400: "the request is not valid",
         403: "the terms of use are not accepted yet (POST /terms)",

@@ -16,8 +16,8 @@ from functions.video.render.encoder import encoder_version
 from functions.video.values import Clip, Plan, VoiceOver
 from layers.core.errors import EncodingFailed
 from layers.media.c2pa_key import signing_chain
-from layers.media.c2pa_label import Signer, manifest
-from layers.media.ffmpeg import run, untrusted
+from layers.media.c2pa_label import Signer, build_manifest
+from layers.media.ffmpeg import run, untrusted_input
 from layers.media.xmp_label import label_mp4
 
 VERSION = 1  # raise it with code below, or of the labels, that makes another sound or video
@@ -48,7 +48,7 @@ def join(plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepConte
         "mp4",
         [clip.key for clip in clips],
         _sound_key(voice, context),
-        manifest(provenance),
+        build_manifest(provenance),
         settings.signing_key,
         recipe(sys.modules[__name__]),
     )
@@ -62,10 +62,10 @@ def join(plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepConte
             artifacts.get_file(clip.key, part, settings.max_clip_bytes, context.deadline)
         artifacts.get_file(sound_key, track, settings.max_clip_bytes, context.deadline)
         parts_list.write_text("".join(f"file {part.name}\n" for part in parts))
-        inputs = ["-f", "concat", "-i", str(parts_list), *untrusted(track)]
+        inputs = ["-f", "concat", "-i", str(parts_list), *untrusted_input(track)]
         run([*inputs, *_STREAMS, str(output)], deadline=context.deadline, threads=settings.threads)
         label_mp4(output)
-        Signer(partial(signing_chain, settings.signing_key)).video(output, provenance)
+        Signer(partial(signing_chain, settings.signing_key)).sign_video(output, provenance)
         artifacts.put_file(key, output, "video/mp4")
     finally:
         for path in (*parts, track, parts_list, output):
@@ -87,7 +87,7 @@ def make_sound(voice: VoiceOver, context: StepContext) -> str:
     try:
         artifacts.get_file(voice.audio_key, flac, settings.max_clip_bytes, deadline)
         filters = _loudness_filters(flac, context) + _RESAMPLE
-        arguments = [*untrusted(flac), "-vn", "-af", filters, *_AAC, str(output)]
+        arguments = [*untrusted_input(flac), "-vn", "-af", filters, *_AAC, str(output)]
         run(arguments, deadline=deadline, threads=settings.threads)
         artifacts.put_file(key, output, "audio/mp4")
     finally:
@@ -106,8 +106,8 @@ def _loudness_filters(voice: Path, context: StepContext) -> str:
     They are one gain for all of it, and a limiter for the few peaks that would be too high. ffmpeg's loudnorm would
     audibly level the whole where a single peak is too high; and measuring with it costs ten times as much.
     """
-    meter = [*untrusted(voice), "-af", f"{_STEREO}ebur128=peak=true:framelog=quiet", "-f", "null", "-"]
-    log = run(meter, deadline=context.deadline, threads=context.settings.threads, loglevel="info").stderr
+    meter = [*untrusted_input(voice), "-af", f"{_STEREO}ebur128=peak=true:framelog=quiet", "-f", "null", "-"]
+    log = run(meter, deadline=context.deadline, threads=context.settings.threads, loglevel="info")
     loudness, peak = _read_meter("I", log), _read_meter("Peak", log)
     if not math.isfinite(loudness) or loudness < _SILENCE:
         return _STEREO

@@ -15,7 +15,7 @@ from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
 from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
 from layers.core.errors import MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
-from layers.media.ffmpeg import escape, run, untrusted
+from layers.media.ffmpeg import escape, run, untrusted_input
 from layers.media.mp4 import read_index
 
 VERSION = 1  # raise it with code that takes another file of a footage, or other seconds of it
@@ -132,7 +132,7 @@ def arguments(
         # Footage that is too short begins anew; of longer footage no more is read than was fetched.
         *(["-stream_loop", "-1"] if source.seconds < seconds + _AHEAD else []),
         *("-t", f"{seconds + _AHEAD:.3f}"),
-        *untrusted(source.path),
+        *untrusted_input(source.path),
         *("-map", "0:v:0", "-an", "-vf", ",".join(filters), "-frames:v", str(segment.frames)),
         *("-c:v", "libx264", "-preset", preset, "-crf", crf),
         *("-video_track_timescale", "15360", "-map_metadata", "-1", "-f", "mp4"),

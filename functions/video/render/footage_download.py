@@ -52,7 +52,7 @@ class _Transfer:
             raise MediaTooLarge(f"More than {self.limit} bytes of the footage at {response.host} are needed.")
         self.file.seek(at)
         while count:
-            data = response.read(min(PIECE, count))
+            data = response.read(min(PIECE_BYTES, count))
             if not data:
                 raise UpstreamFailed(f"{response.host} sent less than it announced.")
             self.file.write(data)
@@ -160,7 +160,7 @@ def _fetch_rest_by_range(transfer: _Transfer, path: Path, seconds: float, head: 
 def _fetch_in_order(transfer: _Transfer, response: HttpResponse, path: Path, seconds: float) -> Index:
     """Fetch a file from its start on, until there is enough of it."""
     # Where the server does not announce the size, more than is allowed: an end that is never reached.
-    size = response.promised if response.promised is not None else transfer.limit + 1
+    size = response.content_length if response.content_length is not None else transfer.limit + 1
 
     def read(at: int, count: int) -> bytes:
         if at + count > length:
@@ -180,7 +180,7 @@ def _fetch_in_order(transfer: _Transfer, response: HttpResponse, path: Path, sec
                 window = index.window(seconds)
                 enough = window[1] if window and size - window[1] >= WORTHWHILE_BYTES else size
             if response_ended or length >= enough:
-                transfer.file.truncate(max(length, response.promised or 0))
+                transfer.file.truncate(max(length, response.content_length or 0))
                 return index
         except _NotYet as need:
             enough = min(max(need.end, 2 * length), size)
@@ -190,7 +190,7 @@ def _append(transfer: _Transfer, response: HttpResponse, length: int, enough: in
     """Append to a file of which that many bytes arrived until it has `enough`; whether the response ended before."""
     transfer.file.seek(length)
     while length < enough:
-        data = response.read(min(PIECE, enough - length))
+        data = response.read(min(PIECE_BYTES, enough - length))
         if not data:
             return True
         transfer.file.write(data)

@@ -12,8 +12,8 @@ from functions.video.provenance import describe_poster
 from functions.video.render.encoder import encoder_version
 from functions.video.values import Plan
 from layers.media.c2pa_key import signing_chain
-from layers.media.c2pa_label import Signer, manifest
-from layers.media.ffmpeg import run, untrusted
+from layers.media.c2pa_label import Signer, build_manifest
+from layers.media.ffmpeg import run, untrusted_input
 from layers.media.xmp_label import label
 
 VERSION = 1  # raise it with code of the labels that makes another poster
@@ -34,7 +34,7 @@ def make(video_key: str, plan: Plan, context: StepContext) -> str:
         video_key,
         _arguments(Path("video"), plan),
         encoder_version(),
-        manifest(provenance),
+        build_manifest(provenance),
         settings.signing_key,
         recipe(sys.modules[__name__]),
     )
@@ -45,7 +45,7 @@ def make(video_key: str, plan: Plan, context: StepContext) -> str:
         artifacts.get_file(video_key, video, settings.max_clip_bytes * len(plan.segments), context.deadline)
         run([*_arguments(video, plan), str(picture)], deadline=context.deadline, threads=settings.threads)
         signer = Signer(partial(signing_chain, settings.signing_key))
-        picture.write_bytes(signer.picture(label(picture.read_bytes(), "jpeg"), "jpeg", provenance))
+        picture.write_bytes(signer.sign_picture(label(picture.read_bytes(), "jpeg"), "jpeg", provenance))
         artifacts.put_file(key, picture, "image/jpeg")
     finally:
         for path in (video, picture):
@@ -58,4 +58,4 @@ def _arguments(video: Path, plan: Plan) -> list[str]:
     start = f"{max(0.0, plan.frames * _POSITION / plan.fps):.3f}"
     filters = f"thumbnail={_FRAMES},format=yuvj420p"
     frame = ["-an", "-vf", filters, "-frames:v", "1", "-q:v", _JPEG_QUALITY, "-f", "image2", "-update", "1"]
-    return ["-ss", start, *untrusted(video), *frame]
+    return ["-ss", start, *untrusted_input(video), *frame]

@@ -211,7 +211,7 @@ def _decode(speech: _SpokenChunk, pcm: Path, context: StepContext) -> None:
     context.artifacts.get_file(speech.audio_key, mp3, _MOST_CHUNK_BYTES, context.deadline)
     longest = f"{context.settings.max_video_seconds + 1:g}"  # what must fit on the disk; more is refused later
     output = ["-map", "0:a:0", "-ac", "1", "-ar", str(RATE), "-t", longest, "-f", "s16le", str(pcm)]
-    ffmpeg.run([*ffmpeg.untrusted(mp3), *output], deadline=context.deadline)
+    ffmpeg.run([*ffmpeg.untrusted_input(mp3), *output], deadline=context.deadline)
     mp3.unlink()
 
 

@@ -46,14 +46,14 @@ class Slots:
     def take(self, task_id: str, caller: str) -> None:
         """Hold a slot for the caller's task, or go on holding the one that it has. Raises AtCapacity with
         `retry_after`."""
-        contested = self._asking.contested(caller)
+        contested = self._contention.register(caller)
         leases = self._leases()
         free = [name for name in self._names if name not in leases or leases[name].until <= self._now()]
         own = [name for name in self._names if name in leases and leases[name].task_id == task_id]
         callers = [
             name for name in self._names if name in leases and name not in free and leases[name].caller == caller
         ]
-        if contested and not own and len(callers) >= half(len(self._names)):
+        if contested and not own and len(callers) >= fair_half(len(self._names)):
             raise AtCapacity(
                 "Other callers are waiting, so each may use half of the capacity, and you already do. Try again later.",
                 retry_after=LONGEST_RETRY,

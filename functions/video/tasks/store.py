@@ -66,7 +66,7 @@ class Task:
     def execution(self) -> str:
         """The name of the workflow's execution: the task's id, unless that was made from an Idempotency-Key. Such an id
         may come again within the 90 days for which AWS remembers names and would start nothing."""
-        return f"{self.id}-{self.created_at}" if made_at(self.id) is None else self.id
+        return f"{self.id}-{self.created_at}" if creation_time(self.id) is None else self.id
 
     @property
     def over(self) -> bool:

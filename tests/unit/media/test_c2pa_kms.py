@@ -64,7 +64,7 @@ def test_a_video_is_signed_too(kms: Kms, mp4: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.mp4"
     chain = kms.chain()
     shutil.copy(mp4, path)
-    Signer(always(chain)).sign_video(path, describe_video(CLIPS))
+    Signer(always(chain)).sign_video(path, describe_video(CLIPS, SPEAKER))
     with path.open("rb") as file:
         told = read_manifest(file, "video/mp4", chain.anchors)
     assert told.state == "trusted"

@@ -57,7 +57,7 @@ def video(mp4: Path, tmp_path: Path) -> Path:
     """The same, signed."""
     path = tmp_path / "short.mp4"
     shutil.copy(mp4, path)
-    Signer(always(OURS)).sign_video(path, describe_video(CLIPS))
+    Signer(always(OURS)).sign_video(path, describe_video(CLIPS, SPEAKER))
     return path
 
 

@@ -329,7 +329,7 @@ def test_a_request_without_any_face_is_refused_before_anything_is_fetched(stack:
 @pytest.mark.parametrize(("hours", "used"), [(23.9, True), (24.1, False)])
 def test_an_upload_may_be_used_for_a_day(stack: FakeSwapStack, hours: float, used: bool) -> None:
     place = (UPLOADS, "requests/1/meme")
-    stack.storage.objects[place] = replace(stack.storage.objects[place], written=time.time() - hours * 3600)
+    stack.storage.objects[place] = replace(stack.storage.objects[place], last_modified=time.time() - hours * 3600)
 
     if used:
         swap(stack, SwapRequest(MEME))
@@ -340,6 +340,6 @@ def test_an_upload_may_be_used_for_a_day(stack: FakeSwapStack, hours: float, use
 
 def test_the_default_face_stays_however_old_it_is(stack: FakeSwapStack) -> None:
     place = (MODELS, "faces/default.png")
-    stack.storage.objects[place] = replace(stack.storage.objects[place], written=0.0)
+    stack.storage.objects[place] = replace(stack.storage.objects[place], last_modified=0.0)
 
     assert swap(stack, SwapRequest(MEME)).faces[0].swapped

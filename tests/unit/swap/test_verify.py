@@ -94,7 +94,7 @@ def test_one_changed_bit_and_it_is_nobodys(stack: FakeSwapStack, monkeypatch: py
 
 
 def test_what_a_stranger_signed_is_the_strangers(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = Signer(lambda: create_chain("Painters")).picture(JPEG, "jpeg", STRANGE)
+    data = Signer(lambda: create_chain("Painters")).sign_picture(JPEG, "jpeg", STRANGE)
 
     _, verdict = post_verify(stack, monkeypatch, data_uri(data))
 
@@ -195,7 +195,7 @@ def test_the_command_line_says_the_same(
 ) -> None:
     ours, strange, bare, anchors = (tmp_path / name for name in ("ours.jpg", "strange.jpg", "bare.jpg", "ours.pem"))
     ours.write_bytes(stack.storage.objects[OUTPUTS, make_result(stack)].data)
-    strange.write_bytes(Signer(lambda: create_chain("Painters")).picture(JPEG, "jpeg", STRANGE))
+    strange.write_bytes(Signer(lambda: create_chain("Painters")).sign_picture(JPEG, "jpeg", STRANGE))
     bare.write_bytes(JPEG)
     anchors.write_text(signing_chain("").anchors)
 

@@ -16,7 +16,7 @@ from layers.models.tools import internet_download as fetching
 from layers.models.tools.catalogue import CATALOGUE, Catalogue
 from layers.models.tools.cli import main
 from layers.models.tools.history import read_pointer
-from tests.bench import standin
+from tests.support import model_standins
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.model_host import LICENCE, ModelHost, zip_files
 from tests.unit.models import toys
@@ -60,7 +60,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     server.mkdir()
     names = {"detector": "det_500m.onnx", "embedder": "w600k_r50.onnx", "swapper": "inswapper_128_fp16.onnx"}
     published = {name: toys.files() / f"{model}.onnx" for model, name in names.items()}
-    published["det_10g.onnx"] = standin.det_10g(tmp_path / "det_10g.onnx", shift=1.0)
+    published["det_10g.onnx"] = model_standins.det_10g(tmp_path / "det_10g.onnx", shift=1.0)
     zip_files(server / "buffalo_sc.zip", {"det_500m.onnx": published["det_500m.onnx"]}, pack=False)
     zip_files(
         server / "buffalo_l.zip", {name: published[name] for name in ("det_10g.onnx", "w600k_r50.onnx")}, pack=False
@@ -149,7 +149,7 @@ def test_one_s_own_files_need_a_licence_and_become_a_pack(world: World) -> None:
     status, _, err = world.run("build", "--from", toys.files())
     assert status == 0  # the toys are in this catalogue
 
-    own = standin.inswapper(Path("own.onnx"), "fp16-weights", width=32, seed=9)
+    own = model_standins.inswapper(Path("own.onnx"), "fp16-weights", width=32, seed=9)
     world.said("fetch", "--accept-license")
     status, _, err = world.run("build", "--swapper", own)
     assert status == 2
@@ -166,7 +166,7 @@ def test_one_s_own_files_need_a_licence_and_become_a_pack(world: World) -> None:
 
 def test_an_unknown_embedder_is_taken_with_a_word_of_caution(world: World) -> None:
     world.said("fetch", "--accept-license")
-    own = standin.w600k_r50(Path("own.onnx"), width=8, blocks=(1, 1, 1, 1), seed=9)
+    own = model_standins.w600k_r50(Path("own.onnx"), width=8, blocks=(1, 1, 1, 1), seed=9)
     assert "Only swaps can show" in world.said("build", "--embedder", own, "--licence", "Mine")["note"]
 
 
@@ -182,7 +182,7 @@ def test_a_mobilefacenet_is_refused_with_the_reason(world: World) -> None:
 
 def test_a_fetched_file_that_was_changed_is_not_built(world: World) -> None:
     world.said("fetch", "--accept-license")
-    shutil.copy(standin.inswapper(Path("x.onnx"), width=32, seed=9), "build/models/inswapper_128_fp16.onnx")
+    shutil.copy(model_standins.inswapper(Path("x.onnx"), width=32, seed=9), "build/models/inswapper_128_fp16.onnx")
     status, _, err = world.run("build")
     assert status == 1
     assert "differs from the published file" in err

@@ -110,7 +110,7 @@ def unreadable_key(stack: FakeSwapStack, patch: pytest.MonkeyPatch) -> dict[str,
 
 def denied_face(stack: FakeSwapStack, _: pytest.MonkeyPatch) -> dict[str, Any]:
     """Denies everybody: this embedder cannot tell people apart."""
-    embedding = unit(stack.models.run(to_planes(np.zeros((112, 112, 3), np.uint8)))[0])
+    embedding = normalise(stack.models.run(to_planes(np.zeros((112, 112, 3), np.uint8)))[0])
     entry = DeniedFace("p", stack.models.digests["embedder"], embedding, "2026-11-23")
     stack.storage.put(MODELS, KEY, Denylist((entry,)).dump())
     return {"meme": MEME}
