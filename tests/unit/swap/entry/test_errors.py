@@ -103,7 +103,7 @@ def unreadable_key(stack: FakeSwapStack, patch: pytest.MonkeyPatch) -> dict[str,
     def fail(_: str) -> None:
         raise StorageFailed("A secret could not be read.")
 
-    patch.setattr(secrets, "secret", fail)
+    patch.setattr(secrets, "read_secret", fail)
     stack.settings = replace(stack.settings, signing_key="arn:aws:secretsmanager:key")
     return {"meme": MEME}
 
