@@ -22,19 +22,19 @@ class Watch(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._found: list[str] = []
+        self._leaks: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging."""
         ours = record.name == logger().name
-        self._found += find_leaks(
+        self._leaks += find_leaks(
             (logger().registered_formatter if ours else logging.Formatter()).format(record), PRIVATE
         )
 
     def take(self) -> list[str]:
         """What was found since the last time."""
-        found, self._found = self._found, []
-        return found
+        new_leaks, self._leaks = self._leaks, []
+        return new_leaks
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

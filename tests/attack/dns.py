@@ -28,10 +28,10 @@ class NameServer:
     def serve(self) -> None:
         """Until an empty packet comes."""
         while True:
-            question, who = self.socket.recvfrom(512)
+            question, client_address = self.socket.recvfrom(512)
             if not question:
                 return
-            self.socket.sendto(self._answer(question), who)
+            self.socket.sendto(self._answer(question), client_address)
 
     def _answer(self, question: bytes) -> bytes:
         labels, at = [], 12
@@ -43,12 +43,12 @@ class NameServer:
         number = self.asked.get(name, 0)
         if kind == AAAA or name not in self._zone:
             self.asked[name] = number + 1  # a look-up asks for A, then for AAAA
-        known = [ipaddress.ip_address(each) for each in self._zone[name](number)] if name in self._zone else []
-        fitting = [each for each in known if each.version == (4 if kind == A else 6)]
+        addresses = [ipaddress.ip_address(each) for each in self._zone[name](number)] if name in self._zone else []
+        matching = [each for each in addresses if each.version == (4 if kind == A else 6)]
         flags = 0x8180 if name in self._zone else 0x8183  # no such name
-        head = question[:2] + struct.pack(">HHHHH", flags, 1, len(fitting), 0, 0)
+        head = question[:2] + struct.pack(">HHHHH", flags, 1, len(matching), 0, 0)
         # A pointer to the name in the question; class IN; no time to live, as those who rebind say.
-        records = [struct.pack(">HHHIH", 0xC00C, kind, 1, 0, len(each.packed)) + each.packed for each in fitting]
+        records = [struct.pack(">HHHIH", 0xC00C, kind, 1, 0, len(each.packed)) + each.packed for each in matching]
         return head + question[12 : at + 5] + b"".join(records)
 
     def resolve(self, host: str, port: int) -> list[str]:

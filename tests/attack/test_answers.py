@@ -17,7 +17,7 @@ import trustme
 from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, RefusedUrl, TooLarge, UpstreamFailed
 from layers.core.http_fetch import fetch, fetch_into
-from tests.unit.core.test_http_fetch import Serve, get, here, server
+from tests.unit.core.test_http_fetch import Serve, get, resolve_to_loopback, server
 
 LIMIT = 100_000  # of `get`
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -55,10 +55,10 @@ def dripping(beginning: bytes, piece: bytes) -> Serve:
     return serve
 
 
-def once(answer: bytes) -> Serve:
+def respond(payload: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(answer)
+        connection.sendall(payload)
 
     return serve
 
@@ -143,7 +143,9 @@ def test_a_handshake_that_never_ends_does_not_outlast_the_deadline(spoken: bytes
     with server(serve) as port:
         origin, deadline = f"https://pictures.test:{port}", Deadline.after(0.12)
         with pytest.raises(UpstreamFailed):
-            fetch(origin, limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}), resolve=here)
+            fetch(
+                origin, limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}), resolve=resolve_to_loopback
+            )
     assert deadline.left() > -2
 
 
@@ -154,10 +156,12 @@ def test_old_tls_is_not_spoken(version: ssl.TLSVersion) -> None:
     theirs.set_ciphers("ALL:@SECLEVEL=0")
     theirs.minimum_version, theirs.maximum_version = version, version
     trustme.CA().issue_cert("pictures.test").configure_cert(theirs)
-    with server(once(b""), theirs) as port:
+    with server(respond(b""), theirs) as port:
         origin, deadline = f"https://pictures.test:{port}", Deadline.after(5)
         with pytest.raises(UpstreamFailed):
-            fetch(origin, limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}), resolve=here)
+            fetch(
+                origin, limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}), resolve=resolve_to_loopback
+            )
 
 
 ENCODINGS = [
@@ -181,22 +185,22 @@ ENCODINGS = [
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_what_is_compressed_is_never_unpacked(encoding: bytes) -> None:
     head = OK + b"Content-Encoding: " + encoding + b"\r\nContent-Length: " + str(len(BOMB)).encode() + b"\r\n\r\n"
-    with server(once(head + BOMB)) as port, pytest.raises(UpstreamFailed, match="compressed"):
+    with server(respond(head + BOMB)) as port, pytest.raises(UpstreamFailed, match="compressed"):
         get(port)
 
 
 @pytest.mark.parametrize("transfer", [b"gzip", b"gzip, chunked", b"chunked, gzip", b"deflate", b"x-gzip"])
 def test_a_compressed_transfer_stays_what_it_is(transfer: bytes) -> None:
     """It comes as it is, for the decoder to refuse, or not at all; 50 KB never become 50 MB."""
-    answer = once(OK + b"Transfer-Encoding: " + transfer + b"\r\n\r\n" + BOMB)
-    with server(answer) as port, suppress(UpstreamFailed):
+    serve = respond(OK + b"Transfer-Encoding: " + transfer + b"\r\n\r\n" + BOMB)
+    with server(serve) as port, suppress(UpstreamFailed):
         assert len(get(port)) <= len(BOMB)
 
 
 def test_a_bomb_that_calls_itself_a_picture_is_handed_on_as_the_bytes_it_is() -> None:
     for data in (BOMB, zlib.compress(bytes(1 << 20))):
         head = OK + b"Content-Type: image/png\r\nContent-Length: " + str(len(data)).encode() + b"\r\n\r\n"
-        with server(once(head + data)) as port:
+        with server(respond(head + data)) as port:
             assert get(port) == data
 
 
@@ -218,16 +222,16 @@ REDIRECTS = [
 @pytest.mark.parametrize("location", REDIRECTS)
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
 def test_no_redirect_is_followed(status: int, location: bytes) -> None:
-    asked = []
+    requests = []
 
     def serve(connection: socket.socket) -> None:
-        asked.append(connection.recv(65536))
+        requests.append(connection.recv(65536))
         head = f"HTTP/1.1 {status} Elsewhere\r\nContent-Length: 0\r\nRefresh: 0; url=".encode()
         connection.sendall(head + location + b"\r\nLocation: " + location + b"\r\n\r\n")
 
     with server(serve) as port, pytest.raises(RefusedUrl) as raised:
         get(port)
-    assert len(asked) == 1
+    assert len(requests) == 1
     assert "127.0.0.1" not in raised.value.detail.replace("pictures.test", "")
 
 
@@ -277,30 +281,30 @@ NOT_HTTP = [
 
 @pytest.mark.parametrize("answer", NOT_HTTP)
 def test_what_is_not_an_answer_is_an_error_of_the_family_or_few_bytes(answer: bytes) -> None:
-    with server(once(answer)) as port:
-        told, got = "", b""
+    with server(respond(answer)) as port:
+        message, body = "", b""
         try:
-            got = get(port, path="/a.png?secret=hunter2")
+            body = get(port, path="/a.png?secret=hunter2")
         except (UpstreamFailed, InputNotFound, TooLarge, RefusedUrl) as error:
-            told = str(error)
-    assert "hunter2" not in told
-    assert told.isprintable()
-    assert len(got) <= 5
+            message = str(error)
+    assert "hunter2" not in message
+    assert message.isprintable()
+    assert len(body) <= 5
 
 
 def test_headers_of_the_answer_do_not_reach_the_next_request() -> None:
     """No cookie and no authentication is kept: every request is the first."""
-    asked = []
+    requests = []
 
     def serve(connection: socket.socket) -> None:
-        asked.append(connection.recv(65536))
+        requests.append(connection.recv(65536))
         connection.sendall(OK + b"Set-Cookie: a=b\r\nAlt-Svc: h3=':1'\r\nContent-Length: 0\r\n\r\n")
 
     with server(serve) as port:
         for _ in range(2):
             get(port)
-    assert asked[0] == asked[1]
-    assert b"ookie" not in asked[1]
+    assert requests[0] == requests[1]
+    assert b"ookie" not in requests[1]
 
 
 class Full(io.BytesIO):
@@ -311,14 +315,14 @@ class Full(io.BytesIO):
 
 
 def test_a_full_disk_is_not_the_servers_fault() -> None:
-    with server(once(OK + b"Content-Length: 2\r\n\r\nhi")) as port, pytest.raises(OSError, match="No space"):
+    with server(respond(OK + b"Content-Length: 2\r\n\r\nhi")) as port, pytest.raises(OSError, match="No space"):
         fetch_into(
             Full(),
             f"http://pictures.test:{port}/",
             limit=LIMIT,
             deadline=Deadline.after(5),
             trusted_origins=frozenset({f"http://pictures.test:{port}"}),
-            resolve=here,
+            resolve=resolve_to_loopback,
         )
 
 

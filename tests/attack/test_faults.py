@@ -206,7 +206,7 @@ POINTER = re.compile(r"(?P<file>tests/[\w/]+\.py)::(?P<function>test_\w+)(?:\[(?
 
 
 @cache
-def known(file: str) -> tuple[frozenset[str], frozenset[str]]:
+def collect_tests(file: str) -> tuple[frozenset[str], frozenset[str]]:
     """Names of a module's tests, and every string in it."""
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     tests = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
@@ -214,17 +214,17 @@ def known(file: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(tests), frozenset(texts)
 
 
-def missing(pointer: str) -> str | None:
+def reason_missing(pointer: str) -> str | None:
     """What a cell names and is not there."""
-    found = POINTER.fullmatch(pointer)
-    if found is None:
+    match = POINTER.fullmatch(pointer)
+    if match is None:
         return None if pointer.endswith(".") and " " in pointer else f"{pointer}: neither a test nor a sentence"
-    if not (ROOT / found["file"]).exists():
-        return f"{found['file']} is not there"
-    tests, texts = known(found["file"])
-    if found["function"] not in tests:
+    if not (ROOT / match["file"]).exists():
+        return f"{match['file']} is not there"
+    tests, texts = collect_tests(match["file"])
+    if match["function"] not in tests:
         return f"{pointer} is not there"
-    return None if found["case"] is None or found["case"] in texts else f"{pointer}: no such case"
+    return None if match["case"] is None or match["case"] in texts else f"{pointer}: no such case"
 
 
 @pytest.mark.parametrize(
@@ -234,13 +234,13 @@ def missing(pointer: str) -> str | None:
 )
 def test_every_cell_names_a_test_that_is_there(fault: str, row: dict[str, Cell], columns: tuple[str, ...]) -> None:
     assert tuple(row) == columns
-    assert [wrong for cell in row.values() for each in cell if (wrong := missing(each))] == [], fault
+    assert [wrong for cell in row.values() for each in cell if (wrong := reason_missing(each))] == [], fault
     assert all(row.values()), "a cell without a test says why"
 
 
 def test_what_is_not_there_is_noticed() -> None:
-    assert missing(f"{ERRORS}::test_errors_of_the_request") is None
-    assert missing(f"{ERRORS}::test_errors_of_nobody")
-    assert missing(f"{REQUEST}[a fault that nobody made]")
-    assert missing("tests/integration/test_nothing.py::test_errors_of_the_request")
-    assert missing("later")
+    assert reason_missing(f"{ERRORS}::test_errors_of_the_request") is None
+    assert reason_missing(f"{ERRORS}::test_errors_of_nobody")
+    assert reason_missing(f"{REQUEST}[a fault that nobody made]")
+    assert reason_missing("tests/integration/test_nothing.py::test_errors_of_the_request")
+    assert reason_missing("later")

@@ -40,7 +40,7 @@ from layers.media.picture_header import Header, probe
 from layers.media.xmp_label import label, label_mp4, read_label, read_mp4_label
 from layers.models.runtime.manifest import Blob, Contract, Manifest, Model, Pointer, Tensor
 from tests.attack import bombs
-from tests.unit.media.test_c2pa_label import SWAP, labelled, signed
+from tests.unit.media.test_c2pa_label import SWAP, labelled, sign
 
 SLOW = 2.0  # seconds that no mutant of a small file may take
 QUICK, LONG = 250, 5000  # examples
@@ -61,7 +61,7 @@ def fuzzed(examples: int) -> settings:
 @cache
 def pictures() -> list[bytes]:
     """Right ones, plain and signed, and crooked ones that are small."""
-    right = [each for format in PICTURE_FORMATS for each in (labelled(format), signed(format))]
+    right = [each for format in PICTURE_FORMATS for each in (labelled(format), sign(format))]
     crooked = [bombs.BOMBS[name]() for name in ("png-animated", "png-exif-loop", "jpeg-exif-loop", "webp-canvas")]
     return right + [each for each in crooked if len(each) < 1 << 16]
 
@@ -69,15 +69,15 @@ def pictures() -> list[bytes]:
 @cache
 def videos() -> list[bytes]:
     """One as we make them, plain and fragmented."""
-    made = []
+    clips = []
     with tempfile.TemporaryDirectory() as folder:
         for flags in ("+faststart", "+frag_keyframe+empty_moov", ""):
             path = Path(folder) / "a.mp4"
             source = ["-f", "lavfi", "-i", "testsrc2=s=32x32:d=0.3:r=10", "-c:v", "libx264", "-preset", "ultrafast"]
             run([*source, *(["-movflags", flags] if flags else []), str(path)], deadline=Deadline.after(60))
             label_mp4(path)
-            made.append(path.read_bytes())
-    return made
+            clips.append(path.read_bytes())
+    return clips
 
 
 @cache
@@ -135,28 +135,28 @@ def in_time(work: Callable[[bytes], Any], data: bytes, *errors: type[Exception])
 
 
 def header(data: bytes) -> None:
-    found = in_time(probe, data, UnreadablePicture, UnsupportedPicture)
-    if found is not None:
-        assert isinstance(found, Header)
-        assert found.width > 0
-        assert found.height > 0
-        assert 1 <= found.orientation <= 8
+    result = in_time(probe, data, UnreadablePicture, UnsupportedPicture)
+    if result is not None:
+        assert isinstance(result, Header)
+        assert result.width > 0
+        assert result.height > 0
+        assert 1 <= result.orientation <= 8
 
 
 def claims(data: bytes) -> None:
-    said = in_time(read_label, data, UnreadablePicture, UnsupportedPicture)
-    assert said is None or (isinstance(said, str) and len(said) <= 1 << 20)
+    source_type = in_time(read_label, data, UnreadablePicture, UnsupportedPicture)
+    assert source_type is None or (isinstance(source_type, str) and len(source_type) <= 1 << 20)
 
 
 def pixels(data: bytes) -> None:
-    found = in_time(lambda each: decode(each, 1 << 20, 1 << 20), data, ColdswapError)
-    assert found is None or found.pixels.shape[2] == 3
+    picture = in_time(lambda each: decode(each, 1 << 20, 1 << 20), data, ColdswapError)
+    assert picture is None or picture.pixels.shape[2] == 3
 
 
 def index(data: bytes) -> None:
     def look(each: bytes) -> None:
-        found = read_index(lambda at, count: each[at : at + count], len(each))
-        span = found.window(0.1)
+        video_index = read_index(lambda at, count: each[at : at + count], len(each))
+        span = video_index.window(0.1)
         assert span is None or 0 <= span[0] <= span[1]
 
     in_time(look, data, UnreadableMedia)
@@ -167,8 +167,8 @@ def video_claims(data: bytes) -> None:
         with tempfile.NamedTemporaryFile() as file:
             file.write(each)
             file.flush()
-            said = read_mp4_label(Path(file.name))
-            assert said is None or isinstance(said, str)
+            source_type = read_mp4_label(Path(file.name))
+            assert source_type is None or isinstance(source_type, str)
 
     in_time(look, data, ValueError)
 
@@ -225,9 +225,9 @@ def grafted(tree: Any, path: list[int], graft: Any) -> Any:
 def test_a_manifest_with_something_else_somewhere(path: list[int], graft: Any) -> None:
     tree = grafted(json.loads(_manifest()), path, graft)
 
-    found = in_time(Manifest.parse, json.dumps(tree).encode(), ModelsCorrupt)
+    manifest = in_time(Manifest.parse, json.dumps(tree).encode(), ModelsCorrupt)
 
-    assert found is None or Manifest.parse(found.dump()) == found
+    assert manifest is None or Manifest.parse(manifest.dump()) == manifest
 
 
 @given(data=mutants(lambda: [_manifest(), Pointer("a", "0" * 64).dump()]))
@@ -247,7 +247,7 @@ def test_a_signing_key(data: bytes) -> None:
         in_time(lambda _: Signer(lambda: chain).sign_picture(labelled("png"), "png", SWAP), data, LabelFailed)
 
 
-@given(data=mutants(lambda: [signed("jpeg"), signed("png"), signed("webp"), *videos()]))
+@given(data=mutants(lambda: [sign("jpeg"), sign("png"), sign("webp"), *videos()]))
 @fuzzed(QUICK // 4)
 def test_a_signed_label(data: bytes) -> None:
     """The library's reader is native code, so it is tried in a process of its own: it must not end that either."""
@@ -284,11 +284,11 @@ def test_labelling_what_is_no_picture_is_never_silent() -> None:
     for data in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF"):
         for format in PICTURE_FORMATS:
             try:
-                made = label(data, format)
+                labelled_data = label(data, format)
             except Exception:
                 continue
             with pytest.raises(LabelFailed):
-                Signer(lambda: parse(_chain().decode())).sign_picture(made, format, SWAP)
+                Signer(lambda: parse(_chain().decode())).sign_picture(labelled_data, format, SWAP)
 
 
 LONG_TESTS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]]] = {
@@ -297,7 +297,7 @@ LONG_TESTS: dict[str, tuple[Callable[[bytes], object], Callable[[], list[bytes]]
     "pixels": (pixels, pictures),
     "index": (index, videos),
     "video-claims": (video_claims, videos),
-    "signed": (_elsewhere, lambda: [signed("jpeg"), signed("png"), *videos()]),
+    "signed": (_elsewhere, lambda: [sign("jpeg"), sign("png"), *videos()]),
 }
 
 

@@ -67,17 +67,17 @@ def ask(cloud: Cloud, method: str, path: str, header: bytes = b"", body: bytes =
     ]
     with socket.create_connection((LOOPBACK, cloud.port), timeout=30) as connection:
         connection.sendall(b"\r\n".join(lines) + b"\r\n\r\n" + body)
-        with connection.makefile("rb") as answer:
-            head, _, content = answer.read().partition(b"\r\n\r\n")
+        with connection.makefile("rb") as response:
+            head, _, content = response.read().partition(b"\r\n\r\n")
     first, *rest = head.decode("latin-1").split("\r\n")
     return Raw(int(first.split()[1]), rest, content)
 
 
-def clean(answer: Raw) -> None:
+def clean(response: Raw) -> None:
     """Nothing that was sent is a header of the answer, and no header has a line end or a control character in it."""
-    assert MARK.lower() not in "\n".join(answer.head).lower()
-    assert all(line.isprintable() and ": " in line for line in answer.head), answer.head
-    assert b"Traceback" not in answer.body
+    assert MARK.lower() not in "\n".join(response.head).lower()
+    assert all(line.isprintable() and ": " in line for line in response.head), response.head
+    assert b"Traceback" not in response.body
 
 
 # READ: our function has the header, and answers the body. WRONG, TOO_LARGE: it, or the server before it, refuses.
@@ -130,10 +130,10 @@ HEADERS: list[tuple[str, bytes, int]] = [
 
 @pytest.mark.parametrize(("name", "value", "status"), HEADERS, ids=lambda value: ascii(value)[2:30])
 def test_a_header_is_read_or_refused_and_does_not_come_back(cloud: Cloud, name: str, value: bytes, status: int) -> None:
-    answer = ask(cloud, "POST", "/swap", name.encode() + b": " + value, REFUSED)
+    response = ask(cloud, "POST", "/swap", name.encode() + b": " + value, REFUSED)
 
-    clean(answer)
-    assert answer.status == status, answer
+    clean(response)
+    assert response.status == status, response
 
 
 KEYS = [value.decode("latin-1") for name, value, status in HEADERS if (name, status) == ("Idempotency-Key", READ)]
@@ -144,10 +144,12 @@ def test_every_key_names_a_video_of_its_own(stack: FakeVideoStack) -> None:
 
     first, again = ([free.post(idempotency_key=key) for key in KEYS] for _ in range(2))
 
-    assert {answer.status for answer in first} == {202}
-    assert [answer.body["task_id"] for answer in again] == [answer.body["task_id"] for answer in first]
-    assert len({answer.body["task_id"] for answer in first}) == len(KEYS)
-    assert all(answer.headers["Location"].isascii() and answer.headers["Location"].isprintable() for answer in first)
+    assert {response.status for response in first} == {202}
+    assert [response.body["task_id"] for response in again] == [response.body["task_id"] for response in first]
+    assert len({response.body["task_id"] for response in first}) == len(KEYS)
+    assert all(
+        response.headers["Location"].isascii() and response.headers["Location"].isprintable() for response in first
+    )
 
 
 # Control characters, line ends, `--`, quotes, other letters, folders above: what a name of a file or a task may be.
@@ -171,11 +173,11 @@ NAMES = [
 @pytest.mark.parametrize("path", ["/download/{}", "/download/018f0000-0000-7000-8000-000000000000?file={}"])
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[1:20])
 def test_a_download_by_a_crooked_name_leads_nowhere(cloud: Cloud, path: str, name: str) -> None:
-    answer = ask(cloud, "GET", path.format(quote(name, safe="")))
+    response = ask(cloud, "GET", path.format(quote(name, safe="")))
 
-    clean(answer)
-    assert answer.status in (400, 404), answer
-    assert not any(line.lower().startswith("location:") for line in answer.head)
+    clean(response)
+    assert response.status in (400, 404), response
+    assert not any(line.lower().startswith("location:") for line in response.head)
 
 
 def test_a_download_is_saved_under_the_name_of_its_task_whatever_the_key_was(stack: FakeVideoStack) -> None:
@@ -194,12 +196,12 @@ FACES = ["--", "s3://a/b\t", "%0d%0aPlanted: 1", "=?UTF-8?B?UGxhbnRlZA==?=", "fi
 
 
 def test_uploads_by_crooked_names_are_answered_beside_their_like_and_nowhere_else(cloud: Cloud) -> None:
-    s3, uploads, outputs = cloud.client("s3"), cloud.bucket("uploads"), cloud.bucket("outputs")
-    sent = [(name, "") for name in NAMES] + [(f"face-{number}", face) for number, face in enumerate(FACES)]
-    told = {}
-    for name, face in sent:
+    s3, bucket, outputs = cloud.client("s3"), cloud.bucket("uploads"), cloud.bucket("outputs")
+    uploads = [(name, "") for name in NAMES] + [(f"face-{number}", face) for number, face in enumerate(FACES)]
+    outcomes = {}
+    for name, face in uploads:
         key = f"memes/{name}"
-        s3.put_object(Bucket=uploads, Key=key, Body=b"GIF89a", Metadata={"face": face} if face else {})
+        s3.put_object(Bucket=bucket, Key=key, Body=b"GIF89a", Metadata={"face": face} if face else {})
 
         def came(name: str = name) -> Any:
             try:
@@ -207,10 +209,11 @@ def test_uploads_by_crooked_names_are_answered_beside_their_like_and_nowhere_els
             except s3.exceptions.ClientError:  # not always NoSuchKey: some of the names make no XML
                 return None
 
-        told[name] = wait_for(came)
+        outcomes[name] = wait_for(came)
 
-    for name, face in sent:
-        assert told[name]["instance"].startswith("urn:coldswap:request:"), "no name of a file, which may be a person's"
-        assert told[name]["code"] in (("refused_url", "invalid_request") if face else ("invalid_request",))
-    there = [each["Key"] for each in s3.list_objects_v2(Bucket=outputs)["Contents"]]
-    assert sorted(there) == sorted(f"failed/{name}.json" for name, _ in sent)
+    for name, face in uploads:
+        instance = outcomes[name]["instance"]
+        assert instance.startswith("urn:coldswap:request:"), "no name of a file, which may be a person's"
+        assert outcomes[name]["code"] in (("refused_url", "invalid_request") if face else ("invalid_request",))
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=outputs)["Contents"]]
+    assert sorted(keys) == sorted(f"failed/{name}.json" for name, _ in uploads)

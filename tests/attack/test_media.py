@@ -158,9 +158,9 @@ def test_a_text_that_calls_itself_a_video_leads_nowhere(
 ) -> None:
     url = f"http://127.0.0.1:{trap.getsockname()[1]}"
 
-    made = led(TEXTS[name].format(url=url, canary=canary, name=canary.name), tmp_path, trap, plain)
+    output = led(TEXTS[name].format(url=url, canary=canary, name=canary.name), tmp_path, trap, plain)
 
-    assert made == b"", "nothing of it can be shown"
+    assert output == b"", "nothing of it can be shown"
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -169,9 +169,9 @@ def test_a_video_whose_samples_are_said_to_lie_elsewhere_leads_nowhere(
 ) -> None:
     url = f"http://127.0.0.1:{trap.getsockname()[1]}/a.mp4"
 
-    made = led(emptied(plain, REFERENCES[name](str(canary), url)), tmp_path, trap, plain)
+    output = led(emptied(plain, REFERENCES[name](str(canary), url)), tmp_path, trap, plain)
 
-    assert len(made) < 1000, "no frame"
+    assert len(output) < 1000, "no frame"
 
 
 def emptied(plain: Path, reference: bytes) -> bytes:

@@ -29,14 +29,14 @@ MEMBER = "model.onnx"
 SECRET = "canary-71c2"
 
 
-def packed(*members: tuple[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zip_of(*members: tuple[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip; the same name may come twice."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", compression) as archive, warnings.catch_warnings():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that come twice
         for name, data in members:
             archive.writestr(name, data)
-    return made.getvalue()
+    return buffer.getvalue()
 
 
 def link(name: str, target: str) -> zipfile.ZipInfo:
@@ -85,27 +85,27 @@ ESCAPES = [
 BAD: dict[str, bytes] = {
     "nothing": b"",
     "no-zip": b"PK\x03\x04" + bytes(99),
-    "cut": packed((MEMBER, GOOD))[:-40],
-    "no-member": packed(("other", GOOD)),
-    "other-bytes": packed((MEMBER, GOOD[::-1])),
-    "twice": packed((MEMBER, GOOD), (MEMBER, GOOD[::-1])),
-    "twice-in-folders": packed((f"a/{MEMBER}", GOOD[::-1]), (f"b/{MEMBER}", GOOD)),
-    "bomb": packed((MEMBER, bytes(64 << 20))),
-    "bomb-that-lies": lying(packed((MEMBER, bytes(64 << 20))), len(GOOD)),
-    "longer-than-said": lying(packed((MEMBER, GOOD + b"x")), len(GOOD)),
-    "shorter-than-said": lying(packed((MEMBER, GOOD[:-1])), len(GOOD)),
-    "terabytes": lying(packed((MEMBER, GOOD)), 0xFFFFFFFF),
-    "bzip2": packed((MEMBER, GOOD), compression=zipfile.ZIP_BZIP2),
-    "lzma": packed((MEMBER, GOOD), compression=zipfile.ZIP_LZMA),
-    "link": packed((link(MEMBER, "/etc/passwd"), b"/etc/passwd")),
-    "folder": packed((f"{MEMBER}/", b"")),
-    "many-members": packed(*[(f"{number}", b"") for number in range(5000)]),
-    "encrypted": flagged(packed((MEMBER, GOOD))),
-    "torn-data": packed((MEMBER, GOOD)).replace(packed((MEMBER, GOOD))[60:64], b"\xff\xff\xff\xff", 1),
+    "cut": zip_of((MEMBER, GOOD))[:-40],
+    "no-member": zip_of(("other", GOOD)),
+    "other-bytes": zip_of((MEMBER, GOOD[::-1])),
+    "twice": zip_of((MEMBER, GOOD), (MEMBER, GOOD[::-1])),
+    "twice-in-folders": zip_of((f"a/{MEMBER}", GOOD[::-1]), (f"b/{MEMBER}", GOOD)),
+    "bomb": zip_of((MEMBER, bytes(64 << 20))),
+    "bomb-that-lies": lying(zip_of((MEMBER, bytes(64 << 20))), len(GOOD)),
+    "longer-than-said": lying(zip_of((MEMBER, GOOD + b"x")), len(GOOD)),
+    "shorter-than-said": lying(zip_of((MEMBER, GOOD[:-1])), len(GOOD)),
+    "terabytes": lying(zip_of((MEMBER, GOOD)), 0xFFFFFFFF),
+    "bzip2": zip_of((MEMBER, GOOD), compression=zipfile.ZIP_BZIP2),
+    "lzma": zip_of((MEMBER, GOOD), compression=zipfile.ZIP_LZMA),
+    "link": zip_of((link(MEMBER, "/etc/passwd"), b"/etc/passwd")),
+    "folder": zip_of((f"{MEMBER}/", b"")),
+    "many-members": zip_of(*[(f"{number}", b"") for number in range(5000)]),
+    "encrypted": flagged(zip_of((MEMBER, GOOD))),
+    "torn-data": zip_of((MEMBER, GOOD)).replace(zip_of((MEMBER, GOOD))[60:64], b"\xff\xff\xff\xff", 1),
 }
 
 
-def wanted(url: str) -> File:
+def file_at(url: str) -> File:
     return File(MEMBER, len(GOOD), sha256(GOOD).hexdigest(), Licence("a", "b", "c"), (Source(url, MEMBER),))
 
 
@@ -113,7 +113,7 @@ def extracted(data: bytes, folder: Path) -> None:
     """Through the way that a published zip takes, from a file: URL's worth of bytes that lie there already."""
     from layers.models.tools.internet_download import _archive_path
 
-    file = wanted("http://127.0.0.1:9/models.zip")
+    file = file_at("http://127.0.0.1:9/models.zip")
     archive = _archive_path(file.sources[0], folder)
     archive.write_bytes(data)
     download_files([file], folder)
@@ -130,7 +130,7 @@ def test_names_in_a_zip_decide_nothing(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
 
-    extracted(packed((name, b"escaped"), (f"buffalo/{MEMBER}", GOOD)), folder)
+    extracted(zip_of((name, b"escaped"), (f"buffalo/{MEMBER}", GOOD)), folder)
 
     assert around(folder) == {folder / MEMBER}
     assert not Path("/tmp/escaped-71c2").exists()
@@ -141,7 +141,7 @@ def test_a_member_whose_own_name_climbs_is_written_where_we_say(name: str, tmp_p
     folder = tmp_path / "here"
     folder.mkdir()
 
-    extracted(packed((name, GOOD)), folder)
+    extracted(zip_of((name, GOOD)), folder)
 
     assert around(folder) == {folder / MEMBER}
 
@@ -170,16 +170,16 @@ def model(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 4, 4])],
         [numpy_helper.from_array(value, name) for name, value in (values or {"w": np.ones(1, np.float32)}).items()],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    change(made)
-    return bytes(made.SerializeToString())
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    change(proto)
+    return bytes(proto.SerializeToString())
 
 
 def outside(location: str, **more: str) -> Callable[[Any], None]:
     """The weight lies in another file."""
 
-    def change(made: Any) -> None:
-        tensor = made.graph.initializer[0]
+    def change(proto: Any) -> None:
+        tensor = proto.graph.initializer[0]
         tensor.ClearField("raw_data")
         tensor.data_location = TensorProto.EXTERNAL
         for key, value in {"location": location, **more}.items():
@@ -189,28 +189,28 @@ def outside(location: str, **more: str) -> Callable[[Any], None]:
     return change
 
 
-def branch(made: Any) -> None:
+def branch(proto: Any) -> None:
     inner = helper.make_graph([helper.make_node("Identity", ["w"], ["z"])], "h", [], [])
-    made.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=inner, else_branch=inner))
+    proto.graph.node.append(helper.make_node("If", ["x"], ["z"], then_branch=inner, else_branch=inner))
 
 
-def function(made: Any) -> None:
+def function(proto: Any) -> None:
     node = helper.make_node("Identity", ["a"], ["b"])
-    made.functions.append(helper.make_function("evil", "f", ["a"], ["b"], [node], [helper.make_opsetid("", 17)]))
+    proto.functions.append(helper.make_function("evil", "f", ["a"], ["b"], [node], [helper.make_opsetid("", 17)]))
 
 
-def sparse(made: Any) -> None:
+def sparse(proto: Any) -> None:
     values = numpy_helper.from_array(np.ones(1, np.float32), "s")
     indices = numpy_helper.from_array(np.zeros(1, np.int64), "i")
-    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [1 << 40]))
+    proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [1 << 40]))
 
 
-def constant_outside(made: Any) -> None:
+def constant_outside(proto: Any) -> None:
     tensor = TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", "/etc/passwd"
-    made.graph.node.insert(0, helper.make_node("Constant", [], ["c"], value=tensor))
-    made.graph.node[1].input[1] = "c"
+    proto.graph.node.insert(0, helper.make_node("Constant", [], ["c"], value=tensor))
+    proto.graph.node[1].input[1] = "c"
 
 
 LOCATIONS = [
@@ -245,7 +245,7 @@ CROOKED: dict[str, bytes] = {
     "empty": b"",
     "zeros": bytes(1000),
     "noise": np.random.default_rng(0).bytes(5000),
-    "zip": packed((MEMBER, GOOD)),
+    "zip": zip_of((MEMBER, GOOD)),
     "cut": model()[:-30],
     "length-of-gigabytes": b"\x3a\xff\xff\xff\xff\x07" + bytes(9),
     "deep-groups": b"\x0b" * 100_000,
@@ -294,9 +294,9 @@ def test_the_runtime_itself_reads_no_other_file(name: str, canary: Path, monkeyp
     ids=str,
 )
 def test_a_weight_that_claims_to_be_enormous_is_not_made(dims: list[int], canary: Path) -> None:
-    def change(made: Any) -> None:
-        del made.graph.initializer[0].dims[:]
-        made.graph.initializer[0].dims.extend(dims)
+    def change(proto: Any) -> None:
+        del proto.graph.initializer[0].dims[:]
+        proto.graph.initializer[0].dims.extend(dims)
 
     path = canary / "model.onnx"
     path.write_bytes(model(change))

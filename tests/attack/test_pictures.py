@@ -35,16 +35,16 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("bombs")
     for name, make in BOMBS.items():
         (folder / name).write_bytes(make())
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "tests.attack.test_pictures", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    assert process.returncode == 0, process.stderr[-2000:]
+    results: dict[str, Any] = json.loads(process.stdout)
+    return results
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -72,8 +72,8 @@ def _highest(reset: bool = False) -> float:
     """The most memory held, in MB, since it was last forgotten (proc_pid_clear_refs(5))."""
     if reset:
         Path("/proc/self/clear_refs").write_text("5")
-    said = Path("/proc/self/status").read_text()
-    return int(said.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def _decode_all(folder: Path) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _decode_all(folder: Path) -> dict[str, Any]:
     from layers.media.decode import decode
 
     resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
-    found = {}
+    results = {}
     for path in sorted(folder.iterdir()):
         data = path.read_bytes()
         before, cpu, size = _highest(reset=True), time.process_time(), 0
@@ -91,8 +91,8 @@ def _decode_all(folder: Path) -> dict[str, Any]:
             what, size = "decoded", picture.width * picture.height
         except ColdswapError as error:
             what = type(error).__name__
-        found[path.name] = (what, size, time.process_time() - cpu, _highest() - before)
-    return found
+        results[path.name] = (what, size, time.process_time() - cpu, _highest() - before)
+    return results
 
 
 if __name__ == "__main__":

@@ -131,11 +131,11 @@ def test_no_body_is_a_fault_of_ours(name: str, path: str, monkeypatch: pytest.Mo
     if path == "/verify" and isinstance(body, str):
         body = body.replace('"meme"', '"uri"')
 
-    answer = post(FakeSwapStack(), monkeypatch, path, body)
+    response = post(FakeSwapStack(), monkeypatch, path, body)
 
-    assert 400 <= answer.status < 500 or (name == "same-faces" and answer.status == 200), answer.body
-    assert len(json.dumps(answer.body)) < 20_000, "what came is not sent back whole"
-    assert "Traceback" not in str(answer.body)
+    assert 400 <= response.status < 500 or (name == "same-faces" and response.status == 200), response.body
+    assert len(json.dumps(response.body)) < 20_000, "what came is not sent back whole"
+    assert "Traceback" not in str(response.body)
 
 
 @pytest.mark.parametrize("name", [name for name, body in BODIES.items() if isinstance(body, str)])
@@ -192,13 +192,13 @@ HEADERS: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("name", "value"), HEADERS, ids=lambda value: ascii(value)[1:30])
 def test_no_header_is_a_fault_of_ours_or_comes_back(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: Any = {name: value}
-    answer = http(FakeSwapStack(), monkeypatch, body={"meme": "file:///etc/passwd"}, **sent)
+    headers: Any = {name: value}
+    response = http(FakeSwapStack(), monkeypatch, body={"meme": "file:///etc/passwd"}, **headers)
 
-    assert answer.status in (202, 400, 422), answer.body
-    for header in answer.headers.items():
+    assert response.status in (202, 400, 422), response.body
+    for header in response.headers.items():
         assert not {"\r", "\n", "\0"} & set("".join(header))
-    assert "access-control-allow-origin" not in answer.headers
+    assert "access-control-allow-origin" not in response.headers
 
 
 PATHS = [
@@ -239,11 +239,11 @@ PATHS = [
 @pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS", "\r\n"])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: ascii(path)[1:40])
 def test_no_path_is_a_fault_of_ours(path: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = http(FakeSwapStack(), monkeypatch, method, path)
+    response = http(FakeSwapStack(), monkeypatch, method, path)
 
-    assert answer.status in (400, 404, 405), answer.body
-    assert "Traceback" not in str(answer.body)
-    assert len(str(answer.body)) < 25_000
+    assert response.status in (400, 404, 405), response.body
+    assert "Traceback" not in str(response.body)
+    assert len(str(response.body)) < 25_000
 
 
 @pytest.mark.parametrize("path", [path.rpartition("/")[2] for path in PATHS])
@@ -313,12 +313,12 @@ def test_an_upload_of_any_name_ends_beside_its_like(name: str, good: bool, monke
 
     invoke(world, upload_event(quote_plus(f"memes/{name}", safe="/")), monkeypatch)
 
-    written = {(bucket, key) for bucket, key in set(world.storage.objects) - before if bucket == OUTPUTS}
+    new_keys = {(bucket, key) for bucket, key in set(world.storage.objects) - before if bucket == OUTPUTS}
     if name.endswith("/"):
-        assert written == set(), "the console's mark of a folder"
+        assert new_keys == set(), "the console's mark of a folder"
         return
     swapped = {(OUTPUTS, f"swapped/{name}"), (OUTPUTS, f"swapped/{name}.json")}
-    assert written == (swapped if good else {(OUTPUTS, f"failed/{name}.json")})
+    assert new_keys == (swapped if good else {(OUTPUTS, f"failed/{name}.json")})
 
 
 @pytest.mark.parametrize("face", [f"s3://{UPLOADS}/{name}" for name in NAMES] + NAMES, ids=lambda f: ascii(f)[1:40])
@@ -462,6 +462,11 @@ def test_a_crooked_manifest_is_a_damaged_one(text: str) -> None:
 def test_a_problem_cannot_be_made_to_say_that_it_is_another() -> None:
     extra: dict[str, Any] = {"status": 200, "code": "ok", "type": "about:blank", "retryable": True, "more": 1}
 
-    told = problem(NotFound("Nothing.", **extra))
+    document = problem(NotFound("Nothing.", **extra))
 
-    assert (told["status"], told["code"], told["retryable"], told["more"]) == (404, "not_found", False, 1)
+    assert (document["status"], document["code"], document["retryable"], document["more"]) == (
+        404,
+        "not_found",
+        False,
+        1,
+    )

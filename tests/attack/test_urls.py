@@ -17,7 +17,7 @@ from layers.core.errors import ColdswapError, RefusedUrl, UpstreamFailed
 from layers.core.http_fetch import check_url, fetch, is_public
 from tests.attack.dns import NameServer, name_server
 from tests.attack.urls import BAD, GOOD, hostile
-from tests.unit.core.test_http_fetch import says, server
+from tests.unit.core.test_http_fetch import respond, server
 from tests.unit.swap.entry_clients import CALLERS
 from tests.unit.swap.fake_stack import UPLOADS, FakeContext, FakeSwapStack
 
@@ -115,7 +115,7 @@ def led_here(monkeypatch: pytest.MonkeyPatch) -> Any:
     authority.configure_trust(ours)
     authority.issue_cert("rebind.test").configure_cert(theirs)
     connect, tried = socket.create_connection, []
-    with server(says(PICTURE), theirs) as port:
+    with server(respond(PICTURE), theirs) as port:
 
         def led(address: tuple[str, int], timeout: float) -> socket.socket:
             tried.append(address)
@@ -193,10 +193,10 @@ def test_a_name_that_alternates_never_gets_an_inner_address_connected(period: in
 )
 def test_no_address_of_a_special_network_is_public(network: str) -> None:
     """IANA's registries of special-purpose addresses, IPv4 and IPv6: the ends of each, and places between."""
-    known = ipaddress.ip_network(network)
-    step = max(1, known.num_addresses // 7)
-    for offset in {0, known.num_addresses - 1, *range(0, known.num_addresses, step)}:
-        assert not is_public(known[offset])
+    special = ipaddress.ip_network(network)
+    step = max(1, special.num_addresses // 7)
+    for offset in {0, special.num_addresses - 1, *range(0, special.num_addresses, step)}:
+        assert not is_public(special[offset])
 
 
 @pytest.mark.parametrize("name", ["a" * 64, "", "-", "\u0130stanbul", "\u212a.test", "xn--", "a\u200db"])

@@ -61,14 +61,14 @@ def test_a_library_that_asks_in_another_way_is_not_taken_for_held(
 @pytest.mark.skipif(not LIBRARY.exists(), reason="the native engine is not compiled")
 @pytest.mark.usefixtures("undo_hold")
 def test_the_function_of_a_held_process_makes_held_engines(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.unit.engine.test_native import described, lowered
+    from tests.unit.engine.test_native import build_pack, parse_description
     from tests.unit.models.tools.test_convert import Memory
 
-    pack = lowered(16)
+    pack = build_pack(16)
     monkeypatch.setenv(instructions.SWITCH, "avx2")
     instructions.hold_engine()
 
-    engine = native_swapper.NativeSwapper(described(pack), Memory(pack.blobs["weights"]), 1, lean=True)
+    engine = native_swapper.NativeSwapper(parse_description(pack), Memory(pack.blobs["weights"]), 1, lean=True)
 
     assert engine.name == "native avx2"
 

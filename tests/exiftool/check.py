@@ -28,50 +28,50 @@ MANIFEST_READ = ("jpeg", "png")  # in WebP and MP4, exiftool 12 reads XMP alone
 PRIVATE = ("Thumbnail", "http://", "https://")  # what no manifest of a picture holds but the source type's own name
 
 
-def told(path: Path) -> dict[str, Any]:
+def read_tags(path: Path) -> dict[str, Any]:
     """Every tag of a file, groups before their names."""
-    answer = subprocess.run(["exiftool", "-j", "-G3:1", "-struct", path], check=True, capture_output=True, timeout=60)
-    (tags,) = json.loads(answer.stdout)
+    process = subprocess.run(["exiftool", "-j", "-G3:1", "-struct", path], check=True, capture_output=True, timeout=60)
+    (tags,) = json.loads(process.stdout)
     return dict(tags)
 
 
 def faults(path: Path, manifest: bool) -> list[str]:
     """What exiftool misses in a file, or finds and should not."""
-    tags = told(path)
-    found = []
+    tags = read_tags(path)
+    problems = []
     if tags.get("XMP-iptcExt:DigitalSourceType") != SOURCE_TYPE:
-        found.append("no digital source type in its XMP")
+        problems.append("no digital source type in its XMP")
     if any("Warning" in name or "Error" in name for name in tags):
-        found.append(f"warnings: {[value for name, value in tags.items() if 'Warning' in name or 'Error' in name]}")
+        problems.append(f"warnings: {[value for name, value in tags.items() if 'Warning' in name or 'Error' in name]}")
     if not manifest:
-        return found
+        return problems
     actions: list[dict[str, Any]] = next((value for name, value in tags.items() if name.endswith("CBOR:Actions")), [])
     if [each.get("action") for each in actions] != ["c2pa.opened", "c2pa.edited"]:
-        found.append(f"its manifest tells {actions}")
+        problems.append(f"its manifest tells {actions}")
     elif actions[1].get("digitalSourceType") != SOURCE_TYPE:
-        found.append("the action does not say that a model did it")
+        problems.append("the action does not say that a model did it")
     cbor = json.dumps({name: value for name, value in tags.items() if "CBOR" in name or "JUMBF" in name})
     if any(word in cbor.replace(SOURCE_TYPE, "") for word in PRIVATE):
-        found.append("its manifest holds a picture or an address")
-    return found
+        problems.append("its manifest holds a picture or an address")
+    return problems
 
 
 def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
     """A signed file of each kind, and whether exiftool reads its manifest."""
-    seal, said = Signer(lambda: chain), describe_swap(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64})
-    made_files = {}
+    seal, provenance = Signer(lambda: chain), describe_swap(2, 3, "demo", {"detector": "d" * 64, "embedder": "e" * 64})
+    files = {}
     for format in PICTURE_FORMATS:
         path = folder / f"sample.{format}"
-        path.write_bytes(seal.sign_picture(label(encode(picture(120, 160), format, 90), format), format, said))
-        made_files[path] = format in MANIFEST_READ
+        path.write_bytes(seal.sign_picture(label(encode(picture(120, 160), format, 90), format), format, provenance))
+        files[path] = format in MANIFEST_READ
     video = folder / "sample.mp4"
     run(
         ["-f", "lavfi", "-i", "testsrc2=s=180x320:d=1:r=30", "-c:v", "libx264", str(video)], deadline=Deadline.after(60)
     )
     label_mp4(video)
     seal.sign_video(video, describe_video(CLIPS, SPEAKER))
-    made_files[video] = False
-    return made_files
+    files[video] = False
+    return files
 
 
 def main() -> int:
@@ -79,9 +79,9 @@ def main() -> int:
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         for path, manifest in samples(Path(folder), create_chain()).items():
-            found = faults(path, manifest)
-            print(f"{path.name}: {'; '.join(found) or 'labelled' + (' and signed' if manifest else '')}")
-            wrong += len(found)
+            problems = faults(path, manifest)
+            print(f"{path.name}: {'; '.join(problems) or 'labelled' + (' and signed' if manifest else '')}")
+            wrong += len(problems)
     return 1 if wrong else 0
 
 

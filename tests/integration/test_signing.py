@@ -39,7 +39,7 @@ def test_whoever_asks_the_result_is_signed_from_the_first_on(
     anchors_path.write_text(anchors)
 
     assert read_manifest(io.BytesIO(swap.picture), swap.result["content_type"], anchors).state == "trusted"
-    action = c2pa_reader.read(swap.picture).actions[1]
+    action = c2pa_reader.read_manifest(swap.picture).actions[1]
     assert action["parameters"]["coldswap.pack"] == "demo"
     assert action["parameters"]["coldswap.models"] == {
         name: digest for name, digest in swap.result["models"].items() if name != "pack"

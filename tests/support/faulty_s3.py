@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         etag = _etag(data)
         if self.headers.get("If-None-Match") == etag:
-            self._answer(304, {"ETag": etag})
+            self._respond(304, {"ETag": etag})
             return
         start, end, status = 0, len(data), 200
         headers = {"ETag": etag}
@@ -150,12 +150,12 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             status, headers["Content-Range"] = 206, f"bytes {start}-{end - 1}/{len(data)}"
         body = memoryview(data)[start:end]
-        self._answer(status, headers, body, fault)
+        self._respond(status, headers, body, fault)
 
     def do_HEAD(self) -> None:
         data, _ = self._find_object()
         if data is not None:
-            self._answer(200, {"Content-Length": str(len(data)), "ETag": _etag(data)})
+            self._respond(200, {"Content-Length": str(len(data)), "ETag": _etag(data)})
 
     def do_PUT(self) -> None:
         s3, key = self.server.s3, self._key()
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             s3.objects[key] = body
             s3.written[key] = len(s3.requests)
-            self._answer(200, {"ETag": _etag(body)})
+            self._respond(200, {"ETag": _etag(body)})
 
     def _list(self) -> None:
         bucket = self._key().rstrip("/")
@@ -188,12 +188,12 @@ class _Handler(BaseHTTPRequestHandler):
             for key, data in sorted(self.server.s3.objects.items())
             if key.startswith(prefix)
         )
-        self._answer(200, {}, memoryview(f"<ListBucketResult>{entries}</ListBucketResult>".encode()))
+        self._respond(200, {}, memoryview(f"<ListBucketResult>{entries}</ListBucketResult>".encode()))
 
     def do_DELETE(self) -> None:
         self.server.s3.requests.append(RecordedRequest("DELETE", self._key(), ""))
         self.server.s3.objects.pop(self._key(), None)
-        self._answer(204, {})
+        self._respond(204, {})
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
@@ -218,9 +218,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _error(self, status: int, code: str) -> None:
         body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
-        self._answer(status, {}, memoryview(b"" if self.command == "HEAD" else body))
+        self._respond(status, {}, memoryview(b"" if self.command == "HEAD" else body))
 
-    def _answer(
+    def _respond(
         self,
         status: int,
         headers: dict[str, str],

@@ -38,7 +38,7 @@ class ModelHost:
         self._folder = folder
         self.requests: list[RecordedRequest] = []
         self._faults = Faults()
-        self._service = Service("upstream", self._answer, self._faults, self.requests)
+        self._service = Service("upstream", self._respond, self._faults, self.requests)
 
     def __enter__(self) -> Self:
         self._service.__enter__()
@@ -84,7 +84,7 @@ class ModelHost:
         }
         return Catalogue(packs)
 
-    def _answer(self, request: Request, fault: Fault | None) -> Response:
+    def _respond(self, request: Request, fault: Fault | None) -> Response:
         name = request.path.rpartition("/")[2]
         path = self._folder / name
         kind = fault.kind if fault else ""

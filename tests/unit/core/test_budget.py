@@ -28,11 +28,11 @@ def budget(dynamodb: Any, table: str, clock: Clock) -> Budget:
 def test_what_is_over_the_limit_is_refused_until_midnight_and_not_counted(budget: Budget) -> None:
     budget.spend("ann", 6)
 
-    with pytest.raises(BudgetSpent) as refused:
+    with pytest.raises(BudgetSpent) as excinfo:
         budget.spend("ann", 5)
 
-    assert refused.value.status == 429
-    assert refused.value.extra["retry_after"] == DAY // 2
+    assert excinfo.value.status == 429
+    assert excinfo.value.extra["retry_after"] == DAY // 2
     budget.spend("ann", 4)
     with pytest.raises(BudgetSpent):
         budget.spend("ann", 1)

@@ -46,10 +46,10 @@ def test_who_had_all_gets_no_more_once_another_asks(sandboxes: Sandboxes) -> Non
     assert enter(sandboxes, "ben", 1) == 1
     sandboxes.leave("ann", "ann0")
 
-    with pytest.raises(AtCapacity) as refused:
+    with pytest.raises(AtCapacity) as excinfo:
         sandboxes.enter("ann", "new")
 
-    assert refused.value.extra["retry_after"] == 2
+    assert excinfo.value.extra["retry_after"] == 2
     sandboxes.enter(None, "an upload")  # the stack's own principals
 
 
@@ -85,9 +85,9 @@ def test_the_limit_is_asked_for_only_where_it_could_matter(dynamodb: Any, table:
 
 
 def test_the_item_of_who_asks_does_not_grow(dynamodb: Any, table: str, clock: Clock) -> None:
-    asking = Contention(table, "slots", lambda: dynamodb, clock)
+    contention = Contention(table, "slots", lambda: dynamodb, clock)
     for number in range(20):
-        asking.register(f"caller{number}")
+        contention.register(f"caller{number}")
         clock.at += CONTENTION_SECONDS
 
     (item,) = dynamodb.scan(TableName=table)["Items"]
@@ -100,10 +100,10 @@ def test_a_quota_is_halved_while_another_asks_in_the_same_window(dynamodb: Any, 
     quota.take("ben", 1)
     quota.take("ann", 1)
 
-    with pytest.raises(AtCapacity) as refused:
+    with pytest.raises(AtCapacity) as excinfo:
         quota.take("ann", 1)
 
-    assert 0 < refused.value.extra["retry_after"] <= 3600
+    assert 0 < excinfo.value.extra["retry_after"] <= 3600
     quota.take("ben", 4)
     clock.at += 3600
     for _ in range(10):

@@ -28,7 +28,7 @@ def never(host: str, port: int) -> list[str]:
     raise AssertionError(f"{host} was looked up")
 
 
-def here(host: str, port: int) -> list[str]:
+def resolve_to_loopback(host: str, port: int) -> list[str]:
     return ["127.0.0.1"]
 
 
@@ -59,10 +59,10 @@ def server(serve: Serve, tls: ssl.SSLContext | None = None) -> Iterator[int]:
         thread.join(10)
 
 
-def says(answer: bytes) -> Serve:
+def respond(payload: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(answer)
+        connection.sendall(payload)
 
     return serve
 
@@ -74,7 +74,7 @@ def get(port: int, seconds: float = 5.0, path: str = "/a.png") -> bytes:
         limit=LIMIT,
         deadline=Deadline.after(seconds),
         trusted_origins=frozenset({origin}),
-        resolve=here,
+        resolve=resolve_to_loopback,
     )
 
 
@@ -210,18 +210,18 @@ def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(
 
 
 def test_a_name_is_resolved_once_and_that_address_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([["93.184.215.14"], ["127.0.0.1"]])
-    asked: list[tuple[str, int]] = []
+    resolutions = iter([["93.184.215.14"], ["127.0.0.1"]])
+    connections: list[tuple[str, int]] = []
 
     def connect(address: tuple[str, int], timeout: float) -> socket.socket:
-        asked.append(address)
+        connections.append(address)
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket, "create_connection", connect)
     with pytest.raises(UpstreamFailed):
-        fetch("https://rebind.test/", limit=LIMIT, deadline=Deadline.after(1), resolve=lambda *_: next(answers))
-    assert asked == [("93.184.215.14", 443)]
-    assert next(answers) == ["127.0.0.1"]
+        fetch("https://rebind.test/", limit=LIMIT, deadline=Deadline.after(1), resolve=lambda *_: next(resolutions))
+    assert connections == [("93.184.215.14", 443)]
+    assert next(resolutions) == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.215.14", "1.1.1.1", "2606:4700::1111", "2a00:1450:4001::200e"])
@@ -231,8 +231,8 @@ def test_servers_of_the_public_internet_are_public(address: str) -> None:
 
 @given(st.ip_addresses(v=4))
 def test_no_ipv4_address_gets_in_inside_an_ipv6_one(inner: ipaddress.IPv4Address) -> None:
-    packed = int(inner)
-    for wrapped in (0xFFFF << 32 | packed, packed, 0x64FF9B << 96 | packed, 0x2002 << 112 | packed << 80):
+    number = int(inner)
+    for wrapped in (0xFFFF << 32 | number, number, 0x64FF9B << 96 | number, 0x2002 << 112 | number << 80):
         assert not is_public(ipaddress.IPv6Address(wrapped))
 
 
@@ -250,7 +250,7 @@ def test_no_text_gets_past_but_as_an_error_of_the_family(url: str) -> None:
 
 
 def test_a_trusted_origin_is_exactly_scheme_host_and_port() -> None:
-    with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: image/png\r\n\r\nhi")) as port:
+    with server(respond(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: image/png\r\n\r\nhi")) as port:
         assert get(port) == b"hi"
         for origin in (f"https://pictures.test:{port}", f"http://pictures.test:{port + 1}", "http://pictures.test"):
             with pytest.raises(RefusedUrl):
@@ -264,15 +264,15 @@ def test_a_trusted_origin_is_exactly_scheme_host_and_port() -> None:
 
 
 def test_the_request_names_the_host_and_asks_for_no_compression() -> None:
-    seen: list[bytes] = []
+    requests: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
-        seen.append(connection.recv(65536))
+        requests.append(connection.recv(65536))
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     with server(serve) as port:
         get(port, path="/a.png?x=1#here")
-    head = seen[0].decode()
+    head = requests[0].decode()
     assert head.startswith("GET /a.png?x=1 HTTP/1.1\r\n")
     assert f"\r\nHost: pictures.test:{port}\r\n" in head
     assert "\r\nAccept-Encoding: identity\r\n" in head
@@ -282,11 +282,11 @@ def test_tls_is_checked_against_the_name_and_not_the_address() -> None:
     authority = trustme.CA()
     ours = ssl.create_default_context()
     authority.configure_trust(ours)
-    answer = says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    serve = respond(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
     for name, right in (("pictures.test", True), ("other.test", False)):
         theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(name).configure_cert(theirs)
-        with server(answer, theirs) as port, pytest.MonkeyPatch.context() as patch:
+        with server(serve, theirs) as port, pytest.MonkeyPatch.context() as patch:
             patch.setattr(fetching, "_tls", lambda: ours)
             origin = f"https://pictures.test:{port}"
 
@@ -296,7 +296,7 @@ def test_tls_is_checked_against_the_name_and_not_the_address() -> None:
                     limit=LIMIT,
                     deadline=Deadline.after(5),
                     trusted_origins=frozenset({origin}),
-                    resolve=here,
+                    resolve=resolve_to_loopback,
                 )
 
             if right:
@@ -309,11 +309,13 @@ def test_tls_is_checked_against_the_name_and_not_the_address() -> None:
 def test_a_certificate_that_nobody_signed_is_refused() -> None:
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("pictures.test").configure_cert(theirs)
-    with server(says(b""), theirs) as port:
+    with server(respond(b""), theirs) as port:
         origin = f"https://pictures.test:{port}"
         deadline = Deadline.after(5)
         with pytest.raises(UpstreamFailed, match="no valid certificate"):
-            fetch(origin, limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}), resolve=here)
+            fetch(
+                origin, limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}), resolve=resolve_to_loopback
+            )
 
 
 ANSWERS: list[tuple[bytes, type[Exception]]] = [
@@ -344,14 +346,14 @@ ANSWERS: list[tuple[bytes, type[Exception]]] = [
 
 @pytest.mark.parametrize(("answer", "kind"), ANSWERS)
 def test_every_bad_answer_has_its_error(answer: bytes, kind: type[Exception]) -> None:
-    with server(says(answer)) as port, pytest.raises(kind) as raised:
+    with server(respond(answer)) as port, pytest.raises(kind) as raised:
         get(port, path="/a.png?secret=hunter2")
     assert "hunter2" not in str(raised.value)
 
 
 def test_a_refused_connection_is_an_upstream_failure() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     with pytest.raises(UpstreamFailed):
         get(port)
 
@@ -361,7 +363,12 @@ def failure(url: str, **more: Any) -> UpstreamFailed:
     origin = url.rstrip("/")
     with (
         pytest.raises(UpstreamFailed) as raised,
-        open_url(url, deadline=Deadline.after(0.3), trusted_origins=frozenset({origin}), **{"resolve": here, **more}),
+        open_url(
+            url,
+            deadline=Deadline.after(0.3),
+            trusted_origins=frozenset({origin}),
+            **{"resolve": resolve_to_loopback, **more},
+        ),
     ):
         pass
     return raised.value
@@ -371,18 +378,18 @@ def test_a_request_that_cannot_have_been_sent_is_told_from_one_without_an_answer
     def nowhere(host: str, port: int) -> list[str]:
         raise OSError
 
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        closed = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        closed = listener.getsockname()[1]
     assert failure("https://nowhere.test", resolve=nowhere).sent is False
     assert failure(f"http://pictures.test:{closed}").sent is False
     untrusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("pictures.test").configure_cert(untrusted)
-    with server(says(b""), untrusted) as port:
+    with server(respond(b""), untrusted) as port:
         assert failure(f"https://pictures.test:{port}").sent is False
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, and never says a word of TLS
         assert failure(f"https://pictures.test:{silent.getsockname()[1]}").sent is False
         assert failure(f"http://pictures.test:{silent.getsockname()[1]}").sent is True
-    with server(says(b"")) as port:
+    with server(respond(b"")) as port:
         assert failure(f"http://pictures.test:{port}").sent is True
 
 
@@ -437,50 +444,50 @@ def test_a_resolver_that_hangs_does_not_outlast_the_deadline() -> None:
 
 
 def test_the_second_address_is_tried_when_the_first_takes_no_connection() -> None:
-    with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")) as port:
+    with server(respond(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")) as port:
         origin = f"http://pictures.test:{port}"
         # Only 127.0.0.1 listens; the rest of the loopback network refuses.
         addresses = ["127.0.0.2", "127.0.0.1"]
-        found = fetch(
+        data = fetch(
             origin,
             limit=LIMIT,
             deadline=Deadline.after(5),
             trusted_origins=frozenset({origin}),
             resolve=lambda *_: addresses,
         )
-    assert found == b"hi"
+    assert data == b"hi"
 
 
 def trusting(port: int) -> dict[str, Any]:
     return {
         "deadline": Deadline.after(5),
         "trusted_origins": frozenset({f"http://files.test:{port}"}),
-        "resolve": here,
+        "resolve": resolve_to_loopback,
     }
 
 
 def test_an_answer_is_read_piece_by_piece_and_a_redirect_is_not_followed() -> None:
     with (
-        server(says(b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 5\r\n\r\nhello")) as port,
-        open_url(f"http://files.test:{port}/a", **trusting(port)) as answer,
+        server(respond(b"HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 5\r\n\r\nhello")) as port,
+        open_url(f"http://files.test:{port}/a", **trusting(port)) as response,
     ):
-        assert (answer.status, answer.header("location"), answer.content_length) == (302, "/b", 5)
-        assert [answer.read(3), answer.read(3), answer.read(3)] == [b"hel", b"lo", b""]
+        assert (response.status, response.header("location"), response.content_length) == (302, "/b", 5)
+        assert [response.read(3), response.read(3), response.read(3)] == [b"hel", b"lo", b""]
 
 
 def test_a_body_that_ends_early_is_an_error_at_its_end_and_not_before() -> None:
     with (
-        server(says(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 9\r\n\r\nhello")) as port,
-        open_url(f"http://files.test:{port}/a", **trusting(port)) as answer,
+        server(respond(b"HTTP/1.1 206 Partial Content\r\nContent-Length: 9\r\n\r\nhello")) as port,
+        open_url(f"http://files.test:{port}/a", **trusting(port)) as response,
     ):
-        assert answer.read(100) == b"hello"
+        assert response.read(100) == b"hello"
         with pytest.raises(UpstreamFailed):
-            answer.read(100)
+            response.read(100)
 
 
 def test_an_error_of_who_reads_is_not_the_servers() -> None:
     with (
-        server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")) as port,
+        server(respond(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")) as port,
         pytest.raises(BlockingIOError),
         open_url(f"http://files.test:{port}/a", **trusting(port)),
     ):
@@ -488,23 +495,23 @@ def test_an_error_of_who_reads_is_not_the_servers() -> None:
 
 
 def test_a_body_can_be_posted() -> None:
-    came = []
+    requests = []
 
     def serve(connection: socket.socket) -> None:
-        said = connection.recv(65536)
-        while not said.endswith(b"{}"):
-            said += connection.recv(65536)
-        came.append(said)
+        request = connection.recv(65536)
+        while not request.endswith(b"{}"):
+            request += connection.recv(65536)
+        requests.append(request)
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     with server(serve) as port:
         url, headers = f"http://files.test:{port}/hook?x=1", {"Content-Type": "application/json"}
-        with open_url(url, method="POST", body=b"{}", headers=headers, **trusting(port)) as answer:
-            assert answer.status == 204
-    (said,) = came
-    assert said.startswith(b"POST /hook?x=1 HTTP/1.1\r\n")
-    assert b"Content-Type: application/json\r\n" in said
-    assert b"Content-Length: 2\r\n" in said
+        with open_url(url, method="POST", body=b"{}", headers=headers, **trusting(port)) as response:
+            assert response.status == 204
+    (request,) = requests
+    assert request.startswith(b"POST /hook?x=1 HTTP/1.1\r\n")
+    assert b"Content-Type: application/json\r\n" in request
+    assert b"Content-Length: 2\r\n" in request
 
 
 @pytest.mark.parametrize("url", ["http://a.test/", "https://127.0.0.1/", "https://[::1]/", "https://169.254.169.254/"])

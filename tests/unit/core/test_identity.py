@@ -123,10 +123,10 @@ def test_a_user_is_known_by_the_id_that_survives_another_name() -> None:
     ],
 )
 def test_an_event_that_names_nobody_is_refused(mode: AuthMode, authorizer: Any) -> None:
-    with pytest.raises(Unidentified) as refused:
+    with pytest.raises(Unidentified) as excinfo:
         caller(authorizer, mode)
 
-    assert (refused.value.status, refused.value.retryable) == (403, False)
+    assert (excinfo.value.status, excinfo.value.retryable) == (403, False)
 
 
 def test_only_the_setting_makes_a_caller_anonymous() -> None:

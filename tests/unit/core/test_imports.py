@@ -55,20 +55,20 @@ def imports_of(module: str) -> Iterator[str]:
             yield name
 
 
-def reachable(modules: Iterable[str]) -> set[str]:
+def reachable(roots: Iterable[str]) -> set[str]:
     """These modules and all of ours that they import, directly or not, with the packages that hold them."""
-    done: set[str] = set()
-    waiting = list(modules)
+    modules_reached: set[str] = set()
+    waiting = list(roots)
     while waiting:
         module = waiting.pop()
-        if module in done:
+        if module in modules_reached:
             continue
-        done.add(module)
+        modules_reached.add(module)
         package = module.rpartition(".")[0]
         if package and source_of(package):
             waiting.append(package)
         waiting += imports_of(module)
-    return done
+    return modules_reached
 
 
 def copied(function: str) -> set[Path]:
@@ -88,8 +88,8 @@ def test_nothing_heavy_is_imported_by_the_basic_modules_alone() -> None:
         "import sys, layers.core.storage, layers.core.http_fetch, layers.core.telemetry, layers.media.decode, "
         f"layers.media.encode, layers.media.xmp_label; print([name for name in {HEAVY} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("function", ["swap", "video"])

@@ -62,12 +62,12 @@ def test_a_folder_is_gone_after_the_work_also_when_it_fails(folder: Path) -> Non
 
 @pytest.mark.parametrize(("function", "prefix"), [("swap", "verify-"), ("video", "video-")])
 def test_what_a_reset_sandbox_left_is_gone_at_its_next_start(folder: Path, function: str, prefix: str) -> None:
-    left = Path(run(DIES.replace("PREFIX", prefix), folder))
-    assert (left / "file").exists(), "a process that is killed removes nothing"
+    leftover = Path(run(DIES.replace("PREFIX", prefix), folder))
+    assert (leftover / "file").exists(), "a process that is killed removes nothing"
 
     with scratch_folder(prefix) as live:
         run(f"import functions.{function}.app", folder)
-        assert not left.exists()
+        assert not leftover.exists()
         assert live.exists(), "somebody works in it"
 
 

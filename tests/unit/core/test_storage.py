@@ -44,27 +44,32 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
         stubber.assert_no_pending_responses()
 
 
-def body(data: bytes, promised: int | None = None) -> dict[str, Any]:
-    size = len(data) if promised is None else promised
+def body(data: bytes, content_length: int | None = None) -> dict[str, Any]:
+    size = len(data) if content_length is None else content_length
     return {"Body": StreamingBody(io.BytesIO(data), size), "ContentLength": size, "ETag": '"e"', "Metadata": {"a": "b"}}
 
 
 def test_an_object_comes_whole_with_what_is_known_of_it(stub: Stubber) -> None:
     stub.add_response("get_object", {**body(b"x" * 700_000), "LastModified": datetime.fromtimestamp(7, UTC)}, NAMES)
-    found = Storage().read("b", "k", 700_000, SOON)
-    assert (len(found.data), found.etag, found.metadata, found.last_modified) == (700_000, '"e"', {"a": "b"}, 7)
+    stored_object = Storage().read("b", "k", 700_000, SOON)
+    assert (len(stored_object.data), stored_object.etag, stored_object.metadata, stored_object.last_modified) == (
+        700_000,
+        '"e"',
+        {"a": "b"},
+        7,
+    )
 
 
 def test_more_bytes_than_the_limit_are_not_read(stub: Stubber) -> None:
-    answer = body(b"x" * 11)
-    stub.add_response("get_object", answer, NAMES)
+    response = body(b"x" * 11)
+    stub.add_response("get_object", response, NAMES)
     with pytest.raises(TooLarge):
         Storage().read("b", "k", 10, SOON)
-    assert answer["Body"]._amount_read == 0
+    assert response["Body"]._amount_read == 0
 
 
 def test_a_body_cut_short_is_a_failure_and_not_a_short_object(stub: Stubber) -> None:
-    stub.add_response("get_object", body(b"x" * 5, promised=10), NAMES)
+    stub.add_response("get_object", body(b"x" * 5, content_length=10), NAMES)
     with pytest.raises(StorageFailed):
         Storage().read("b", "k", 10, SOON)
 
@@ -97,14 +102,14 @@ def test_a_head_of_nothing_is_none(stub: Stubber) -> None:
 
 
 def test_a_head_tells_size_and_metadata(stub: Stubber) -> None:
-    answer = {
+    response = {
         "ContentLength": 3,
         "ETag": '"e"',
         "ContentType": "image/png",
         "Metadata": {"face": "s3://b/f"},
         "LastModified": datetime.fromtimestamp(7, UTC),
     }
-    stub.add_response("head_object", answer, NAMES)
+    stub.add_response("head_object", response, NAMES)
     assert Storage().head("b", "k") == Head(3, '"e"', "image/png", {"face": "s3://b/f"}, last_modified=7)
 
 
@@ -115,8 +120,8 @@ def test_what_is_written_has_its_type(stub: Stubber) -> None:
 
 
 def test_a_refused_connection_is_a_storage_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
     client = s3(endpoint_url=endpoint, config=Config(retries={"max_attempts": 0}))
     monkeypatch.setitem(storage._clients, "s3", client)
     with pytest.raises(StorageFailed) as raised:

@@ -58,7 +58,7 @@ def test_peak_memory_grows_with_what_is_held_and_stays() -> None:
         "from layers.core.telemetry import peak_memory_mb as peak; before = peak(); held = b'x' * 60_000_000; "
         "during = peak(); del held; print(before, during, peak())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    before, during, after = map(float, done.stdout.split())
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, during, after = map(float, process.stdout.split())
     assert before + 55 < during < before + 70
     assert after > during - 2  # the kernel counts a little loosely (proc_pid_status(5))

@@ -15,66 +15,66 @@ from tools.template import load_template
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def of(dynamodb: Any, table: str) -> Terms:
+def make_terms(dynamodb: Any, table: str) -> Terms:
     return Terms(table, lambda: dynamodb, lambda: 1_800_000_000.5)
 
 
 def test_everyone_accepts_for_oneself_and_once(dynamodb: Any, table: str) -> None:
-    known = of(dynamodb, table)
-    with pytest.raises(TermsNotAccepted) as refused:
-        known.require("ann")
-    known.accept("ann", VERSION)
+    terms_of_use = make_terms(dynamodb, table)
+    with pytest.raises(TermsNotAccepted) as excinfo:
+        terms_of_use.require("ann")
+    terms_of_use.accept("ann", VERSION)
 
-    known.require("ann")
-    of(dynamodb, table).require("ann")
+    terms_of_use.require("ann")
+    make_terms(dynamodb, table).require("ann")
     with pytest.raises(TermsNotAccepted):
-        known.require("ben")
-    assert (refused.value.status, refused.value.retryable) == (403, False)
-    assert VERSION in refused.value.detail
+        terms_of_use.require("ben")
+    assert (excinfo.value.status, excinfo.value.retryable) == (403, False)
+    assert VERSION in excinfo.value.detail
 
 
 def test_it_is_on_record_who_accepted_what_and_when(dynamodb: Any, table: str) -> None:
-    of(dynamodb, table).accept("ann", VERSION)
+    make_terms(dynamodb, table).accept("ann", VERSION)
 
     name = "terms#ann"
-    found = dynamodb.get_item(TableName=table, Key={"id": {"S": name}})["Item"]
-    assert found == {"id": {"S": name}, "version": {"S": VERSION}, "accepted": {"N": "1800000000"}}
+    item = dynamodb.get_item(TableName=table, Key={"id": {"S": name}})["Item"]
+    assert item == {"id": {"S": name}, "version": {"S": VERSION}, "accepted": {"N": "1800000000"}}
 
 
 def test_other_terms_ask_again(dynamodb: Any, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    of(dynamodb, table).accept("ann", VERSION)
+    make_terms(dynamodb, table).accept("ann", VERSION)
     monkeypatch.setattr(terms, "VERSION", "2099-01-01")
-    known = of(dynamodb, table)
+    terms_of_use = make_terms(dynamodb, table)
 
     with pytest.raises(TermsNotAccepted, match="2099"):
-        known.require("ann")
+        terms_of_use.require("ann")
     with pytest.raises(InvalidRequest, match="2099"):
-        known.accept("ann", VERSION)
-    known.accept("ann", "2099-01-01")
-    known.require("ann")
+        terms_of_use.accept("ann", VERSION)
+    terms_of_use.accept("ann", "2099-01-01")
+    terms_of_use.require("ann")
 
 
 def test_the_table_is_read_once_for_each_caller(dynamodb: Any, table: str) -> None:
-    asked: list[str] = []
+    clients: list[str] = []
 
-    def counted() -> Any:
-        asked.append("")
+    def count_client() -> Any:
+        clients.append("")
         return dynamodb
 
-    known = Terms(table, counted)
-    of(dynamodb, table).accept("ann", VERSION)
+    terms_of_use = Terms(table, count_client)
+    make_terms(dynamodb, table).accept("ann", VERSION)
     for _ in range(3):
-        known.require("ann")
-    assert len(asked) == 1
+        terms_of_use.require("ann")
+    assert len(clients) == 1
 
 
 def test_nobody_is_let_in_while_the_table_does_not_answer(dynamodb: Any) -> None:
     with pytest.raises(StorageFailed):
-        of(dynamodb, "no-such-table").require("ann")
+        make_terms(dynamodb, "no-such-table").require("ann")
 
 
 def test_the_stack_s_own_principals_are_not_asked(dynamodb: Any, table: str) -> None:
-    of(dynamodb, table).require(None)
+    make_terms(dynamodb, table).require(None)
     Terms("", dict).require("ann")
 
 

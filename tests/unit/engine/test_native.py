@@ -35,7 +35,7 @@ DEMO = Path(__file__).resolve().parents[3] / "local/demo_pack/swapper.onnx"
 
 
 @cache
-def lowered(width: int, seed: int = 1) -> ConvertedModel:
+def build_pack(width: int, seed: int = 1) -> ConvertedModel:
     """A network of the family with that many channels in its first layer; of 16, the demo pack's."""
     if width == 16 and seed == 1:
         return convert_swapper(DEMO)
@@ -43,12 +43,12 @@ def lowered(width: int, seed: int = 1) -> ConvertedModel:
         return convert_swapper(standin.inswapper(Path(folder) / "swapper.onnx", "fp16", width=8 * width, seed=seed))
 
 
-def described(pack: ConvertedModel) -> Description:
+def parse_description(pack: ConvertedModel) -> Description:
     return Description.parse(bytes(pack.blobs["native"]), len(pack.blobs["weights"]))
 
 
 def native(pack: ConvertedModel, weights: Any = None, threads: int = 2, instructions: str = "") -> NativeSwapper:
-    return NativeSwapper(described(pack), weights or Memory(pack.blobs["weights"]), threads, instructions)
+    return NativeSwapper(parse_description(pack), weights or Memory(pack.blobs["weights"]), threads, instructions)
 
 
 def faces(count: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -65,7 +65,7 @@ def by_onnxruntime(pack: ConvertedModel, crops: Floats, latents: Floats) -> Floa
 @pytest.mark.parametrize("instructions", SETS)
 @pytest.mark.parametrize(("width", "seed"), [(16, 1), (16, 5), (48, 2)])
 def test_it_gives_what_onnxruntime_gives(width: int, seed: int, instructions: str) -> None:
-    pack = lowered(width, seed)
+    pack = build_pack(width, seed)
     crops, latents = faces(2, seed)
     expected = by_onnxruntime(pack, crops, latents)
 
@@ -80,13 +80,15 @@ def test_it_gives_what_onnxruntime_gives(width: int, seed: int, instructions: st
 @pytest.mark.parametrize("count", [1, 2, 5, 8])
 def test_a_face_comes_out_the_same_in_any_company_and_on_any_number_of_threads(instructions: str, count: int) -> None:
     crops, latents = faces(count)
-    alone = [native(lowered(16), threads=1, instructions=instructions).run(crops[i : i + 1], latents[i : i + 1])
+    alone = [native(build_pack(16), threads=1, instructions=instructions).run(crops[i : i + 1], latents[i : i + 1])
              for i in range(count)]  # fmt: skip
 
-    lean = NativeSwapper(described(lowered(16)), Memory(lowered(16).blobs["weights"]), 2, instructions, lean=True)
+    lean = NativeSwapper(
+        parse_description(build_pack(16)), Memory(build_pack(16).blobs["weights"]), 2, instructions, lean=True
+    )
     np.testing.assert_array_equal(lean.run(crops, latents), np.concatenate(alone))
     for threads in (1, 2, 4):
-        together = native(lowered(16), threads=threads, instructions=instructions).run(crops, latents)
+        together = native(build_pack(16), threads=threads, instructions=instructions).run(crops, latents)
         np.testing.assert_array_equal(together, np.concatenate(alone))
 
 
@@ -96,19 +98,19 @@ def test_pixels_out_of_the_ordinary(instructions: str, value: float) -> None:
     crops, latents = faces(1)
     crops[:] = value
 
-    made = native(lowered(16), instructions=instructions).run(crops, latents)
+    swapped = native(build_pack(16), instructions=instructions).run(crops, latents)
 
-    assert np.isfinite(made).all()
-    assert psnr_db(made, by_onnxruntime(lowered(16), crops, latents)) > 80
+    assert np.isfinite(swapped).all()
+    assert psnr_db(swapped, by_onnxruntime(build_pack(16), crops, latents)) > 80
 
 
 def test_a_face_that_comes_again_and_one_that_does_not() -> None:
     crops, latents = faces(3)
-    swapper = native(lowered(16))
+    swapper = native(build_pack(16))
 
     for face in (0, 0, 1, 2, 2, 0):
-        made = swapper.run(crops[:1], latents[face : face + 1])
-        np.testing.assert_array_equal(made, native(lowered(16)).run(crops[:1], latents[face : face + 1]))
+        swapped = swapper.run(crops[:1], latents[face : face + 1])
+        np.testing.assert_array_equal(swapped, native(build_pack(16)).run(crops[:1], latents[face : face + 1]))
 
 
 class Arriving(Memory):
@@ -117,15 +119,15 @@ class Arriving(Memory):
     def __init__(self, data: bytes | bytearray) -> None:
         self._filling = bytearray(b"\x3c" * len(data))
         super().__init__(self._filling)
-        self._whole = bytes(data)
-        self._here = 0
+        self._data = bytes(data)
+        self._arrived_bytes = 0
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
     def arrive(self, upto: int) -> None:
         with self._changed:
-            self._filling[self._here : upto] = self._whole[self._here : upto]
-            self._here = upto
+            self._filling[self._arrived_bytes : upto] = self._data[self._arrived_bytes : upto]
+            self._arrived_bytes = upto
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
@@ -134,21 +136,21 @@ class Arriving(Memory):
             self._changed.notify_all()
 
     def wait(self, upto: int | None = None) -> memoryview:
-        upto = len(self._whole) if upto is None else upto
+        upto = len(self._data) if upto is None else upto
         with self._changed:
-            self._changed.wait_for(lambda: self._here >= upto or self._error)
-            if self._here < upto and self._error:
+            self._changed.wait_for(lambda: self._arrived_bytes >= upto or self._error)
+            if self._arrived_bytes < upto and self._error:
                 raise self._error
         return memoryview(self.data)[:upto]
 
 
 def test_it_runs_while_its_weights_are_coming() -> None:
-    pack = lowered(32)
+    pack = build_pack(32)
     crops, latents = faces(2)
     weights = Arriving(pack.blobs["weights"])
     swapper = native(pack, weights)
-    made: list[Floats] = []
-    running = threading.Thread(target=lambda: made.append(swapper.run(crops, latents)))
+    results: list[Floats] = []
+    running = threading.Thread(target=lambda: results.append(swapper.run(crops, latents)))
     running.start()
 
     size = len(pack.blobs["weights"])
@@ -157,7 +159,7 @@ def test_it_runs_while_its_weights_are_coming() -> None:
     weights.arrive(size)
     running.join(60)
 
-    np.testing.assert_array_equal(made[0], native(pack).run(crops, latents))
+    np.testing.assert_array_equal(results[0], native(pack).run(crops, latents))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
@@ -165,7 +167,7 @@ def test_it_runs_while_its_weights_are_coming() -> None:
 def test_a_download_that_fails_ends_the_run_with_its_error_and_the_next_may_succeed(
     share: float, error: Exception
 ) -> None:
-    pack = lowered(32)
+    pack = build_pack(32)
     weights = Arriving(pack.blobs["weights"])
     size = len(pack.blobs["weights"])
     swapper = native(pack, weights)
@@ -184,21 +186,21 @@ def test_a_download_that_fails_ends_the_run_with_its_error_and_the_next_may_succ
 
 
 def test_two_packs_after_each_other() -> None:
-    first = native(lowered(16))
-    made = first.run(*faces(1))
+    first = native(build_pack(16))
+    swapped = first.run(*faces(1))
     first.close()
     first.close()
-    second = native(lowered(32)).run(*faces(1))
+    second = native(build_pack(32)).run(*faces(1))
 
-    np.testing.assert_array_equal(native(lowered(16)).run(*faces(1)), made)
-    assert not np.array_equal(made, second)
+    np.testing.assert_array_equal(native(build_pack(16)).run(*faces(1)), swapped)
+    assert not np.array_equal(swapped, second)
     with pytest.raises(RuntimeError, match="closed"):
         first.run(*faces(1))
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
     crops, latents = faces(2)
-    swapper = native(lowered(16))
+    swapper = native(build_pack(16))
 
     with pytest.raises(ValueError, match="2 crops but 1 latents"):
         swapper.run(crops, latents[:1])
@@ -223,15 +225,15 @@ def test_what_does_not_fit_together_is_refused() -> None:
     ],
 )
 def test_a_description_that_does_not_fit_its_weights_never_reaches_the_engine(harm: Any) -> None:
-    good = bytes(lowered(16).blobs["native"])
-    assert Description.parse(good, len(lowered(16).blobs["weights"])).dump() == good
+    good = bytes(build_pack(16).blobs["native"])
+    assert Description.parse(good, len(build_pack(16).blobs["weights"])).dump() == good
 
     with pytest.raises(ModelsCorrupt):
-        Description.parse(harm(good), len(lowered(16).blobs["weights"]))
+        Description.parse(harm(good), len(build_pack(16).blobs["weights"]))
 
 
 def test_a_newer_description_is_left_to_onnxruntime() -> None:
-    newer = bytes(lowered(16).blobs["native"]).replace(b'"format": 1', b'"format": 2')
+    newer = bytes(build_pack(16).blobs["native"]).replace(b'"format": 1', b'"format": 2')
 
     with pytest.raises(Unavailable, match="format 2"):
         Description.parse(newer, 1 << 30)
@@ -241,17 +243,17 @@ def test_memory_is_given_back_with_the_swapper() -> None:
     """In a process of its own: peaks of this one say nothing."""
     code = """
 import numpy as np
-from tests.unit.engine.test_native import faces, lowered, native
-def held():
+from tests.unit.engine.test_native import build_pack, faces, native
+def resident():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
-pack, some = lowered(16), faces(4)
+pack, some = build_pack(16), faces(4)
 native(pack).run(*some)
-before = held()
+before = resident()
 for _ in range(12):
     swapper = native(pack)
     swapper.run(*some)
     swapper.close()
-assert held() - before < 8_000, (before, held())
+assert resident() - before < 8_000, (before, resident())
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -261,7 +263,7 @@ def in_little_memory(code: str) -> None:
     setup = """
 import resource
 import threading
-from tests.unit.engine.test_native import Arriving, faces, lowered, native
+from tests.unit.engine.test_native import Arriving, build_pack, faces, native
 def limit(more):
     pages = int(open("/proc/self/statm").read().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, resource.RLIM_INFINITY))
@@ -271,14 +273,14 @@ def limit(more):
 
 def test_where_memory_runs_out_nothing_speaks_to_the_engine_after_its_run() -> None:
     in_little_memory("""
-weights = Arriving(lowered(16).blobs["weights"])
-swapper, many, told = native(lowered(16), weights), faces(64), []
+weights = Arriving(build_pack(16).blobs["weights"])
+swapper, many, calls = native(build_pack(16), weights), faces(64), []
 class Spy:
     def __init__(self, library):
         self.library = library
     def __getattr__(self, name):
         call = getattr(self.library, name)
-        return lambda *values: (told.append(name), call(*values))[1]
+        return lambda *values: (calls.append(name), call(*values))[1]
 swapper._library = Spy(swapper._library)
 limit(64 << 20)
 try:
@@ -286,18 +288,18 @@ try:
 except MemoryError:
     pass
 waiting = [thread for thread in threading.enumerate() if thread.name == "weights"]
-assert waiting and told == ["coldswap_restart", "coldswap_run"], told
+assert waiting and calls == ["coldswap_restart", "coldswap_run"], calls
 swapper.close()
 weights.fail(RuntimeError("closed"))
 for thread in waiting:
     thread.join(10)
-assert told[2:] == ["coldswap_destroy"], told
+assert calls[2:] == ["coldswap_destroy"], calls
 """)
 
 
 def test_threads_that_cannot_be_had_leave_the_work_to_the_others() -> None:
     in_little_memory("""
-swapper, one = native(lowered(16), threads=8), faces(1)
+swapper, one = native(build_pack(16), threads=8), faces(1)
 expected = swapper.run(*one)
 threading.stack_size(64 << 10)  # the one that announces the weights is to find room
 limit(12 << 20)

@@ -25,7 +25,7 @@ print(held - before, resident() - before)
 
 
 def test_freed_blocks_are_given_back() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    held, left = map(int, done.stdout.split())
-    assert held > 100_000_000
-    assert left < 10_000_000
+    process = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    during, after = map(int, process.stdout.split())
+    assert during > 100_000_000
+    assert after < 10_000_000

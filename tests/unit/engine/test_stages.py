@@ -32,8 +32,8 @@ def test_rubbish_is_no_plan(data: bytes) -> None:
 
 def test_faces_do_not_see_each_other() -> None:
     crops, latents = faces(3)
-    together = swapper(toys.lowered()["swapper"]).run(crops, latents)
-    alone = swapper(toys.lowered()["swapper"]).run(crops[1:2], latents[1:2])
+    together = swapper(toys.models()["swapper"]).run(crops, latents)
+    alone = swapper(toys.models()["swapper"]).run(crops[1:2], latents[1:2])
     np.testing.assert_array_equal(together[1:2], alone)
     assert together.dtype == np.float32
     assert together.shape == crops.shape
@@ -42,19 +42,19 @@ def test_faces_do_not_see_each_other() -> None:
 def test_each_face_needs_its_latent() -> None:
     crops, latents = faces(2)
     with pytest.raises(ValueError, match="2 crops but 1 latents"):
-        swapper(toys.lowered()["swapper"]).run(crops, latents[:1])
+        swapper(toys.models()["swapper"]).run(crops, latents[:1])
 
 
 def test_no_face_is_no_work() -> None:
-    weights = Memory(toys.lowered()["swapper"].blobs["weights"])
-    plan = StagePlan.parse(bytes(toys.lowered()["swapper"].blobs["plan"]))
+    weights = Memory(toys.models()["swapper"].blobs["weights"])
+    plan = StagePlan.parse(bytes(toys.models()["swapper"].blobs["plan"]))
     crops, latents = faces(0)
     assert OnnxSwapper(plan, weights, 1).run(crops, latents).shape == (0, 3, 128, 128)
-    assert weights.asked == []
+    assert weights.waits == []
 
 
 def test_a_closed_swapper_does_not_run() -> None:
-    network = swapper(toys.lowered()["swapper"])
+    network = swapper(toys.models()["swapper"])
     network.close()
     network.close()
     with pytest.raises(RuntimeError, match="closed"):
@@ -66,8 +66,8 @@ def test_a_latent_has_unit_length_whatever_the_embedding_s(seed: int, scale: flo
     random = np.random.default_rng(seed)
     embedding = random.standard_normal(512).astype(np.float32)
     emap = random.standard_normal((512, 512)).astype(np.float32)
-    made = to_latent(embedding * np.float32(scale), emap)
-    assert made.dtype == np.float32
-    assert abs(float(np.linalg.norm(made)) - 1) < 1e-5
-    mapped = (embedding.astype(np.float64) @ emap.astype(np.float64)).astype(np.float32)
-    np.testing.assert_allclose(made, mapped / np.linalg.norm(mapped), atol=1e-5)
+    latent = to_latent(embedding * np.float32(scale), emap)
+    assert latent.dtype == np.float32
+    assert abs(float(np.linalg.norm(latent)) - 1) < 1e-5
+    product = (embedding.astype(np.float64) @ emap.astype(np.float64)).astype(np.float32)
+    np.testing.assert_allclose(latent, product / np.linalg.norm(product), atol=1e-5)

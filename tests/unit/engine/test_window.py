@@ -16,7 +16,7 @@ from layers.models.runtime.model_store import ModelStore
 from layers.models.runtime.s3_download import Download
 from layers.models.tools.convert import ConvertedModel
 from tests.support.faulty_s3 import Fault, FaultyS3
-from tests.unit.engine.test_native import SETS, described, faces, lowered, native
+from tests.unit.engine.test_native import SETS, build_pack, faces, native, parse_description
 
 pytestmark = pytest.mark.skipif(not SETS, reason="the native engine is not to be had")
 BUCKET = "models"
@@ -31,7 +31,7 @@ def s3() -> Iterator[FaultyS3]:
         yield server
 
 
-def fetched(s3: FaultyS3, pack: ConvertedModel, window: int, seconds: float = 30) -> Download:
+def start_download(s3: FaultyS3, pack: ConvertedModel, window: int, seconds: float = 30) -> Download:
     data = bytes(pack.blobs["weights"])
     chunks = tuple(hashlib.sha256(data[at : at + CHUNK]).hexdigest() for at in range(0, len(data), CHUNK))
     blob = Blob("weights", hashlib.sha256(data).hexdigest(), len(data), CHUNK, chunks)
@@ -42,8 +42,8 @@ def fetched(s3: FaultyS3, pack: ConvertedModel, window: int, seconds: float = 30
     return download
 
 
-def wanted(pack: ConvertedModel) -> int:
-    return described(pack).min_window_bytes + STEP_BYTES
+def window_bytes(pack: ConvertedModel) -> int:
+    return parse_description(pack).min_window_bytes + STEP_BYTES
 
 
 class Watched:
@@ -56,32 +56,32 @@ class Watched:
         self.window = download.window
 
     def release(self, upto: int) -> None:
-        there = np.frombuffer(self.download.buffer, np.uint8)[::PAGE]
-        self.most = max(self.most, int(np.count_nonzero(there)) * PAGE)
+        pages = np.frombuffer(self.download.buffer, np.uint8)[::PAGE]
+        self.most = max(self.most, int(np.count_nonzero(pages)) * PAGE)
         self.download.release(upto)
 
 
 @pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_gives_the_same_and_fetches_once(s3: FaultyS3, count: int, threads: int) -> None:
-    pack = lowered(WIDTH)
+    pack = build_pack(WIDTH)
     crops, latents = faces(count)
     expected = native(pack).run(crops, latents)
-    weights = Watched(fetched(s3, pack, wanted(pack)))
+    weights = Watched(start_download(s3, pack, window_bytes(pack)))
     swapper = native(pack, weights, threads)
-    assert swapper.window == wanted(pack)
-    made = swapper.run(crops, latents)
+    assert swapper.window == window_bytes(pack)
+    swapped = swapper.run(crops, latents)
 
-    np.testing.assert_array_equal(made, expected)
+    np.testing.assert_array_equal(swapped, expected)
     size = len(pack.blobs["weights"])
     assert weights.download.bytes_fetched == size
-    assert weights.most < wanted(pack) + 4 * CHUNK < size / 2
+    assert weights.most < window_bytes(pack) + 4 * CHUNK < size / 2
     assert not np.frombuffer(weights.download.buffer, np.uint8)[: size // PAGE * PAGE].any()
 
 
 def test_a_second_run_is_refused_and_gets_no_zeros(s3: FaultyS3) -> None:
-    pack = lowered(WIDTH)
-    swapper = native(pack, weights := fetched(s3, pack, wanted(pack)))
+    pack = build_pack(WIDTH)
+    swapper = native(pack, weights := start_download(s3, pack, window_bytes(pack)))
     swapper.run(*faces(1))
 
     assert not weights.complete
@@ -90,18 +90,18 @@ def test_a_second_run_is_refused_and_gets_no_zeros(s3: FaultyS3) -> None:
 
 
 def test_a_window_too_small_for_a_layer_is_refused(s3: FaultyS3) -> None:
-    pack = lowered(WIDTH)
-    weights = fetched(s3, pack, wanted(pack) - 1)
+    pack = build_pack(WIDTH)
+    weights = start_download(s3, pack, window_bytes(pack) - 1)
     with pytest.raises(ValueError, match="at one time"):
         native(pack, weights).run(*faces(1))
     weights.close()
 
 
 def test_what_is_here_already_needs_no_window(s3: FaultyS3) -> None:
-    pack = lowered(WIDTH)
-    weights = fetched(s3, pack, len(pack.blobs["weights"]))
+    pack = build_pack(WIDTH)
+    weights = start_download(s3, pack, len(pack.blobs["weights"]))
     weights.wait()
-    weights.resume(wanted(pack))
+    weights.resume(window_bytes(pack))
     swapper = native(pack, weights)
 
     np.testing.assert_array_equal(swapper.run(*faces(1)), swapper.run(*faces(1)))
@@ -110,22 +110,22 @@ def test_what_is_here_already_needs_no_window(s3: FaultyS3) -> None:
 
 @pytest.mark.parametrize("at", [0, 20, 60])
 def test_a_damaged_chunk_ends_the_run_with_its_error(s3: FaultyS3, at: int) -> None:
-    pack = lowered(WIDTH)
+    pack = build_pack(WIDTH)
     spoiled = bytearray(pack.blobs["weights"])
     place = at * CHUNK + 5
     key = hashlib.sha256(bytes(spoiled)).hexdigest()
     spoiled[place] ^= 1
     s3.objects[f"{BUCKET}/blobs/sha256/{key}"] = bytes(spoiled)
-    swapper = native(pack, fetched(s3, pack, wanted(pack)))
+    swapper = native(pack, start_download(s3, pack, window_bytes(pack)))
 
     with pytest.raises(ModelsCorrupt):
         swapper.run(*faces(1))
 
 
 def test_a_bucket_that_stalls_ends_the_run_in_time(s3: FaultyS3) -> None:
-    pack = lowered(WIDTH)
+    pack = build_pack(WIDTH)
     s3.fail("blobs/", *[Fault(stall_after=100)] * 2)
-    swapper = native(pack, fetched(s3, pack, wanted(pack), seconds=1.0))
+    swapper = native(pack, start_download(s3, pack, window_bytes(pack), seconds=1.0))
 
     with pytest.raises(OutOfTime):
         swapper.run(*faces(1))

@@ -31,17 +31,17 @@ class Box:
 
     def find(self, label: str) -> Box:
         """The one of that label, at any depth."""
-        found = [each for each in self.inner if each.label == label]
+        matches = [each for each in self.inner if each.label == label]
         for each in self.inner:
-            found += each._all(label)
-        (one,) = found
+            matches += each._all(label)
+        (one,) = matches
         return one
 
     def _all(self, label: str) -> list[Box]:
-        found = [each for each in self.inner if each.label == label]
+        matches = [each for each in self.inner if each.label == label]
         for each in self.inner:
-            found += each._all(label)
-        return found
+            matches += each._all(label)
+        return matches
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class Manifest:
     store: bytes
 
 
-def read(data: bytes) -> Manifest:
+def read_manifest(data: bytes) -> Manifest:
     """The active manifest. Fails where anything does not fit."""
     store, _ = _store(data)
     (root,) = _boxes(store)
     manifest = root.inner[-1]
     claim_box = manifest.find("c2pa.claim.v2")
     claim = cbor(claim_box.content)
-    certificates = _checked(claim_box.content, cbor(manifest.find("c2pa.signature").content))
+    certificates = _check(claim_box.content, cbor(manifest.find("c2pa.signature").content))
     assertions = manifest.find("c2pa.assertions").inner
     by_label = {each.label: each for each in assertions}
-    listed = [*claim["created_assertions"], *claim.get("gathered_assertions", [])]
-    assert {each["url"].rpartition("/")[2] for each in listed} == by_label.keys()
-    for each in listed:
+    assertions_listed = [*claim["created_assertions"], *claim.get("gathered_assertions", [])]
+    assert {each["url"].rpartition("/")[2] for each in assertions_listed} == by_label.keys()
+    for each in assertions_listed:
         assert hashlib.sha256(by_label[each["url"].rpartition("/")[2]].hashed).digest() == each["hash"]
     if data[4:8] != b"ftyp":
         _check_bytes(data, cbor(by_label["c2pa.hash.data"].content))
@@ -82,29 +82,29 @@ def read(data: bytes) -> Manifest:
     )
 
 
-def _check_bytes(data: bytes, said: dict[str, Any]) -> None:
+def _check_bytes(data: bytes, binding: dict[str, Any]) -> None:
     """The hash of the file without the manifest itself (c2pa.hash.data)."""
     digest, at = hashlib.sha256(), 0
-    for gap in said["exclusions"]:
+    for gap in binding["exclusions"]:
         digest.update(data[at : gap["start"]])
         at = gap["start"] + gap["length"]
     digest.update(data[at:])
-    assert digest.digest() == said["hash"]
-    assert sum(gap["length"] for gap in said["exclusions"]) < 40_000
+    assert digest.digest() == binding["hash"]
+    assert sum(gap["length"] for gap in binding["exclusions"]) < 40_000
 
 
-def _checked(claim: bytes, signature: Any) -> list[x509.Certificate]:
+def _check(claim: bytes, signature: Any) -> list[x509.Certificate]:
     """The certificates of a COSE_Sign1 whose signature fits the claim (RFC 9052, section 4.4)."""
     protected, unprotected, _, value = signature
     header = cbor(protected)
     assert header[1] == -7, "ES256"
     chain = header.get(33) or unprotected[33]
     certificates = [x509.load_der_x509_certificate(each) for each in ([chain] if isinstance(chain, bytes) else chain)]
-    signed = b"\x84" + _text("Signature1") + _bytes(protected) + _bytes(b"") + _bytes(claim)
+    sig_structure = b"\x84" + _text("Signature1") + _bytes(protected) + _bytes(b"") + _bytes(claim)
     key = certificates[0].public_key()
     assert isinstance(key, ec.EllipticCurvePublicKey)
     r, s = int.from_bytes(value[:32], "big"), int.from_bytes(value[32:64], "big")
-    key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(SHA256()))
+    key.verify(encode_dss_signature(r, s), sig_structure, ec.ECDSA(SHA256()))
     return certificates
 
 
@@ -138,15 +138,15 @@ def _store(data: bytes) -> tuple[bytes, int]:
 
 
 def _boxes(data: bytes) -> list[Box]:
-    found = []
+    boxes = []
     for kind, body in _raw(data):
         if kind != b"jumb":
             continue
         (_, description), *rest = _raw(body)
         label = description[17:].split(b"\0")[0].decode()
         content = next((inner for kind, inner in rest if kind in (b"cbor", b"json", b"bidb")), b"")
-        found.append(Box(label, _boxes(body), content, body))
-    return found
+        boxes.append(Box(label, _boxes(body), content, body))
+    return boxes
 
 
 def _raw(data: bytes) -> Iterator[tuple[bytes, bytes]]:

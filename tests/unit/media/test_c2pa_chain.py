@@ -48,7 +48,7 @@ def test_an_authority_issues_the_leaf_and_is_not_it(chain: Chain) -> None:
 
 def test_the_leaf_has_the_profile_of_a_signer(chain: Chain) -> None:
     leaf, root = certificates(chain)
-    found = {each.oid.dotted_string: each for each in leaf.extensions}
+    extensions = {each.oid.dotted_string: each for each in leaf.extensions}
     usage = leaf.extensions.get_extension_for_class(x509.KeyUsage)
     extended = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     issuer = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
@@ -64,7 +64,7 @@ def test_the_leaf_has_the_profile_of_a_signer(chain: Chain) -> None:
     assert not leaf.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert root.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert root.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    assert len(found) == 5
+    assert len(extensions) == 5
 
 
 def test_it_is_good_for_years(chain: Chain) -> None:
@@ -112,27 +112,27 @@ def test_what_is_no_key_is_told_without_being_quoted(text: str) -> None:
 
 
 def test_without_a_configured_key_a_process_has_one_of_its_own_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
+    warnings: list[str] = []
 
     class Log:
         def warning(self, message: str) -> None:
-            said.append(message)
+            warnings.append(message)
 
     monkeypatch.setattr(c2pa_key, "logger", Log)
     c2pa_key._make_seed.cache_clear()
     assert signing_chain("") is signing_chain("")
-    assert len(said) == 1
+    assert len(warnings) == 1
 
 
 def test_a_configured_key_is_that_of_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    arns: list[str] = []
 
-    def held(arn: str) -> str:
-        asked.append(arn)
+    def fake_secret(arn: str) -> str:
+        arns.append(arn)
         return SEED
 
-    monkeypatch.setattr("layers.core.secrets.read_secret", held)
+    monkeypatch.setattr("layers.core.secrets.read_secret", fake_secret)
     assert signing_chain("arn:a") == derive_chain(SEED)
     assert signing_chain("arn:a") is signing_chain("arn:a"), "it is not made again each time"
-    assert set(asked) == {"arn:a"}
-    assert read_secret is not held
+    assert set(arns) == {"arn:a"}
+    assert read_secret is not fake_secret

@@ -18,7 +18,7 @@ from layers.core import storage
 from layers.core.errors import ColdswapError, LabelFailed, StorageFailed
 from layers.media.c2pa_chain import Chain, certify, derive_chain, parse
 from layers.media.c2pa_label import Signer, read_manifest
-from tests.unit.media.test_c2pa_label import CLIPS, SPEAKER, always, judged, signed
+from tests.unit.media.test_c2pa_label import CLIPS, SPEAKER, always, sign, verify
 
 ALIAS = "alias/coldswap-signing"
 DER, SPKI = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -30,14 +30,14 @@ class Kms:
     def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.failure: Exception | None = None
-        self.asked: list[str] = []
+        self.keys: list[str] = []
 
-    def sign(self, **asked: Any) -> dict[str, bytes]:
+    def sign(self, **arguments: Any) -> dict[str, bytes]:
         if self.failure:
             raise self.failure
-        self.asked.append(asked["KeyId"])
-        assert (asked["MessageType"], asked["SigningAlgorithm"]) == ("DIGEST", "ECDSA_SHA_256")
-        return {"Signature": self.key.sign(asked["Message"], ec.ECDSA(utils.Prehashed(SHA256())))}
+        self.keys.append(arguments["KeyId"])
+        assert (arguments["MessageType"], arguments["SigningAlgorithm"]) == ("DIGEST", "ECDSA_SHA_256")
+        return {"Signature": self.key.sign(arguments["Message"], ec.ECDSA(utils.Prehashed(SHA256())))}
 
     def chain(self) -> Chain:
         return certify(self.key.public_key().public_bytes(DER, SPKI), ALIAS)
@@ -45,19 +45,19 @@ class Kms:
 
 @pytest.fixture
 def kms(monkeypatch: pytest.MonkeyPatch) -> Kms:
-    made = Kms()
-    monkeypatch.setattr(storage, "_clients", {"kms": made})
-    return made
+    service = Kms()
+    monkeypatch.setattr(storage, "_clients", {"kms": service})
+    return service
 
 
 @pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
 def test_a_picture_is_signed_by_the_key_of_that_alias(kms: Kms, format: Any) -> None:
     chain = kms.chain()
-    told = judged(signed(format, chain), format, chain.anchors)
-    assert told.state == "trusted"
-    assert told.problems == []
-    assert kms.asked
-    assert set(kms.asked) == {ALIAS}
+    summary = verify(sign(format, chain), format, chain.anchors)
+    assert summary.state == "trusted"
+    assert summary.problems == []
+    assert kms.keys
+    assert set(kms.keys) == {ALIAS}
 
 
 def test_a_video_is_signed_too(kms: Kms, mp4: Path, tmp_path: Path) -> None:
@@ -66,23 +66,23 @@ def test_a_video_is_signed_too(kms: Kms, mp4: Path, tmp_path: Path) -> None:
     shutil.copy(mp4, path)
     Signer(always(chain)).sign_video(path, describe_video(CLIPS, SPEAKER))
     with path.open("rb") as file:
-        told = read_manifest(file, "video/mp4", chain.anchors)
-    assert told.state == "trusted"
-    assert kms.asked
+        summary = read_manifest(file, "video/mp4", chain.anchors)
+    assert summary.state == "trusted"
+    assert kms.keys
 
 
 def test_a_changed_picture_is_noticed(kms: Kms) -> None:
     chain = kms.chain()
-    data = bytearray(signed("jpeg", chain))
+    data = bytearray(sign("jpeg", chain))
     data[-100] ^= 1
-    assert judged(bytes(data), "jpeg", chain.anchors).state == "invalid"
+    assert verify(bytes(data), "jpeg", chain.anchors).state == "invalid"
 
 
 def test_another_key_of_the_same_alias_signs_nothing(kms: Kms) -> None:
     chain = kms.chain()
     kms.key = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(LabelFailed):
-        signed("png", chain)
+        sign("png", chain)
 
 
 def test_the_secret_holds_no_private_key_and_is_read_back(kms: Kms) -> None:
@@ -119,11 +119,11 @@ def test_what_kms_does_not_sign_is_not_delivered(
     chain = kms.chain()
     kms.failure = failure
     with caplog.at_level(logging.DEBUG), pytest.raises(kind) as caught:
-        signed("png", chain)
+        sign("png", chain)
     assert type(caught.value) is kind
     assert "123456789012" not in caught.value.detail
     kms.failure = None
-    assert judged(signed("png", chain), "png", chain.anchors).state == "trusted"
+    assert verify(sign("png", chain), "png", chain.anchors).state == "trusted"
 
 
 @pytest.mark.parametrize("key", [ec.SECP384R1(), ec.SECP256K1(), None])
@@ -134,9 +134,9 @@ def test_only_keys_on_p256_are_certified(key: Any) -> None:
 
 
 def test_the_client_is_made_ahead_only_where_a_key_is_in_kms(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(storage, "client", asked.append)
+    services: list[str] = []
+    monkeypatch.setattr(storage, "client", services.append)
     Signer(always(derive_chain("0123456789abcdefghijklmnopqrstuvwxyz"))).prepare()
-    assert asked == []
+    assert services == []
     Signer(always(Kms().chain())).prepare()
-    assert asked == ["kms"]
+    assert services == ["kms"]

@@ -44,11 +44,11 @@ def labelled(format: PictureFormat) -> bytes:
     return label(encode(picture(120, 160), format, 90), format)
 
 
-def signed(format: PictureFormat, chain: Chain = OURS, told: Provenance = SWAP) -> bytes:
-    return Signer(always(chain)).sign_picture(labelled(format), format, told)
+def sign(format: PictureFormat, chain: Chain = OURS, provenance: Provenance = SWAP) -> bytes:
+    return Signer(always(chain)).sign_picture(labelled(format), format, provenance)
 
 
-def judged(data: bytes, format: str, anchors: str = OURS.anchors) -> ManifestSummary:
+def verify(data: bytes, format: str, anchors: str = OURS.anchors) -> ManifestSummary:
     return read_manifest(io.BytesIO(data), f"image/{format}", anchors)
 
 
@@ -61,8 +61,8 @@ def video(mp4: Path, tmp_path: Path) -> Path:
     return path
 
 
-def clip(index: int, who: str, page: str) -> Clip:
-    return Clip("k", index, 30, Footage(f"pexels:{index}", 9, page, who, f"{page}/who", (), "Pexels"), 0)
+def clip(index: int, author: str, page: str) -> Clip:
+    return Clip("k", index, 30, Footage(f"pexels:{index}", 9, page, author, f"{page}/who", (), "Pexels"), 0)
 
 
 SPEAKER = VoiceIdentity("elevenlabs", "eleven_multilingual_v2", "mp3_44100_128")
@@ -71,11 +71,11 @@ CLIPS = [clip(1, "Bob", "https://p.example/2"), clip(0, "Ann", "https://p.exampl
 
 @pytest.mark.parametrize("format", PICTURE_FORMATS)
 def test_a_signed_picture_is_ours_to_us_valid_to_strangers_and_still_the_picture(format: PictureFormat) -> None:
-    data = signed(format)
+    data = sign(format)
 
-    assert judged(data, format).state == "trusted"
-    assert judged(data, format, anchors="").state == "valid"
-    assert judged(data, format, anchors=create_chain().anchors).state == "valid"
+    assert verify(data, format).state == "trusted"
+    assert verify(data, format, anchors="").state == "valid"
+    assert verify(data, format, anchors=create_chain().anchors).state == "valid"
     with Image.open(io.BytesIO(labelled(format))) as before, Image.open(io.BytesIO(data)) as after:
         assert np.array_equal(np.asarray(before), np.asarray(after))
     assert read_label(data) == SOURCE_TYPE
@@ -84,66 +84,66 @@ def test_a_signed_picture_is_ours_to_us_valid_to_strangers_and_still_the_picture
 
 @pytest.mark.parametrize("format", PICTURE_FORMATS)
 def test_a_reader_of_the_standards_agrees(format: PictureFormat) -> None:
-    found = c2pa_reader.read(signed(format))
+    manifest = c2pa_reader.read_manifest(sign(format))
 
-    assert "gathered_assertions" not in found.claim, "what we did we say ourselves"
-    opened, edited = found.actions
-    assert opened["action"] == "c2pa.opened"
-    assert edited["action"] == "c2pa.edited"
-    assert edited["digitalSourceType"] == SOURCE_TYPE
-    assert edited["description"] == "Faces replaced: 2 of 3."
-    assert edited["parameters"]["coldswap.pack"] == "demo"
-    assert edited["parameters"]["coldswap.models"]["swapper"] == "5" * 64
-    assert {each["relationship"] for each in found.ingredients} == {"parentOf", "inputTo"}
-    assert found.claim["claim_generator_info"]["name"] == "Coldswap"
-    (certificate,) = found.certificates
+    assert "gathered_assertions" not in manifest.claim, "what we did we say ourselves"
+    opening, edit = manifest.actions
+    assert opening["action"] == "c2pa.opened"
+    assert edit["action"] == "c2pa.edited"
+    assert edit["digitalSourceType"] == SOURCE_TYPE
+    assert edit["description"] == "Faces replaced: 2 of 3."
+    assert edit["parameters"]["coldswap.pack"] == "demo"
+    assert edit["parameters"]["coldswap.models"]["swapper"] == "5" * 64
+    assert {each["relationship"] for each in manifest.ingredients} == {"parentOf", "inputTo"}
+    assert manifest.claim["claim_generator_info"]["name"] == "Coldswap"
+    (certificate,) = manifest.certificates
     assert certificate.subject.rfc4514_string().startswith("CN=Coldswap signer")
 
 
 @pytest.mark.parametrize("format", PICTURE_FORMATS)
 def test_nothing_of_what_went_in_is_in_it(format: PictureFormat) -> None:
-    found = c2pa_reader.read(signed(format))
+    manifest = c2pa_reader.read_manifest(sign(format))
 
-    assert not [each for each in found.labels if "thumbnail" in each or "metadata" in each]
-    assert b"\xff\xd8\xff" not in found.store
-    assert b"PNG" not in found.store
-    assert b"http" not in found.store.replace(SOURCE_TYPE.encode(), b"")
+    assert not [each for each in manifest.labels if "thumbnail" in each or "metadata" in each]
+    assert b"\xff\xd8\xff" not in manifest.store
+    assert b"PNG" not in manifest.store
+    assert b"http" not in manifest.store.replace(SOURCE_TYPE.encode(), b"")
 
 
 @pytest.mark.parametrize("format", PICTURE_FORMATS)
 def test_any_later_change_is_seen(format: PictureFormat) -> None:
-    data = signed(format)
+    data = sign(format)
     at = data.index(b"adobe:ns:meta")  # in the label
     pixels = len(data) - 700 if format != "webp" else len(labelled(format)) // 3
 
     for place in (at, pixels):
         changed = bytearray(data)
         changed[place] ^= 1
-        told = judged(bytes(changed), format)
-        assert told.state == "invalid"
-        assert "assertion.dataHash.mismatch" in told.problems
+        summary = verify(bytes(changed), format)
+        assert summary.state == "invalid"
+        assert "assertion.dataHash.mismatch" in summary.problems
 
 
 def test_a_label_written_after_signing_breaks_it() -> None:
-    assert judged(label(signed("jpeg"), "jpeg"), "jpeg").state == "invalid"
+    assert verify(label(sign("jpeg"), "jpeg"), "jpeg").state == "invalid"
 
 
 def test_a_picture_without_a_swap_says_that_none_was_made() -> None:
-    told = judged(signed("png", told=describe_swap(0, 2, "demo", {})), "png")
+    summary = verify(sign("png", provenance=describe_swap(0, 2, "demo", {})), "png")
 
-    assert [each["action"] for each in told.actions] == ["c2pa.opened", "c2pa.transcoded"]
-    assert not TRAINED & {each.get("digitalSourceType") for each in told.actions}
+    assert [each["action"] for each in summary.actions] == ["c2pa.opened", "c2pa.transcoded"]
+    assert not TRAINED & {each.get("digitalSourceType") for each in summary.actions}
 
 
 def test_a_signed_video_plays_the_same_and_says_where_its_parts_are_from(mp4: Path, video: Path) -> None:
     with video.open("rb") as file:
-        told = read_manifest(file, "video/mp4", OURS.anchors)
+        summary = read_manifest(file, "video/mp4", OURS.anchors)
 
-    assert told.state == "trusted"
-    assert [each["action"] for each in told.actions] == ["c2pa.created", "c2pa.placed", "c2pa.placed"]
-    assert told.actions[2]["digitalSourceType"] == SYNTHETIC
-    assert told.actions[2]["softwareAgent"] == "elevenlabs"
-    assert [(each["title"], each.get("informational_URI")) for each in told.ingredients] == [
+    assert summary.state == "trusted"
+    assert [each["action"] for each in summary.actions] == ["c2pa.created", "c2pa.placed", "c2pa.placed"]
+    assert summary.actions[2]["digitalSourceType"] == SYNTHETIC
+    assert summary.actions[2]["softwareAgent"] == "elevenlabs"
+    assert [(each["title"], each.get("informational_URI")) for each in summary.ingredients] == [
         ("Stock footage by Ann, Pexels", "https://p.example/1"),
         ("Stock footage by Bob, Pexels", "https://p.example/2"),
         ("A voice-over that no person spoke", None),
@@ -161,12 +161,12 @@ def frames(path: Path) -> str:
 
 
 def test_a_reader_of_the_standards_agrees_about_the_video(video: Path) -> None:
-    found = c2pa_reader.read(video.read_bytes())
+    manifest = c2pa_reader.read_manifest(video.read_bytes())
 
-    assert "gathered_assertions" not in found.claim
-    assert "c2pa.hash.bmff.v3" in found.labels
-    assert not [each for each in found.labels if "thumbnail" in each]
-    assert {each["informationalURI" if "informationalURI" in each else "relationship"] for each in found.ingredients}
+    assert "gathered_assertions" not in manifest.claim
+    assert "c2pa.hash.bmff.v3" in manifest.labels
+    assert not [each for each in manifest.labels if "thumbnail" in each]
+    assert {each["informationalURI" if "informationalURI" in each else "relationship"] for each in manifest.ingredients}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.999])
@@ -210,7 +210,7 @@ def test_a_video_that_has_no_room_for_its_copy_is_storage_full(
 )
 def test_what_cannot_be_signed_is_an_error_and_never_a_picture(chain: Chain, mp4: Path, tmp_path: Path) -> None:
     with pytest.raises(LabelFailed) as raised:
-        signed("jpeg", chain)
+        sign("jpeg", chain)
     assert "PRIVATE KEY" not in raised.value.detail
     path = tmp_path / "short.mp4"
     shutil.copy(mp4, path)
@@ -228,16 +228,16 @@ def test_what_is_no_picture_cannot_be_signed() -> None:
 
 def test_a_file_without_a_manifest_tells_nothing() -> None:
     for format in PICTURE_FORMATS:
-        assert judged(labelled(format), format) == ManifestSummary("absent")
+        assert verify(labelled(format), format) == ManifestSummary("absent")
 
 
 def test_a_stranger_may_tell_much_and_is_heard_in_part() -> None:
     many = [Action("c2pa.opened", "x" * 5000, ingredients=["a"])]
     many += [Action("c2pa.edited", f"{number} \u202e<script>") for number in range(200)]
-    told = judged(signed("png", told=Provenance(many, [Ingredient("a", "parentOf", "y" * 5000)])), "png")
+    summary = verify(sign("png", provenance=Provenance(many, [Ingredient("a", "parentOf", "y" * 5000)])), "png")
 
-    assert len(told.actions) == 50
-    assert max(len(json.dumps(each)) for each in [*told.actions, *told.ingredients]) < 1000
+    assert len(summary.actions) == 50
+    assert max(len(json.dumps(each)) for each in [*summary.actions, *summary.ingredients]) < 1000
 
 
 def test_a_manifest_that_is_only_named_by_its_url_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,10 +253,10 @@ def test_a_manifest_that_is_only_named_by_its_url_is_not_fetched(monkeypatch: py
         builder.sign(c2pa.Signer.from_info(info), "image/jpeg", io.BytesIO(labelled("jpeg")), out)
         assert url.encode() in out.getvalue()
 
-        told = judged(out.getvalue(), "jpeg")
+        summary = verify(out.getvalue(), "jpeg")
 
-        assert told.state in ("absent", "invalid")
-        assert told.actions == []
+        assert summary.state in ("absent", "invalid")
+        assert summary.actions == []
         with pytest.raises(TimeoutError):
             trap.accept()
 

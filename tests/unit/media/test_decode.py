@@ -32,15 +32,15 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def read(data: bytes) -> Picture:
+def decode_whole(data: bytes) -> Picture:
     return decode(data, HUGE, HUGE)
 
 
 def oracle(data: bytes) -> Pixels:
     """uint8 BGR, upright, by the other reader."""
     with Image.open(io.BytesIO(data)) as image:
-        turned = ImageOps.exif_transpose(image)
-        return np.asarray(turned.convert("RGB"))[:, :, ::-1]
+        upright = ImageOps.exif_transpose(image)
+        return np.asarray(upright.convert("RGB"))[:, :, ::-1]
 
 
 KINDS = {
@@ -58,7 +58,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pixels_are_those_of_another_reader(kind: str) -> None:
-    picture = read(KINDS[kind])
+    picture = decode_whole(KINDS[kind])
     assert picture.pixels.dtype == np.uint8
     assert picture.pixels.flags.c_contiguous
     assert picture.alpha is None
@@ -70,7 +70,7 @@ def test_cmyk_keeps_its_colours() -> None:
     # JPEGs of four channels are stored inverted (Adobe); read naively the picture is a negative.
     for colour in ((230, 30, 40), (20, 200, 60), (30, 60, 220), (250, 250, 250), (10, 10, 10)):
         data = saved(Image.new("RGB", (32, 32), colour).convert("CMYK"), "JPEG", quality=98)
-        assert np.abs(read(data).pixels.astype(int) - np.array(colour[::-1])).max() <= 3
+        assert np.abs(decode_whole(data).pixels.astype(int) - np.array(colour[::-1])).max() <= 3
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "tRNS"])
@@ -84,7 +84,7 @@ def test_alpha_is_kept_apart(mode: str) -> None:
         image = gradient().convert("L" if mode == "LA" else "RGB")
         image.putalpha(Image.fromarray(alpha))
         data = saved(image, "PNG")
-    picture = read(data)
+    picture = decode_whole(data)
     assert picture.alpha is not None
     assert np.array_equal(picture.alpha, alpha)
     assert picture.pixels.shape == (40, 60, 3)
@@ -95,7 +95,7 @@ def test_16_bits_become_8(channels: int) -> None:
     values = np.random.default_rng(1).integers(0, 1 << 16, (8, 9, channels), np.uint16)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = struct.pack(">IIBBBBB", 9, 8, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
-    picture = read(png((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
+    picture = decode_whole(png((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")))
     expected = (values >> 8).astype(int)
     assert np.array_equal(picture.pixels[:, :, ::-1], np.broadcast_to(expected[:, :, :3], (8, 9, 3)))
     if channels == 4:
@@ -110,7 +110,7 @@ def test_orientation_is_applied_once(format: str, orientation: int) -> None:
     exif[0x0112] = orientation
     options: dict[str, object] = {"quality": 95} if format == "JPEG" else {"lossless": True}
     data = saved(gradient(), format, exif=exif, **options)
-    picture = read(data)
+    picture = decode_whole(data)
     assert np.abs(picture.pixels.astype(int) - oracle(data)).max() <= 1
     assert (picture.width > picture.height) == (orientation <= 4)
 
@@ -121,10 +121,10 @@ def test_alpha_turns_with_its_picture() -> None:
     image = gradient()
     image.putalpha(image.convert("L"))
     data = saved(image, "PNG", exif=exif)
-    picture = read(data)
+    picture = decode_whole(data)
     assert picture.alpha is not None
-    with Image.open(io.BytesIO(data)) as opened:
-        assert np.array_equal(picture.alpha, np.asarray(ImageOps.exif_transpose(opened))[:, :, 3])
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(picture.alpha, np.asarray(ImageOps.exif_transpose(image))[:, :, 3])
 
 
 @pytest.mark.parametrize("value", [0, 9, 255, 65535])
@@ -182,7 +182,7 @@ def test_too_many_bytes_are_refused() -> None:
 
 def test_one_pixel_is_a_picture() -> None:
     for format in ("JPEG", "PNG", "WEBP"):
-        assert read(saved(Image.new("RGB", (1, 1), (255, 0, 0)), format)).pixels.shape == (1, 1, 3)
+        assert decode_whole(saved(Image.new("RGB", (1, 1), (255, 0, 0)), format)).pixels.shape == (1, 1, 3)
 
 
 OTHERS = {
@@ -205,12 +205,12 @@ OTHERS = {
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_kinds_are_refused_with_what_to_send(kind: str) -> None:
     with pytest.raises(UnsupportedPicture, match="Send"):
-        read(OTHERS[kind])
+        decode_whole(OTHERS[kind])
 
 
 def test_no_bytes_are_unreadable() -> None:
     with pytest.raises(UnreadablePicture):
-        read(b"")
+        decode_whole(b"")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -218,7 +218,7 @@ def test_a_file_cut_short_anywhere_is_told(kind: str) -> None:
     data = KINDS[kind]
     for end in {3, 8, 12, 20, 40, len(data) // 3, len(data) // 2, len(data) - 3, len(data) - 1}:
         with pytest.raises(ColdswapError) as raised:
-            read(data[:end])
+            decode_whole(data[:end])
         assert raised.value.code in ("unreadable_picture", "unsupported_picture")
 
 
@@ -242,11 +242,11 @@ def test_flipped_bits_give_a_picture_or_an_error_of_the_family(kind: str, data: 
 @settings(max_examples=400, deadline=None)
 def test_any_bytes_give_an_error_of_the_family(start: bytes, rest: bytes) -> None:
     with pytest.raises(ColdswapError):
-        read(start + rest)
+        decode_whole(start + rest)
 
 
 def test_a_png_whose_checksum_is_wrong_is_unreadable() -> None:
     broken = bytearray(KINDS["png"])
     broken[broken.find(b"IDAT") + 20] ^= 1
     with pytest.raises(UnreadablePicture, match="checksum"):
-        read(bytes(broken))
+        decode_whole(bytes(broken))

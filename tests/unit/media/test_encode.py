@@ -50,30 +50,30 @@ def test_a_labelled_picture_is_still_that_picture_to_another_reader(format: Pict
 
 
 def test_png_keeps_every_pixel_and_its_alpha() -> None:
-    wanted = picture(alpha=True)
-    assert wanted.alpha is not None
-    found = decode(label(encode(wanted, "png", 90), "png"), 10**8, 10**8)
-    assert np.array_equal(found.pixels, wanted.pixels)
-    assert found.alpha is not None
-    assert np.array_equal(found.alpha, wanted.alpha)
+    original = picture(alpha=True)
+    assert original.alpha is not None
+    decoded = decode(label(encode(original, "png", 90), "png"), 10**8, 10**8)
+    assert np.array_equal(decoded.pixels, original.pixels)
+    assert decoded.alpha is not None
+    assert np.array_equal(decoded.alpha, original.alpha)
 
 
 def test_webp_keeps_alpha() -> None:
-    wanted = picture(alpha=True)
-    assert wanted.alpha is not None
-    found = decode(label(encode(wanted, "webp", 90), "webp"), 10**8, 10**8)
-    assert found.alpha is not None
-    assert np.array_equal(found.alpha, wanted.alpha)
+    original = picture(alpha=True)
+    assert original.alpha is not None
+    decoded = decode(label(encode(original, "webp", 90), "webp"), 10**8, 10**8)
+    assert decoded.alpha is not None
+    assert np.array_equal(decoded.alpha, original.alpha)
 
 
 def test_jpeg_shows_white_where_nothing_was() -> None:
-    wanted = picture(alpha=True)
-    assert wanted.alpha is not None
-    cover = wanted.alpha[..., None].astype(float) / 255
-    expected = wanted.pixels * cover + 255 * (1 - cover)
-    found = decode(encode(wanted, "jpeg", 100), 10**8, 10**8)
-    assert found.alpha is None
-    assert np.abs(found.pixels - expected).mean() < 2
+    original = picture(alpha=True)
+    assert original.alpha is not None
+    cover = original.alpha[..., None].astype(float) / 255
+    expected = original.pixels * cover + 255 * (1 - cover)
+    decoded = decode(encode(original, "jpeg", 100), 10**8, 10**8)
+    assert decoded.alpha is None
+    assert np.abs(decoded.pixels - expected).mean() < 2
 
 
 def test_quality_costs_bytes() -> None:
@@ -97,8 +97,8 @@ def test_what_a_format_cannot_hold_is_an_error_and_not_a_crash() -> None:
 @settings(max_examples=60, deadline=None)
 def test_every_size_can_be_labelled_and_read_again(height: int, width: int, alpha: bool, format: PictureFormat) -> None:
     labelled = label(encode(picture(height, width, alpha), format, 80), format)
-    found = decode(labelled, 10**8, 10**8)
-    assert (found.height, found.width) == (height, width)
+    decoded = decode(labelled, 10**8, 10**8)
+    assert (decoded.height, decoded.width) == (height, width)
     assert read_label(labelled) == SOURCE_TYPE
 
 

@@ -66,9 +66,9 @@ def test_a_playlist_called_mp4_reads_nothing_beside_it(tmp_path: Path, head: str
 
 
 def test_what_cannot_be_read_is_unreadable(tmp_path: Path) -> None:
-    whole = draw(tmp_path / "whole.mp4")
+    video = draw(tmp_path / "whole.mp4")
     cut = tmp_path / "cut.mp4"
-    cut.write_bytes(whole.read_bytes()[:-400])  # the index is at the end
+    cut.write_bytes(video.read_bytes()[:-400])  # the index is at the end
     rare = draw(tmp_path / "rare.mp4", codec=("mjpeg", "-strict", "-2"))
     (tmp_path / "noise.mp4").write_bytes(os.urandom(5000))
     for path in (cut, rare, tmp_path / "noise.mp4", tmp_path / "not-there.mp4"):
@@ -139,16 +139,16 @@ def test_ffmpeg_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     worker.start()
     with pipe.open("rb") as reader:
         assert reader.read(1 << 16)
-        mine = [process for process in Path("/proc").glob("[0-9]*") if str(pipe) in _said(process / "cmdline")]
+        mine = [process for process in Path("/proc").glob("[0-9]*") if str(pipe) in _probe(process / "cmdline")]
         assert len(mine) == 1
-        environment = _said(mine[0] / "environ")
+        environment = _probe(mine[0] / "environ")
         assert "LC_ALL=C.UTF-8" in environment
         assert "secret" not in environment
     worker.join()  # the reader is gone
     assert isinstance(failures[0], EncodingFailed)
 
 
-def _said(path: Path) -> str:
+def _probe(path: Path) -> str:
     try:
         return path.read_bytes().decode(errors="replace")
     except OSError:

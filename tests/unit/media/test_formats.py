@@ -57,5 +57,5 @@ def test_other_files_are_told_apart(head: bytes, media_type: str | None, other: 
 
 def test_the_table_costs_no_import() -> None:
     code = "import sys, layers.media.formats; print([name for name in ('numpy', 'cv2') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

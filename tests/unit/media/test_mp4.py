@@ -18,20 +18,20 @@ from layers.media.xmp_label import SOURCE_TYPE, label_mp4, read_mp4_label
 
 
 @cache
-def written(
+def encode_clip(
     *options: str, size: str = "96x160", rate: str = "25", name: str = "a.mp4", before: tuple[str, ...] = ()
 ) -> bytes:
     """Four seconds of picture and sound, as ffmpeg writes them."""
     with TemporaryDirectory() as place:
-        whole = Path(place) / "whole.mp4"
+        path = Path(place) / "whole.mp4"
         source = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration=4"]
         sound = ["-f", "lavfi", "-i", "sine=duration=4"]
         codec = [] if "-c:v" in options else ["-c:v", "libx264", "-preset", "superfast", "-crf", "15"]
-        run([*source, *sound, *codec, *options, str(whole)], deadline=Deadline.after(600))
+        run([*source, *sound, *codec, *options, str(path)], deadline=Deadline.after(600))
         if not before and name == "a.mp4":
-            return whole.read_bytes()
+            return path.read_bytes()
         again = Path(place) / name
-        run([*before, "-i", str(whole), "-c", "copy", str(again)], deadline=Deadline.after(600))
+        run([*before, "-i", str(path), "-c", "copy", str(again)], deadline=Deadline.after(600))
         return again.read_bytes()
 
 
@@ -49,28 +49,28 @@ def index(data: bytes) -> Index:
     ],
 )
 def test_the_head_says_what_ffmpeg_wrote(options: tuple[str, ...]) -> None:
-    found = index(written(*options))
-    assert found.codec == ("hev1" if "libx265" in options else "avc1")
-    assert (found.width, found.height, found.rotation) == (96, 160, 0)
-    assert found.frames == 100
-    assert found.seconds == pytest.approx(4.0)
-    assert found.fps == pytest.approx(25.0)
-    assert not found.fragmented
+    video_index = index(encode_clip(*options))
+    assert video_index.codec == ("hev1" if "libx265" in options else "avc1")
+    assert (video_index.width, video_index.height, video_index.rotation) == (96, 160, 0)
+    assert video_index.frames == 100
+    assert video_index.seconds == pytest.approx(4.0)
+    assert video_index.fps == pytest.approx(25.0)
+    assert not video_index.fragmented
 
 
 @pytest.mark.parametrize(("rate", "fps"), [("30000/1001", 29.97), ("60", 60.0), ("24", 24.0)])
 def test_frame_rates(rate: str, fps: float) -> None:
-    assert index(written(rate=rate)).fps == pytest.approx(fps, abs=0.001)
+    assert index(encode_clip(rate=rate)).fps == pytest.approx(fps, abs=0.001)
 
 
 def test_a_turned_picture_has_the_size_that_is_shown() -> None:
-    turned = index(written(name="turned.mov", before=("-display_rotation", "90")))
-    assert (turned.width, turned.height, turned.rotation) == (160, 96, 270)
+    video_index = index(encode_clip(name="turned.mov", before=("-display_rotation", "90")))
+    assert (video_index.width, video_index.height, video_index.rotation) == (160, 96, 270)
 
 
 @pytest.mark.parametrize("options", [(), ("-movflags", "+faststart"), ("-bf", "3")])
 def test_the_window_holds_all_that_its_pictures_need(options: tuple[str, ...], tmp_path: Path) -> None:
-    data = written(*options)
+    data = encode_clip(*options)
     window = index(data).window(1.0)
     assert window is not None
     first, after = window
@@ -78,11 +78,11 @@ def test_the_window_holds_all_that_its_pictures_need(options: tuple[str, ...], t
     # All else as zeros, but for the index.
     at = data.index(b"moov") - 4
     end = at + int.from_bytes(data[at : at + 4], "big")
-    kept = bytearray(len(data))
-    kept[: data.index(b"mdat") + 4] = data[: data.index(b"mdat") + 4]
-    kept[at:end], kept[first:after] = data[at:end], data[first:after]
+    window_only = bytearray(len(data))
+    window_only[: data.index(b"mdat") + 4] = data[: data.index(b"mdat") + 4]
+    window_only[at:end], window_only[first:after] = data[at:end], data[first:after]
     hashes = []
-    for name, some in (("all.mp4", data), ("some.mp4", bytes(kept))):
+    for name, some in (("all.mp4", data), ("some.mp4", bytes(window_only))):
         (tmp_path / name).write_bytes(some)
         out = tmp_path / f"{name}.txt"
         only = ["-an", "-frames:v", "25", "-f", "framemd5"]
@@ -93,14 +93,14 @@ def test_the_window_holds_all_that_its_pictures_need(options: tuple[str, ...], t
 
 
 def test_there_is_no_window_where_it_would_be_everything() -> None:
-    assert index(written()).window(3.8) is None
+    assert index(encode_clip()).window(3.8) is None
 
 
 def test_a_fragmented_file_tells_its_size_but_no_window() -> None:
-    found = index(written("-movflags", "frag_keyframe+empty_moov"))
-    assert found.fragmented
-    assert (found.width, found.height) == (96, 160)
-    assert found.window(1.0) is None
+    video_index = index(encode_clip("-movflags", "frag_keyframe+empty_moov"))
+    assert video_index.fragmented
+    assert (video_index.width, video_index.height) == (96, 160)
+    assert video_index.window(1.0) is None
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"GIF89a" * 50, b"#EXTM3U\n" * 20, b"\0\0\0\x08ftyp" * 5000])
@@ -110,7 +110,7 @@ def test_what_is_no_mp4_is_unreadable(data: bytes) -> None:
 
 
 def test_a_file_cut_anywhere_is_told(tmp_path: Path) -> None:
-    data = written("-movflags", "+faststart")
+    data = encode_clip("-movflags", "+faststart")
     end = data.index(b"mdat") - 4
     for cut in range(0, end - 1, 41):
         with pytest.raises(UnreadableMedia):
@@ -119,22 +119,22 @@ def test_a_file_cut_anywhere_is_told(tmp_path: Path) -> None:
 
 @given(st.data())
 def test_damage_is_told_or_gives_an_index_in_bounded_time(data: st.DataObject) -> None:
-    whole = bytearray(written("-movflags", "+faststart"))
-    end = whole.index(b"mdat")
+    damaged = bytearray(encode_clip("-movflags", "+faststart"))
+    end = damaged.index(b"mdat")
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, end))
         patch = data.draw(st.sampled_from([b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f", b"\0\0\0\1", b"\x80\0\0\0"]))
-        whole[at : at + len(patch)] = patch
+        damaged[at : at + len(patch)] = patch
     try:
-        found = index(bytes(whole))
+        video_index = index(bytes(damaged))
     except UnreadableMedia:
         return
-    window = found.window(1.0)
+    window = video_index.window(1.0)
     assert window is None or window[0] <= window[1]
 
 
 def test_the_label_is_at_the_end_and_moves_nothing(tmp_path: Path) -> None:
-    data = written("-movflags", "+faststart")
+    data = encode_clip("-movflags", "+faststart")
     path = tmp_path / "a.mp4"
     path.write_bytes(data)
     assert read_mp4_label(path) is None

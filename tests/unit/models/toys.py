@@ -1,4 +1,4 @@
-"""Stand-ins of the published networks at a small fraction of the width, lowered once per test run."""
+"""Stand-ins of the published networks at a small fraction of the width, converted once per test run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def files() -> Path:
 
 
 @cache
-def lowered() -> dict[ModelName, ConvertedModel]:
+def models() -> dict[ModelName, ConvertedModel]:
     """The same as a pack holds them."""
     return convert_folder(files())
 
 
 @cache
-def lowered_detector(shift: float) -> ConvertedModel:
+def another_detector(shift: float) -> ConvertedModel:
     """Another detector."""
     return convert_detector(standin.det_10g(files() / "another.onnx", shift))
 

@@ -159,7 +159,7 @@ def test_a_store_that_fails_is_told(world: World) -> None:
 
 def test_another_embedder_asks_for_the_faces_again(world: World) -> None:
     world.run("add", "t-17", world.picture(1, 1))
-    publish({**toys.lowered()}, "models", world.s3.client(), "toys", dict.fromkeys(toys.lowered(), "MIT"))
+    publish({**toys.models()}, "models", world.s3.client(), "toys", dict.fromkeys(toys.models(), "MIT"))
 
     status, said, err = world.run("list")
 

@@ -27,7 +27,7 @@ def s3() -> Iterator[FaultyS3]:
 
 
 def _publish(s3: FaultyS3, name: str = "toys") -> str:
-    return publish(toys.lowered(), BUCKET, s3.client(), name, dict.fromkeys(toys.lowered(), "MIT"), "Toys only.")
+    return publish(toys.models(), BUCKET, s3.client(), name, dict.fromkeys(toys.models(), "MIT"), "Toys only.")
 
 
 def models(s3: FaultyS3, memory_mb: int = 512) -> LoadedModels:
@@ -40,8 +40,8 @@ def soon() -> Deadline:
 
 def swap_once(loaded: LoadedModels) -> None:
     crops, latents = faces(1)
-    made = loaded.start_swapper(soon()).swapper().run(crops, latents)
-    assert psnr(made, original(toys.files() / "swapper.onnx", target=crops, source=latents)) > 100
+    swapped = loaded.start_swapper(soon()).swapper().run(crops, latents)
+    assert psnr(swapped, original(toys.files() / "swapper.onnx", target=crops, source=latents)) > 100
 
 
 def test_what_is_published_is_what_runs(s3: FaultyS3) -> None:
@@ -60,33 +60,33 @@ def test_what_is_published_is_what_runs(s3: FaultyS3) -> None:
 def test_publishing_again_uploads_no_blob(s3: FaultyS3) -> None:
     s3.requests.clear()
     _publish(s3)
-    assert not [seen for seen in s3.requests if seen.method == "PUT" and "/blobs/" in seen.key]
+    assert not [request for request in s3.requests if request.method == "PUT" and "/blobs/" in request.key]
 
 
 def test_the_pointer_is_written_last(s3: FaultyS3) -> None:
     s3.objects.clear()
     s3.requests.clear()
     _publish(s3)
-    assert [seen.key for seen in s3.requests if seen.method == "PUT"][-1] == f"{BUCKET}/packs/current.json"
+    assert [request.key for request in s3.requests if request.method == "PUT"][-1] == f"{BUCKET}/packs/current.json"
 
 
 def test_a_warm_swap_fetches_nothing(s3: FaultyS3) -> None:
     loaded = models(s3)
     swap_once(loaded)
-    fetched = loaded.bytes_fetched
+    bytes_fetched = loaded.bytes_fetched
     s3.requests.clear()
     swap_once(loaded)
-    assert loaded.bytes_fetched == fetched
-    assert [seen.key for seen in s3.requests] == [f"{BUCKET}/packs/current.json"]
+    assert loaded.bytes_fetched == bytes_fetched
+    assert [request.key for request in s3.requests] == [f"{BUCKET}/packs/current.json"]
 
 
 def test_a_released_pack_is_fetched_again(s3: FaultyS3) -> None:
     loaded = models(s3)
     swap_once(loaded)
-    fetched = loaded.bytes_fetched
+    bytes_fetched = loaded.bytes_fetched
     loaded.release()
     swap_once(loaded)
-    assert loaded.bytes_fetched == 2 * fetched
+    assert loaded.bytes_fetched == 2 * bytes_fetched
 
 
 def test_a_swapper_that_is_not_needed_is_dropped_and_counted(s3: FaultyS3) -> None:
@@ -102,9 +102,9 @@ def test_complete_weights_stay_although_they_came_in_vain(s3: FaultyS3) -> None:
     pending = loaded.start_swapper(soon())
     pending._weights.wait()
     assert pending.drop() == pending._weights.blob.size
-    fetched = loaded.bytes_fetched
+    bytes_fetched = loaded.bytes_fetched
     swap_once(loaded)
-    assert loaded.bytes_fetched <= fetched + 100_000  # the plan at most, if it was still on its way
+    assert loaded.bytes_fetched <= bytes_fetched + 100_000  # the plan at most, if it was still on its way
 
 
 def test_a_small_sandbox_gives_the_embedder_back_before_the_swapper_runs(s3: FaultyS3) -> None:
@@ -154,11 +154,11 @@ def test_a_new_pack_is_noticed_at_the_next_request(s3: FaultyS3) -> None:
 def test_a_damaged_blob_fails_the_request_and_no_other(s3: FaultyS3) -> None:
     loaded = models(s3)
     key = f"{BUCKET}/blobs/sha256/{_weights(loaded)}"
-    whole = s3.objects[key]
-    s3.objects[key] = whole[:-1] + bytes([whole[-1] ^ 1])
+    original = s3.objects[key]
+    s3.objects[key] = original[:-1] + bytes([original[-1] ^ 1])
     with pytest.raises(ModelsCorrupt):
         swap_once(loaded)
-    s3.objects[key] = whole
+    s3.objects[key] = original
     swap_once(loaded)
 
 

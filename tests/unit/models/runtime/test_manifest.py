@@ -30,11 +30,11 @@ def test_what_is_written_is_read_back() -> None:
 
 def test_a_model_tells_its_source_and_its_parity() -> None:
     plain = _manifest().models["swapper"]
-    told = replace(plain, source="ab" * 32, parity={"psnr_db": 136.0, "file_psnr_db": 84.9})
-    manifest = Manifest("toy", {**_manifest().models, "swapper": told})
+    measured_model = replace(plain, source="ab" * 32, parity={"psnr_db": 136.0, "file_psnr_db": 84.9})
+    manifest = Manifest("toy", {**_manifest().models, "swapper": measured_model})
     assert Manifest.parse(manifest.dump()) == manifest
     assert b'"parity"' not in _manifest().dump()  # as packs of before have it
-    assert told.digest == plain.digest
+    assert measured_model.digest == plain.digest
 
 
 def test_fields_of_later_versions_do_no_harm() -> None:

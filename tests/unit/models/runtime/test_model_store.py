@@ -30,9 +30,9 @@ def s3() -> Iterator[FaultyS3]:
 @pytest.fixture
 def blob(s3: FaultyS3) -> Blob:
     chunks = tuple(hashlib.sha256(DATA[at : at + CHUNK]).hexdigest() for at in range(0, len(DATA), CHUNK))
-    made = Blob("weights", hashlib.sha256(DATA).hexdigest(), len(DATA), CHUNK, chunks)
-    s3.objects[f"{BUCKET}/{made.key}"] = DATA
-    return made
+    described_blob = Blob("weights", hashlib.sha256(DATA).hexdigest(), len(DATA), CHUNK, chunks)
+    s3.objects[f"{BUCKET}/{described_blob.key}"] = DATA
+    return described_blob
 
 
 def load(s3: FaultyS3, blob: Blob, seconds: float = 20.0) -> Download:
@@ -47,7 +47,7 @@ def join(download: Download) -> None:
 
 
 def ranges(s3: FaultyS3) -> list[str]:
-    return [seen.range for seen in s3.requests]
+    return [request.range for request in s3.requests]
 
 
 def test_all_bytes_arrive_in_ranges_of_a_chunk(s3: FaultyS3, blob: Blob) -> None:
@@ -185,7 +185,7 @@ def test_threads_end_when_a_download_fails(s3: FaultyS3, blob: Blob) -> None:
     join(download)
 
 
-def _published(s3: FaultyS3, pack: str) -> Manifest:
+def _publish(s3: FaultyS3, pack: str) -> Manifest:
     model = Model(
         "onnx", "MIT", Contract((), ()), Blob.describe("golden", b"x"), (Blob.describe("model.onnx", pack.encode()),)
     )
@@ -201,33 +201,33 @@ def pack(store: ModelStore) -> Manifest:
 
 
 def test_the_pointer_leads_to_the_manifest(s3: FaultyS3) -> None:
-    published = _published(s3, "first")
-    assert pack(ModelStore(BUCKET, s3.client())) == published
+    manifest = _publish(s3, "first")
+    assert pack(ModelStore(BUCKET, s3.client())) == manifest
 
 
 def test_an_unchanged_pointer_costs_one_request(s3: FaultyS3) -> None:
-    _published(s3, "first")
+    _publish(s3, "first")
     store = ModelStore(BUCKET, s3.client())
     before = pack(store)
     s3.requests.clear()
     assert pack(store) is before
-    assert [seen.key for seen in s3.requests] == [f"{BUCKET}/{POINTER_KEY}"]
+    assert [request.key for request in s3.requests] == [f"{BUCKET}/{POINTER_KEY}"]
 
 
 def test_a_moved_pointer_is_followed(s3: FaultyS3) -> None:
-    _published(s3, "first")
+    _publish(s3, "first")
     store = ModelStore(BUCKET, s3.client())
     pack(store)
-    second = _published(s3, "second")
+    second = _publish(s3, "second")
     assert pack(store) == second
 
 
 def test_a_pointer_that_moves_while_it_is_read_is_followed(s3: FaultyS3) -> None:
-    _published(s3, "first")
+    _publish(s3, "first")
     first = next(key for key in s3.objects if "packs/first/" in key)
 
     def publish_and_clear() -> None:
-        _published(s3, "second")
+        _publish(s3, "second")
         del s3.objects[first]
 
     s3.fail("packs/first/", Fault(then=publish_and_clear))
@@ -247,7 +247,7 @@ def test_a_pointer_that_moves_while_it_is_read_is_followed(s3: FaultyS3) -> None
 def test_a_pack_that_is_not_whole_is_a_clear_error(
     s3: FaultyS3, key: str, data: bytes | None, error: type[ColdswapError]
 ) -> None:
-    _published(s3, "first")
+    _publish(s3, "first")
     where = next(name for name in s3.objects if "packs/first/" in name) if key == "manifest" else f"{BUCKET}/{key}"
     if data is None:
         del s3.objects[where]
@@ -258,16 +258,16 @@ def test_a_pack_that_is_not_whole_is_a_clear_error(
 
 
 def test_a_bucket_that_fails_is_not_a_missing_pack(s3: FaultyS3) -> None:
-    _published(s3, "first")
+    _publish(s3, "first")
     s3.fail(POINTER_KEY, Fault(status=500))
     with pytest.raises(StorageFailed):
         pack(ModelStore(BUCKET, s3.client()))
 
 
 def test_a_manifest_whose_answer_breaks_off_is_read_again(s3: FaultyS3) -> None:
-    published = _published(s3, "first")
+    manifest = _publish(s3, "first")
     s3.fail("packs/", Fault(break_after=3), Fault(break_after=0))
-    assert pack(ModelStore(BUCKET, s3.client())) == published
+    assert pack(ModelStore(BUCKET, s3.client())) == manifest
     s3.fail(POINTER_KEY, *[Fault(break_after=3)] * 3)
     with pytest.raises(StorageFailed, match="ended early"):
         pack(ModelStore(BUCKET, s3.client()))

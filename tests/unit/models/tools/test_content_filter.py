@@ -34,7 +34,7 @@ def soon() -> Deadline:
 
 
 def put(s3: FaultyS3, **more: ConvertedModel) -> LoadedModels:
-    models: dict[ModelName, ConvertedModel] = {**toys.lowered()}
+    models: dict[ModelName, ConvertedModel] = {**toys.models()}
     models.update({name: more[name] for name in ("gate",) if name in more})
     publish(models, "models", s3.client(), "toys", dict.fromkeys(models, "MIT"))
     return LoadedModels(ModelStore("models", s3.client()), 1)
@@ -76,10 +76,10 @@ def test_a_manifest_may_have_a_gate_and_nothing_else_besides(s3: FaultyS3, tmp_p
 
 @pytest.mark.parametrize("damage", [b"much", b"\xff", b"nan", b"inf", b"2.0", b"0", b"-1"])
 def test_a_threshold_that_is_no_number_stops_it(s3: FaultyS3, tmp_path: Path, damage: bytes) -> None:
-    lowered = convert_gate(networks.classifier(tmp_path / "gate.onnx"), 0.5)
-    lowered.blobs["threshold"] = damage
+    gate = convert_gate(networks.classifier(tmp_path / "gate.onnx"), 0.5)
+    gate.blobs["threshold"] = damage
     with pytest.raises(ModelsCorrupt):
-        put(s3, gate=lowered).gate(soon())
+        put(s3, gate=gate).gate(soon())
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A lowered network gives what its file gives, however the file was converted; what is not such a file is refused."""
+"""A converted network gives what its file gives, however the file was converted; what is not such a file is refused."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Memory:
 
     def __init__(self, data: bytes | bytearray) -> None:
         self.data = data
-        self.asked: list[int | None] = []
+        self.waits: list[int | None] = []
 
     def wait(self, upto: int | None = None) -> memoryview:
-        self.asked.append(upto)
+        self.waits.append(upto)
         return memoryview(self.data)[:upto]
 
     def memory(self) -> memoryview:
@@ -66,8 +66,8 @@ def psnr(one: Floats, other: Floats) -> float:
     return float(-10 * np.log10(np.mean((one.astype(np.float64) - other) ** 2) + 1e-20))
 
 
-def swapper(lowered: ConvertedModel) -> OnnxSwapper:
-    return OnnxSwapper(StagePlan.parse(bytes(lowered.blobs["plan"])), Memory(lowered.blobs["weights"]), 2)
+def swapper(model: ConvertedModel) -> OnnxSwapper:
+    return OnnxSwapper(StagePlan.parse(bytes(model.blobs["plan"])), Memory(model.blobs["weights"]), 2)
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 65), ("fp16", 65), ("fp16-weights", 100)])
@@ -76,59 +76,59 @@ def test_swapper_equals_its_file(
 ) -> None:
     monkeypatch.setattr(partition, "STAGE_BYTES", 15_000)
     path = standin.inswapper(tmp_path / "inswapper.onnx", precision, width=32)
-    lowered = convert_swapper(path)
+    model = convert_swapper(path)
     crops, latents = faces(2)
-    made = swapper(lowered).run(crops, latents)
-    for crop, latent, result in zip(crops, latents, made, strict=True):
+    swapped = swapper(model).run(crops, latents)
+    for crop, latent, result in zip(crops, latents, swapped, strict=True):
         assert psnr(result, original(path, target=crop[None], source=latent[None])[0]) > least
-    stages = StagePlan.parse(bytes(lowered.blobs["plan"])).stages
+    stages = StagePlan.parse(bytes(model.blobs["plan"])).stages
     assert len(stages) > 10
 
 
 def test_equal_layers_share_a_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition, "STAGE_BYTES", 60_000)
-    lowered = convert_swapper(standin.inswapper(tmp_path / "inswapper.onnx", "fp16", width=64))
-    plan = StagePlan.parse(bytes(lowered.blobs["plan"]))
+    model = convert_swapper(standin.inswapper(tmp_path / "inswapper.onnx", "fp16", width=64))
+    plan = StagePlan.parse(bytes(model.blobs["plan"]))
     assert len(plan.graphs) < len(plan.stages) / 2
 
 
 def test_weights_lie_in_order_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(partition, "STAGE_BYTES", 15_000)
-    lowered = convert_swapper(toys.files() / "swapper.onnx")
-    weights = Memory(lowered.blobs["weights"])
-    OnnxSwapper(StagePlan.parse(bytes(lowered.blobs["plan"])), weights, 1).run(*faces(1))
-    asked = [upto or 0 for upto in weights.asked]
-    assert asked[0] < len(lowered.blobs["weights"]) / 4
-    assert [upto for upto in asked if upto] == sorted(upto for upto in asked if upto)
+    model = convert_swapper(toys.files() / "swapper.onnx")
+    weights = Memory(model.blobs["weights"])
+    OnnxSwapper(StagePlan.parse(bytes(model.blobs["plan"])), weights, 1).run(*faces(1))
+    waits = [upto or 0 for upto in weights.waits]
+    assert waits[0] < len(model.blobs["weights"]) / 4
+    assert [upto for upto in waits if upto] == sorted(upto for upto in waits if upto)
 
 
 def test_embedding_map_goes_apart() -> None:
     file = onnx.load(str(toys.files() / "swapper.onnx"))
-    emap = np.frombuffer(toys.lowered()["swapper"].blobs["emap"], "<f4").reshape(512, 512)
+    emap = np.frombuffer(toys.models()["swapper"].blobs["emap"], "<f4").reshape(512, 512)
     np.testing.assert_array_equal(emap, numpy_helper.to_array(file.graph.initializer[-1]))
 
 
 def test_embedder_equals_its_file() -> None:
-    lowered = toys.lowered()["embedder"]
+    model = toys.models()["embedder"]
     crops = np.random.default_rng(6).uniform(-1, 1, (2, 3, 112, 112)).astype(np.float32)
-    embedder = OnnxEmbedder(StagePlan.parse(bytes(lowered.blobs["plan"])), Memory(lowered.blobs["weights"]), 2)
+    embedder = OnnxEmbedder(StagePlan.parse(bytes(model.blobs["plan"])), Memory(model.blobs["weights"]), 2)
     expected = original(toys.files() / "embedder.onnx", crop=crops)
-    for made, truth in zip(embedder.run(crops), expected, strict=True):
-        assert made @ truth / np.linalg.norm(made) / np.linalg.norm(truth) > 0.9999
+    for embedding, truth in zip(embedder.run(crops), expected, strict=True):
+        assert embedding @ truth / np.linalg.norm(embedding) / np.linalg.norm(truth) > 0.9999
 
 
 def test_weights_are_halved() -> None:
     size = (toys.files() / "embedder.onnx").stat().st_size
-    assert len(toys.lowered()["embedder"].blobs["weights"]) < 0.52 * size
+    assert len(toys.models()["embedder"].blobs["weights"]) < 0.52 * size
 
 
 def test_detector_stays_the_file_it_is() -> None:
-    assert toys.lowered()["detector"].blobs["model.onnx"] == (toys.files() / "detector.onnx").read_bytes()
+    assert toys.models()["detector"].blobs["model.onnx"] == (toys.files() / "detector.onnx").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["detector", "embedder", "swapper"])
 def test_golden_vector_is_the_original_s(name: ModelName) -> None:
-    golden = np.load(io.BytesIO(toys.lowered()[name].golden))
+    golden = np.load(io.BytesIO(toys.models()[name].golden))
     inputs = {key: golden[key] for key in golden if key.startswith("input:")}
     output = next(golden[key] for key in golden if key.startswith("output:"))
     np.testing.assert_allclose(original(toys.files() / f"{name}.onnx", **inputs), output, atol=1e-4)
@@ -189,7 +189,7 @@ def test_an_operator_set_that_is_only_listed_does_no_harm(tmp_path: Path) -> Non
     path = altered(
         tmp_path, "embedder", lambda model: model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     )
-    assert convert_embedder(path).blobs["weights"] == toys.lowered()["embedder"].blobs["weights"]
+    assert convert_embedder(path).blobs["weights"] == toys.models()["embedder"].blobs["weights"]
 
 
 def test_weights_that_fp16_cannot_hold_are_refused(tmp_path: Path) -> None:
@@ -251,9 +251,9 @@ def test_a_file_that_lists_its_weights_as_inputs_is_taken(tmp_path: Path) -> Non
     for tensor in model.graph.initializer:
         model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
     onnx.save(model, str(path))
-    lowered = convert_swapper(path)
-    assert lowered.blobs["weights"] == expected.blobs["weights"]
-    assert lowered.parity == expected.parity
+    model = convert_swapper(path)
+    assert model.blobs["weights"] == expected.blobs["weights"]
+    assert model.parity == expected.parity
 
 
 def test_rounding_that_shows_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -290,9 +290,9 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
 
 def test_a_network_that_would_change_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     run = convert._run_staged
-    monkeypatch.setattr(convert, "_run_staged", lambda *given: {k: v + 0.01 for k, v in run(*given).items()})
+    monkeypatch.setattr(convert, "_run_staged", lambda *arguments: {k: v + 0.01 for k, v in run(*arguments).items()})
     with pytest.raises(Unfit, match="dB"):
         convert_swapper(toys.files() / "swapper.onnx")
-    monkeypatch.setattr(convert, "_run_staged", lambda *given: {k: np.flip(v) for k, v in run(*given).items()})
+    monkeypatch.setattr(convert, "_run_staged", lambda *arguments: {k: np.flip(v) for k, v in run(*arguments).items()})
     with pytest.raises(Unfit, match="cosine"):
         convert_embedder(toys.files() / "embedder.onnx")

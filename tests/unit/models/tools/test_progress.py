@@ -20,11 +20,11 @@ def test_a_bar_fills_and_ends_its_line() -> None:
     bars = ProgressBar(stream)
     for done in (0, 50_000_000, 50_000_001, 100_000_000):
         bars("model.onnx", done, 100_000_000)
-    drawn = stream.getvalue().split("\r")[1:]
-    assert [line.count("#") for line in drawn] == [0, 15, 30]
-    assert all(line.startswith("model.onnx") for line in drawn)
-    assert drawn[-1].endswith("\n")
-    assert "50.0 of 100.0 MB" in drawn[1]
+    frames = stream.getvalue().split("\r")[1:]
+    assert [line.count("#") for line in frames] == [0, 15, 30]
+    assert all(line.startswith("model.onnx") for line in frames)
+    assert frames[-1].endswith("\n")
+    assert "50.0 of 100.0 MB" in frames[1]
 
 
 def test_a_size_that_is_not_known_is_counted() -> None:

@@ -30,34 +30,34 @@ def s3() -> Iterator[FaultyS3]:
         yield server
 
 
-def built(name: str = "toys", other: bool = False) -> PackBundle:
+def build(name: str = "toys", other: bool = False) -> PackBundle:
     """A pack of the toys; the `other` ones have another detector."""
-    models = toys.lowered()
+    models = toys.models()
     if other:
-        shifted = toys.lowered_detector(shift=1.0)
+        shifted = toys.another_detector(shift=1.0)
         models = {**models, "detector": shifted}
     return PackBundle.assemble(models, name, dict.fromkeys(models, "MIT"))
 
 
-def published(s3: FaultyS3, pack: PackBundle) -> Pointer:
+def publish(s3: FaultyS3, pack: PackBundle) -> Pointer:
     return upload(pack, BUCKET, s3.client(max_pool_connections=20))
 
 
 def meanwhile(s3: FaultyS3, pack: PackBundle) -> Fault:
     """What is no fault of S3's: somebody else publishes this pack just before the request."""
 
-    def publish() -> None:
-        published(s3, pack)
+    def interfere() -> None:
+        publish(s3, pack)
 
-    return Fault(then=publish)
+    return Fault(then=interfere)
 
 
 def puts(s3: FaultyS3) -> list[str]:
-    return [seen.key.removeprefix(f"{BUCKET}/") for seen in s3.requests if seen.method == "PUT"]
+    return [request.key.removeprefix(f"{BUCKET}/") for request in s3.requests if request.method == "PUT"]
 
 
-def faults(found: list[VerificationReport]) -> dict[str, str]:
-    return {each.part: each.fault for each in found if each.fault}
+def faults(reports: list[VerificationReport]) -> dict[str, str]:
+    return {each.part: each.fault for each in reports if each.fault}
 
 
 def check(s3: FaultyS3, *pointers: Pointer) -> list[VerificationReport]:
@@ -65,69 +65,69 @@ def check(s3: FaultyS3, *pointers: Pointer) -> list[VerificationReport]:
 
 
 def test_blobs_come_first_then_the_manifest_then_the_pointer(s3: FaultyS3) -> None:
-    pack = built()
-    pointer = published(s3, pack)
+    pack = build()
+    pointer = publish(s3, pack)
     assert puts(s3)[-2:] == [pointer.key, POINTER_KEY]
     assert set(puts(s3)[:-2]) == {blob.key for blob in list_blobs(pack.manifest)}
     assert read_pointer(BUCKET, s3.client()) == pointer
 
 
 def test_only_what_is_not_there_whole_is_uploaded(s3: FaultyS3) -> None:
-    pack = built()
-    published(s3, pack)
+    pack = build()
+    publish(s3, pack)
     damaged = list_blobs(pack.manifest)[0].key
     s3.objects[f"{BUCKET}/{damaged}"] = b"cut off"
     s3.requests.clear()
-    published(s3, pack)
+    publish(s3, pack)
     assert puts(s3)[0] == damaged
     assert len(puts(s3)) == 3
 
 
 def test_an_upload_that_breaks_off_leaves_the_old_pack_in_use(s3: FaultyS3) -> None:
-    first = published(s3, built())
-    other = built("other", other=True)
+    first = publish(s3, build())
+    other = build("other", other=True)
     s3.fail(other.manifest.models["detector"].blob("model.onnx").key, Fault(status=500))
     with pytest.raises(ClientError):
-        published(s3, other)
+        publish(s3, other)
     assert read_pointer(BUCKET, s3.client()) == first
     assert not faults(check(s3, first))
 
 
 def test_two_publications_at_once_do_not_overwrite_each_other(s3: FaultyS3) -> None:
-    published(s3, built())
-    other = built("other", other=True)
-    third = PackBundle.assemble(toys.lowered(), "third", dict.fromkeys(toys.lowered(), "MIT"))
+    publish(s3, build())
+    other = build("other", other=True)
+    third = PackBundle.assemble(toys.models(), "third", dict.fromkeys(toys.models(), "MIT"))
     s3.fail(other.pointer.key, meanwhile(s3, third))
     with pytest.raises(Conflict, match="meanwhile"):
-        published(s3, other)
+        publish(s3, other)
     assert read_pointer(BUCKET, s3.client()) == third.pointer
 
 
 def test_the_first_publications_of_a_bucket_do_not_overwrite_each_other(s3: FaultyS3) -> None:
-    other = built("other", other=True)
-    s3.fail(other.pointer.key, meanwhile(s3, built()))
+    other = build("other", other=True)
+    s3.fail(other.pointer.key, meanwhile(s3, build()))
     with pytest.raises(Conflict):
-        published(s3, other)
-    assert read_pointer(BUCKET, s3.client()) == built().pointer
+        publish(s3, other)
+    assert read_pointer(BUCKET, s3.client()) == build().pointer
 
 
 def test_s3_refuses_a_blob_that_is_not_what_its_name_says(s3: FaultyS3) -> None:
-    pack = built()
+    pack = build()
     key = list_blobs(pack.manifest)[0].key
     with pytest.raises(ClientError, match="BadDigest"):
-        published(s3, replace(pack, contents={**pack.contents, key: bytes(10)}))
+        publish(s3, replace(pack, contents={**pack.contents, key: bytes(10)}))
     assert POINTER_KEY not in puts(s3)
 
 
 def test_a_pack_on_the_disk_is_the_same_pack(s3: FaultyS3, tmp_path: Path) -> None:
-    built().save(tmp_path)
+    build().save(tmp_path)
     pack = PackBundle.open(tmp_path)
-    assert pack.pointer == built().pointer
-    assert not faults(check(s3, published(s3, pack)))
+    assert pack.pointer == build().pointer
+    assert not faults(check(s3, publish(s3, pack)))
 
 
 def test_a_pack_says_where_its_models_come_from_and_how_close_they_are(s3: FaultyS3) -> None:
-    pointer = published(s3, built())
+    pointer = publish(s3, build())
     models = Manifest.parse(s3.objects[f"{BUCKET}/{pointer.key}"][:]).models
     assert models["swapper"].parity["psnr_db"] > 80
     assert models["embedder"].parity["cosine"] > 0.9999
@@ -136,17 +136,17 @@ def test_a_pack_says_where_its_models_come_from_and_how_close_they_are(s3: Fault
 
 
 def test_the_history_is_in_order_and_knows_the_one_in_use(s3: FaultyS3) -> None:
-    first, second = published(s3, built()), published(s3, built("other", other=True))
+    first, second = publish(s3, build()), publish(s3, build("other", other=True))
     assert [(each.pointer, each.current) for each in list_packs(BUCKET, s3.client())] == [
         (second, True),
         (first, False),
     ]
-    published(s3, built())
+    publish(s3, build())
     assert [each.pointer for each in list_packs(BUCKET, s3.client())] == [first, second]
 
 
 def test_a_rollback_goes_to_the_one_before_or_to_the_one_named(s3: FaultyS3) -> None:
-    first, second = published(s3, built()), published(s3, built("other", other=True))
+    first, second = publish(s3, build()), publish(s3, build("other", other=True))
     assert rollback(BUCKET, s3.client()) == first
     assert read_pointer(BUCKET, s3.client()) == first
     assert rollback(BUCKET, s3.client(), second.digest[:8]) == second
@@ -156,7 +156,7 @@ def test_a_rollback_goes_to_the_one_before_or_to_the_one_named(s3: FaultyS3) -> 
 def test_a_rollback_to_nothing_is_refused(s3: FaultyS3) -> None:
     with pytest.raises(ModelsMissing):
         rollback(BUCKET, s3.client())
-    pointer = published(s3, built())
+    pointer = publish(s3, build())
     with pytest.raises(ModelsMissing, match="before"):
         rollback(BUCKET, s3.client())
     with pytest.raises(ModelsMissing, match="0 packs"):
@@ -168,22 +168,22 @@ def test_a_rollback_to_nothing_is_refused(s3: FaultyS3) -> None:
 def test_a_rollback_to_a_pack_that_is_no_longer_whole_is_refused(
     s3: FaultyS3, spoil: Callable[[bytes], bytes | None]
 ) -> None:
-    pack = built()
-    published(s3, pack)
-    second = published(s3, built("other", other=True))
+    pack = build()
+    publish(s3, pack)
+    second = publish(s3, build("other", other=True))
     blob = pack.manifest.models["detector"].blob("model.onnx")
-    left = spoil(bytes(s3.objects.pop(f"{BUCKET}/{blob.key}")))
-    if left is not None:
-        s3.objects[f"{BUCKET}/{blob.key}"] = left
+    leftover = spoil(bytes(s3.objects.pop(f"{BUCKET}/{blob.key}")))
+    if leftover is not None:
+        s3.objects[f"{BUCKET}/{blob.key}"] = leftover
     with pytest.raises(ModelsMissing, match=blob.sha256):
         rollback(BUCKET, s3.client())
     assert read_pointer(BUCKET, s3.client()) == second
 
 
 def test_a_rollback_does_not_overtake_a_publication(s3: FaultyS3) -> None:
-    first = published(s3, built())
-    published(s3, built("other", other=True))
-    third = PackBundle.assemble(toys.lowered(), "third", dict.fromkeys(toys.lowered(), "MIT"))
+    first = publish(s3, build())
+    publish(s3, build("other", other=True))
+    third = PackBundle.assemble(toys.models(), "third", dict.fromkeys(toys.models(), "MIT"))
     s3.fail(first.key, meanwhile(s3, third))
     with pytest.raises(Conflict):
         rollback(BUCKET, s3.client(), first.digest)
@@ -191,37 +191,37 @@ def test_a_rollback_does_not_overtake_a_publication(s3: FaultyS3) -> None:
 
 
 def test_a_whole_pack_is_found_whole_and_measured(s3: FaultyS3) -> None:
-    found = check(s3, published(s3, built()))
-    assert not faults(found)
-    measured = {each.part: each.measured for each in found if each.measured}
-    assert measured["swapper"]["psnr_db"] > 80
-    assert measured["embedder"]["cosine"] > 0.9999
-    assert measured["detector"]["max_difference"] < 1e-3
-    assert len(found) == 4 + len(list_blobs(built().manifest))
+    reports = check(s3, publish(s3, build()))
+    assert not faults(reports)
+    measurements = {each.part: each.measured for each in reports if each.measured}
+    assert measurements["swapper"]["psnr_db"] > 80
+    assert measurements["embedder"]["cosine"] > 0.9999
+    assert measurements["detector"]["max_difference"] < 1e-3
+    assert len(reports) == 4 + len(list_blobs(build().manifest))
 
 
 def test_the_native_engine_is_tried_too_where_a_pack_is_made_for_it(s3: FaultyS3) -> None:
-    pack = PackBundle.assemble(convert_folder(ROOT / "local/demo_pack"), "demo", dict.fromkeys(toys.lowered(), "MIT"))
-    found = check(s3, published(s3, pack))
-    assert not faults(found)
-    measured = next(each.measured for each in found if each.part == "swapper")
+    pack = PackBundle.assemble(convert_folder(ROOT / "local/demo_pack"), "demo", dict.fromkeys(toys.models(), "MIT"))
+    reports = check(s3, publish(s3, pack))
+    assert not faults(reports)
+    measurements = next(each.measured for each in reports if each.part == "swapper")
     made_for_it = any(blob.name == NATIVE_BLOB for blob in pack.manifest.models["swapper"].blobs)
-    assert ("native_psnr_db" in measured) == made_for_it == LIBRARY.exists()
-    assert all(value > 80 for value in measured.values())
+    assert ("native_psnr_db" in measurements) == made_for_it == LIBRARY.exists()
+    assert all(value > 80 for value in measurements.values())
 
 
 def test_what_packs_share_is_read_once(s3: FaultyS3) -> None:
-    both = published(s3, built()), published(s3, built("other", other=True))
+    both = publish(s3, build()), publish(s3, build("other", other=True))
     s3.requests.clear()
     assert not faults(check(s3, *both))
-    weights = built().manifest.models["swapper"].blob("weights")
-    assert len([seen for seen in s3.requests if weights.sha256 in seen.key]) == 2 * len(weights.chunks)
+    weights = build().manifest.models["swapper"].blob("weights")
+    assert len([request for request in s3.requests if weights.sha256 in request.key]) == 2 * len(weights.chunks)
 
 
 @pytest.mark.parametrize("damage", ["a bit", "the end", "all"])
 def test_every_damage_is_found_and_named(s3: FaultyS3, damage: str) -> None:
-    pack = built()
-    pointer = published(s3, pack)
+    pack = build()
+    pointer = publish(s3, pack)
     damaged = set()
     for name, model in pack.manifest.models.items():
         blob = model.golden if name == "embedder" else model.blobs[-1]
@@ -231,25 +231,25 @@ def test_every_damage_is_found_and_named(s3: FaultyS3, damage: str) -> None:
         if damage != "all":
             s3.objects[f"{BUCKET}/{blob.key}"] = bytes(data[: len(data) - (damage == "the end")])
         damaged.add(blob.key)
-    found = faults(check(s3, pointer))
-    assert set(found) == {*damaged, "detector", "embedder", "swapper"}
-    assert found["swapper"] == "a part of it is faulty"
+    verdicts = faults(check(s3, pointer))
+    assert set(verdicts) == {*damaged, "detector", "embedder", "swapper"}
+    assert verdicts["swapper"] == "a part of it is faulty"
 
 
 def test_a_manifest_that_was_changed_is_found(s3: FaultyS3) -> None:
-    pointer = published(s3, built())
+    pointer = publish(s3, build())
     s3.objects[f"{BUCKET}/{pointer.key}"] = s3.objects[f"{BUCKET}/{pointer.key}"][:].replace(b"MIT", b"TIM")
     assert set(faults(check(s3, pointer))) == {"manifest"}
 
 
 def test_a_model_that_computes_something_else_is_found(s3: FaultyS3) -> None:
-    lowered = dict(toys.lowered())
-    weights = bytearray(lowered["swapper"].blobs["weights"])
+    models = dict(toys.models())
+    weights = bytearray(models["swapper"].blobs["weights"])
     halves = np.frombuffer(weights, np.float16)
     halves[: len(halves) // 8] = 0
-    swapper = lowered["swapper"]
-    lowered["swapper"] = replace(swapper, blobs={**swapper.blobs, "weights": weights})
-    pointer = published(s3, PackBundle.assemble(lowered, "spoilt", dict.fromkeys(lowered, "MIT")))
-    found = faults(check(s3, pointer))
-    assert set(found) == {"swapper"}
-    assert "psnr_db" in found["swapper"]
+    swapper = models["swapper"]
+    models["swapper"] = replace(swapper, blobs={**swapper.blobs, "weights": weights})
+    pointer = publish(s3, PackBundle.assemble(models, "spoilt", dict.fromkeys(models, "MIT")))
+    verdicts = faults(check(s3, pointer))
+    assert set(verdicts) == {"swapper"}
+    assert "psnr_db" in verdicts["swapper"]
