@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -48,13 +48,13 @@ test-exiftool: .venv/ready ## the labels as exiftool reads them (a program of th
 test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## the images under Docker and sam local; FULL=1 measures them
 	$(PY) -m local.sam $(if $(FULL),--full)
 
-lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## style, types and the template
+lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## style, types and the templates
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv-lint/bin/cfn-lint template.yaml
+	.venv-lint/bin/cfn-lint template.yaml monitoring.yaml
 	AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
-	.venv-checkov/bin/checkov -f template.yaml --framework cloudformation --compact --quiet
+	.venv-checkov/bin/checkov -f template.yaml monitoring.yaml --framework cloudformation --compact --quiet
 	.venv-checkov/bin/checkov -d functions --framework dockerfile --compact --quiet
 
 format: .venv/ready ## put the code into the house's form
@@ -78,6 +78,9 @@ key: .venv-deploy/ready ## API keys of the stack of ENV (AuthMode=key): NAME=ali
 
 keep-warm: .venv-deploy/ready ## a sandbox of each function of the stack of ENV stays warm: ON=1; without it, no longer
 	@$(DEPLOY) -m tools.keep_warm --env $(or $(ENV),default) $(if $(ON),--on)
+
+settings: .venv-deploy/ready ## settings of the stack of ENV: shows them; SET='daily_budget=50 cache_latents=true' changes them; RESET=1 for defaults
+	@$(DEPLOY) -m tools.settings --env $(or $(ENV),default) $(if $(SET),--set '$(SET)',$(if $(RESET),--reset))
 
 models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))

@@ -32,7 +32,7 @@ from layers.core.identity import ANONYMOUS, identity
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import VERSION, Terms
 from local import template_rewrite
-from tools.template import load_template
+from tools.template import load_template, nested_templates
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE_FOLDER = ROOT / ".local/cloud"  # stacks and buckets that outlive a run
@@ -149,12 +149,14 @@ class Cloud:
         environment: Mapping[str, str] | None = None,
         open_api: bool = False,
         bootstrap: bytes | None = None,
+        stage: Mapping[str, Any] | None = None,
     ) -> None:
-        """Deploys template.yaml, or updates the stack that a kept folder holds.
+        """Deploy template.yaml, or update the stack that a kept folder holds. Raises CloudFailed.
 
         `parameters` are the template's; `environment` is set for every function beside what the cloud itself needs,
         TRUSTED_ORIGINS for one; `open_api` is short for the parameter AuthMode=open. `bootstrap` is the zip that every
-        function runs instead of its handler from the sources.
+        function runs instead of its handler from the sources. `stage` replaces values in the mapping of stages, as an
+        operator does by editing template.yaml.
         """
         s3, formation = self.client("s3"), self.client("cloudformation")
         code = bootstrap or template_rewrite.bootstrap(ROOT, Path(sys.executable))
@@ -166,13 +168,18 @@ class Cloud:
         # Whoever starts a cloud of their own answers to themselves; no AWS account, and nobody else, is in it.
         self._open = open_api
         accepted = {"AcceptTerms": VERSION, **({"AuthMode": "open"} if open_api else {}), **(parameters or {})}
-        template = template_rewrite.rewrite(load_template(ROOT / "template.yaml"), ROOT, (bucket, key), injected)
+        source, place = load_template(ROOT / "template.yaml"), f"{self.endpoint}/{bucket}"
+        for each in source["Mappings"]["Stages"].values():
+            each.update(stage or {})
+        for name in nested_templates(source).values():
+            s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(load_template(ROOT / name)).encode())
+        template = template_rewrite.rewrite(source, ROOT, (bucket, key), injected, place)
         s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())
         change = formation.update_stack if self._deployed() else formation.create_stack
         change(
             StackName=STACK,
             # As `sam deploy` does: a template in the request itself may have no more than 51,200 characters.
-            TemplateURL=f"{self.endpoint}/{bucket}/{TEMPLATE}",
+            TemplateURL=f"{place}/{TEMPLATE}",
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in accepted.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
@@ -181,7 +188,7 @@ class Cloud:
         if stack.get("StackStatus") not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             raise CloudFailed(f"{stack.get('StackStatus')}: {self._reason()}; log: {self.log}")
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-        if reserved := int((parameters or {}).get("ReservedConcurrency", 0)):
+        if reserved := int((stage or {}).get("ReservedConcurrency", 0)):
             # The emulator obeys it, but its CloudFormation does not set it.
             self.client("lambda").put_function_concurrency(
                 FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved

@@ -1,21 +1,21 @@
 """The only differences between the template that AWS gets and the one that the local cloud gets.
 
 All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
-environment; a workflow's definition file is put into the template, as `sam package` would; functions learn where the
-emulated AWS is and which origins of this machine they may fetch from; a full function is waited for under the
-emulator's name for that too; and CodeDeploy, which the emulator has not, is left out.
+environment; a workflow's definition file is put into the template, and a nested stack gets its template's URL, as by
+`sam package`; functions are given the address of the emulated AWS and the origins of this machine that they may fetch
+from; workflows retry a throttled function under the emulator's name for that error too; and CodeDeploy, which the
+emulator lacks, is left out.
 """
 
 from __future__ import annotations
 
-import copy
 import io
 import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from tools.template import Template, load_template
+from tools.template import Template, load_template, with_globals
 
 
 def bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
@@ -36,13 +36,16 @@ def bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
     return packed.getvalue()
 
 
-def rewrite(template: Template, root: Path, code: tuple[str, str], environment: dict[str, str]) -> Template:
-    """The template for the local cloud; the one given stays as it is.
+def rewrite(
+    template: Template, root: Path, code: tuple[str, str], environment: dict[str, str], nested_url: str = ""
+) -> Template:
+    """The template for the local cloud; the argument is not changed.
 
-    `root` is the folder that the template's paths are relative to, `code` the bucket and key of `bootstrap`'s zip, and
-    `environment` is set for every function over what the template says.
+    `root` is the folder that the template's paths are relative to, `code` the bucket and key of `bootstrap`'s zip,
+    `nested_url` the URL under which the templates of nested stacks can be fetched by their names, and `environment`
+    overrides variables of every function.
     """
-    template = copy.deepcopy(template)
+    template = with_globals(template)
     resources = template["Resources"]
     for name in [name for name, each in resources.items() if each["Type"].startswith("AWS::CodeDeploy::")]:
         del resources[name]
@@ -54,20 +57,22 @@ def rewrite(template: Template, root: Path, code: tuple[str, str], environment: 
             properties.setdefault("Environment", {}).setdefault("Variables", {}).update(environment)
             resource.pop("Metadata", None)
         elif resource["Type"] == "AWS::Serverless::StateMachine":
-            properties["Definition"] = _full_house(load_template(root / properties.pop("DefinitionUri")))
+            properties["Definition"] = _retry_throttled(load_template(root / properties.pop("DefinitionUri")))
+        elif resource["Type"] == "AWS::CloudFormation::Stack":
+            properties["TemplateURL"] = f"{nested_url}/{properties['TemplateURL']}"
     return template
 
 
-def _full_house(part: Any) -> Any:
-    """A state machine in which what waits for room alone also does so under the name that the emulator gives that."""
+def _retry_throttled(part: Any) -> Any:
+    """A state machine that also retries the error as which the emulator reports a throttled function."""
     if isinstance(part, dict):
         return {
             name: [*each, "Lambda.Unknown"]
             if name == "ErrorEquals" and "Lambda.TooManyRequestsException" in each
-            else _full_house(each)
+            else _retry_throttled(each)
             for name, each in part.items()
         }
-    return [_full_house(each) for each in part] if isinstance(part, list) else part
+    return [_retry_throttled(each) for each in part] if isinstance(part, list) else part
 
 
 def _run_from_sources(properties: dict[str, Any], code: tuple[str, str]) -> None:

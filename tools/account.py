@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tools.stack import outputs, parameters
+from tools.stack import deployed_parameters, outputs
 
 REQUEST_SECONDS = 60
 POLL_SECONDS = 5.0
 POLLS = 24  # CloudWatch shows a line within a minute as a rule
 PAGES = 20  # of a log that are read
+MONITORING = "Monitoring"  # the nested stack in template.yaml
 
 Pause = Callable[[float], None]
 
@@ -67,12 +68,16 @@ class Account:
     @cached_property
     def parameters(self) -> dict[str, str]:
         """The stack's. Raises botocore's errors."""
-        return parameters(self.client("cloudformation"), self.stack)
+        return deployed_parameters(self.client("cloudformation"), self.stack)
 
     @cached_property
     def resources(self) -> dict[str, str]:
-        """Physical ids by logical ones. Raises botocore's errors."""
-        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=self.stack)
+        """Physical ids by logical ones, those of the nested stack too. Raises botocore's errors."""
+        own = self._resources(self.stack)
+        return {**(self._resources(own[MONITORING]) if MONITORING in own else {}), **own}
+
+    def _resources(self, stack: str) -> dict[str, str]:
+        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         return {
             each["LogicalResourceId"]: each["PhysicalResourceId"]
             for page in pages

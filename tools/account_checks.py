@@ -147,9 +147,11 @@ def permissions(account: Account) -> str:
 
 
 def traces(account: Account) -> str:
-    """With Tracing=Active the workflows may write them."""
-    if account.parameters["Tracing"] != "Active":
-        raise ByHand("Tracing is PassThrough in this stack")
+    """Where the stage has Tracing, the workflows may write traces."""
+    functions = account.client("lambda")
+    configuration = functions.get_function_configuration(FunctionName=account.resources["SwapFunction"])
+    if configuration.get("TracingConfig", {}).get("Mode") != "Active":
+        raise ByHand("Tracing is PassThrough in this stage")
     for role in ("SwapStateMachineRole", "VideoStateMachineRole"):
         for action in TRACES:
             if not _may(account, role, action, "*"):

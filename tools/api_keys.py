@@ -17,7 +17,7 @@ from typing import Any
 
 from layers.core.api_keys import KEY_BYTES, NAME_PATTERN, NAMES, PREFIX, digest, key_id, name_id
 from layers.core.errors import ColdswapError, InvalidRequest
-from tools.stack import parameters, stack_name, state_table
+from tools.stack import deployed_parameters, stack_name, state_table
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "Send it as the header x-api-key, or as a Bearer token.",
                 file=sys.stderr,
             )
-            if (mode := parameters(formation, stack).get("AuthMode")) != "key":
+            if (mode := deployed_parameters(formation, stack).get("AuthMode")) != "key":
                 print(f"No key is asked for yet: the AuthMode of {stack} is {mode}.", file=sys.stderr)
     except ColdswapError as error:
         print(error.detail, file=sys.stderr)

@@ -23,22 +23,23 @@ from typing import Any
 from functions.video.entry import release_hook
 from layers.core.errors import InternalError
 from layers.core.terms import VERSION
-from tools import first_request, images, keep_warm, preflight, teardown
+from tools import first_request, images, keep_warm, parameters, preflight, teardown
 from tools.stack import (
     CONFIG,
+    NESTED,
     ROOT,
     BucketDenied,
     as_overrides,
     configured,
     configured_parameters,
+    deployed_parameters,
     description,
     outputs,
-    parameters,
     remaining_buckets,
     remaining_logs,
     stack_name,
 )
-from tools.template import buildable, load_template
+from tools.template import Template, buildable, load_template
 
 SAM = str(Path(sys.executable).with_name("sam"))
 DOCKERFILE = ROOT / "functions/swap/Dockerfile"
@@ -46,6 +47,7 @@ BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")  # of a deployment, in
 PINNED = ROOT / ".aws-sam/pinned.json"  # the template with the base's digest, for sam to build
 BUILT = ROOT / ".aws-sam/build/template.yaml"
 OPERATIONS = ROOT / "docs/operations.md"
+TEMPLATE = ROOT / "template.yaml"
 
 
 class DeployFailed(Exception):
@@ -131,7 +133,9 @@ def idle_costs() -> str:
     return f"A month without a request costs {row[2].strip()} dollars: {row[1]}."
 
 
-def look(target: Target, accept_terms: bool, read: preflight.Open = preflight.read_url) -> list[str]:
+def look(
+    target: Target, accept_terms: bool, read: preflight.Open = preflight.read_url, template: Template | None = None
+) -> list[str]:
     """Cautions about a deployment that may begin. Raises DeployFailed with everything that is in its way."""
     formation, logs = target.client("cloudformation"), target.client("logs")
     problems = preflight.name_problems(target.stack, target.region)
@@ -143,29 +147,59 @@ def look(target: Target, accept_terms: bool, read: preflight.Open = preflight.re
         leftovers = remaining_buckets(target.client("s3"), target.stack, target.account, target.region)
         leftovers += remaining_logs(logs, target.stack)
         problems += preflight.leftover_problems(status, leftovers, target.command("destroy"))
+    kept = deployed if deployed and status not in preflight.EMPTY else {}
     cautions: list[str] = []
     try:
         chosen = configured_parameters(target.environment)
     except ValueError as error:
         problems.append(f"{error}.")
     else:
-        kept = deployed if deployed and status not in preflight.EMPTY else {}
-        before = {each["ParameterKey"]: each["ParameterValue"] for each in kept.get("Parameters", [])}
-        wanted = {**before, **chosen}
-        functions = target.client("lambda")
-        limit = functions.get_account_settings()["AccountLimit"]
-        problems += preflight.concurrency_problems(limit, wanted, before)
-        problems += preflight.issuer_problems(wanted, read)
-        if not accept_terms and wanted.get("AcceptTerms") != VERSION:
+        more, cautions = _look_at_parameters(target, chosen, kept, read, template or load_template(TEMPLATE))
+        problems += more
+        if not accept_terms and {**_parameters(kept), **chosen}.get("AcceptTerms") != VERSION:
             problems.append(
                 f"Read docs/responsible-use.md, and accept its terms once: {target.command('deploy')} ACCEPT_TERMS=1."
             )
-        cautions = preflight.cautions(limit, wanted, _largest(functions))
+    problems += preflight.capability_problems(configured(target.environment, "deploy").get("capabilities", ""))
     if docker := images.docker_problem():
         problems.append(docker)
     if problems:
         raise DeployFailed("Nothing was deployed.\n" + "\n".join(f"- {problem}" for problem in problems))
     return cautions
+
+
+def _look_at_parameters(
+    target: Target, chosen: dict[str, str], kept: dict[str, Any], read: preflight.Open, template: Template
+) -> tuple[list[str], list[str]]:
+    """Problems and cautions about parameters. `kept` describes the stack that is updated, empty where none is."""
+    before, settings = _parameters(kept), target.command("settings")
+    wanted = {**before, **chosen}
+    functions = target.client("lambda")
+    limit = functions.get_account_settings()["AccountLimit"]
+    reserved = int(parameters.staged(wanted, template).get("ReservedConcurrency", 0))
+    problems = [
+        *parameters.name_problems(chosen, template, settings),
+        *preflight.concurrency_problems(limit, reserved, _reserved(functions, kept) if reserved else 0),
+        *preflight.issuer_problems(wanted, read),
+    ]
+    cautions = [
+        *parameters.lost_values(before, wanted, template, settings),
+        *preflight.cautions(limit, wanted, _largest(functions)),
+    ]
+    return problems, cautions
+
+
+def _parameters(described: dict[str, Any]) -> dict[str, str]:
+    return {each["ParameterKey"]: each["ParameterValue"] for each in described.get("Parameters", [])}
+
+
+def _reserved(functions: Any, described: dict[str, Any]) -> int:
+    """Executions that a deployed stack has reserved for its swap function."""
+    for output in described.get("Outputs", []):
+        if output["OutputKey"] == "SwapFunctionName":
+            concurrency = functions.get_function_concurrency(FunctionName=output["OutputValue"])
+            return int(concurrency.get("ReservedConcurrentExecutions", 0))
+    return 0
 
 
 def _largest(functions: Any) -> int:
@@ -188,7 +222,7 @@ def up(environment: str, canary: bool, accept_terms: bool) -> None:
     base = images.pull(images.base_tag(DOCKERFILE))
     print(f"The images start from {base.name}, built on {base.day}.")
     PINNED.parent.mkdir(exist_ok=True)
-    PINNED.write_text(json.dumps(buildable(load_template(ROOT / "template.yaml"), ROOT, base.name)))
+    PINNED.write_text(json.dumps(buildable(load_template(TEMPLATE), ROOT, base.name)))
     where = ["--template-file", str(PINNED), "--build-dir", str(BUILT.parent)]
     _sam("build", environment, overrides(environment, ""), *where)
     chosen = overrides(environment, release() if canary else "", accept_terms)
@@ -222,13 +256,21 @@ def _why(formation: Any, target: Target) -> str:
 
 
 def _failures(formation: Any, stack: str) -> Iterator[str]:
-    """The reasons of what failed in the stack's last operation, the newest first."""
+    """The reasons of what failed in the last operation of a stack and of those nested in it, the newest first.
+
+    `stack` is a name or an ARN; by its ARN also a stack that was rolled back and is gone has events.
+    """
     for page in formation.get_paginator("describe_stack_events").paginate(StackName=stack):
         for event in page["StackEvents"]:
-            if event["LogicalResourceId"] == stack and event["ResourceStatus"] in BEGINNINGS:
+            itself = event["PhysicalResourceId"] == event["StackId"]
+            if itself and event["ResourceStatus"] in BEGINNINGS:
                 return
-            if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):
+            if not event["ResourceStatus"].endswith("_FAILED"):
+                continue
+            if event.get("ResourceStatusReason"):
                 yield event["ResourceStatusReason"]
+            if event["ResourceType"] == NESTED and not itself and event["PhysicalResourceId"]:
+                yield from _failures(formation, event["PhysicalResourceId"])
 
 
 def _finish(target: Target) -> None:
@@ -238,7 +280,7 @@ def _finish(target: Target) -> None:
     _warm_up([stack_outputs["SwapFunctionName"], stack_outputs["VideoFunctionName"]])
     _keep_newest(target)
     _publish_demo_pack(target, stack_outputs["ModelsBucketName"])
-    auth_mode = parameters(formation, target.stack)["AuthMode"]
+    auth_mode = deployed_parameters(formation, target.stack)["AuthMode"]
     print("\n" + "\n".join(f"{name:22}{value}" for name, value in stack_outputs.items()))
     print(
         f"\nFor photographs: make models BUCKET={stack_outputs['ModelsBucketName']} … (docs/models.md).\n"

@@ -1,4 +1,4 @@
-"""What can be known before a deployment begins: each check gives sentences that say what to do, or none."""
+"""What can be checked before a deployment begins: each check returns sentences that say what to do, or no sentence."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ADVICE = (
     ),
     (
         r"UnreservedConcurrentExecution below its minimum value of \[?(\d+)",
-        "The account has to keep {0} executions unreserved: deploy with ReservedConcurrency=0, or ask for more in "
-        f"{QUOTAS}.",
+        "The account has to keep {0} executions unreserved: set ReservedConcurrency to 0 in Mappings of template.yaml, "
+        f"or request more in {QUOTAS}.",
     ),
     (
         r"(?i)invalid issuer",
@@ -99,16 +99,27 @@ def leftover_problems(status: str | None, leftovers: list[str], command: str) ->
     ]
 
 
-def concurrency_problems(limit: Mapping[str, int], wanted: Mapping[str, str], deployed: Mapping[str, str]) -> list[str]:
-    """Whether the account can reserve what is asked for. `limit` is AccountLimit of Lambda's GetAccountSettings."""
-    reserved = int(wanted.get("ReservedConcurrency", 0))
-    free = limit["UnreservedConcurrentExecutions"] + int(deployed.get("ReservedConcurrency", 0)) - UNRESERVED
+def concurrency_problems(limit: Mapping[str, int], reserved: int, deployed: int) -> list[str]:
+    """Whether the account can reserve that much. `limit` is AccountLimit of Lambda's GetAccountSettings, `deployed` is
+    what the stack has reserved already.
+    """
+    free = limit["UnreservedConcurrentExecutions"] + deployed - UNRESERVED
     if reserved <= max(free, 0):
         return []
     return [
-        f"ReservedConcurrency={reserved} cannot be had: of the account's {limit['ConcurrentExecutions']} executions at "
-        f"one time AWS keeps {UNRESERVED} unreserved, which leaves {max(free, 0)}. Take that or less, or ask for more "
-        f"in {QUOTAS}."
+        f"ReservedConcurrency is {reserved} in Mappings of template.yaml, which the account cannot reserve: of its "
+        f"{limit['ConcurrentExecutions']} concurrent executions AWS keeps {UNRESERVED} unreserved, which leaves "
+        f"{max(free, 0)}. Reserve less, or request more in {QUOTAS}."
+    ]
+
+
+def capability_problems(capabilities: object) -> list[str]:
+    """Whether samconfig.toml acknowledges what a template with a nested stack needs."""
+    if "CAPABILITY_AUTO_EXPAND" in str(capabilities):
+        return []
+    return [
+        "The template has a nested stack. Add CAPABILITY_AUTO_EXPAND to capabilities in samconfig.toml "
+        '(capabilities = "CAPABILITY_IAM CAPABILITY_AUTO_EXPAND").'
     ]
 
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = ROOT / "samconfig.toml"
 BUCKETS = ("models", "uploads", "outputs")  # of template.yaml, STACK-KIND-ACCOUNT-REGION
 MOST_LETTERS = 63  # of a bucket's name
+NESTED = "AWS::CloudFormation::Stack"  # the type of a nested stack, and of a stack in its own events
 
 
 class BucketDenied(Exception):
@@ -80,7 +81,7 @@ def outputs(formation: Any, stack: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in deployed.get("Outputs", [])}
 
 
-def parameters(formation: Any, stack: str) -> dict[str, str]:
+def deployed_parameters(formation: Any, stack: str) -> dict[str, str]:
     """A stack's parameters, as it was deployed last. Raises botocore's errors."""
     (deployed,) = formation.describe_stacks(StackName=stack)["Stacks"]
     return {each["ParameterKey"]: each["ParameterValue"] for each in deployed.get("Parameters", [])}

@@ -13,6 +13,7 @@ from typing import Any
 
 from tools.images import companion, repositories
 from tools.stack import (
+    NESTED,
     description,
     outputs,
     remaining_buckets,
@@ -193,10 +194,13 @@ def _settled(formation: Any, stack_id: str, pause: Pause) -> str | None:
 
 
 def _undeleted(formation: Any, stack_id: str) -> Iterator[str]:
+    """What is left of a stack and of those nested in it, with AWS's reasons."""
     for page in formation.get_paginator("list_stack_resources").paginate(StackName=stack_id):
         for each in page["StackResourceSummaries"]:
-            if each["ResourceStatus"] == "DELETE_FAILED":
-                yield f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason', 'no reason given')}"
+            if each["ResourceStatus"] != "DELETE_FAILED":
+                continue
+            inside = list(_undeleted(formation, each["PhysicalResourceId"])) if each["ResourceType"] == NESTED else []
+            yield from inside or [f"{each['LogicalResourceId']}: {each.get('ResourceStatusReason', 'no reason given')}"]
 
 
 def _delete_templates(clients: Clients, stack: str, account: str) -> None:

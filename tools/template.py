@@ -1,4 +1,4 @@
-"""template.yaml as Python sees it, and what `sam build` gets of it."""
+"""template.yaml as Python sees it, and as `sam build` gets it."""
 
 from __future__ import annotations
 
@@ -40,12 +40,46 @@ def load_template(path: Path) -> Template:
     return template
 
 
+def with_globals(template: Template) -> Template:
+    """A copy in which each function has what the section Globals gives it, as SAM merges them.
+
+    Objects are merged; of anything else the function's own value counts.
+    """
+    template = copy.deepcopy(template)
+    shared = template.pop("Globals", {}).get("Function", {})
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"] = _merged(shared, resource["Properties"])
+    return template
+
+
+def _merged(shared: Any, own: Any) -> Any:
+    if not isinstance(shared, dict) or not isinstance(own, dict) or _is_intrinsic(shared) or _is_intrinsic(own):
+        return own
+    both = {name: _merged(shared[name], own[name]) for name in shared.keys() & own.keys()}
+    return copy.deepcopy({**shared, **own, **both})
+
+
+def _is_intrinsic(value: dict[str, Any]) -> bool:
+    return len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::"))
+
+
+def nested_templates(template: Template) -> dict[str, str]:
+    """The files of nested stacks by the logical ids of these."""
+    return {
+        name: resource["Properties"]["TemplateURL"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::CloudFormation::Stack"
+    }
+
+
 def buildable(template: Template, root: Path, base: str) -> Template:
     """A copy for `sam build` from anywhere: its images start from `base`, its paths are whole."""
     template = copy.deepcopy(template)
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             resource["Metadata"].update(DockerContext=str(root), DockerBuildArgs={"BASE_IMAGE": base})
-        if definition := resource.get("Properties", {}).get("DefinitionUri"):
-            resource["Properties"]["DefinitionUri"] = str(root / definition)
+        for place in ("DefinitionUri", "TemplateURL"):
+            if path := resource.get("Properties", {}).get(place):
+                resource["Properties"][place] = str(root / path)
     return template

@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +42,11 @@ class LatentCache:
         self._settings = settings
         self.embedder = embedder
 
+    @cached_property
+    def _keeps_others(self) -> bool:
+        """Asked once, so that a setting that changes meanwhile is the same for a whole request."""
+        return self._settings.cache_latents
+
     def find(self, picture: str, is_default: bool, deadline: Deadline) -> Latent | None:
         """The latent of the face in the picture with that SHA-256, if it is stored and may be used."""
         if not (is_default or self._settings.cache_latents):
@@ -62,7 +68,7 @@ class LatentCache:
 
     def deletable_key(self, picture: str) -> str | None:
         """The key of a latent that is deleted with its result: any but the default face's, if it is stored at all."""
-        return self._key(picture, is_default=False) if self._settings.cache_latents else None
+        return self._key(picture, is_default=False) if self._keeps_others else None
 
     def store(self, picture: str, latent: Latent, is_default: bool) -> None:
         """Write the latent where the settings allow it; a failure only makes the next request slower."""

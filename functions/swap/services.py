@@ -139,7 +139,7 @@ def load_services() -> Services:
         models=LoadedModels(store, known.threads, known.model_retention, known.memory_mb),
         idempotency=Idempotency(known.state_table),
         jobs=Jobs(known.state_machine_arn, _step_functions),
-        budget=Budget(known.state_table, cost.UNIT, known.daily_budget, _dynamodb),
+        budget=Budget(known.state_table, cost.UNIT, lambda: known.daily_budget, _dynamodb),
         terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody to ask
         denylist=DenylistStore(storage, known.models_bucket),
         records=SwapRecords(known.state_table, _dynamodb, known.result_seconds),

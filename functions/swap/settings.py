@@ -1,15 +1,17 @@
-"""What the environment decides, read once and typed. template.yaml sets every one of these."""
+"""What the environment decides, read once and typed: template.yaml sets every variable. The rest is up to the operator
+(operator_settings.py)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
 from layers.core.cpu_count import thread_count
 from layers.core.identity import AuthMode, auth_mode
+from layers.core.operator_settings import OperatorSettings, SettingsReader
 from layers.core.units import MEGAPIXEL, MIB
 
 
@@ -22,7 +24,6 @@ class Settings:
     outputs_bucket: str
     default_face: str  # URI of the face for uploads and bare requests; "" when there is none
     model_retention: Literal["container", "request"]
-    cache_latents: bool
     trusted_origins: frozenset[str]  # "scheme://host:port", beside the public internet; empty in AWS
     state_table: str  # DynamoDB table of powertools' idempotency; "" turns idempotency off
     state_machine_arn: str  # runs swaps asked for with Prefer: respond-async; "" turns that off
@@ -31,7 +32,7 @@ class Settings:
     result_seconds: int = 7 * 24 * 3600  # how long a result is kept
     reserved_concurrency: int = 0  # sandboxes that this function may have; 0 for what the account has left
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
-    daily_budget: int = 0  # megapixels of memes that one caller of the HTTP API may have in a day; 0 for no end
+    operator_settings: Callable[[], OperatorSettings] = OperatorSettings  # as they are at the moment
     memory_mb: int = 512  # of the sandbox; Lambda sets it itself
     detection_size: int = 512  # the old server's; a multiple of 32
     max_picture_bytes: int = 20 * MIB
@@ -42,6 +43,19 @@ class Settings:
     input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it
     url_seconds: int = 3600  # how long a presigned link to a result lives
     latent_seconds: int = 24 * 3600
+
+    @property
+    def cache_latents(self) -> bool:
+        """Whether latents of faces other than the default one are kept. Raises SafeguardFailed or StorageFailed."""
+        return self.operator_settings().cache_latents
+
+    @property
+    def daily_budget(self) -> int:
+        """Megapixels that one caller of the HTTP API may request in a day; 0: unlimited.
+
+        Raises SafeguardFailed or StorageFailed.
+        """
+        return self.operator_settings().daily_budget
 
     @staticmethod
     def read(env: Mapping[str, str]) -> Settings:
@@ -58,7 +72,6 @@ class Settings:
             outputs_bucket=env["OUTPUTS_BUCKET"],
             default_face=env.get("DEFAULT_FACE", ""),
             model_retention="request" if retention == "request" else "container",
-            cache_latents=env.get("CACHE_LATENTS", "false").lower() == "true",
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             state_table=env.get("STATE_TABLE", ""),
             state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
@@ -67,7 +80,7 @@ class Settings:
             result_seconds=int(env.get("RESULT_DAYS") or 7) * 24 * 3600,
             reserved_concurrency=int(env.get("RESERVED_CONCURRENCY") or 0),
             signing_key=env.get("SIGNING_KEY", ""),
-            daily_budget=int(env.get("DAILY_BUDGET", "0")),
+            operator_settings=SettingsReader(env.get("SETTINGS_PARAMETER", "")),
             memory_mb=int(env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")),
         )
 

@@ -29,7 +29,7 @@ MODULES = (
     "onnxruntime",
     "c2pa",
 )
-CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager", "lambda")
+CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager", "lambda", "ssm")
 
 
 def warm(services: Services) -> dict[str, Any]:

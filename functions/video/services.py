@@ -64,7 +64,7 @@ def services() -> Services:
         tasks=TaskStore(known.state_table, _dynamodb),
         slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
         executions=Executions(known.state_machine_arn, _step_functions),
-        budget=Budget(known.state_table, cost.UNIT, known.daily_budget, _dynamodb),
+        budget=Budget(known.state_table, cost.UNIT, lambda: known.daily_budget, _dynamodb),
         payments=Payments(known.state_table, _dynamodb),
         terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
         pseudonyms=Pseudonyms(known.state_table, _dynamodb),

@@ -1,14 +1,16 @@
-"""What the environment decides for the video function, read once and typed. template.yaml sets every one of these."""
+"""What the environment decides for the video function, read once and typed: template.yaml sets every variable. The
+rest is up to the operator (operator_settings.py)."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from layers.core.cpu_count import thread_count
 from layers.core.identity import AuthMode, auth_mode
+from layers.core.operator_settings import OperatorSettings, SettingsReader
 from layers.core.units import MEGAPIXEL, MIB
 
 
@@ -28,12 +30,20 @@ class VideoSettings:
     threads: int  # of ffmpeg
     auth_mode: AuthMode = "iam"  # how the HTTP API learns who calls
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
-    daily_budget: int = 0  # seconds of video that one caller may have in a day; 0 for no end
+    operator_settings: Callable[[], OperatorSettings] = OperatorSettings  # as they are at the moment
     max_script_characters: int = 5_000
     max_video_seconds: float = 600.0  # the longest script at half the usual pace
     max_clip_bytes: int = 200 * MIB  # of footage that is fetched for one clip
     max_clip_pixels: int = 9 * MEGAPIXEL  # of a frame: 2160x3840 and a little more
     url_seconds: int = 900  # how long a presigned link lives
+
+    @property
+    def daily_budget(self) -> int:
+        """Seconds of video that one caller may request in a day; 0: unlimited.
+
+        Raises SafeguardFailed or StorageFailed.
+        """
+        return self.operator_settings().daily_budget
 
     @staticmethod
     def read(env: Mapping[str, str]) -> VideoSettings:
@@ -54,15 +64,15 @@ class VideoSettings:
             threads=thread_count(env),
             auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             signing_key=env.get("SIGNING_KEY", ""),
-            daily_budget=int(env.get("DAILY_BUDGET") or 0),
+            operator_settings=SettingsReader(env.get("SETTINGS_PARAMETER", "")),
         )
 
 
 def _positive(env: Mapping[str, str], name: str, default: int) -> int:
-    said = env.get(name) or str(default)
-    if not said.isdigit() or int(said) < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {said!r}")
-    return int(said)
+    text = env.get(name) or str(default)
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 @cache

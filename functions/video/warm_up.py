@@ -26,7 +26,7 @@ MODULES = (
     "functions.video.providers.choice",
     "c2pa",
 )
-CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager")
+CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager", "ssm")
 _TEST_VIDEO = ("-f", "lavfi", "-i", "testsrc2=s=144x256:d=0.2", "-c:v", "libx264")
 
 

@@ -20,9 +20,17 @@ class Budget:
     """
 
     def __init__(
-        self, table: str, unit: str, limit: int, client: Callable[[], Any], now: Callable[[], float] = time.time
+        self,
+        table: str,
+        unit: str,
+        limit: Callable[[], int],
+        client: Callable[[], Any],
+        now: Callable[[], float] = time.time,
     ) -> None:
-        """`unit` is a plural noun for people; `client` returns the DynamoDB client, and is called when first needed."""
+        """`unit` is a plural noun for people; `limit` returns the present limit, 0 for none.
+
+        `client` returns the DynamoDB client, and is called when first needed.
+        """
         self._table = table
         self._unit = unit
         self._limit = limit
@@ -35,13 +43,13 @@ class Budget:
         Raises BudgetSpent, with the seconds until midnight, if that would exceed the limit; then nothing is counted.
         Raises StorageFailed.
         """
-        if caller is None or not self._limit or not self._table or amount <= 0:
+        if caller is None or not self._table or amount <= 0 or not (limit := self._limit()):
             return
         if payment is None:
-            self._count(caller, amount)
+            self._count(caller, amount, limit)
             return
         if (more := amount - self._read_paid(payment)) > 0:
-            self._count(caller, more, self._payment_put(payment, amount))
+            self._count(caller, more, limit, self._payment_put(payment, amount))
 
     def _read_paid(self, name: str) -> int:
         """The units that the payment of that id has covered so far."""
@@ -59,29 +67,29 @@ class Budget:
 
     def check(self, caller: str | None, amount: int) -> None:
         """Raise BudgetSpent if `spend` would, without counting anything; or StorageFailed."""
-        if caller is None or not self._limit or not self._table:
+        if caller is None or not self._table or not (limit := self._limit()):
             return
         day, elapsed = divmod(int(self._now()), DAY)
         with translate_errors():
             response = self._client().get_item(TableName=self._table, Key=self._day_key(caller, day))
-        if int(response.get("Item", {}).get("spent", {}).get("N", 0)) + amount > self._limit:
-            raise self._budget_error(amount, elapsed)
+        if int(response.get("Item", {}).get("spent", {}).get("N", 0)) + amount > limit:
+            raise self._budget_error(amount, limit, elapsed)
 
     def _day_key(self, caller: str, day: int) -> dict[str, Any]:
         return {"id": {"S": f"budget#{self._unit}#{caller}#{day}"}}
 
-    def _budget_error(self, amount: int, elapsed: int) -> BudgetSpent:
+    def _budget_error(self, amount: int, limit: int, elapsed: int) -> BudgetSpent:
         return BudgetSpent(
-            f"The daily limit is {self._limit} {self._unit} per caller (UTC day). This request needs {amount}, which "
+            f"The daily limit is {limit} {self._unit} per caller (UTC day). This request needs {amount}, which "
             "would exceed it.",
             retry_after=DAY - elapsed,
         )
 
-    def _count(self, caller: str, amount: int, payment: dict[str, Any] | None = None) -> None:
+    def _count(self, caller: str, amount: int, limit: int, payment: dict[str, Any] | None = None) -> None:
         """Raise the count and write the payment's item, both or neither."""
         day, elapsed = divmod(int(self._now()), DAY)
-        if amount > self._limit:
-            raise self._budget_error(amount, elapsed)
+        if amount > limit:
+            raise self._budget_error(amount, limit, elapsed)
         update = {
             "TableName": self._table,
             "Key": self._day_key(caller, day),
@@ -89,7 +97,7 @@ class Budget:
             "ConditionExpression": "attribute_not_exists(spent) OR spent <= :room",
             "ExpressionAttributeValues": {
                 ":amount": {"N": str(amount)},
-                ":room": {"N": str(self._limit - amount)},
+                ":room": {"N": str(limit - amount)},
                 ":end": {"N": str((day + 2) * DAY)},
             },
         }
@@ -101,8 +109,8 @@ class Budget:
                 else:
                     client.transact_write_items(TransactItems=[{"Update": update}, {"Put": payment}])
             except client.exceptions.ConditionalCheckFailedException:
-                raise self._budget_error(amount, elapsed) from None
+                raise self._budget_error(amount, limit, elapsed) from None
             except client.exceptions.TransactionCanceledException as error:
                 if error.response["CancellationReasons"][0]["Code"] == "ConditionalCheckFailed":
-                    raise self._budget_error(amount, elapsed) from None
+                    raise self._budget_error(amount, limit, elapsed) from None
                 raise

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import pytest
+from tools.settings import SettingsDocument
 
 from layers.core.api_keys import digest
 from layers.core.ids import new_id
@@ -56,7 +58,8 @@ def keyed() -> Iterator[KeyedCloud]:
     """The template deployed with AuthMode=key; neither it nor a function may log a key."""
     with StandIns() as standins, Cloud() as cloud:
         standins.fault("elevenlabs.key", times=None)  # videos are requested, and not made
-        cloud.deploy({"AuthMode": "key", "DailyBudget": str(BUDGET)}, standins.environment)
+        cloud.deploy({"AuthMode": "key"}, standins.environment)
+        SettingsDocument(cloud.client("ssm"), STACK).change(lambda before: replace(before, daily_budget=BUDGET))
         keyed = KeyedCloud(cloud)
         yield keyed
         logs = cloud.log.read_text(errors="replace") + log_leaks.read_logs(cloud)

@@ -88,7 +88,7 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
         settings=settings,
         storage=storage,
         models=models,
-        budget=Budget("", "megapixels", 0, dict),
+        budget=Budget("", "megapixels", lambda: 0, dict),
         denylist=DenylistStore(storage, "models"),
         records=SwapRecords("", dict, 0),
         deadline=Deadline.after(DEADLINE_SECONDS),

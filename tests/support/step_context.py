@@ -40,7 +40,7 @@ def step_context(
         tasks=TaskStore("", _no_client),
         slots=Slots("", 0, _no_client),
         executions=Executions("", _no_client),
-        budget=Budget("", "", 0, _no_client),
+        budget=Budget("", "", lambda: 0, _no_client),
         payments=payments or Payments("", _no_client),
         terms=Terms("", _no_client),
         pseudonyms=Pseudonyms("", _no_client),

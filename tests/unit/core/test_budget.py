@@ -22,7 +22,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def budget(dynamodb: Any, table: str, clock: Clock) -> Budget:
-    return Budget(table, "megapixels", 10, lambda: dynamodb, clock)
+    return Budget(table, "megapixels", lambda: 10, lambda: dynamodb, clock)
 
 
 def test_what_is_over_the_limit_is_refused_until_midnight_and_not_counted(budget: Budget) -> None:
@@ -49,7 +49,7 @@ def test_callers_days_and_units_are_apart(dynamodb: Any, table: str, budget: Bud
     budget.spend("ann", 10)
 
     budget.spend("ben", 10)
-    Budget(table, "seconds", 10, lambda: dynamodb, clock).spend("ann", 10)
+    Budget(table, "seconds", lambda: 10, lambda: dynamodb, clock).spend("ann", 10)
     clock.at += DAY // 2
     budget.spend("ann", 10)
 
@@ -101,7 +101,7 @@ def test_a_count_that_failed_has_not_paid(dynamodb: Any, table: str, budget: Bud
             raise ClientError({"Error": {"Code": "ThrottlingException"}}, "TransactWriteItems")
 
     with pytest.raises(StorageFailed):
-        Budget(table, "megapixels", 10, Throttled, clock).spend("ann", 6, payment="swap 1")
+        Budget(table, "megapixels", lambda: 10, Throttled, clock).spend("ann", 6, payment="swap 1")
 
     budget.spend("ann", 10, payment="swap 1")
     with pytest.raises(BudgetSpent):
@@ -135,9 +135,9 @@ def test_who_has_no_budget_costs_no_request(caller: str | None, limit: int, tabl
     def none() -> Any:
         raise AssertionError("the table was asked")
 
-    Budget(table, "megapixels", limit, none).spend(caller, 5)
+    Budget(table, "megapixels", lambda: limit, none).spend(caller, 5)
 
 
 def test_a_table_that_does_not_answer_is_said(dynamodb: Any) -> None:
     with pytest.raises(StorageFailed):
-        Budget("no-such-table", "megapixels", 10, lambda: dynamodb).spend("ann", 1)
+        Budget("no-such-table", "megapixels", lambda: 10, lambda: dynamodb).spend("ann", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import json
 import stat
 import subprocess
 import zipfile
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from local import template_rewrite
-from tools.template import load_template
+from tools.template import load_template, with_globals
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = ("code", "bootstrap.zip")
@@ -103,7 +104,7 @@ def test_a_workflow_brings_its_definition(template: dict[str, Any], root: Path) 
     }
 
 
-def test_a_full_house_is_waited_for_by_the_emulator_s_name_too(template: dict[str, Any], root: Path) -> None:
+def test_a_throttled_function_is_waited_for_by_the_emulator_s_name_too(template: dict[str, Any], root: Path) -> None:
     retry = "Retry: [{ErrorEquals: [Lambda.TooManyRequestsException]}, {ErrorEquals: [Lambda.Unknown]}]"
     (root / "flow.asl.yaml").write_text(f"StartAt: A\nStates: {{A: {{Type: Task, {retry}}}}}\n")
 
@@ -113,6 +114,63 @@ def test_a_full_house_is_waited_for_by_the_emulator_s_name_too(template: dict[st
         {"ErrorEquals": ["Lambda.TooManyRequestsException", "Lambda.Unknown"]},
         {"ErrorEquals": ["Lambda.Unknown"]},
     ]
+
+
+def test_a_nested_stack_is_fetched_from_where_the_local_cloud_puts_its_template(
+    template: dict[str, Any], root: Path
+) -> None:
+    template["Resources"]["Nested"] = {
+        "Type": "AWS::CloudFormation::Stack",
+        "Properties": {"TemplateURL": "nested.yaml", "Parameters": {"Table": {"Ref": "StateTable"}}},
+    }
+
+    nested = template_rewrite.rewrite(template, root, CODE, {}, "http://127.0.0.1:1/code")["Resources"]["Nested"]
+
+    assert nested["Properties"] == {
+        "TemplateURL": "http://127.0.0.1:1/code/nested.yaml",
+        "Parameters": {"Table": {"Ref": "StateTable"}},
+    }
+
+
+def test_globals_are_merged_into_functions_as_sam_does(template: dict[str, Any], root: Path) -> None:
+    template["Globals"] = {
+        "Function": {
+            "Tracing": {"Fn::FindInMap": ["A", "B", "C"]},
+            "MemorySize": 128,
+            "Environment": {"Variables": {"TRUSTED_ORIGINS": "all", "STATE_TABLE": "none", "SHARED": {"Ref": "X"}}},
+        }
+    }
+
+    rewritten = template_rewrite.rewrite(template, root, CODE, {})
+
+    assert "Globals" not in rewritten
+    properties = rewritten["Resources"]["Swap"]["Properties"]
+    assert (properties["Tracing"], properties["MemorySize"]) == ({"Fn::FindInMap": ["A", "B", "C"]}, 1769)
+    variables = {"TRUSTED_ORIGINS": "", "STATE_TABLE": {"Ref": "StateTable"}, "SHARED": {"Ref": "X"}}
+    assert properties["Environment"]["Variables"] == variables
+
+
+def test_globals_of_the_project_s_own_template_are_merged_as_sam_s_translator_does() -> None:
+    template = load_template(ROOT / "template.yaml")
+    script = (
+        "import json, sys; from samtranslator.plugins.globals.globals import Globals;"
+        "template = json.load(sys.stdin); every = Globals(template);"
+        "print(json.dumps({name: every.merge('AWS::Serverless::Function', each['Properties'])"
+        " for name, each in template['Resources'].items() if each['Type'] == 'AWS::Serverless::Function'}))"
+    )
+    by_sam = subprocess.run(
+        [ROOT / ".venv-cloud/bin/python", "-c", script],
+        input=json.dumps(template),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    merged = json.loads(by_sam.stdout)
+    assert len(merged) == 4
+    resources = with_globals(template)["Resources"]
+    assert merged == {name: resources[name]["Properties"] for name in merged}
 
 
 def test_the_rest_and_the_given_template_stay_as_they_are(template: dict[str, Any], root: Path) -> None:

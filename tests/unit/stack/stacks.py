@@ -25,11 +25,15 @@ class Stack:
     """One translated template with values for its parameters."""
 
     template: Mapping[str, Any]
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, Any]  # those of a nested stack may refer to what is in the stack above it
+
+    def nested(self, name: str, template: Mapping[str, Any]) -> Stack:
+        """The nested stack with that logical id, whose parameters are what this one gives it."""
+        return Stack(template, self.resources[name]["Properties"]["Parameters"])
 
     @cached_property
     def resources(self) -> dict[str, dict[str, Any]]:
-        """Those whose conditions hold, with their properties filled in."""
+        """The resources whose conditions hold, with their properties filled in."""
         return {
             name: self._filled(each)
             for name, each in self.template["Resources"].items()
@@ -38,7 +42,7 @@ class Stack:
 
     @cached_property
     def outputs(self) -> dict[str, Any]:
-        """What they say."""
+        """The outputs whose conditions hold, by name."""
         return {
             name: self._filled(each["Value"])
             for name, each in self.template["Outputs"].items()
@@ -50,17 +54,17 @@ class Stack:
         return {name: each["Properties"] for name, each in self.resources.items() if each["Type"] == kind}
 
     def _holds(self, condition: str) -> bool:
-        return bool(self._judged(self.template["Conditions"][condition]))
+        return bool(self._evaluate(self.template["Conditions"][condition]))
 
-    def _judged(self, rule: Any) -> bool:
+    def _evaluate(self, rule: Any) -> bool:
         ((operator, operands),) = rule.items()
         if operator == "Condition":
             return self._holds(operands)
         if operator == "Fn::Equals":
             first, second = (str(self._filled(each)) for each in operands)
             return first == second
-        judged = [self._judged(each) for each in operands]
-        return {"Fn::Not": lambda: not judged[0], "Fn::And": lambda: all(judged), "Fn::Or": lambda: any(judged)}[
+        values = [self._evaluate(each) for each in operands]
+        return {"Fn::Not": lambda: not values[0], "Fn::And": lambda: all(values), "Fn::Or": lambda: any(values)}[
             operator
         ]()
 
@@ -72,6 +76,9 @@ class Stack:
         if "Fn::If" in value:
             condition, then, otherwise = value["Fn::If"]
             return self._filled(then if self._holds(condition) else otherwise)
+        if "Fn::FindInMap" in value:
+            mapping, row, column = (self._filled(each) for each in value["Fn::FindInMap"])
+            return self.template["Mappings"][mapping][row][column]
         if "Ref" in value:
             values = {**PSEUDO, **self.parameters}
             return values.get(value["Ref"], value)
@@ -83,11 +90,21 @@ class Stack:
     def _substituted(self, value: Any) -> Any:
         text, own = value if isinstance(value, list) else (value, {})
         values = {**PSEUDO, **self.parameters}
-        text = VARIABLE.sub(lambda match: str(values.get(match[1], match[0])), text)
+        text = VARIABLE.sub(lambda match: _as_text(values.get(match[1], match[0])), text)
         inner = {name: self._filled(each) for name, each in own.items()}
         if not VARIABLE.search(text):
             return text
         return {"Fn::Sub": [text, inner] if inner else text}
+
+
+def _as_text(value: Any) -> str:
+    """A value inside Fn::Sub; a reference stays one."""
+    match value:
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+    return str(value)
 
 
 def references(value: Any) -> Iterator[str]:

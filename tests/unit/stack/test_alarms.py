@@ -34,6 +34,7 @@ __all__ = ["video"]
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")
+MONITORING = load_template(ROOT / "monitoring.yaml")
 METRICS: set[str] = set(get_args(telemetry.Metric))
 STACK, RELEASE = "coldswap-staging", "r2"
 MEME = {"meme": f"s3://{UPLOADS}/requests/1/meme"}
@@ -56,23 +57,21 @@ def of_aws(namespace: str, name: str, value: float = 1, period: int = 0, **dimen
 
 
 def resolved(value: Any) -> str:
-    """A value of the template in the stack; a resource is called by its logical id."""
+    """A value of monitoring.yaml in the stack; what is watched is called by its logical id in template.yaml."""
     match value:
-        case {"Ref": "AWS::StackName"}:
+        case {"Ref": "Stack"}:
             return STACK
         case {"Ref": "CanaryRelease"}:
             return RELEASE
         case {"Ref": name}:
             return str(name)
-        case {"Fn::GetAtt": [name, attribute]}:
-            return f"{name}.{attribute}"
         case {"Fn::Sub": text}:
-            return str(text).replace("${AWS::StackName}", STACK)
+            return str(text).replace("${Stack}", STACK)
     return str(value)
 
 
-ALARMS = {name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if "::Alarm" in each["Type"]}
-FILTERS = [each["Properties"] for each in TEMPLATE["Resources"].values() if each["Type"] == "AWS::Logs::MetricFilter"]
+ALARMS = {name: each["Properties"] for name, each in MONITORING["Resources"].items() if "::Alarm" in each["Type"]}
+FILTERS = [each["Properties"] for each in MONITORING["Resources"].values() if each["Type"] == "AWS::Logs::MetricFilter"]
 
 
 def ringing(data: Iterable[Datum]) -> set[str]:
@@ -301,7 +300,6 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
     "SwapNearTimeout": [lambda _: [of_aws("AWS/Lambda", "Duration", 110_000, FunctionName="SwapFunction")]],
     "SwapNearMemory": [lambda stack: near_memory(stack, "swap")],
     "SwapsOutOfTime": [lambda _: [of_aws("AWS/States", "ExecutionsTimedOut", StateMachineArn="SwapStateMachine")]],
-    "SwapEventsDropped": [lambda _: [of_aws("AWS/Lambda", "AsyncEventsDropped", FunctionName="SwapFunction")]],
     "SwapDeadLettersLost": [
         lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="SwapFunction")]
     ],
@@ -325,7 +323,6 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
     "VideoNearTimeout": [lambda _: [of_aws("AWS/Lambda", "Duration", 280_000, FunctionName="VideoFunction")]],
     "VideoNearMemory": [lambda stack: near_memory(stack, "video")],
     "VideosOutOfTime": [lambda _: [of_aws("AWS/States", "ExecutionsTimedOut", StateMachineArn="VideoStateMachine")]],
-    "VideoEventsDropped": [lambda _: [of_aws("AWS/Lambda", "AsyncEventsDropped", FunctionName="VideoFunction")]],
     "VideoDeadLettersLost": [
         lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="VideoFunction")]
     ],
@@ -338,10 +335,10 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
         lambda _: filtered("ApiLogs", accessed(500, "The IAM role … isn't authorized", "403")),
     ],
     "FailedUploadsWait": [
-        lambda _: [of_aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName="FailedUploads.QueueName")]
+        lambda _: [of_aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName="FailedUploads")]
     ],
     "UnsettledTasksWait": [
-        lambda _: [of_aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName="UnsettledTasks.QueueName")]
+        lambda _: [of_aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName="UnsettledTasks")]
     ],
     "KeyAuthorizerErrors": [lambda _: [of_aws("AWS/Lambda", "Errors", FunctionName="KeyAuthorizerFunction")]],
     "KeyAuthorizerThrottles": [lambda _: throttled("KeyAuthorizerFunction", 1)],
@@ -350,6 +347,15 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
 
 def test_no_alarm_is_without_something_that_rings_it() -> None:
     assert ALARMS.keys() == RUNG.keys()
+
+
+def test_an_event_that_lambda_gives_up_waits_as_a_dead_letter_and_rings_as_one() -> None:
+    """So AsyncEventsDropped needs no alarm: Lambda counts it for events that it sends to an on-failure destination."""
+    for function, queue in (("SwapFunction", "FailedUploads"), ("VideoFunction", "UnsettledTasks")):
+        config = TEMPLATE["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]
+        assert config["OnFailure"] == {"Type": "SQS", "Destination": {"Fn::GetAtt": [queue, "Arn"]}}
+        assert ringing([of_aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=queue)]) == {f"{queue}Wait"}
+        assert ringing([of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName=function)])
 
 
 def test_operators_are_told_what_to_do_about_each_alarm() -> None:
@@ -480,8 +486,10 @@ def test_the_rule_on_failed_swaps_lets_faults_through_and_nothing_else() -> None
 def test_a_deployment_goes_back_for_its_own_faults_and_crashes_alone() -> None:
     for function in ("Swap", "Video"):
         group = TEMPLATE["Resources"][f"{function}Deployments"]["Properties"]
-        names = {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]}
-        assert names == {f"{function}ReleaseFaults", f"{function}Crashes"}
+        named = [each["Name"]["Fn::GetAtt"] for each in group["AlarmConfiguration"]["Alarms"]]
+        assert {stack for stack, _ in named} == {"Monitoring"}
+        alarms = {MONITORING["Outputs"][output.partition(".")[2]]["Value"]["Ref"] for _, output in named}
+        assert alarms == {f"{function}ReleaseFaults", f"{function}Crashes"}
 
 
 MOST_METRICS = 18  # half of what there were

@@ -52,6 +52,7 @@ CALLS = {
     "put_lifecycle_event_hook_execution_status": {"codedeploy:PutLifecycleEventHookExecutionStatus"},
     "get_account_settings": {"lambda:GetAccountSettings"},
     "sign": {"kms:Sign"},
+    "get_parameter": {"ssm:GetParameter"},
     # powertools' parameters utility and idempotency layer
     "SecretsProvider": {"secretsmanager:GetSecretValue"},
     "SSMProvider": {"ssm:GetParameter"},

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 
 from functions.swap.entry import http_api as swap_api
 from functions.video.entry import http_api as video_api
 from layers.core.errors import family
+from layers.core.operator_settings import OperatorSettings
 from local.cloud import ROOT
 from tools.template import load_template
 
@@ -35,6 +37,12 @@ def test_the_error_codes_are_those_of_the_family() -> None:
     line = PAGE.partition("the sentences are not.")[2].partition("New ones may come")[0]
 
     assert set(re.findall(r"`(\w+)`", line)) == codes
+
+
+def test_the_settings_are_those_that_the_functions_read() -> None:
+    line = OPERATORS.partition("`/STACK/settings`: ")[2].partition(".")[0]
+
+    assert re.findall(r"`(\w+)`", line) == [each.name for each in fields(OperatorSettings)]
 
 
 def test_the_parameters_and_outputs_are_the_templates() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -14,18 +15,23 @@ from functions.swap.settings import Settings
 from functions.video.settings import VideoSettings
 from layers.core import errors, telemetry
 from layers.core.warm_up import is_warm_up
-from tools.template import load_template
+from tools import dashboard
+from tools.template import load_template, nested_templates, with_globals
 
 ROOT = Path(__file__).resolve().parents[3]
-TEMPLATE = load_template(ROOT / "template.yaml")
+SOURCE = load_template(ROOT / "template.yaml")
+TEMPLATE = with_globals(SOURCE)
+MONITORING = load_template(ROOT / "monitoring.yaml")
 WORKFLOW = load_template(ROOT / "functions/swap/swap.asl.yaml")
 VIDEO = load_template(ROOT / "functions/video/short_video.asl.yaml")
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
-    found = {name: each["Properties"] for name, each in TEMPLATE["Resources"].items() if each["Type"] == kind}
-    assert found
-    return found
+    """Properties by logical id, of both templates."""
+    resources = {**TEMPLATE["Resources"], **MONITORING["Resources"]}
+    properties = {name: each.get("Properties", {}) for name, each in resources.items() if each["Type"] == kind}
+    assert properties
+    return properties
 
 
 @pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
@@ -53,18 +59,83 @@ def test_the_settings_are_all_set(function: str, settings: Any) -> None:
             return super().get(key, default)
 
     defaults = {name: value if isinstance(value, str) else name for name, value in variables.items()}
-    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7", "DAILY_BUDGET": "5000", "RESERVED_CONCURRENCY": "0"}
+    numbers = {"MAX_CONCURRENT_TASKS": "2", "RESULT_DAYS": "7", "RESERVED_CONCURRENCY": "0"}
     choices = {"MODEL_RETENTION": "container", "AUTH_MODE": "iam"}
     settings.read(Recorder({**defaults, **choices, **numbers}))
 
     assert {name for name in read if not name.startswith("AWS_LAMBDA_")} <= variables.keys()
 
 
-def test_parameters_are_few_and_described() -> None:
-    assert len(TEMPLATE["Parameters"]) <= 18
+def test_what_all_functions_have_in_common_stands_in_one_place() -> None:
+    assert set(SOURCE["Globals"]) == {"Function"}
+    for name, function in of_type("AWS::Serverless::Function").items():
+        own = SOURCE["Resources"][name]["Properties"]
+        assert not {"Architectures", "Tracing"} & own.keys()
+        assert not SOURCE["Globals"]["Function"]["Environment"]["Variables"].keys() & own["Environment"]["Variables"]
+        assert function["Architectures"] == ["x86_64"]
+        assert function["Tracing"] == {"Fn::FindInMap": ["Stages", {"Ref": "Stage"}, "Tracing"]}
+        assert function["PackageType"] == "Image"
+
+
+PARAMETERS = [
+    *("AcceptTerms", "Stage", "AuthMode", "JwtIssuer", "JwtAudience", "DefaultFace", "ModelRetention", "MemorySize"),
+    *("MaxConcurrentTasks", "ProviderKeys", "AlarmEmail", "CanaryRelease"),
+]
+
+
+def test_parameters_are_these_and_a_thirteenth_would_be_the_last() -> None:
+    assert list(TEMPLATE["Parameters"]) == PARAMETERS
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
         assert "Default" in parameter
+
+
+def test_the_console_shows_every_parameter_in_a_group_and_with_a_label() -> None:
+    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
+
+    assert [name for group in interface["ParameterGroups"] for name in group["Parameters"]] == PARAMETERS
+    assert all(group["Label"]["default"] for group in interface["ParameterGroups"])
+    assert list(interface["ParameterLabels"]) == PARAMETERS
+
+
+def test_production_is_the_default_stage_and_staging_keeps_little_and_traces() -> None:
+    stages = TEMPLATE["Mappings"]["Stages"]
+    parameter = TEMPLATE["Parameters"]["Stage"]
+
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("production", list(stages))
+    usual = {"ResultDays": "7", "LogRetentionDays": "14", "Tracing": "PassThrough"}
+    usual |= {"ThrottleRate": "20", "ReservedConcurrency": "0"}
+    assert stages == {
+        "production": usual,
+        "staging": {**usual, "ResultDays": "1", "LogRetentionDays": "3", "Tracing": "Active"},
+    }
+
+
+def test_the_operator_s_settings_begin_empty_and_stay_as_they_are_in_an_update() -> None:
+    """CloudFormation writes the value only when the template's own changes, so it never may."""
+    (settings,) = of_type("AWS::SSM::Parameter").values()
+
+    assert settings["Name"] == {"Fn::Sub": "/${AWS::StackName}/settings"}
+    assert (settings["Type"], settings["Value"]) == ("String", "{}")
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+def test_a_function_reads_the_operator_s_settings_and_cannot_change_them(function: str) -> None:
+    variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
+    (statement,) = (each for each in statements(function) if each["Sid"] == "ReadOperatorSettings")
+
+    assert variables["SETTINGS_PARAMETER"] == {"Ref": "OperatorSettings"}
+    assert statement["Action"] == "ssm:GetParameter"
+    assert statement["Resource"]["Fn::Sub"].endswith(":parameter/${AWS::StackName}/settings")
+
+
+def test_monitoring_is_nested_and_has_nothing_of_sam() -> None:
+    """A change set looks into a nested stack only where no macro is in it."""
+    assert nested_templates(TEMPLATE) == {"Monitoring": "monitoring.yaml"}
+    assert "Transform" not in MONITORING
+    watching = ("AWS::CloudWatch::", "AWS::SNS::", "AWS::Logs::MetricFilter")
+    assert all(each["Type"].startswith(watching) for each in MONITORING["Resources"].values())
+    assert not [each for each in TEMPLATE["Resources"].values() if each["Type"].startswith(watching)]
 
 
 def resolved(value: Any, auth_mode: str) -> Any:
@@ -127,7 +198,8 @@ def test_only_this_api_s_authoriser_may_call_the_function_behind_it() -> None:
 
 
 def test_the_authoriser_is_there_with_keys_alone_and_answers_before_the_api_gives_up() -> None:
-    named = {name: each for name, each in TEMPLATE["Resources"].items() if name.startswith("KeyAuthorizer")}
+    resources = {**TEMPLATE["Resources"], **MONITORING["Resources"]}
+    named = {name: each for name, each in resources.items() if name.startswith("KeyAuthorizer")}
     function = named["KeyAuthorizerFunction"]
 
     assert len(named) == 6
@@ -173,7 +245,7 @@ def test_buckets_are_encrypted_private_and_speak_tls_alone(bucket: tuple[str, di
 
 
 def statements(function: str) -> list[dict[str, Any]]:
-    """Of the function's policies, those under a condition too."""
+    """The statements of a function's policies, those under a condition too."""
     found = []
     for policy in of_type("AWS::Serverless::Function")[function]["Policies"]:
         for each in policy["Statement"]:
@@ -293,7 +365,7 @@ def tasks_of(states: Any) -> list[tuple[str, dict[str, Any]]]:
 WITHOUT_A_RESOURCE = "lambda:GetAccountSettings"  # Service Authorization Reference: no resource types
 
 
-FULL_HOUSE = {
+THROTTLED = {
     "ErrorEquals": ["Lambda.TooManyRequestsException"],
     "IntervalSeconds": 1,
     "BackoffRate": 2,
@@ -337,13 +409,13 @@ def test_a_sandbox_that_was_killed_is_tried_again_by_every_name_that_lambda_has_
         assert any("Lambda.Unknown" in each["ErrorEquals"] for each in task["Retry"]), name
 
 
-SHARED = {**FULL_HOUSE, "ErrorEquals": ["Lambda.TooManyRequestsException", "AtCapacity"]}  # or it is others' turn
+SHARED = {**THROTTLED, "ErrorEquals": ["Lambda.TooManyRequestsException", "AtCapacity"]}  # or it is others' turn
 
 
-def test_a_full_house_is_waited_for_longer_than_a_fault_and_is_told_as_one() -> None:
+def test_a_throttled_function_is_waited_for_longer_than_a_fault_and_is_told_as_one() -> None:
     calls = [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]
     for name, task in calls:
-        assert (SHARED if name == "Swap" else FULL_HOUSE) in task["Retry"], name
+        assert (SHARED if name == "Swap" else THROTTLED) in task["Retry"], name
         named = [error for retry in task["Retry"] for error in retry["ErrorEquals"]]
         assert len(named) == len(set(named)), name
     (patience_ends,) = (
@@ -360,7 +432,7 @@ def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else(
     for name, task in tasks_of(VIDEO):
         named = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
         assert {each for each in named if not each.startswith("Lambda.")} == curable | KILLED, name
-        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"] if retry not in (FULL_HOUSE, RESTING))
+        assert all(retry["MaxAttempts"] <= 6 for retry in task["Retry"] if retry not in (THROTTLED, RESTING))
     assert len({json.dumps(task["Retry"]) for _, task in tasks_of(VIDEO)}) == 1
 
 
@@ -412,7 +484,7 @@ def test_a_lease_outlasts_a_step_and_all_the_waits_until_its_next_try() -> None:
 def test_what_a_workflow_uses_again_outlasts_it_also_where_results_are_kept_for_a_day() -> None:
     from functions.video.artifacts import FRESH_SECONDS
 
-    assert TEMPLATE["Parameters"]["ResultDays"]["MinValue"] == 1
+    assert min(int(each["ResultDays"]) for each in TEMPLATE["Mappings"]["Stages"].values()) == 1
     assert FRESH_SECONDS + VIDEO["TimeoutSeconds"] < 24 * 3600
 
 
@@ -454,7 +526,9 @@ def test_every_dead_letter_queue_has_an_alarm() -> None:
     watched = [alarm["Dimensions"] for alarm in of_type("AWS::CloudWatch::Alarm").values() if "Dimensions" in alarm]
 
     for queue in of_type("AWS::SQS::Queue"):
-        assert [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}] in watched
+        assert [{"Name": "QueueName", "Value": {"Ref": queue}}] in watched
+        given = TEMPLATE["Resources"]["Monitoring"]["Properties"]["Parameters"][queue]
+        assert given == {"Fn::GetAtt": [queue, "QueueName"]}
 
 
 def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends() -> None:
@@ -465,7 +539,7 @@ def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends()
     sources = "".join(path.read_text() for folder in ("functions", "layers") for path in (ROOT / folder).rglob("*.py"))
 
     assert {metric[1] for metric in own} == set(get_args(telemetry.Metric))
-    assert all(metric[4:6] == ["stack", "${AWS::StackName}"] for metric in own)
+    assert all(metric[4:6] == ["stack", "${Stack}"] for metric in own)
     assert len(queries) == 3
     for query in queries:
         assert re.match(r"SOURCE '\$\{(Swap|Video)Logs\}' \| ", query)
@@ -473,6 +547,35 @@ def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends()
         assert fields
         for name in [*fields, *re.findall(r"'([a-z ]+)'", query.partition("|")[2])]:
             assert f'"{name}"' in sources, name
+
+
+def test_the_dashboard_in_the_template_is_the_one_that_is_drawn() -> None:
+    text = (ROOT / "monitoring.yaml").read_text()
+
+    assert dashboard.updated(text) == text, "run python -m tools.dashboard"
+
+
+def test_the_dashboard_shows_every_phase_of_a_swap_and_no_other() -> None:
+    """Phases are entered by name: `with phases("decode")`; those of a warm-up are its own."""
+    entered = set()
+    for path in (ROOT / "functions/swap").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or path.name == "warm_up.py":
+                continue
+            if (getattr(node.func, "attr", None) or getattr(node.func, "id", None)) == "phases":
+                (name,) = node.args
+                assert isinstance(name, ast.Constant), "a phase whose name is not written down"
+                entered.add(name.value)
+    (query,) = (each["properties"]["query"] for each in dashboard.WIDGETS if "by phase" in each["properties"]["title"])
+
+    assert len(entered) > 10
+    assert set(re.findall(r"timings_ms\.(\w+)", query)) == entered == set(dashboard.SWAP_PHASES)
+
+
+def test_the_dashboard_shows_every_step_of_a_video_without_naming_one() -> None:
+    (query,) = (each["properties"]["query"] for each in dashboard.WIDGETS if "by step" in each["properties"]["title"])
+
+    assert re.search(r"filter message = 'step' and failed = 0 \| stats .* by step$", query)
 
 
 def test_workflows_may_write_the_traces_that_staging_asks_for() -> None:
@@ -563,10 +666,12 @@ def test_with_a_canary_all_who_wait_for_an_answer_call_the_alias_and_without_one
         update = TEMPLATE["Resources"][f"{name}Live"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
         group = TEMPLATE["Resources"][update["DeploymentGroupName"]["Ref"]]["Properties"]
         assert group["ApplicationName"] == update["ApplicationName"]
-        assert {each["Name"]["Ref"] for each in group["AlarmConfiguration"]["Alarms"]} == {
-            f"{name}ReleaseFaults",
-            f"{name}Crashes",
-        }
+        assert [each["Name"]["Fn::GetAtt"] for each in group["AlarmConfiguration"]["Alarms"]] == [
+            ["Monitoring", f"Outputs.{name}ReleaseFaults"],
+            ["Monitoring", f"Outputs.{name}Crashes"],
+        ]
+        for kind in ("ReleaseFaults", "Crashes"):
+            assert MONITORING["Outputs"][f"{name}{kind}"]["Value"] == {"Ref": f"{name}{kind}"}
         assert update["BeforeAllowTrafficHook"] == {"Ref": "ReleaseHook"}
         assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
 

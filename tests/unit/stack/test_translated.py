@@ -17,6 +17,7 @@ from tools.template import load_template
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")
+MONITORING = load_template(ROOT / "monitoring.yaml")
 CHOSEN = {
     "iam": {},
     "key": {"AuthMode": "key"},
@@ -24,9 +25,8 @@ CHOSEN = {
     "all": {
         "AuthMode": "key",
         "CanaryRelease": "first",
-        "Tracing": "Active",
+        "Stage": "staging",
         "AlarmEmail": "operator@example.com",
-        "ReservedConcurrency": "5",
         "ProviderKeys": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:providers",
     },
 }
@@ -53,14 +53,20 @@ def stacks() -> dict[str, Stack]:
 
 
 def packaged() -> dict[str, Any]:
-    """The template as `sam package` leaves it: images have a name, and definitions stand in it."""
+    """The template as `sam package` leaves it: images have a name, definitions stand in it, nested stacks have a URL.
+
+    In staging some concurrency is reserved, as by an operator who edits the mapping.
+    """
     template = load_template(ROOT / "template.yaml")
+    template["Mappings"]["Stages"]["staging"]["ReservedConcurrency"] = "5"
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::Serverless::Function":
             properties["ImageUri"] = f"123456789012.dkr.ecr.{REGION}.amazonaws.com.cn/coldswap:1"
         elif resource["Type"] == "AWS::Serverless::StateMachine":
             properties["Definition"] = load_template(ROOT / properties.pop("DefinitionUri"))
+        elif resource["Type"] == "AWS::CloudFormation::Stack":
+            properties["TemplateURL"] = f"https://bucket.s3.amazonaws.com/{properties['TemplateURL']}"
     return template
 
 
@@ -91,7 +97,7 @@ def permitted(stack: Stack) -> Iterator[tuple[str, Statement]]:
 
 
 def role_of(stack: Stack, name: str) -> Mapping[str, Any]:
-    """Of a function or a state machine."""
+    """The role of a function or a state machine."""
     properties = stack.resources[name]["Properties"]
     role = next(iter(references(properties.get("Role", properties.get("RoleArn")))))
     return stack.of_type("AWS::IAM::Role")[role]
@@ -115,7 +121,7 @@ WITHOUT_A_RESOURCE = {  # Service Authorization Reference: actions that have no 
 
 
 def test_every_resource_of_a_role_is_the_stack_s_own_or_named_by_its_operator(stack: Stack) -> None:
-    own = (":stack-", "stack-")
+    own = (":stack-", "stack-", ":parameter/stack/settings")
     for role, statement in permitted(stack):
         if set(listed(statement["Action"])) <= WITHOUT_A_RESOURCE:
             assert statement["Resource"] == "*"
@@ -253,6 +259,44 @@ def test_every_reference_is_to_something_that_is_there(stack: Stack) -> None:
             assert set(listed(resource.get("DependsOn", []))) <= stack.resources.keys(), name
 
 
+def test_the_nested_stack_gets_every_parameter_and_gives_every_output_that_is_asked_for(stack: Stack) -> None:
+    nested = stack.nested("Monitoring", MONITORING)
+    properties = [each["Properties"] for each in stack.resources.values()]
+
+    assert nested.parameters.keys() == MONITORING["Parameters"].keys()
+    assert not set(references(list(nested.resources.values()))) - {
+        *nested.resources,  # its own
+        *references(list(nested.parameters.values())),  # what the parameters name in the stack above
+    }
+    asked = {text.partition(".")[2] for text in strings([properties, stack.outputs]) if text.startswith("Outputs.")}
+    assert asked <= nested.outputs.keys()
+    assert "AlarmTopicArn" in asked
+
+
+@pytest.mark.parametrize("name", sorted(MONITORING["Parameters"]))
+def test_what_is_watched_has_the_same_name_in_both_templates(largest: Stack, name: str) -> None:
+    given = largest.nested("Monitoring", MONITORING).parameters[name]
+
+    if name.endswith("StateMachine"):
+        assert given.rpartition(":")[2] == largest.resources[name]["Properties"]["StateMachineName"]
+    elif isinstance(given, dict):
+        assert list(references(given)) == [name]
+    else:
+        assert given == {**largest.parameters, "Stack": PSEUDO["AWS::StackName"]}[name]
+
+
+def test_alarms_topic_and_dashboard_take_no_name_that_0_1_0_had(stack: Stack) -> None:
+    """An update deletes the former ones only when the new ones are there."""
+    nested = stack.nested("Monitoring", MONITORING)
+    names = [str(each.get("Properties", {}).get(name)) for each in nested.resources.values() for name in NAMES]
+
+    assert set(names) - {"None"} == {f"stack-monitoring-{REGION}"}
+    assert not {"stack-alarms", f"stack-{REGION}"} & set(names)
+
+
+NAMES = ("AlarmName", "TopicName", "DashboardName", "FilterName")
+
+
 def test_no_resource_waits_for_itself(stack: Stack) -> None:
     graph = {
         name: {*references(resource), *listed(resource.get("DependsOn", []))}
@@ -275,7 +319,8 @@ def test_logs_are_kept_for_the_days_that_were_chosen(stack: Stack) -> None:
     groups = stack.of_type("AWS::Logs::LogGroup")
 
     assert groups
-    assert {each["RetentionInDays"] for each in groups.values()} == {stack.parameters["LogRetentionDays"]}
+    stage = TEMPLATE["Mappings"]["Stages"][stack.parameters["Stage"]]
+    assert {each["RetentionInDays"] for each in groups.values()} == {stage["LogRetentionDays"]}
     for function in stack.of_type("AWS::Lambda::Function").values():
         # Where it names none, Lambda makes one that keeps everything for ever.
         assert set(references(function["LoggingConfig"]["LogGroup"])) <= groups.keys()
@@ -330,7 +375,7 @@ def emitted(
             for directive in document["_aws"]["CloudWatchMetrics"]:
                 for names in directive["Dimensions"]:
                     sets.append({"": directive["Namespace"], **{name: str(document[name]) for name in names}})
-    for each in largest.of_type("AWS::Logs::MetricFilter").values():
+    for each in largest.nested("Monitoring", MONITORING).of_type("AWS::Logs::MetricFilter").values():
         for transformation in each["MetricTransformations"]:
             assert "Dimensions" not in transformation, "their names tell the stack"
             sets.append({"": transformation["MetricNamespace"]})
@@ -354,11 +399,15 @@ def looked_at(stack: Stack) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
 
 def test_alarms_and_dashboard_look_at_dimensions_that_are_sent(largest: Stack, emitted: list[dict[str, str]]) -> None:
     assert len(emitted) >= 2
-    for where, namespace, metric, dimensions in looked_at(largest):
+    for where, namespace, metric, dimensions in looked_at(largest.nested("Monitoring", MONITORING)):
         if namespace in DIMENSIONS:
             name, kind = DIMENSIONS[namespace]
             assert dimensions.keys() == {name}, (where, metric)
             value = dimensions[name]
+            if kind == "AWS::StepFunctions::StateMachine":
+                machines = {each["StateMachineName"] for each in largest.of_type(kind).values()}
+                assert value.rpartition(":")[2] in machines, (where, metric)
+                continue
             (target,) = references({"Fn::Sub": value} if isinstance(value, str) else value)
             assert largest.resources[target]["Type"] == kind, (where, metric)
         else:

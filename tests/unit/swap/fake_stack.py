@@ -34,6 +34,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ObjectNotFound, TooLarge
 from layers.core.fair_share import Sandboxes
 from layers.core.identity import ANONYMOUS, AuthMode, identity
+from layers.core.operator_settings import OperatorSettings
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.storage import Head, StoredObject
 from layers.core.terms import Terms
@@ -63,7 +64,7 @@ def decode(data: bytes) -> Pixels:
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), np.uint8)
 
 
-def settings(**changed: Any) -> Settings:
+def settings(cache_latents: bool = False, **changed: Any) -> Settings:
     """A stack whose default face is in its models bucket."""
     usual: dict[str, Any] = {
         "models_bucket": MODELS,
@@ -71,7 +72,7 @@ def settings(**changed: Any) -> Settings:
         "outputs_bucket": OUTPUTS,
         "default_face": f"s3://{MODELS}/faces/default.png",
         "model_retention": "container",
-        "cache_latents": False,
+        "operator_settings": lambda: OperatorSettings(cache_latents=cache_latents),
         "trusted_origins": frozenset(),
         "state_table": "",
         "state_machine_arn": ARN,
@@ -366,7 +367,7 @@ class FakeSwapStack:
     models: FakeModels = field(default_factory=FakeModels)
     table: MemoryTable = field(default_factory=MemoryTable)
     machine: StepFunctions = field(default_factory=StepFunctions)
-    budget: Budget = field(default_factory=lambda: Budget("", "megapixels", 0, dict))
+    budget: Budget = field(default_factory=lambda: Budget("", "megapixels", lambda: 0, dict))
     terms: Terms = field(default_factory=lambda: Terms("", dict))
     denylist: DenylistStore = field(init=False)
     records: MemoryRecords = field(default_factory=MemoryRecords)

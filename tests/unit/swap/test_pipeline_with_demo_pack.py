@@ -70,7 +70,7 @@ def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tu
         settings=settings(),
         storage=cast(Any, storage),
         models=models,
-        budget=Budget("", "megapixels", 0, dict),
+        budget=Budget("", "megapixels", lambda: 0, dict),
         denylist=DenylistStore(cast(Any, storage), MODELS),
         records=SwapRecords("", dict, 0),
         deadline=Deadline.after(60),

@@ -37,6 +37,7 @@ class Client:
         RepositoryNotFoundException=Missing,
         ResourceNotFoundException=Missing,
         ImageAlreadyExistsException=Missing,
+        ParameterNotFound=Missing,
     )
 
     def get_paginator(self, name: str) -> Any:
@@ -54,6 +55,7 @@ class Formation(Client):
         self.deleted: list[tuple[str, str]] = []  # name and status of the stack when it was to be deleted
         self.resources: dict[str, list[dict[str, str]]] = {}
         self.events: list[dict[str, str]] = []  # the newest first
+        self.nested_events: dict[str, list[dict[str, str]]] = {}  # of nested stacks, by their ARNs
         self.parameters: dict[str, str] = {}
         self.outputs: dict[str, str] = {}
         self.protected = False
@@ -86,11 +88,17 @@ class Formation(Client):
         self.under_way[name] = iter(self.after_deletion(name))
 
     def describe_stack_events_pages(self, StackName: str) -> list[dict[str, Any]]:
-        return [{"StackEvents": [each]} for each in self.events]
+        return [{"StackEvents": [each]} for each in self.nested_events.get(StackName, self.events)]
 
     def list_stack_resources_pages(self, StackName: str) -> list[dict[str, Any]]:
-        self.describe_stacks(StackName)
-        return [{"StackResourceSummaries": self.resources.get(StackName.rpartition("/")[2], [])}]
+        if StackName not in self.resources:  # a nested stack is there by its ARN
+            self.describe_stacks(StackName)
+        return [
+            {
+                "StackResourceSummaries": self.resources.get(StackName)
+                or self.resources.get(StackName.rpartition("/")[2], [])
+            }
+        ]
 
 
 class S3(Client):
@@ -237,6 +245,7 @@ class Functions(Client):
         self.images: dict[tuple[str, str], str] = {}
         self.invoked: list[tuple[str, Any]] = []
         self.unfit = ""  # the name of one that fails its own test
+        self.reserved: dict[str, int] = {}  # concurrency, by name
 
     def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:
         self.invoked.append((FunctionName, json.loads(Payload)))
@@ -246,6 +255,10 @@ class Functions(Client):
     def get_account_settings(self) -> dict[str, Any]:
         return {"AccountLimit": self.limit}
 
+    def get_function_concurrency(self, FunctionName: str) -> dict[str, Any]:
+        reserved = self.reserved.get(FunctionName)
+        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+
     def list_functions_pages(self) -> Any:
         return [{"Functions": []}, {"Functions": [{"MemorySize": self.largest}]}]
 
@@ -253,3 +266,25 @@ class Functions(Client):
         if (FunctionName, Qualifier) not in self.images:
             raise missing()
         return {"Code": {"ResolvedImageUri": self.images[FunctionName, Qualifier]}}
+
+
+class Parameters(Client):
+    """SSM: the versions of parameters by name, the oldest first."""
+
+    def __init__(self, **parameters: str) -> None:
+        self.versions = {f"/{stack}/settings": [value] for stack, value in parameters.items()}
+        self.meanwhile: list[str] = []  # values that somebody else writes, one before each of our writes
+
+    def get_parameter(self, Name: str) -> dict[str, Any]:
+        name, _, version = Name.partition(":")
+        if name not in self.versions:
+            raise missing()
+        number = int(version or len(self.versions[name]))
+        return {"Parameter": {"Value": self.versions[name][number - 1], "Version": number}}
+
+    def put_parameter(self, Name: str, Value: str, Type: str, Overwrite: bool) -> dict[str, Any]:
+        assert (Type, Overwrite) == ("String", True)
+        versions = self.versions.setdefault(Name, [])
+        versions += [*self.meanwhile[:1], Value]
+        self.meanwhile = self.meanwhile[1:]
+        return {"Version": len(versions), "Tier": "Standard"}

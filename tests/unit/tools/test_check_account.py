@@ -26,6 +26,7 @@ READING = ("describe_", "list_", "get_", "filter_", "simulate_", "exceptions")
 REQUEST_ID = "JKJaXmPLvHcESHA="
 LAMBDA_ID = "5f6a2c1e-0000-4000-8000-000000000000"
 KEY = "ck_" + "k" * 43
+ALARM = "stack-Monitoring-1-SwapFaults-1"
 
 
 class Gateway(BaseHTTPRequestHandler):
@@ -66,7 +67,8 @@ class World:
     """An account in which all is as expected; tests change what they are about."""
 
     def __init__(self, url: str) -> None:
-        self.parameters = {"AuthMode": "iam", "Tracing": "Active"}
+        self.parameters = {"AuthMode": "iam"}
+        self.tracing = "Active"
         self.status = "UPDATE_COMPLETE"
         self.index = "ACTIVE"
         self.policy = "x" * 900
@@ -94,19 +96,25 @@ class World:
 
     def _cloudformation(self) -> dict[str, Any]:
         names = ["SwapFunctionRole", "VideoFunctionRole", "KeyAuthorizerFunctionRole"]
-        names += ["SwapStateMachineRole", "VideoStateMachineRole", "StateTable", "SwapErrors"]
-        names += ["SwapFunctionEnded", "VideoFunctionEnded"]
-        listed = [{"LogicalResourceId": name, "PhysicalResourceId": f"stack-{name}-1"} for name in names]
+        names += ["SwapStateMachineRole", "VideoStateMachineRole", "StateTable", "SwapFunction"]
+        names += ["SwapFunctionEnded", "VideoFunctionEnded", "Monitoring"]
+        listed = {
+            "stack": [{"LogicalResourceId": name, "PhysicalResourceId": f"stack-{name}-1"} for name in names],
+            "stack-Monitoring-1": [{"LogicalResourceId": "SwapFaults", "PhysicalResourceId": ALARM}],
+        }
         outputs = {"ApiUrl": "", "AlarmTopicArn": "arn:topic", "FailedUploadsUrl": "f", "UnsettledTasksUrl": "u"}
         stack = {
             "StackStatus": self.status,
             "Parameters": [{"ParameterKey": name, "ParameterValue": each} for name, each in self.parameters.items()],
             "Outputs": [{"OutputKey": name, "OutputValue": each} for name, each in outputs.items()],
         }
-        page = {"StackResourceSummaries": listed}
+
+        def paginate(StackName: str) -> list[dict[str, Any]]:  # noqa: N803 - boto3's name
+            return [{"StackResourceSummaries": listed[StackName]}]
+
         return {
             "describe_stacks": lambda **_: {"Stacks": [stack]},
-            "get_paginator": lambda name: SimpleNamespace(paginate=lambda **_: [page]),
+            "get_paginator": lambda name: SimpleNamespace(paginate=paginate),
         }
 
     def _dynamodb(self) -> dict[str, Any]:
@@ -165,14 +173,19 @@ class World:
 
     def _lambda(self) -> dict[str, Any]:
         limit = {"ConcurrentExecutions": self.executions, "UnreservedConcurrentExecutions": self.executions}
-        return {"get_account_settings": lambda: {"AccountLimit": limit}}
+        configuration = {"TracingConfig": {"Mode": self.tracing}}
+        return {
+            "get_account_settings": lambda: {"AccountLimit": limit},
+            "get_function_configuration": lambda **_: configuration,
+        }
 
     def _sqs(self) -> dict[str, Any]:
         attributes = {"ApproximateNumberOfMessages": str(self.letters)}
         return {"get_queue_attributes": lambda **_: {"Attributes": attributes}}
 
     def _cloudwatch(self) -> dict[str, Any]:
-        alarm = {"AlarmName": "stack-SwapErrors-1", "StateValue": "ALARM" if self.ringing else "OK"}
+        alarm = {"AlarmName": ALARM, "StateValue": "ALARM" if self.ringing else "OK"}
+        another_s = {"AlarmName": "stack-other-Monitoring-1-SwapFaults-1", "StateValue": "ALARM"}
 
         def get_metric_statistics(**asked: Any) -> dict[str, Any]:
             (rule,) = asked["Dimensions"]
@@ -180,7 +193,7 @@ class World:
 
         return {
             "get_metric_statistics": get_metric_statistics,
-            "describe_alarms": lambda **_: {"MetricAlarms": [alarm]},
+            "describe_alarms": lambda **_: {"MetricAlarms": [alarm, another_s]},
         }
 
     def _sns(self) -> dict[str, Any]:
@@ -218,7 +231,7 @@ def test_where_all_is_as_expected_only_manual_checks_are_left(world: World) -> N
         (10, {"letters": 1}, "dead letters wait"),
         (10, {"lost": {"stack-SwapFunctionEnded-1": 2.0}}, "2 events"),
         (10, {"lost": {"stack-SwapFunctionEnded-1": 2.0, "stack-VideoFunctionEnded-1": 1.0}}, "3 events"),
-        (11, {"ringing": True}, "stack-SwapErrors-1 in alarm"),
+        (11, {"ringing": True}, f"{ALARM} in alarm"),
         (11, {"subscription": "PendingConfirmation"}, "nobody"),
     ],
 )
@@ -261,6 +274,12 @@ def test_an_open_api_deviates(world: World, gateway: tuple[type[Gateway], str]) 
     gateway[0].mode = world.parameters["AuthMode"] = "open"
 
     assert looked_at(world.account, 3).verdict == "deviates"
+
+
+def test_where_nothing_is_traced_the_check_is_manual(world: World) -> None:
+    world.tracing = "PassThrough"
+
+    assert looked_at(world.account, 7).verdict == "manual"
 
 
 def test_a_log_gets_time_to_show_a_line(world: World) -> None:

@@ -21,11 +21,12 @@ from tools import deploy, first_request, images, teardown
 from tools.deploy import PINNED, DeployFailed, Target, idle_costs, look, overrides, release, tags, warning
 from tools.images import Base
 from tools.redrive import redrive
-from tools.stack import stack_name
-from tools.template import buildable, load_template
+from tools.stack import NESTED, stack_name
+from tools.template import Template, buildable, load_template
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")
+MONITORING = load_template(ROOT / "monitoring.yaml")
 API = {"ApiUrl": "https://api"}
 BASE = Base(f"registry.example/python@sha256:{'a' * 64}", "2026-11-20")
 ENVIRONMENTS = ("default", "staging")
@@ -45,7 +46,7 @@ def test_environments_deploy_stacks_of_their_own_with_parameters_that_exist(envi
 def test_a_deployment_names_its_base_and_its_release_or_none_and_keeps_the_environment_s_parameters() -> None:
     assert overrides("default", "") == ['CanaryRelease=""']
     assert overrides("staging", "one")[-1] == "CanaryRelease=one"
-    assert "Tracing=Active" in overrides("staging", "one")
+    assert "Stage=staging" in overrides("staging", "one")
     assert tags("staging", BASE.name) == ["project=coldswap", "environment=staging", f"base-image={BASE.name}"]
     assert re.fullmatch(TEMPLATE["Parameters"]["CanaryRelease"]["AllowedPattern"], release())
 
@@ -53,16 +54,17 @@ def test_a_deployment_names_its_base_and_its_release_or_none_and_keeps_the_envir
 def test_no_resource_with_a_name_of_its_own_outlives_its_creation_s_failure() -> None:
     """CloudFormation makes up all other names, with a random part, so that nothing left is in the next stack's way.
 
-    What is deleted with a failed creation takes its name along: log groups, the topic, the dashboard.
+    What is deleted with a failed creation takes its name along: log groups, the settings, the dashboard.
     A state machine's name is free when its executions have ended, and a creation that fails has started none.
     """
     names = {"BucketName", "LogGroupName", "TopicName", "DashboardName", "QueueName", "FunctionName", "TableName"}
     names |= {"RoleName", "AlarmName", "RepositoryName"}
-    machines = {"AWS::Serverless::StateMachine": {"Name"}, "AWS::SecretsManager::Secret": {"Name"}}
+    kinds = ("AWS::Serverless::StateMachine", "AWS::SecretsManager::Secret", "AWS::SSM::Parameter")
+    machines = {kind: {"Name"} for kind in kinds}
     named = {
         logical: each.get("DeletionPolicy", "Delete")
-        for logical, each in TEMPLATE["Resources"].items()
-        if (names | machines.get(each["Type"], set())) & each["Properties"].keys()
+        for logical, each in {**TEMPLATE["Resources"], **MONITORING["Resources"]}.items()
+        if (names | machines.get(each["Type"], set())) & each.get("Properties", {}).keys()
         # These name a function or a log group that is another's.
         and not each["Type"].startswith(("AWS::Lambda::", "AWS::CodeDeploy::", "AWS::Logs::MetricFilter"))
     }
@@ -70,7 +72,8 @@ def test_no_resource_with_a_name_of_its_own_outlives_its_creation_s_failure() ->
     assert named == {
         **dict.fromkeys(("ModelsBucket", "UploadsBucket", "OutputsBucket"), "RetainExceptOnCreate"),
         **dict.fromkeys(("ApiLogs", "SwapLogs", "VideoLogs", "KeyAuthorizerLogs"), "Delete"),
-        **dict.fromkeys(("AlarmTopic", "Dashboard", "SwapStateMachine", "VideoStateMachine", "ReleaseHook"), "Delete"),
+        **dict.fromkeys(("Dashboard", "SwapStateMachine", "VideoStateMachine", "ReleaseHook"), "Delete"),
+        "OperatorSettings": "Delete",
     }
 
 
@@ -135,18 +138,31 @@ def test_a_stack_whose_terms_are_accepted_is_not_asked_again_but_one_that_never_
 def test_everything_that_is_in_the_way_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account()
     account.functions = Functions(concurrent=10)
-    configure(monkeypatch, AuthMode="jwt", JwtIssuer="https://x", ReservedConcurrency="5")
+    configure(monkeypatch, AuthMode="jwt", JwtIssuer="https://x", DailyBudget="50")
     monkeypatch.setattr(images, "docker_problem", lambda: "Start Docker.")
 
     def unreachable(address: str) -> bytes:
         raise OSError("no route")
 
     with pytest.raises(DeployFailed) as refused:
-        look(account.target("A_name_that_is_much_too_long_for_a_bucket"), accept_terms=False, read=unreachable)
+        look(
+            account.target("A_name_that_is_much_too_long_for_a_bucket"),
+            accept_terms=False,
+            read=unreachable,
+            template=reserving(5),
+        )
 
     sentences = str(refused.value)
     assert sentences.startswith("Nothing was deployed.\n")
-    for part in ("a-z, 0-9", "letters, and", "ReservedConcurrency=5", "JwtAudience", "ACCEPT_TERMS=1", "Start Docker."):
+    for part in (
+        "a-z, 0-9",
+        "letters, and",
+        "ReservedConcurrency is 5",
+        "JwtAudience",
+        "ACCEPT_TERMS=1",
+        "Start Docker.",
+        "DailyBudget is no longer",
+    ):
         assert part in sentences
 
 
@@ -159,15 +175,38 @@ def test_what_is_left_of_an_earlier_stack_is_named_before_anything_is_built() ->
         look(account.target(), accept_terms=True)
 
 
-def test_a_deployed_stack_s_own_reservation_may_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def reserving(concurrency: int) -> Template:
+    """The template as an operator edits it who reserves concurrency."""
+    template = load_template(ROOT / "template.yaml")
+    template["Mappings"]["Stages"]["production"]["ReservedConcurrency"] = str(concurrency)
+    return template
+
+
+def test_a_deployed_stack_s_own_reservation_may_be_kept() -> None:
     account = Account(coldswap="UPDATE_COMPLETE")
     account.functions = Functions(concurrent=1000, unreserved=100)
-    account.formation.parameters |= {"ReservedConcurrency": "900"}
+    account.functions.reserved["swap-1"] = 900
+    account.formation.outputs = {"SwapFunctionName": "swap-1"}
 
-    assert look(account.target(), accept_terms=False) == []
-    configure(monkeypatch, ReservedConcurrency="901")
+    assert look(account.target(), accept_terms=False, template=reserving(900)) == []
     with pytest.raises(DeployFailed, match="leaves 900"):
-        look(account.target(), accept_terms=False)
+        look(account.target(), accept_terms=False, template=reserving(901))
+
+
+def test_an_update_from_a_version_with_more_parameters_says_what_becomes_of_them() -> None:
+    account = Account(coldswap_staging="UPDATE_COMPLETE")
+    account.formation.parameters |= {"DailyBudget": "50", "CacheLatents": "false", "ResultDays": "1"}
+
+    (caution,) = look(account.target("coldswap-staging", "staging"), accept_terms=False)
+
+    assert "run make settings ENV=staging SET='daily_budget=50'" in caution
+
+
+def test_a_samconfig_without_the_capability_for_a_nested_stack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deploy, "configured", lambda *_: {"capabilities": "CAPABILITY_IAM"})
+
+    with pytest.raises(DeployFailed, match="Add CAPABILITY_AUTO_EXPAND"):
+        look(Account().target(), accept_terms=True)
 
 
 class Sam:
@@ -260,15 +299,33 @@ def test_the_record_of_a_failed_creation_is_deleted_before_the_next(deployed: An
     assert account.formation.stacks["coldswap"] == "CREATE_COMPLETE"
 
 
+def event(
+    stack: str, logical: str, status: str, reason: str = "", kind: str = "", physical: str = ""
+) -> dict[str, str]:
+    """An event of a stack, whose id is its name here; one of the stack itself where that is the physical id."""
+    return {
+        "StackId": stack,
+        "LogicalResourceId": logical,
+        "PhysicalResourceId": physical,
+        "ResourceType": kind,
+        "ResourceStatus": status,
+        **({"ResourceStatusReason": reason} if reason else {}),
+    }
+
+
+def itself(stack: str, status: str) -> dict[str, str]:
+    return event(stack, stack, status, kind=NESTED, physical=stack)
+
+
 def test_a_failed_deployment_says_what_to_do(deployed: Any) -> None:
     account = Account()
     reason = "'MemorySize' value failed to satisfy constraint: Member must have value less than or equal to 3008"
     account.formation.events = [
-        {"LogicalResourceId": "coldswap", "ResourceStatus": "ROLLBACK_COMPLETE"},
-        {"LogicalResourceId": "Api", "ResourceStatus": "CREATE_FAILED"},
-        {"LogicalResourceId": "SwapFunction", "ResourceStatus": "CREATE_FAILED", "ResourceStatusReason": reason},
-        {"LogicalResourceId": "coldswap", "ResourceStatus": "CREATE_IN_PROGRESS"},
-        {"LogicalResourceId": "Old", "ResourceStatus": "UPDATE_FAILED", "ResourceStatusReason": "Invalid issuer"},
+        itself("coldswap", "ROLLBACK_COMPLETE"),
+        event("coldswap", "Api", "CREATE_FAILED"),
+        event("coldswap", "SwapFunction", "CREATE_FAILED", reason),
+        itself("coldswap", "CREATE_IN_PROGRESS"),
+        event("coldswap", "Old", "UPDATE_FAILED", "Invalid issuer"),
     ]
 
     with pytest.raises(DeployFailed) as failed:
@@ -277,6 +334,25 @@ def test_a_failed_deployment_says_what_to_do(deployed: Any) -> None:
     assert "deploy with MemorySize=3008" in str(failed.value)
     assert "JwtIssuer" not in str(failed.value), "that was another deployment's failure"
     assert "Nothing is left in the way" in str(failed.value)
+
+
+def test_what_failed_inside_the_nested_stack_is_said_too(deployed: Any) -> None:
+    account = Account()
+    embedded = "Embedded stack was not successfully created: The following resource(s) failed to create: [AlarmTopic]."
+    account.formation.events = [
+        itself("coldswap", "ROLLBACK_COMPLETE"),
+        event("coldswap", "Monitoring", "CREATE_FAILED", embedded, NESTED, "arn:monitoring"),
+        event("coldswap", "Never", "CREATE_FAILED", "cancelled", NESTED),
+        itself("coldswap", "CREATE_IN_PROGRESS"),
+    ]
+    account.formation.nested_events["arn:monitoring"] = [
+        itself("arn:monitoring", "DELETE_COMPLETE"),
+        event("arn:monitoring", "AlarmTopic", "CREATE_FAILED", "User is not authorized to perform: SNS:CreateTopic"),
+        itself("arn:monitoring", "CREATE_IN_PROGRESS"),
+    ]
+
+    with pytest.raises(DeployFailed, match="needs the permission SNS:CreateTopic"):
+        deployed(account, Sam(account, "ROLLBACK_COMPLETE", returncode=1))
 
 
 def test_what_goes_wrong_after_a_deployment_is_said_beside_the_outputs(

@@ -74,18 +74,25 @@ def test_what_an_earlier_stack_left_is_in_the_way_of_a_new_one_alone() -> None:
     [(NEW, 1, 0, 0), (USUAL, 851, 0, 850), (USUAL, 901, 50, 900), (USUAL, 5000, 0, 850)],
 )
 def test_no_more_is_reserved_than_aws_leaves(limit: dict[str, int], wanted: int, before: int, left: int) -> None:
-    (problem,) = preflight.concurrency_problems(
-        limit, {"ReservedConcurrency": str(wanted)}, {"ReservedConcurrency": str(before)}
-    )
+    (problem,) = preflight.concurrency_problems(limit, wanted, before)
 
     assert f"leaves {left}." in problem
     assert "Service Quotas" in problem
 
 
 def test_what_can_be_reserved_is() -> None:
-    assert preflight.concurrency_problems(NEW, {}, {}) == []
-    assert preflight.concurrency_problems(USUAL, {"ReservedConcurrency": "850"}, {}) == []
-    assert preflight.concurrency_problems(USUAL, {"ReservedConcurrency": "900"}, {"ReservedConcurrency": "50"}) == []
+    assert preflight.concurrency_problems(NEW, 0, 0) == []
+    assert preflight.concurrency_problems(USUAL, 850, 0) == []
+    assert preflight.concurrency_problems(USUAL, 900, 50) == []
+
+
+@pytest.mark.parametrize("capabilities", ["CAPABILITY_IAM", "", ["CAPABILITY_IAM"]])
+def test_a_nested_stack_needs_a_capability_and_a_samconfig_that_lacks_it_is_told(capabilities: object) -> None:
+    (problem,) = preflight.capability_problems(capabilities)
+
+    assert "Add CAPABILITY_AUTO_EXPAND" in problem
+    assert preflight.capability_problems("CAPABILITY_IAM CAPABILITY_AUTO_EXPAND") == []
+    assert preflight.capability_problems(["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]) == []
 
 
 @pytest.mark.parametrize(

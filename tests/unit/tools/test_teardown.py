@@ -164,13 +164,38 @@ def test_what_a_stack_cannot_delete_is_named_with_the_reason() -> None:
     clients.formation.after_deletion = lambda name: ("DELETE_IN_PROGRESS", "DELETE_FAILED")
     clients.formation.resources[STACK] = [
         {"LogicalResourceId": "Api", "ResourceStatus": "DELETE_COMPLETE", "ResourceType": "", "PhysicalResourceId": ""},
-        {"LogicalResourceId": "Role", "ResourceStatus": "DELETE_FAILED", "ResourceStatusReason": "has policies"},
+        {
+            "LogicalResourceId": "Role",
+            "ResourceStatus": "DELETE_FAILED",
+            "ResourceStatusReason": "has policies",
+            "ResourceType": "AWS::IAM::Role",
+        },
     ]
 
     with pytest.raises(TeardownFailed, match=r"DELETE_FAILED[^R]*Role: has policies\nFix that, then run this again"):
         destroy(clients)
 
     assert set(BUCKETS) < clients.s3.buckets.keys(), "functions that are there may still read them"
+
+
+def test_what_a_nested_stack_cannot_delete_is_named_with_its_own_reason() -> None:
+    clients = whole()
+    clients.formation.after_deletion = lambda name: ("DELETE_IN_PROGRESS", "DELETE_FAILED")
+    nested = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/{STACK}-Monitoring-1/2"
+    failed = {"ResourceStatus": "DELETE_FAILED", "ResourceType": "AWS::CloudFormation::Stack"}
+    clients.formation.resources[STACK] = [
+        {**failed, "LogicalResourceId": "Monitoring", "PhysicalResourceId": nested, "ResourceStatusReason": "inside"}
+    ]
+    clients.formation.resources[nested] = [
+        {**failed, "ResourceType": "AWS::SNS::Topic", "LogicalResourceId": "Topic", "ResourceStatusReason": "denied"}
+    ]
+
+    with pytest.raises(TeardownFailed, match=r"\n  Topic: denied\n"):
+        destroy(clients)
+
+    clients.formation.resources[nested] = []
+    with pytest.raises(TeardownFailed, match=r"\n  Monitoring: inside\n"):
+        destroy(clients)
 
 
 def test_a_protected_stack_is_left_alone() -> None:

@@ -173,7 +173,7 @@ def stack(dynamodb: Any, table: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
         tasks=TaskStore(table, lambda: dynamodb, clock),
         slots=Slots(table, 2, lambda: dynamodb, clock),
         executions=executions,
-        budget=Budget(table, "seconds of video", 0, lambda: dynamodb, clock),
+        budget=Budget(table, "seconds of video", lambda: 0, lambda: dynamodb, clock),
         payments=Payments(table, lambda: dynamodb, clock),
         terms=Terms("", dict),
         pseudonyms=Pseudonyms(table, lambda: dynamodb),

@@ -665,7 +665,7 @@ def test_ids_are_in_the_order_of_time_and_unlike(monkeypatch: pytest.MonkeyPatch
 
 
 def limit_budget(stack: FakeSwapStack, dynamodb: Any, table: str, limit: int) -> FakeSwapStack:
-    stack.budget = Budget(table, "megapixels", limit, lambda: dynamodb)
+    stack.budget = Budget(table, "megapixels", lambda: limit, lambda: dynamodb)
     return stack
 
 

@@ -13,7 +13,7 @@ from functions.swap.values import SwapRequest
 from layers.core.errors import ContentRefused, SafeguardFailed
 from layers.engine.session import session
 from tests.unit.swap.entry_clients import CALLERS
-from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing, encode
+from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing, encode, settings
 from tests.unit.swap.networks import FixedClassifier, classifier
 from tests.unit.swap.test_pipeline import MEME, swap
 
@@ -87,7 +87,7 @@ def test_a_refused_meme_is_refused_to_every_caller(
 def test_a_refused_face_is_refused_also_where_its_latent_is_kept(
     stack: FakeSwapStack, tmp_path: Path, is_cached: bool
 ) -> None:
-    stack.settings = type(stack.settings)(**{**vars(stack.settings), "cache_latents": True})
+    stack.settings = settings(cache_latents=True)
     stack.storage.put(UPLOADS, "requests/1/meme", encode(pale_drawing()))
     stack.storage.put(UPLOADS, "requests/1/face", encode(drawing()))
     request = SwapRequest(MEME, face=f"s3://{UPLOADS}/requests/1/face")

@@ -14,6 +14,7 @@ from functions.swap.safeguards.denylist import KEY, THRESHOLD, DeniedFace, Denyl
 from functions.swap.values import Floats, SwapRequest, SwapResult
 from layers.core.deadline import Deadline
 from layers.core.errors import FaceRefused, SafeguardFailed, StorageFailed
+from layers.core.operator_settings import OperatorSettings
 from tests.unit.swap.entry_clients import CALLERS
 from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing, encode
 from tests.unit.swap.test_pipeline import MEME, swap, swapped_mask
@@ -133,7 +134,7 @@ def test_a_face_whose_keypoints_are_upside_down_is_known_too(stack: FakeSwapStac
 @pytest.mark.parametrize("damaged", [False, True])
 @pytest.mark.parametrize("default", [False, True])
 def test_nothing_is_kept_of_a_face_that_is_refused(stack: FakeSwapStack, damaged: bool, default: bool) -> None:
-    stack.settings = replace(stack.settings, cache_latents=True)
+    stack.settings = replace(stack.settings, operator_settings=lambda: OperatorSettings(cache_latents=True))
     stack.storage.put(UPLOADS, "requests/1/face", encode(drawing()))
     put_denylist(stack, ONE)
     if damaged:

@@ -351,7 +351,7 @@ def searching(stack: FakeVideoStack, standins: StandIns, seconds: int) -> FakeVi
     services = stack.services
     settings = replace(services.settings, pexels_url=standins.pexels_url)
     table, client = settings.state_table, services.tasks._client
-    budget = Budget(table, "seconds of video", seconds, client, stack.clock)
+    budget = Budget(table, "seconds of video", lambda: seconds, client, stack.clock)
     return replace(stack, services=replace(services, settings=settings, budget=budget))
 
 
@@ -482,7 +482,7 @@ def test_a_caller_accepts_the_terms_before_a_video_is_made_or_planned(
 
 
 def test_a_budget_of_seconds_is_refused_before_a_slot_is_kept(stack: FakeVideoStack, dynamodb: Any, table: str) -> None:
-    budget = Budget(table, "seconds of video", 3, lambda: dynamodb, stack.clock)
+    budget = Budget(table, "seconds of video", lambda: 3, lambda: dynamodb, stack.clock)
     stack = replace(stack, services=replace(stack.services, budget=budget))
     assert stack.post().status == 202
 
@@ -494,7 +494,7 @@ def test_a_budget_of_seconds_is_refused_before_a_slot_is_kept(stack: FakeVideoSt
 
 
 def test_the_same_key_again_costs_nothing_more(stack: FakeVideoStack, dynamodb: Any, table: str) -> None:
-    budget = Budget(table, "seconds of video", 3, lambda: dynamodb, stack.clock)
+    budget = Budget(table, "seconds of video", lambda: 3, lambda: dynamodb, stack.clock)
     stack = replace(stack, services=replace(stack.services, budget=budget))
 
     assert [stack.post(Idempotency_Key="k").status for _ in range(3)] == [202, 202, 202]
