@@ -69,10 +69,10 @@ class VideoSettings:
 
 
 def _positive(env: Mapping[str, str], name: str, default: int) -> int:
-    text = env.get(name) or str(default)
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, not {text!r}")
-    return int(text)
+    number = env.get(name) or str(default)
+    if not number.isdigit() or int(number) < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {number!r}")
+    return int(number)
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 
 from local.cloud import CREDENTIALS, REGION, ROOT
 from local.sam.docker_engine import Engine
-from tools.template import Template, buildable, load_template
+from tools.template import Template, buildable, load_template, nested_templates
 
 FOLDER = ROOT / ".aws-sam"
 BUILT = FOLDER / "build/template.yaml"
@@ -33,8 +33,13 @@ def image_name(function: Mapping[str, Any], name: str) -> str:
 
 
 def make_runnable(template: Template, environment: Mapping[str, Mapping[str, str]]) -> Template:
-    """A copy of a built template to run with `sam local`, with each function's environment by logical id."""
+    """A copy of a built template to run with `sam local`, with each function's environment by logical id.
+
+    Nested stacks are left out: nothing in them runs.
+    """
     copied = copy.deepcopy(template)
+    for name in nested_templates(copied):
+        del copied["Resources"][name]
     for name, function in functions(copied).items():
         properties = function["Properties"]
         properties["Environment"] = {"Variables": dict(environment.get(name, {}))}

@@ -30,7 +30,7 @@ def commands(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def codes(cloud: Cloud, requests: int) -> list[str]:
     """What a new sandbox answers to requests that cost a megapixel each: a file that is not there is looked for."""
-    cloud.chill()
+    cloud.force_cold_start()
     body = {"uri": f"s3://{cloud.bucket('outputs')}/swaps/{new_id()}.png"}
     return [cloud.request("POST", "/verify", body).json()["code"] for _ in range(requests)]
 

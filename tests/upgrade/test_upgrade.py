@@ -32,7 +32,10 @@ from local.standins.servers import CALLBACK_SECRET, StandIns
 from local.swap_clients import data_uri, download, wait_for
 from tests.support.fault_proxy import FaultProxy, ProxyFault
 from tests.support.video_client import VideoClient
-from tools import denylist
+from tools import denylist, settings
+from tools import parameters as template_parameters
+from tools.stack import deployed_parameters
+from tools.template import load_template
 
 pytestmark = pytest.mark.upgrade
 
@@ -46,6 +49,8 @@ VIDEOS = {
     "voice": {"script_text": "Listen to the rain.", "search_query": "rain"},
 }
 """By the step that is at work while the stack is updated."""
+FORMER_PARAMETERS = {"DailyBudget": "4000", "CacheLatents": "true", "ResultDays": "3", "ThrottleRate": "20"}
+"""Those of 0.1.0's that went; the last has the default's value."""
 HOLD_SECONDS = 120.0  # longer than an update takes
 LEAVE_SECONDS = 120
 
@@ -60,6 +65,8 @@ class Upgraded:
     left: dict[str, Any]
     before: dict[str, dict[str, Any]]  # items of the state table, by id
     began: datetime  # the update
+    parameters: dict[str, str]  # of the stack before
+    names: set[str]  # of alarms, topics and dashboards before
 
     @property
     def studio(self) -> VideoClient:
@@ -134,7 +141,7 @@ def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 broken.enter_context(meddler.fault(ProxyFault("GET", part, status=403, hold=HOLD_SECONDS)))
                 for part in ("/requests/", "/memes/")
             ]
-            left = _leave(former, cloud, drawn, parameters, environment, standins.callback_url)
+            left = _leave(former, cloud, drawn, {**parameters, **FORMER_PARAMETERS}, environment, standins.callback_url)
             reached = [*(each.reached for each in services), *(each.reached for each in reads)]
             assert all(event.wait(HOLD_SECONDS / 2) for event in reached), "what was left is not under way"
             cloud.outputs = _outputs(cloud)
@@ -144,10 +151,11 @@ def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 broken.close()  # the former code fails with what a retry can cure, and the next try is after the update
                 wait_for(lambda: _broke_off(cloud) or None)
                 before, began = _items(cloud), datetime.now(UTC)
+                known = deployed_parameters(cloud.client("cloudformation"), STACK), _monitoring(cloud)
                 cloud.deploy(parameters, environment)
         for service in services:
             service.release()
-        yield Upgraded(cloud, standins, drawn, left, before, began)
+        yield Upgraded(cloud, standins, drawn, left, before, began, *known)
 
 
 def _leave(
@@ -212,6 +220,16 @@ def _items(cloud: Cloud) -> dict[str, dict[str, Any]]:
     return {item["id"]["S"]: item for page in pages for item in page["Items"]}
 
 
+def _monitoring(cloud: Cloud) -> set[str]:
+    """The names of all alarms, topics and dashboards."""
+    cloudwatch, sns = cloud.client("cloudwatch"), cloud.client("sns")
+    return {
+        *(each["AlarmName"] for each in cloudwatch.describe_alarms()["MetricAlarms"]),
+        *(each["TopicArn"] for each in sns.list_topics()["Topics"]),
+        *(each["DashboardName"] for each in cloudwatch.list_dashboards()["DashboardEntries"]),
+    }
+
+
 @pytest.fixture
 def commands(upgraded: Upgraded, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an operator runs speaks to this stack."""
@@ -235,6 +253,36 @@ def test_the_terms_are_accepted_once_more(upgraded: Upgraded) -> None:
     assert (refused_swap.status_code, refused_swap.json()["code"]) == (403, TermsNotAccepted.code)
     assert "accepts the terms once more" in changes()
     assert cloud.request("POST", "/terms", {"version": VERSION}).json()["accepted"] is True
+
+
+def test_what_became_of_parameters_is_said_before_the_update(upgraded: Upgraded) -> None:
+    template = load_template(ROOT / "template.yaml")
+
+    sentences = template_parameters.lost_values(upgraded.parameters, {}, template, "make settings")
+
+    named = {name for name in FORMER_PARAMETERS for sentence in sentences if f"with {name}=" in sentence}
+    assert named == {"DailyBudget", "CacheLatents", "ResultDays"}
+    assert len(sentences) == 3
+    for name in (*template_parameters.SETTINGS, *template_parameters.STAGED):
+        assert f"`{name}`" in changes()
+    after = deployed_parameters(upgraded.cloud.client("cloudformation"), STACK)
+    assert after.keys() == template["Parameters"].keys()
+
+
+@pytest.mark.usefixtures("commands")
+def test_settings_begin_with_their_defaults(upgraded: Upgraded, capsys: pytest.CaptureFixture[str]) -> None:
+    assert settings.main([]) == 0
+
+    assert capsys.readouterr().out.count("(the default)") == 2
+
+
+def test_alarms_topic_and_dashboard_are_new_ones(upgraded: Upgraded) -> None:
+    after = _monitoring(upgraded.cloud)
+
+    assert len(upgraded.names) > 10
+    assert not upgraded.names & after
+    assert upgraded.cloud.outputs["AlarmTopicArn"] in after
+    assert "confirm" in changes().partition("alarm topic")[2].partition(".")[0]
 
 
 def test_the_table_keeps_its_items_and_gets_the_index(upgraded: Upgraded) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from local.sam import base_image, build, docker_engine, relay
-from tools.template import buildable, load_template
+from tools.template import buildable, load_template, nested_templates
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")
@@ -75,10 +75,12 @@ def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere
 
 
 def test_what_runs_has_the_environment_that_is_given_and_no_events_of_its_own() -> None:
-    running = build.make_runnable(TEMPLATE, {"SwapFunction": {"A": "b"}})["Resources"]["SwapFunction"]["Properties"]
+    runnable = build.make_runnable(TEMPLATE, {"SwapFunction": {"A": "b"}})
+    running = runnable["Resources"]["SwapFunction"]["Properties"]
 
     assert running["Environment"] == {"Variables": {"A": "b"}}
     assert running["Events"] == {}
+    assert not nested_templates(runnable), "sam would look for their templates beside this one"
 
 
 def test_both_images_start_from_the_same_public_base() -> None:
