@@ -32,7 +32,7 @@ from layers.core.identity import ANONYMOUS, identity
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import VERSION, Terms
 from local import template_rewrite
-from tools.template import load_template, nested_templates
+from tools.template import list_nested_templates, load_template
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE_FOLDER = ROOT / ".local/cloud"  # stacks and buckets that outlive a run
@@ -159,7 +159,7 @@ class Cloud:
         operator does by editing template.yaml.
         """
         s3, formation = self.client("s3"), self.client("cloudformation")
-        code = bootstrap or template_rewrite.bootstrap(ROOT, Path(sys.executable))
+        code = bootstrap or template_rewrite.build_bootstrap(ROOT, Path(sys.executable))
         # As `sam deploy` names it: an update finds other code only under another key.
         bucket, key = CODE_BUCKET, f"{hashlib.sha256(code).hexdigest()}.zip"
         s3.create_bucket(Bucket=bucket)
@@ -171,7 +171,7 @@ class Cloud:
         source, place = load_template(ROOT / "template.yaml"), f"{self.endpoint}/{bucket}"
         for each in source["Mappings"]["Stages"].values():
             each.update(stage or {})
-        for name in nested_templates(source).values():
+        for name in list_nested_templates(source).values():
             s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(load_template(ROOT / name)).encode())
         template = template_rewrite.rewrite(source, ROOT, (bucket, key), injected, place)
         s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())

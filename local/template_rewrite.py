@@ -15,10 +15,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from tools.template import Template, load_template, with_globals
+from tools.template import Template, load_template, merge_globals
 
 
-def bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
+def build_bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
     """A zip whose bootstrap runs a function's handler from the sources at `root`.
 
     `client` is the module that asks for events: AWS's own runtime client, unless another is named.
@@ -45,7 +45,7 @@ def rewrite(
     `nested_url` the URL under which the templates of nested stacks can be fetched by their names, and `environment`
     overrides variables of every function.
     """
-    template = with_globals(template)
+    template = merge_globals(template)
     resources = template["Resources"]
     for name in [name for name, each in resources.items() if each["Type"].startswith("AWS::CodeDeploy::")]:
         del resources[name]

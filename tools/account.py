@@ -1,4 +1,4 @@
-"""A deployed stack as its operator sees it: resources, logs, and the API as callers get it. Nothing here changes it."""
+"""A deployed stack as its operator sees it: resources, logs, and the API as callers see it. Everything is read-only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tools.stack import deployed_parameters, outputs
+from tools.stack import read_deployed_parameters, read_outputs
 
 REQUEST_SECONDS = 60
 POLL_SECONDS = 5.0
@@ -23,7 +23,7 @@ Pause = Callable[[float], None]
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """Of the API."""
+    """A response of the API."""
 
     status: int
     headers: Mapping[str, str]  # names in lower case
@@ -56,23 +56,23 @@ class Account:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """As CloudFormation describes the stack. Raises botocore's errors."""
+        """The stack as CloudFormation describes it. Raises botocore's errors."""
         (described,) = self.client("cloudformation").describe_stacks(StackName=self.stack)["Stacks"]
         return dict(described)
 
     @cached_property
     def outputs(self) -> dict[str, str]:
-        """The stack's. Raises botocore's errors."""
-        return outputs(self.client("cloudformation"), self.stack)
+        """The stack's outputs. Raises botocore's errors."""
+        return read_outputs(self.client("cloudformation"), self.stack)
 
     @cached_property
     def parameters(self) -> dict[str, str]:
-        """The stack's. Raises botocore's errors."""
-        return deployed_parameters(self.client("cloudformation"), self.stack)
+        """The stack's parameters. Raises botocore's errors."""
+        return read_deployed_parameters(self.client("cloudformation"), self.stack)
 
     @cached_property
     def resources(self) -> dict[str, str]:
-        """Physical ids by logical ones, those of the nested stack too. Raises botocore's errors."""
+        """Physical ids by logical ids, including the nested stack's. Raises botocore's errors."""
         own = self._resources(self.stack)
         return {**(self._resources(own[MONITORING]) if MONITORING in own else {}), **own}
 
@@ -87,19 +87,19 @@ class Account:
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """Who asks: its `Account` and `Arn`. Raises botocore's errors."""
+        """The caller's `Account` and `Arn`. Raises botocore's errors."""
         return dict(self.client("sts").get_caller_identity())
 
     def arn(self, service: str, resource: str, region: str | None = None) -> str:
-        """Of something in this account."""
+        """The ARN of something in this account."""
         partition = self.identity["Arn"].split(":")[1]
         where = self.session.region_name if region is None else region
         return f"arn:{partition}:{service}:{where}:{self.identity['Account']}:{resource}"
 
     def ask(self, path: str, headers: Mapping[str, str] | None = None) -> ApiResponse:
-        """GET of a path of the API, with these headers; without any, as a caller whom AuthMode lets in.
+        """GET a path of the API with these headers; by default, as a caller whom AuthMode admits.
 
-        Raises OSError where nobody answers.
+        Raises OSError if nothing answers.
         """
         url = (self.url or self.outputs["ApiUrl"]).rstrip("/") + path
         sent = dict(self._credentials(url) if headers is None else headers)
@@ -126,7 +126,7 @@ class Account:
         return matching
 
     def awaited(self, group: str, text: str, since: float) -> list[str]:
-        """As `lines`, but CloudWatch gets two minutes to show one."""
+        """As `lines`, but wait up to two minutes for CloudWatch to show one."""
         for _ in range(POLLS):
             if lines := self.lines(group, text, since):
                 return lines
@@ -134,7 +134,7 @@ class Account:
         return []
 
     def _credentials(self, url: str) -> Mapping[str, str]:
-        """With AuthMode=iam a signature (SigV4) by the session's credentials."""
+        """Headers of an authorised caller; with AuthMode=iam, a signature (SigV4) by the session's credentials."""
         if self.parameters["AuthMode"] != "iam":
             return self.credentials
         from botocore.auth import SigV4Auth

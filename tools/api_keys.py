@@ -1,8 +1,8 @@
 """`make key`: API keys of a deployed stack whose AuthMode is key.
 
-`python -m tools.api_keys --make NAME|--revoke NAME|--list`. A key is shown once, when it is made: the stack stores its
-digest. A name has one key at a time. Whoever has it is that name: terms, budget, results and tasks belong to the name,
-and stay when its key is revoked and a new one made.
+`python -m tools.api_keys --make NAME|--revoke NAME|--list`. A key is shown once, when it is created: the stack
+stores its digest. A name has one key at a time, and whoever holds it acts as that name: terms, budget, results and
+tasks belong to the name, and stay when its key is revoked and a new one is created.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 from layers.core.api_keys import KEY_BYTES, NAME_PATTERN, NAMES, PREFIX, digest, key_id, name_id
 from layers.core.errors import ColdswapError, InvalidRequest
-from tools.stack import deployed_parameters, stack_name, state_table
+from tools.stack import find_state_table, read_deployed_parameters, read_stack_name
 
 
 @dataclass(frozen=True)
 class ApiKeySummary:
-    """What may be shown of a key."""
+    """The public facts about a key."""
 
     name: str
     created: str  # RFC 3339
@@ -37,9 +37,9 @@ class ApiKeyStore:
         self._table = table
 
     def make(self, name: str, now: datetime) -> str:
-        """A new key for a name that has none. Raises InvalidRequest where it has one, and botocore's errors."""
+        """Create a key for a name that has none. Raises InvalidRequest if it has one, and botocore's errors."""
         if not NAME_PATTERN.fullmatch(name):
-            raise InvalidRequest("A name has 1 to 64 of the characters A-Z a-z 0-9 . _ -")
+            raise InvalidRequest("A name must have 1 to 64 of the characters A-Z a-z 0-9 . _ -")
         key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
         created = {"S": now.isoformat(timespec="seconds")}
         items = (
@@ -60,13 +60,13 @@ class ApiKeyStore:
         return key
 
     def revoke(self, name: str) -> None:
-        """End the name's key: the next request with it is refused.
+        """Revoke the name's key: the next request with it is refused.
 
-        Raises InvalidRequest where there is none, and botocore's errors.
+        Raises InvalidRequest if there is none, and botocore's errors.
         """
         answer = self._dynamodb.get_item(TableName=self._table, Key={"id": {"S": name_id(name)}}, ConsistentRead=True)
         if "Item" not in answer:
-            raise InvalidRequest(f"{name} has no key. make key LIST=1 shows who has.")
+            raise InvalidRequest(f"{name} has no key. make key LIST=1 shows who has one.")
         ended = answer["Item"]["digest"]
         try:
             self._dynamodb.transact_write_items(
@@ -86,11 +86,11 @@ class ApiKeyStore:
             if not _refused_by_condition(error):
                 raise
             raise InvalidRequest(
-                f"The key of {name} was changed by somebody else meanwhile. Look, then try again."
+                f"Somebody else changed the key of {name} at the same time. Check (make key LIST=1), then try again."
             ) from None
 
     def list(self) -> list[ApiKeySummary]:
-        """Who already has a key, by name. Raises botocore's errors."""
+        """Who has a key, sorted by name. Raises botocore's errors."""
         pages = self._dynamodb.get_paginator("scan").paginate(
             TableName=self._table,
             FilterExpression="begins_with(id, :names)",
@@ -111,30 +111,30 @@ def _refused_by_condition(error: Any) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status. A new key goes to stdout alone, all else that is said about it to stderr."""
+    """The exit status. Only a new key goes to stdout, everything else to stderr."""
     options = _parser().parse_args(arguments)
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    session, stack = boto3.session.Session(), stack_name(options.env)
+    session, stack = boto3.session.Session(), read_stack_name(options.env)
     try:
         formation = session.client("cloudformation")
-        keys = ApiKeyStore(session.client("dynamodb"), state_table(formation, stack))
+        keys = ApiKeyStore(session.client("dynamodb"), find_state_table(formation, stack))
         if options.list:
             for each in keys.list():
                 print(f"{each.created}  {each.name}")
         elif options.revoke is not None:
             keys.revoke(options.revoke)
-            print(f"The key of {options.revoke} is revoked: no request with it comes in any more.", file=sys.stderr)
+            print(f"The key of {options.revoke} is revoked: requests with it are refused from now on.", file=sys.stderr)
         else:
             print(keys.make(options.make, datetime.now(UTC)))
             print(
-                f"This is the key of {options.make}. It is not shown again: the stack stores only its digest. "
+                f"This is the key of {options.make}. It will not be shown again: the stack stores only its digest. "
                 "Send it as the header x-api-key, or as a Bearer token.",
                 file=sys.stderr,
             )
-            if (mode := deployed_parameters(formation, stack).get("AuthMode")) != "key":
-                print(f"No key is asked for yet: the AuthMode of {stack} is {mode}.", file=sys.stderr)
+            if (mode := read_deployed_parameters(formation, stack).get("AuthMode")) != "key":
+                print(f"Keys are not in use yet: the AuthMode of {stack} is {mode}.", file=sys.stderr)
     except ColdswapError as error:
         print(error.detail, file=sys.stderr)
         return 1
@@ -148,9 +148,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make key", description=__doc__)
     parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--make", metavar="NAME", help="a key for a name that has none")
-    what.add_argument("--revoke", metavar="NAME", help="end the key of a name")
-    what.add_argument("--list", action="store_true", help="who already has a key, and since when")
+    what.add_argument("--make", metavar="NAME", help="create a key for a name that has none")
+    what.add_argument("--revoke", metavar="NAME", help="revoke the key of a name")
+    what.add_argument("--list", action="store_true", help="list who has a key, and since when")
     return parser
 
 

@@ -1,8 +1,8 @@
-"""Looks at a deployed stack where the emulator could prove nothing: `python -m tools.check_account --env NAME`.
+"""Checks a deployed stack where the emulator proves nothing: `python -m tools.check_account --env NAME`.
 
-Runs the automatic ones of the checks in docs/first-account.md, and names the manual ones. It sends a few requests that
-are refused or ask for the API's description, reads, and changes and deletes nothing. For AuthMode=key it takes a key
-from the variable KEY, for jwt a token from TOKEN. Exits with 1 where something deviates.
+Runs the automatic checks of docs/first-account.md, and lists the manual ones. It sends a few requests that are rejected
+or fetch the API's description, and changes and deletes nothing. For AuthMode=key it takes a key from the variable KEY,
+for jwt a token from TOKEN. The exit status is 1 if something deviates.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tools.account import Account
-from tools.account_checks import CHECKS, ByHand, Deviation
-from tools.stack import stack_name
+from tools.account_checks import CHECKS, Deviation, ManualCheck
+from tools.stack import read_stack_name
 
 Verdict = Literal["ok", "deviates", "manual"]
 
-BY_HAND = {
+MANUAL = {
     1: "A first deployment that fails leaves nothing",
     12: "A first swap and a first video",
     13: "A link with the credentials of a session",
@@ -37,7 +37,7 @@ BY_HAND = {
 
 
 @dataclass(frozen=True)
-class Row:
+class CheckResult:
     """One line of the table."""
 
     number: int
@@ -46,50 +46,50 @@ class Row:
     detail: str
 
 
-def rows(account: Account) -> Iterator[Row]:
-    """All checks in the order of docs/first-account.md."""
-    for number in sorted({*CHECKS, *BY_HAND}):
-        if number in BY_HAND:
-            yield Row(number, BY_HAND[number], "manual", "docs/first-account.md")
+def run_checks(account: Account) -> Iterator[CheckResult]:
+    """Run all checks in the order of docs/first-account.md."""
+    for number in sorted({*CHECKS, *MANUAL}):
+        if number in MANUAL:
+            yield CheckResult(number, MANUAL[number], "manual", "docs/first-account.md")
         else:
-            yield looked_at(account, number)
+            yield run_check(account, number)
 
 
-def looked_at(account: Account, number: int) -> Row:
-    """One check; what cannot be looked at from here is manual."""
+def run_check(account: Account, number: int) -> CheckResult:
+    """Run one check; what cannot be checked from here is manual."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     title, check = CHECKS[number]
     try:
-        return Row(number, title, "ok", check(account))
+        return CheckResult(number, title, "ok", check(account))
     except Deviation as deviation:
-        return Row(number, title, "deviates", str(deviation))
-    except ByHand as reason:
-        return Row(number, title, "manual", str(reason))
+        return CheckResult(number, title, "deviates", str(deviation))
+    except ManualCheck as reason:
+        return CheckResult(number, title, "manual", str(reason))
     except (BotoCoreError, ClientError, OSError) as error:
-        return Row(number, title, "manual", f"could not be looked at: {error}")
+        return CheckResult(number, title, "manual", f"could not be checked: {error}")
 
 
-def credentials(env: Mapping[str, str]) -> dict[str, str]:
-    """A caller's headers by the variables KEY (AuthMode=key) and TOKEN (jwt)."""
+def read_credentials(env: Mapping[str, str]) -> dict[str, str]:
+    """A caller's headers, from the variables KEY (AuthMode=key) and TOKEN (jwt)."""
     headers = {"x-api-key": env.get("KEY", ""), "authorization": f"Bearer {env['TOKEN']}" if env.get("TOKEN") else ""}
     return {name: value for name, value in headers.items() if value}
 
 
 def main() -> int:
-    """The exit status: 1 where something deviates."""
+    """The exit status: 1 if something deviates."""
     parser = argparse.ArgumentParser(prog="make check-account", description=__doc__)
     parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
-    parser.add_argument("--stack", help="a stack by its name instead")
-    parser.add_argument("--url", default="", help="of the API, where it is not the stack's own")
+    parser.add_argument("--stack", help="the name of a stack instead")
+    parser.add_argument("--url", default="", help="URL of the API, if not the stack's own")
     chosen = parser.parse_args()
     import boto3
 
     account = Account(
-        chosen.stack or stack_name(chosen.env), boto3.session.Session(), chosen.url, credentials(os.environ)
+        chosen.stack or read_stack_name(chosen.env), boto3.session.Session(), chosen.url, read_credentials(os.environ)
     )
     deviations = 0
-    for row in rows(account):
+    for row in run_checks(account):
         print(f"{row.number:2}  {row.verdict:8} {row.title:42} {row.detail}", flush=True)
         deviations += row.verdict == "deviates"
     return 1 if deviations else 0

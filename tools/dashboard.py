@@ -23,16 +23,16 @@ SWAP_PHASES = (
 _BODY = re.compile(r"(      DashboardBody: !Sub \|\n)(?: {8}.*\n)+")
 
 Widget = dict[str, Any]
-Metric = list[Any]
+DashboardMetric = list[Any]
 
 
-def metrics(title: str, *shown: Metric, stat: str = "Sum") -> Widget:
+def metric_widget(title: str, *shown: DashboardMetric, stat: str = "Sum") -> Widget:
     """A widget of metrics, each `[namespace, name, dimension, value, …]` as CloudWatch has them."""
     properties = {"stat": stat, "period": PERIOD_SECONDS, "view": "timeSeries", "metrics": [*shown]}
     return {"type": "metric", "properties": {"title": title, "region": "${AWS::Region}", **properties}}
 
 
-def log_query(
+def query_widget(
     title: str, group: str, query: str, view: Literal["timeSeries", "table"], stacked: bool = False
 ) -> Widget:
     """A widget of a Logs Insights query on a log group."""
@@ -40,7 +40,7 @@ def log_query(
     return {"type": "log", "properties": {**properties, **({"stacked": True} if stacked else {})}}
 
 
-def per_function(*names: str, percentiles: Iterable[str] = ()) -> list[Metric]:
+def function_metrics(*names: str, percentiles: Iterable[str] = ()) -> list[DashboardMetric]:
     """Lambda's metrics of both functions; with percentiles, each metric once for each."""
     statistics: list[list[Any]] = [[{"stat": each}] for each in percentiles] or [[]]
     return [
@@ -51,22 +51,22 @@ def per_function(*names: str, percentiles: Iterable[str] = ()) -> list[Metric]:
     ]
 
 
-def own(name: str, service: str) -> Metric:
+def own_metric(name: str, service: str) -> DashboardMetric:
     """A metric that a function of the stack sends."""
     return ["Coldswap", name, "service", service, "stack", "${Stack}"]
 
 
-def of_api(name: str, *statistic: dict[str, str]) -> Metric:
+def api_metric(name: str, *statistic: dict[str, str]) -> DashboardMetric:
     """A metric of the HTTP API."""
     return ["AWS/ApiGateway", name, "ApiId", "${Api}", *statistic]
 
 
-def of_queue(queue: str) -> Metric:
+def queue_metric(queue: str) -> DashboardMetric:
     """How many dead letters wait in a queue."""
     return ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue]
 
 
-def of_videos(name: str) -> Metric:
+def workflow_metric(name: str) -> DashboardMetric:
     """A metric of the video's state machine."""
     return ["AWS/States", name, "StateMachineArn", "${VideoStateMachine}"]
 
@@ -80,46 +80,50 @@ STEPS = (
 MODELS = "sum(cold_start) as cold_starts, sum(bytes_fetched) as fetched, sum(bytes_in_vain) as in_vain"
 
 WIDGETS: list[Widget] = [
-    metrics("HTTP: requests and errors", of_api("Count"), of_api("4xx"), of_api("5xx")),
-    metrics("HTTP: latency (p50, p95)", of_api("Latency", {"stat": "p50"}), of_api("Latency", {"stat": "p95"})),
-    metrics("Functions: invocations, errors, throttles", *per_function("Invocations", "Errors", "Throttles")),
-    metrics("Functions: duration (p50, p95)", *per_function("Duration", percentiles=("p50", "p95"))),
-    log_query(
+    metric_widget("HTTP: requests and errors", api_metric("Count"), api_metric("4xx"), api_metric("5xx")),
+    metric_widget(
+        "HTTP: latency (p50, p95)", api_metric("Latency", {"stat": "p50"}), api_metric("Latency", {"stat": "p95"})
+    ),
+    metric_widget("Functions: invocations, errors, throttles", *function_metrics("Invocations", "Errors", "Throttles")),
+    metric_widget("Functions: duration (p50, p95)", *function_metrics("Duration", percentiles=("p50", "p95"))),
+    query_widget(
         "Swap: time by phase",
         "${SwapLogs}",
         f"filter message = 'swapped' | stats {PHASES} by bin(5m)",
         "timeSeries",
         stacked=True,
     ),
-    metrics(
+    metric_widget(
         "Faults, swapped faces, failed swaps",
-        own("Fault", "swap"),
-        own("Fault", "video"),
-        own("Swapped", "swap"),
-        own("Failed", "swap"),
+        own_metric("Fault", "swap"),
+        own_metric("Fault", "video"),
+        own_metric("Swapped", "swap"),
+        own_metric("Failed", "swap"),
     ),
-    metrics("Memory in percent", own("MemoryPercent", "swap"), own("MemoryPercent", "video"), stat="Maximum"),
-    log_query(
+    metric_widget(
+        "Memory in percent", own_metric("MemoryPercent", "swap"), own_metric("MemoryPercent", "video"), stat="Maximum"
+    ),
+    query_widget(
         "Swap: cold starts, bytes of models fetched and fetched in vain",
         "${SwapLogs}",
         f"filter message in ['swapped', 'not swapped'] | stats {MODELS} by bin(5m)",
         "timeSeries",
     ),
-    log_query(
+    query_widget(
         "Video: time by step",
         "${VideoLogs}",
         f"filter message = 'step' and failed = 0 | stats {STEPS} by step",
         "table",
     ),
-    metrics(
+    metric_widget(
         "Video: workflows",
-        *(of_videos(f"Executions{state}") for state in ("Started", "Succeeded", "Failed", "TimedOut")),
+        *(workflow_metric(f"Executions{state}") for state in ("Started", "Succeeded", "Failed", "TimedOut")),
     ),
-    metrics("Dead letters", of_queue("${FailedUploads}"), of_queue("${UnsettledTasks}"), stat="Maximum"),
+    metric_widget("Dead letters", queue_metric("${FailedUploads}"), queue_metric("${UnsettledTasks}"), stat="Maximum"),
 ]
 
 
-def body() -> str:
+def render() -> str:
     """The DashboardBody: JSON with a widget a line, two beside each other."""
     lines = [
         json.dumps({**widget, "x": number % 2 * WIDTH, "y": number // 2 * HEIGHT, "width": WIDTH, "height": HEIGHT})
@@ -128,9 +132,9 @@ def body() -> str:
     return '{"widgets": [\n' + ",\n".join(f"  {line}" for line in lines) + "\n]}"
 
 
-def updated(template: str) -> str:
+def update(template: str) -> str:
     """The text of monitoring.yaml with this dashboard. Raises ValueError where the place for it is missing."""
-    written = "".join(f"        {line}\n" for line in body().splitlines())
+    written = "".join(f"        {line}\n" for line in render().splitlines())
     text, count = _BODY.subn(lambda match: match[1] + written, template)
     if count != 1:
         raise ValueError(f"{MONITORING.name} has no place for the dashboard")
@@ -139,7 +143,7 @@ def updated(template: str) -> str:
 
 def main() -> None:
     """Write the dashboard into monitoring.yaml."""
-    MONITORING.write_text(updated(MONITORING.read_text(encoding="utf-8")), encoding="utf-8")
+    MONITORING.write_text(update(MONITORING.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

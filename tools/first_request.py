@@ -1,4 +1,4 @@
-"""What makes the first request to a new stack work at once: a pack of models in its bucket, and lines to copy."""
+"""What makes the first request to a new stack succeed: models in its bucket, and commands to copy."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ MEME, FACE, RESULT = "examples/meme.jpg", "examples/face.jpg", "swapped.jpg"
 Build = Callable[[Path], list[str]]
 
 
-def in_the_image(folder: Path) -> list[str]:
-    """The start of a command that runs Python in the swap function's image, `folder` and the pack's files in reach.
+def build_container_command(folder: Path) -> list[str]:
+    """The start of a command that runs Python in the swap function's image, with `folder` and the pack mounted.
 
     The image has no code that converts models, so the repository's is mounted too.
     """
@@ -39,10 +39,10 @@ def in_the_image(folder: Path) -> list[str]:
     return [*container, *mounts, "--entrypoint", "python", IMAGE]
 
 
-def publish_demo_pack(s3: Any, bucket: str, python: Build = in_the_image) -> bool:
-    """Publish the repository's small models where no pack is in use; whether that was so.
+def publish_demo_pack(s3: Any, bucket: str, python: Build = build_container_command) -> bool:
+    """Publish the demo models unless a pack is in use already; whether they were published.
 
-    They are built in the image that was just built: only it has what that takes. `s3` is boto3's client. Raises
+    The pack is built inside the function's new image, which has everything that takes. `s3` is boto3's client. Raises
     CalledProcessError, Conflict and botocore's errors.
     """
     try:
@@ -61,8 +61,8 @@ def publish_demo_pack(s3: Any, bucket: str, python: Build = in_the_image) -> boo
     return True
 
 
-def steps(api: str, region: str, auth_mode: str, environment: str = "default") -> list[tuple[str, str]]:
-    """What is done, and the line that does it in a POSIX shell in the repository's root; the last leaves a picture."""
+def list_steps(api: str, region: str, auth_mode: str, environment: str = "default") -> list[tuple[str, str]]:
+    """Descriptions and commands for a POSIX shell in the repository's root; the last command saves a picture."""
     python = shlex.quote(os.path.relpath(sys.executable, ROOT))
     sign_in, header = {
         "iam": (
@@ -72,13 +72,13 @@ def steps(api: str, region: str, auth_mode: str, environment: str = "default") -
         ),
         "key": (
             (
-                "Make a key (never shown again: run echo $KEY and store it):",
+                "Create a key (it is not shown again: run echo $KEY and store it):",
                 f'KEY="$({_make_key(environment)})"',
             ),
             '-H "x-api-key: $KEY" ',
         ),
         "jwt": (
-            ("Put a token of your issuer's into TOKEN:", "read -r TOKEN"),
+            ("Paste a token from your issuer:", "read -r TOKEN"),
             '-H "Authorization: Bearer $TOKEN" ',
         ),
         "open": (None, ""),
@@ -105,8 +105,8 @@ def _base64(path: str) -> str:
     return f"\"$(base64 < {path} | tr -d '\\n')\""
 
 
-def credentials(session: Any) -> str:
-    """A line for a shell that sets what the first request signs with; `session` is boto3's. Raises ValueError."""
+def format_credentials(session: Any) -> str:
+    """A shell command that exports the credentials of boto3's `session`. Raises ValueError if there are none."""
     signer = session.get_credentials()
     if signer is None:
         raise ValueError("There are no AWS credentials. Sign in (aws configure, aws sso login, or aws login) first.")

@@ -1,4 +1,4 @@
-"""The images of a deployed stack: what they start from, and how many of them ECR keeps."""
+"""The images of a deployed stack: their base, and how many of them ECR keeps."""
 
 from __future__ import annotations
 
@@ -53,30 +53,27 @@ class Base:
     day: str  # YYYY-MM-DD, UTC
 
 
-def base_tag(dockerfile: Path) -> str:
-    """What the Dockerfile starts from unless it is told otherwise. Raises ValueError where it names nothing."""
+def read_base_tag(dockerfile: Path) -> str:
+    """The default base image of a Dockerfile. Raises ValueError if it names none."""
     for line in dockerfile.read_text().splitlines():
         if line.startswith("ARG BASE_IMAGE="):
             return line.partition("=")[2]
     raise ValueError(f"{dockerfile} names no base image")
 
 
-def docker_problem() -> str | None:
-    """What keeps Docker from building, as a sentence that says what to do; None where nothing does."""
+def check_docker() -> str | None:
+    """What keeps Docker from building, as a sentence that says what to do; None if nothing does."""
     try:
         subprocess.run(["docker", "version"], check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        return "There is no `docker` program. Images are built with Docker: install and start it."
+        return "The program `docker` was not found. Images are built with Docker: install and start it."
     except subprocess.CalledProcessError as error:
         return f"Docker does not answer ({_last_line(error.stderr)}). Start it, or set DOCKER_HOST."
     return None
 
 
 def pull(tag: str) -> Base:
-    """Pull what the tag stands for today: Docker builds from what it has, however old, unless it is told to pull.
-
-    Raises ImageFailed.
-    """
+    """Pull the present image of a tag: otherwise Docker builds from what it has, however old. Raises ImageFailed."""
     try:
         subprocess.run(
             ["docker", "pull", "--quiet", "--platform", PLATFORM, tag], check=True, capture_output=True, text=True
@@ -96,29 +93,31 @@ def pull(tag: str) -> Base:
         )
     except subprocess.CalledProcessError as error:
         raise ImageFailed(
-            f"{tag} could not be pulled ({_last_line(error.stderr)}). Nothing is built on an old base: look at the "
-            "network and at the registry's limits, and deploy again."
+            f"{tag} could not be pulled ({_last_line(error.stderr)}). Nothing is built on an old base: check the "
+            "network and the registry's limits, then deploy again."
         ) from error
     image = json.loads(inspected.stdout)
     repository = tag.rpartition(":")[0]
     for digest in image["digests"]:
         if digest.startswith(f"{repository}@sha256:"):
             return Base(digest, image["created"][:10])
-    raise ImageFailed(f"{tag} has no digest in {repository}. It was made on this machine: remove it, and deploy again.")
+    raise ImageFailed(
+        f"{tag} has no digest in {repository}: it was built on this machine. Remove it, then deploy again."
+    )
 
 
-def companion(stack: str) -> str:
+def name_companion_stack(stack: str) -> str:
     """The stack in which sam keeps a stack's repositories (samcli.lib.bootstrap.companion_stack)."""
     return f"{stack[:104]}-{hashlib.md5(stack.encode(), usedforsecurity=False).hexdigest()[:8]}-CompanionStack"
 
 
-def repositories(formation: Any, stack: str) -> list[str]:
-    """The names of a stack's ECR repositories; none where its companion stack is gone. Raises botocore's errors."""
-    return _resources(formation, companion(stack), "AWS::ECR::Repository")
+def list_repositories(formation: Any, stack: str) -> list[str]:
+    """The names of a stack's ECR repositories; empty if its companion stack is gone. Raises botocore's errors."""
+    return _resources(formation, name_companion_stack(stack), "AWS::ECR::Repository")
 
 
-def functions(formation: Any, stack: str) -> list[str]:
-    """The names of a stack's functions; none where it is gone. Raises botocore's errors."""
+def list_functions(formation: Any, stack: str) -> list[str]:
+    """The names of a stack's functions; empty if it is gone. Raises botocore's errors."""
     return _resources(formation, stack, "AWS::Lambda::Function")
 
 
@@ -138,7 +137,7 @@ def _resources(formation: Any, stack: str, kind: str) -> list[str]:
 
 
 def keep_newest(ecr: Any, lambda_: Any, repository_names: list[str], function_names: list[str]) -> None:
-    """Let ECR expire all but the newest images and those in use. The same again changes nothing.
+    """Let ECR expire all but the newest images and those in use. Idempotent.
 
     `ecr` and `lambda_` are boto3's clients of ECR and Lambda. Raises botocore's errors.
     """

@@ -1,7 +1,7 @@
-"""`make keep-warm`: lets a sandbox of each function stay warm, or no longer.
+"""`make keep-warm`: keeps a sandbox of each function warm, or stops doing so.
 
-`python -m tools.keep_warm [--on]`. What is kept warm is imports, clients and the native engine; models are in memory
-once a request has loaded them, for as long as Lambda keeps the sandbox (ModelRetention=container).
+`python -m tools.keep_warm [--on]`. Imports, clients and the native engine stay warm; models are in memory once a
+request has loaded them, for as long as Lambda keeps the sandbox (ModelRetention=container).
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from functions.video.entry import release_hook
-from tools.stack import stack_name
+from tools.stack import read_stack_name
 
 RULE = "KeepWarm"  # in template.yaml
 PRICE = "about 0.05 dollars a month"  # docs/operations.md says how it comes about
 
 
 def warm_up(functions: Any, names: Iterable[str]) -> dict[str, Any]:
-    """What each function answers to a warm-up, by its name; `functions` is boto3's client of Lambda.
+    """Warm the functions up; their answers by their names. `functions` is boto3's client of Lambda.
 
-    Raises InternalError for the first that fails its own test, and botocore's errors.
+    Raises InternalError for the first function that fails its self-test, and botocore's errors.
     """
     return release_hook.warm_up(functions, names)
 
 
 def switch(formation: Any, events: Any, stack: str, on: bool) -> str:
-    """Turn the stack's rule on or off; the rule's name. `formation` and `events` are boto3's clients.
+    """Turn the stack's rule on or off; returns its name. `formation` and `events` are boto3's clients.
 
     Raises botocore's errors.
     """
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="make keep-warm", description=__doc__)
     parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
-    parser.add_argument("--on", action="store_true", help="from now on; without it, no longer")
+    parser.add_argument("--on", action="store_true", help="turn it on; without this, turn it off")
     options = parser.parse_args(arguments)
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    session, stack = boto3.session.Session(), stack_name(options.env)
+    session, stack = boto3.session.Session(), read_stack_name(options.env)
     try:
         rule = switch(session.client("cloudformation"), session.client("events"), stack, options.on)
     except (BotoCoreError, ClientError) as error:

@@ -13,17 +13,17 @@ STAGED = ("ResultDays", "LogRetentionDays", "Tracing", "ThrottleRate", "Reserved
 """Former parameters whose values the mapping of stages has now."""
 
 
-def stage_of(chosen: Mapping[str, str], template: Template) -> str:
+def find_stage(chosen: Mapping[str, str], template: Template) -> str:
     """The stage that parameters choose."""
     return chosen.get("Stage") or str(template["Parameters"]["Stage"]["Default"])
 
 
-def staged(chosen: Mapping[str, str], template: Template) -> dict[str, str]:
+def find_stage_values(chosen: Mapping[str, str], template: Template) -> dict[str, str]:
     """The values of the chosen stage; empty for a stage that does not exist."""
-    return dict(template["Mappings"]["Stages"].get(stage_of(chosen, template), {}))
+    return dict(template["Mappings"]["Stages"].get(find_stage(chosen, template), {}))
 
 
-def name_problems(chosen: Mapping[str, str], template: Template, settings_command: str) -> list[str]:
+def check_names(chosen: Mapping[str, str], template: Template, settings_command: str) -> list[str]:
     """Names in samconfig.toml that the template lacks: sam leaves them out without a word.
 
     `settings_command` is what a person types to see the settings.
@@ -46,11 +46,11 @@ def name_problems(chosen: Mapping[str, str], template: Template, settings_comman
     return sentences
 
 
-def lost_values(
+def find_lost_values(
     deployed: Mapping[str, str], chosen: Mapping[str, str], template: Template, settings_command: str
 ) -> list[str]:
     """Values that a stack of an earlier version was deployed with and that this deployment replaces by others."""
-    stage, values = stage_of(chosen, template), staged(chosen, template)
+    stage, values = find_stage(chosen, template), find_stage_values(chosen, template)
     sentences = []
     for name, value in deployed.items():
         if name in SETTINGS and value != (default := _text(getattr(OperatorSettings(), SETTINGS[name]))):

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from tools.stack import MOST_LETTERS, bucket_names
+from tools.stack import MOST_LETTERS, list_bucket_names
 
 CLIPS = 5  # of a video that are encoded at one time, functions/video/short_video.asl.yaml
 NEW_ACCOUNT_MB = 3008
@@ -22,21 +22,21 @@ QUOTAS = "Service Quotas (AWS Lambda, Concurrent executions)"
 
 Open = Callable[[str], bytes]
 
-# What CloudFormation says of a resource that failed, and what to do about it.
+# Patterns of CloudFormation's reasons, and what to do about each.
 ADVICE = (
     (
         r"MemorySize.*less than or equal to (\d+)",
-        "This account's functions may have {0} MB at most until AWS raises that: deploy with MemorySize={0}, or ask "
+        "This account's functions may have at most {0} MB until AWS raises that: deploy with MemorySize={0}, or ask "
         "AWS support for more.",
     ),
     (
         r"UnreservedConcurrentExecution below its minimum value of \[?(\d+)",
-        "The account has to keep {0} executions unreserved: set ReservedConcurrency to 0 in Mappings of template.yaml, "
+        "The account must keep {0} executions unreserved: set ReservedConcurrency to 0 in Mappings of template.yaml, "
         f"or request more in {QUOTAS}.",
     ),
     (
         r"(?i)invalid issuer",
-        "API Gateway could not read the issuer's /.well-known/openid-configuration: look at JwtIssuer, to the last "
+        "API Gateway could not read the issuer's /.well-known/openid-configuration: check JwtIssuer, including a final "
         "slash.",
     ),
     (
@@ -46,60 +46,60 @@ ADVICE = (
     ),
     (
         r"(\S+) already exists",
-        "Something of this name is there already ({0}): make destroy deletes what a stack of this name left; or give "
+        "Something with this name already exists ({0}): make destroy deletes what a stack of this name left; or give "
         "the stack another name in samconfig.toml.",
     ),
     (r"(?i)not authori[sz]ed to perform:? (\S+)", "Whoever deploys needs the permission {0}."),
 )
 
 
-def name_problems(stack: str, region: str) -> list[str]:
-    """The stack's name is part of its buckets' names, which have their rules."""
+def check_name(stack: str, region: str) -> list[str]:
+    """Whether the stack's name can be part of its buckets' names."""
     problems = []
     if not re.fullmatch(r"[a-z][a-z0-9-]*", stack):
         problems.append(
-            f"The stack's name {stack} becomes part of its buckets' names: it has to begin with a letter and may have "
+            f"The stack's name {stack} becomes part of its buckets' names: it must begin with a letter and may contain "
             "only a-z, 0-9 and -. Change stack_name in samconfig.toml."
         )
-    longest = max(bucket_names("", "0" * 12, region), key=len)
+    longest = max(list_bucket_names("", "0" * 12, region), key=len)
     most = MOST_LETTERS - len(longest)
     if len(stack) > most:
         problems.append(
-            f"The stack's name {stack} has {len(stack)} letters, and in {region} {most} are the most: with them "
-            f"STACK{longest.replace('0' * 12, 'ACCOUNT')} has the {MOST_LETTERS} of a bucket's name. Change stack_name "
-            "in samconfig.toml."
+            f"The stack's name {stack} has {len(stack)} letters; in {region} it may have {most}, so that "
+            f"STACK{longest.replace('0' * 12, 'ACCOUNT')} has at most the {MOST_LETTERS} of a bucket's name. Change "
+            "stack_name in samconfig.toml."
         )
     return problems
 
 
-def status_problems(status: str | None, command: str) -> list[str]:
-    """Whether a stack in this status can be deployed to; None is a stack that is not there. `command` destroys it."""
+def check_status(status: str | None, command: str) -> list[str]:
+    """Whether a stack in this status takes a deployment; None: there is no stack. `command` destroys it."""
     match status:
         case None | "REVIEW_IN_PROGRESS" | "ROLLBACK_COMPLETE":
             return []  # the first is made, the second taken over, the third deleted before
         case "UPDATE_ROLLBACK_FAILED":
             return [
-                "The last update failed, and so did its way back. 'Continue update rollback' in CloudFormation's "
-                f"console goes on with it, and says what it lacks; {command} deletes the stack in this state too."
+                "The last update failed, and its rollback failed too. 'Continue update rollback' in CloudFormation's "
+                f"console resumes it, and says what is missing; {command} deletes the stack in this state too."
             ]
         case _ if status.endswith("_IN_PROGRESS"):
-            return [f"The stack is being changed ({status}). Wait until it has finished, and deploy again."]
+            return [f"The stack is being changed ({status}). Wait until that has finished, then deploy again."]
         case "CREATE_FAILED" | "ROLLBACK_FAILED" | "DELETE_FAILED":
-            return [f"The stack is {status} and takes no deployment. {command} deletes what there is of it."]
+            return [f"The stack is {status} and cannot be deployed to. {command} deletes what exists of it."]
     return []
 
 
-def leftover_problems(status: str | None, leftovers: list[str], command: str) -> list[str]:
-    """What an earlier stack of the name left, and the creation of a new one would stumble over."""
+def check_leftovers(status: str | None, leftovers: list[str], command: str) -> list[str]:
+    """Whether an earlier stack of the name left something that a new one cannot be created beside."""
     if status not in (None, *EMPTY) or not leftovers:
         return []
     return [
-        f"An earlier stack of this name left {', '.join(leftovers)}. {command} deletes that with all that is in it; to "
+        f"An earlier stack of this name left {', '.join(leftovers)}. {command} deletes that and everything in it. To "
         "keep it, give the new stack another name in samconfig.toml."
     ]
 
 
-def concurrency_problems(limit: Mapping[str, int], reserved: int, deployed: int) -> list[str]:
+def check_concurrency(limit: Mapping[str, int], reserved: int, deployed: int) -> list[str]:
     """Whether the account can reserve that much. `limit` is AccountLimit of Lambda's GetAccountSettings, `deployed` is
     what the stack has reserved already.
     """
@@ -113,7 +113,7 @@ def concurrency_problems(limit: Mapping[str, int], reserved: int, deployed: int)
     ]
 
 
-def capability_problems(capabilities: object) -> list[str]:
+def check_capabilities(capabilities: object) -> list[str]:
     """Whether samconfig.toml acknowledges what a template with a nested stack needs."""
     if "CAPABILITY_AUTO_EXPAND" in str(capabilities):
         return []
@@ -123,57 +123,59 @@ def capability_problems(capabilities: object) -> list[str]:
     ]
 
 
-def cautions(limit: Mapping[str, int], wanted: Mapping[str, str], largest_mb: int) -> list[str]:
-    """What may go wrong, but need not. `largest_mb` is the most memory that a function of the account has."""
+def find_cautions(limit: Mapping[str, int], chosen: Mapping[str, str], largest_mb: int) -> list[str]:
+    """Warnings of what may go wrong. `largest_mb` is the most memory that a function of the account has."""
     account, sentences = limit["ConcurrentExecutions"], []
-    memory = int(wanted.get("MemorySize", 0))
+    memory = int(chosen.get("MemorySize", 0))
     # No call of AWS tells the cap. Accounts that have it have few executions at one time too, and no larger function.
     if memory > NEW_ACCOUNT_MB >= largest_mb and account < USUAL_CONCURRENCY:
         sentences.append(
-            f"MemorySize={memory}: this account is new to Lambda ({account} executions at one time), and new accounts "
-            f"often get {NEW_ACCOUNT_MB} MB at most. Should the function fail for it, deploy with {NEW_ACCOUNT_MB}."
+            f"MemorySize={memory}: this account is new to Lambda ({account} concurrent executions), and new accounts "
+            f"often get {NEW_ACCOUNT_MB} MB at most. If the deployment fails because of that, use {NEW_ACCOUNT_MB}."
         )
-    videos = int(wanted.get("MaxConcurrentTasks", 2))
+    videos = int(chosen.get("MaxConcurrentTasks", 2))
     if videos * CLIPS > account:
         sentences.append(
-            f"MaxConcurrentTasks={videos}: so many videos run {videos * CLIPS} functions at one time, and the account "
-            f"has {account}. They will wait for each other, and swaps for them. Ask for more in {QUOTAS}."
+            f"MaxConcurrentTasks={videos}: that many videos need {videos * CLIPS} concurrent executions, and the "
+            f"account has {account}. They will wait for each other, and swaps for them. Request more in {QUOTAS}."
         )
     return sentences
 
 
-def issuer_problems(wanted: Mapping[str, str], read: Open) -> list[str]:
-    """Whether API Gateway will take the issuer: it reads the discovery document too. `read` may raise OSError."""
-    if wanted.get("AuthMode") != "jwt":
+def check_issuer(chosen: Mapping[str, str], read: Open) -> list[str]:
+    """Whether API Gateway will accept the issuer: it reads the discovery document too. `read` may raise OSError."""
+    if chosen.get("AuthMode") != "jwt":
         return []
-    issuer = wanted.get("JwtIssuer", "")
-    missing = [name for name in ("JwtIssuer", "JwtAudience") if not wanted.get(name)]
+    issuer = chosen.get("JwtIssuer", "")
+    missing = [name for name in ("JwtIssuer", "JwtAudience") if not chosen.get(name)]
     if missing:
         return [f"AuthMode=jwt needs {' and '.join(missing)}: set them in parameter_overrides of samconfig.toml."]
     if urlsplit(issuer).scheme != "https":
-        return [f"JwtIssuer={issuer} has to begin with https://."]
+        return [f"JwtIssuer={issuer} must begin with https://."]
     address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         document = json.loads(read(address))
         named = document["issuer"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [
-            f"JwtIssuer: {address} is no discovery document ({error}). API Gateway reads it too: look at the issuer."
+            f"JwtIssuer: {address} is not a discovery document ({error}). API Gateway reads it too: check the issuer."
         ]
     if named != issuer:
-        return [f"JwtIssuer={issuer}, but its discovery document calls it {named}. Take that, to the last slash."]
+        return [
+            f"JwtIssuer={issuer}, but its discovery document says {named}. Use exactly that, including a final slash."
+        ]
     return []
 
 
 def read_url(address: str) -> bytes:
-    """What is at an https address. Raises OSError."""
+    """Fetch an https address, up to a megabyte. Raises OSError."""
     with urllib.request.urlopen(address, timeout=ISSUER_SECONDS) as answer:
         body: bytes = answer.read(MOST_ISSUER_BYTES)
         return body
 
 
-def advice(reasons: list[str]) -> list[str]:
-    """What to do about a stack's failure, by the reasons that CloudFormation gives; each once."""
+def find_advice(reasons: list[str]) -> list[str]:
+    """What to do about a failed stack, by CloudFormation's reasons; each sentence once."""
     sentences = []
     for reason in reasons:
         for pattern, sentence in ADVICE:

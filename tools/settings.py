@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import Any
 
 from layers.core.operator_settings import OperatorSettings
-from tools.stack import description, stack_name
+from tools.stack import describe_stack, read_stack_name
 
 DEFAULT = "default"  # NAME=default takes a setting back to its default
 WIDTH = 100
@@ -108,7 +108,7 @@ def _value(name: str, text: str) -> Any:
         return text
 
 
-def table(settings: OperatorSettings) -> str:
+def format_table(settings: OperatorSettings) -> str:
     """Every setting with its value, its default and what it does."""
     lines = []
     for each in fields(OperatorSettings):
@@ -124,12 +124,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
 
-    session, stack = boto3.session.Session(), stack_name(options.env)
+    session, stack = boto3.session.Session(), read_stack_name(options.env)
     command = "make settings" if options.env == "default" else f"make settings ENV={options.env}"
     try:
         document = SettingsDocument(session.client("ssm"), stack, command)
         if options.reset:
-            if description(session.client("cloudformation"), stack) is None:  # the parameter would be in its way later
+            if (
+                describe_stack(session.client("cloudformation"), stack) is None
+            ):  # the parameter would be in its way later
                 raise SettingsRefused(f"There is no stack {stack}.")
             settings = document.reset()
         elif options.set is not None:
@@ -142,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(table(settings))
+    print(format_table(settings))
     if options.reset or options.set is not None:
         print("\nThe functions use these settings within a minute.")
     return 0

@@ -1,6 +1,6 @@
-"""Takes a stack away, whatever state it is in, with everything that CloudFormation leaves behind.
+"""Deletes a stack, whatever state it is in, with everything that CloudFormation leaves behind.
 
-It may be interrupted anywhere and begun again: what is left after the stack is gone has names that follow from its own.
+It may be interrupted anywhere and started again: the names of what is left after the stack is gone follow from its own.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tools.images import companion, repositories
+from tools.images import list_repositories, name_companion_stack
 from tools.stack import (
     NESTED,
-    description,
-    outputs,
-    remaining_buckets,
-    remaining_keys,
-    remaining_logs,
-    remaining_tables,
+    describe_stack,
+    find_buckets,
+    find_log_groups,
+    find_signing_keys,
+    find_tables,
+    read_outputs,
 )
 
 POLL_SECONDS = 5.0
@@ -55,7 +55,7 @@ class Clients:
 
 @dataclass(frozen=True)
 class Remains:
-    """What there is of a stack."""
+    """What exists of a stack."""
 
     stack: str
     status: str | None
@@ -69,43 +69,43 @@ class Remains:
         return bool(self.lines())
 
     def lines(self) -> list[str]:
-        """What would be deleted, a line each."""
+        """What would be deleted, one line each."""
         return [
             *([f"the stack {self.stack} ({self.status})"] if self.status else []),
-            *(f"the bucket {bucket}, with all that is in it" for bucket in self.buckets),
+            *(f"the bucket {bucket} and everything in it" for bucket in self.buckets),
             *(["the ECR repositories of its images"] if self.companion else []),
             *(f"the log group {group}" for group in self.logs),
-            *(f"the table {table}, who owns what" for table in self.tables),
+            *(f"the table {table}, which records who owns what" for table in self.tables),
             *(f"the secret {key}, which signs results" for key in self.keys),
         ]
 
 
 def look(clients: Clients, stack: str, account: str, region: str) -> Remains:
-    """What there is of a stack. Raises botocore's errors."""
-    described = description(clients.formation, stack)
+    """Find what exists of a stack. Raises botocore's errors."""
+    described = describe_stack(clients.formation, stack)
     return Remains(
         stack,
         described["StackStatus"] if described else None,
-        remaining_buckets(clients.s3, stack, account, region),
-        description(clients.formation, companion(stack)) is not None,
-        remaining_logs(clients.logs, stack),
-        remaining_tables(clients.dynamodb, stack),
-        remaining_keys(clients.secrets, stack),
+        find_buckets(clients.s3, stack, account, region),
+        describe_stack(clients.formation, name_companion_stack(stack)) is not None,
+        find_log_groups(clients.logs, stack),
+        find_tables(clients.dynamodb, stack),
+        find_signing_keys(clients.secrets, stack),
     )
 
 
 def delete(clients: Clients, remains: Remains, account: str, show: Show, pause: Pause = time.sleep) -> None:
-    """Delete all that `look` saw. Raises TeardownFailed and botocore's errors; may be called again after either."""
+    """Delete everything that `look` found; can be repeated. Raises TeardownFailed and botocore's errors."""
     stack = remains.stack
     delete_stack(clients.formation, stack, show, pause=pause)
     for bucket in remains.buckets:
         with suppress(clients.s3.exceptions.NoSuchBucket):
             delete_bucket(clients.s3, bucket, account, show)
-    for repository in repositories(clients.formation, stack):
+    for repository in list_repositories(clients.formation, stack):
         with suppress(clients.ecr.exceptions.RepositoryNotFoundException):
             clients.ecr.delete_repository(repositoryName=repository, force=True)
-    delete_stack(clients.formation, companion(stack), show, pause=pause)
-    for group in remaining_logs(clients.logs, stack):
+    delete_stack(clients.formation, name_companion_stack(stack), show, pause=pause)
+    for group in find_log_groups(clients.logs, stack):
         with suppress(clients.logs.exceptions.ResourceNotFoundException):
             clients.logs.delete_log_group(logGroupName=group)
     for table in remains.tables:
@@ -119,7 +119,7 @@ def delete(clients: Clients, remains: Remains, account: str, show: Show, pause: 
 
 def delete_stack(formation: Any, name: str, show: Show, pause: Pause = time.sleep) -> None:
     """Delete a stack and wait until it is gone; nothing where there is none. Raises TeardownFailed."""
-    if (described := description(formation, name)) is None:
+    if (described := describe_stack(formation, name)) is None:
         return
     if described.get("EnableTerminationProtection"):
         raise TeardownFailed(f"{name} has termination protection. Turn it off, then run this again.")
@@ -135,7 +135,7 @@ def delete_stack(formation: Any, name: str, show: Show, pause: Pause = time.slee
         raise TeardownFailed(
             f"{name} is {status}. What could not be deleted:\n"
             + "\n".join(f"  {line}" for line in _undeleted(formation, stack_id))
-            + "\nFix that, then run this again: it goes on from where it is."
+            + "\nFix that, then run this again: it continues from there."
         )
 
 
@@ -155,13 +155,15 @@ def delete_bucket(s3: Any, bucket: str, account: str, show: Show) -> None:
             continue
         show(f"{bucket}: {deleted} objects deleted")
         return
-    raise TeardownFailed(f"{bucket} fills while it is emptied. See who writes to it, and do this again.")
+    raise TeardownFailed(
+        f"Something keeps writing to {bucket} while it is being emptied. Find out what, then run this again."
+    )
 
 
 def empty(s3: Any, bucket: str, account: str, prefix: str = "") -> int:
     """Delete all versions and delete markers under a prefix, and unfinished uploads; how many versions there were.
 
-    Raises TeardownFailed where S3 keeps one, and botocore's errors.
+    Raises TeardownFailed if S3 refuses to delete one, and botocore's errors.
     """
     owner = {"Bucket": bucket, "ExpectedBucketOwner": account}
     deleted = 0
@@ -174,7 +176,9 @@ def empty(s3: Any, bucket: str, account: str, prefix: str = "") -> int:
         if versions:
             answer = s3.delete_objects(**owner, Delete={"Objects": versions, "Quiet": True})
             for error in answer.get("Errors", []):
-                raise TeardownFailed(f"{bucket} keeps {error['Key']}: {error['Code']}, {error.get('Message', '')}")
+                raise TeardownFailed(
+                    f"S3 does not delete {error['Key']} in {bucket}: {error['Code']}, {error.get('Message', '')}"
+                )
             deleted += len(versions)
     for page in s3.get_paginator("list_multipart_uploads").paginate(**owner, Prefix=prefix):
         for each in page.get("Uploads", []):
@@ -183,9 +187,9 @@ def empty(s3: Any, bucket: str, account: str, prefix: str = "") -> int:
 
 
 def _settled(formation: Any, stack_id: str, pause: Pause) -> str | None:
-    """The status of a stack as soon as nothing is going on in it."""
+    """Wait until nothing is going on in a stack; its status then."""
     for _ in range(int(STEADY_SECONDS / POLL_SECONDS)):
-        described = description(formation, stack_id)
+        described = describe_stack(formation, stack_id)
         status = described["StackStatus"] if described else None
         if status is None or not status.endswith("_IN_PROGRESS") or status == "REVIEW_IN_PROGRESS":
             return status
@@ -194,7 +198,7 @@ def _settled(formation: Any, stack_id: str, pause: Pause) -> str | None:
 
 
 def _undeleted(formation: Any, stack_id: str) -> Iterator[str]:
-    """What is left of a stack and of those nested in it, with AWS's reasons."""
+    """What could not be deleted of a stack and of those nested in it, with AWS's reasons."""
     for page in formation.get_paginator("list_stack_resources").paginate(StackName=stack_id):
         for each in page["StackResourceSummaries"]:
             if each["ResourceStatus"] != "DELETE_FAILED":
@@ -204,10 +208,10 @@ def _undeleted(formation: Any, stack_id: str) -> Iterator[str]:
 
 
 def _delete_templates(clients: Clients, stack: str, account: str) -> None:
-    """What sam uploaded for this stack, under the s3_prefix of samconfig.toml."""
-    if description(clients.formation, SAM_STACK) is None:
+    """Delete what sam uploaded for this stack, under the s3_prefix of samconfig.toml."""
+    if describe_stack(clients.formation, SAM_STACK) is None:
         return
-    bucket = outputs(clients.formation, SAM_STACK).get("SourceBucket")
+    bucket = read_outputs(clients.formation, SAM_STACK).get("SourceBucket")
     if bucket:
         with suppress(clients.s3.exceptions.NoSuchBucket):
             empty(clients.s3, bucket, account, f"{stack}/")

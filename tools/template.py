@@ -40,7 +40,7 @@ def load_template(path: Path) -> Template:
     return template
 
 
-def with_globals(template: Template) -> Template:
+def merge_globals(template: Template) -> Template:
     """A copy in which each function has what the section Globals gives it, as SAM merges them.
 
     Objects are merged; of anything else the function's own value counts.
@@ -64,7 +64,7 @@ def _is_intrinsic(value: dict[str, Any]) -> bool:
     return len(value) == 1 and next(iter(value)).startswith(("Ref", "Fn::"))
 
 
-def nested_templates(template: Template) -> dict[str, str]:
+def list_nested_templates(template: Template) -> dict[str, str]:
     """The files of nested stacks by the logical ids of these."""
     return {
         name: resource["Properties"]["TemplateURL"]
@@ -73,7 +73,7 @@ def nested_templates(template: Template) -> dict[str, str]:
     }
 
 
-def buildable(template: Template, root: Path, base: str) -> Template:
+def make_buildable(template: Template, root: Path, base: str) -> Template:
     """A copy for `sam build` from anywhere: its images start from `base`, its paths are whole."""
     template = copy.deepcopy(template)
     for resource in template["Resources"].values():

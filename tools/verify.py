@@ -1,7 +1,7 @@
-"""What files claim about how they were made: `python -m tools.verify FILE… [--anchors PEM] [--json]`.
+"""Reads and verifies the labels of files: `python -m tools.verify FILE… [--anchors PEM] [--json]`.
 
-Without --anchors, the certificates that `make signing-key` prints, a signature is checked but its signer is not known.
-The exit status is 0 where every file's signed label is whole, 1 where one is broken or missing.
+--anchors takes the certificates that `make signing-key` prints; without them a signature is checked, but its signer is
+unknown. The exit status is 0 if every file's signed label is valid, 1 if one is broken or missing.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from layers.core.errors import ColdswapError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status; the program's own arguments unless others are given."""
+    """The exit status. `arguments` are the program's own by default."""
     parser = argparse.ArgumentParser(prog="python -m tools.verify", description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    parser.add_argument("--anchors", type=Path, help="PEM of the authorities that count as ours")
-    parser.add_argument("--json", action="store_true", help="one JSON object a file, all that is known")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--anchors", type=Path, help="PEM of the authorities to trust")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each file, with all details")
+    options = parser.parse_args(arguments)
     whole = True
     try:
-        anchors = given.anchors.read_text() if given.anchors else ""
-        for path in given.files:
+        anchors = options.anchors.read_text() if options.anchors else ""
+        for path in options.files:
             verdict = judge(path, anchors)
             whole = whole and verdict.manifest.state in ("valid", "trusted")
-            print(json.dumps({"file": str(path), **asdict(verdict)}) if given.json else told(path, verdict))
+            print(json.dumps({"file": str(path), **asdict(verdict)}) if options.json else format_verdict(path, verdict))
     except ColdswapError as error:
         print(f"{path}: {error.detail}", file=sys.stderr)
         return 1
@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if whole else 1
 
 
-def told(path: Path, verdict: Verdict) -> str:
-    """For a person; what a stranger wrote into the file cannot move the cursor."""
+def format_verdict(path: Path, verdict: Verdict) -> str:
+    """The verdict as text. Control characters from the file are replaced, so that it cannot move the cursor."""
     manifest = verdict.manifest
-    lines = [f"{path}: {verdict.sentence}", f"  XMP       {verdict.source_type or 'says nothing'}"]
+    lines = [f"{path}: {verdict.sentence}", f"  XMP       {verdict.source_type or 'not present'}"]
     lines.append(f"  C2PA      {manifest.state}{f', signed by {manifest.signer}' if manifest.signer else ''}")
     lines += [f"  problem   {each}" for each in manifest.problems]
     for action in manifest.actions:

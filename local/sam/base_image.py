@@ -11,7 +11,7 @@ from pathlib import Path
 
 from local.cloud import ROOT
 from local.sam.docker_engine import Engine, NoEngine
-from tools.images import base_tag
+from tools.images import read_base_tag
 
 SUITE, MIRROR = "bookworm", "http://deb.debian.org/debian"  # Debian 12, with Python 3.11
 CACHE = ROOT / ".local/sam"
@@ -32,7 +32,7 @@ find . -xdev -name __pycache__ -prune -exec rm -rf {} +
 
 def public_base_image() -> str:
     """The base image that the Dockerfiles name."""
-    return base_tag(ROOT / "functions/swap/Dockerfile")
+    return read_base_tag(ROOT / "functions/swap/Dockerfile")
 
 
 def ensure_base_image(engine: Engine) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from local.cloud import CREDENTIALS, REGION, ROOT
 from local.sam.docker_engine import Engine
-from tools.template import Template, buildable, load_template, nested_templates
+from tools.template import Template, list_nested_templates, load_template, make_buildable
 
 FOLDER = ROOT / ".aws-sam"
 BUILT = FOLDER / "build/template.yaml"
@@ -38,7 +38,7 @@ def make_runnable(template: Template, environment: Mapping[str, Mapping[str, str
     Nested stacks are left out: nothing in them runs.
     """
     copied = copy.deepcopy(template)
-    for name in nested_templates(copied):
+    for name in list_nested_templates(copied):
         del copied["Resources"][name]
     for name, function in functions(copied).items():
         properties = function["Properties"]
@@ -51,7 +51,7 @@ def build(engine: Engine, base: str) -> Template:
     """Build the functions' images; the template that names them. Raises BuildFailed."""
     FOLDER.mkdir(exist_ok=True)
     source = FOLDER / "buildable.json"
-    template = buildable(load_template(ROOT / "template.yaml"), ROOT, base)
+    template = make_buildable(load_template(ROOT / "template.yaml"), ROOT, base)
     source.write_text(json.dumps(template, indent=2))
     command = [str(SAM), "build", "--template-file", str(source), "--build-dir", str(BUILT.parent)]
     result = subprocess.run(command, env=environment(engine), capture_output=True, text=True, cwd=FOLDER)

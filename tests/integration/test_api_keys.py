@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import pytest
-from tools.settings import SettingsDocument
 
 from layers.core.api_keys import digest
 from layers.core.ids import new_id
@@ -21,7 +20,8 @@ from local.swap_clients import data_uri
 from tests.support import log_leaks
 from tools.account import Account
 from tools.api_keys import ApiKeyStore
-from tools.check_account import rows
+from tools.check_account import run_checks
+from tools.settings import SettingsDocument
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 UNKNOWN_KEY = "ck_" + "n" * 43
@@ -85,7 +85,7 @@ def test_the_account_s_checks_say_the_same(keyed: KeyedCloud) -> None:
         STACK, CloudSession(keyed.cloud), keyed.cloud.api_url, {"x-api-key": key}, pause=lambda seconds: None
     )
 
-    table = {row.number: row for row in rows(account)}
+    table = {row.number: row for row in run_checks(account)}
 
     assert {number for number, row in table.items() if row.verdict == "ok"} >= {3, 8, 10}
     assert {number for number, row in table.items() if row.verdict == "deviates"} <= {2, 4, 5, 6, 11}

@@ -17,7 +17,7 @@ from local import template_rewrite
 from local.cloud import ACCOUNT, CREDENTIALS, REGION, ROOT, STACK, Cloud, CloudFailed
 from tests.unit.tools.aws import Functions
 from tools import deploy, first_request, images, teardown
-from tools.stack import bucket_names, description
+from tools.stack import describe_stack, list_bucket_names
 from tools.template import Template
 
 
@@ -41,13 +41,13 @@ def destroy(cloud: Cloud) -> None:
 
 def buckets(cloud: Cloud) -> set[str]:
     return {each["Name"] for each in cloud.client("s3").list_buckets()["Buckets"]} & set(
-        bucket_names(STACK, ACCOUNT, REGION)
+        list_bucket_names(STACK, ACCOUNT, REGION)
     )
 
 
 @pytest.fixture(autouse=True)
 def docker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "docker_problem", lambda: None)
+    monkeypatch.setattr(images, "check_docker", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,13 @@ def test_it_fails_is_mended_deployed_and_destroyed_and_leaves_nothing(
     teardown.delete_stack(formation, STACK, print, lambda seconds: None)
 
     cloud.deploy()
-    assert buckets(cloud) == set(bucket_names(STACK, ACCOUNT, REGION))
+    assert buckets(cloud) == set(list_bucket_names(STACK, ACCOUNT, REGION))
     s3.put_object(Bucket=cloud.bucket("outputs"), Key="swaps/a.jpg", Body=b"a")
     s3.create_multipart_upload(Bucket=cloud.bucket("uploads"), Key="requests/half")
 
     destroy(cloud)
 
-    assert description(formation, STACK) is None
+    assert describe_stack(formation, STACK) is None
     assert buckets(cloud) == set()
     assert not teardown.look(clients(cloud), STACK, ACCOUNT, REGION)
 
@@ -128,7 +128,7 @@ def test_buckets_that_outlive_their_stack_are_in_the_way_until_they_are_destroye
 
     with pytest.raises(deploy.DeployFailed) as failure:
         deploy.look(target(cloud), accept_terms=True)
-    assert all(bucket in str(failure.value) for bucket in bucket_names(STACK, ACCOUNT, REGION))
+    assert all(bucket in str(failure.value) for bucket in list_bucket_names(STACK, ACCOUNT, REGION))
     assert "make destroy" in str(failure.value)
 
     destroy(cloud)
@@ -166,7 +166,7 @@ def test_the_printed_lines_put_a_face_into_a_meme_at_once(
 
     assert first_request.publish_demo_pack(s3, bucket, local_python)
     assert not first_request.publish_demo_pack(s3, bucket, local_python), "a pack that is in use stays in use"
-    steps = first_request.steps(cloud.api_url, REGION, auth_mode)
+    steps = first_request.list_steps(cloud.api_url, REGION, auth_mode)
     run(cloud, tmp_path, [line for _, line in steps], **environment)
 
     result = json.loads((tmp_path / "swapped.json").read_text())

@@ -33,7 +33,7 @@ def test_whoever_asks_the_result_is_signed_from_the_first_on(
 ) -> None:
     """Nobody ever made a key for this stack: the template's secret is enough."""
     swap = getattr(swap_clients, caller)(stack.cloud, pictures["noor"], pictures["on-mute"])
-    anchors = signing_key.anchors(stack.cloud.client("secretsmanager"), stack.cloud.outputs["SigningKeyArn"])
+    anchors = signing_key.read_anchors(stack.cloud.client("secretsmanager"), stack.cloud.outputs["SigningKeyArn"])
     path, anchors_path = tmp_path / "result.jpg", tmp_path / "ours.pem"
     path.write_bytes(swap.picture)
     anchors_path.write_text(anchors)
@@ -92,8 +92,8 @@ def test_a_key_in_kms_signs_and_a_disabled_one_delivers_nothing(stack: SwapClien
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=alias, TargetKeyId=key)
     original = secrets.get_secret_value(SecretId=arn)["SecretString"]
-    chain = signing_key.in_kms(kms, STACK, "A key of its own")
-    anchors = "".join((chain.anchors, signing_key.anchors(secrets, arn)))
+    chain = signing_key.certify_kms_key(kms, STACK, "A key of its own")
+    anchors = "".join((chain.anchors, signing_key.read_anchors(secrets, arn)))
     secrets.put_secret_value(SecretId=arn, SecretString=replace(chain, anchors=anchors).dump())
     cloud.force_cold_start()
     try:

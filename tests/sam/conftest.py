@@ -63,7 +63,7 @@ def relay_cloud(engine: Engine, standins: StandIns, tmp_path_factory: pytest.Tem
         cloud.deploy(
             open_api=True,  # events of sam local have no caller
             environment={**standins.environment, "RELAY": str(relay)},
-            bootstrap=template_rewrite.bootstrap(ROOT, Path(sys.executable), "local.sam.relay"),
+            bootstrap=template_rewrite.build_bootstrap(ROOT, Path(sys.executable), "local.sam.relay"),
         )
         publish_demo_pack(cloud)
         yield RelayCloud(cloud, relay)

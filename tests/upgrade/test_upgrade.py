@@ -34,7 +34,7 @@ from tests.support.fault_proxy import FaultProxy, ProxyFault
 from tests.support.video_client import VideoClient
 from tools import denylist, settings
 from tools import parameters as template_parameters
-from tools.stack import deployed_parameters
+from tools.stack import read_deployed_parameters
 from tools.template import load_template
 
 pytestmark = pytest.mark.upgrade
@@ -151,7 +151,7 @@ def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 broken.close()  # the former code fails with what a retry can cure, and the next try is after the update
                 wait_for(lambda: _broke_off(cloud) or None)
                 before, began = _items(cloud), datetime.now(UTC)
-                known = deployed_parameters(cloud.client("cloudformation"), STACK), _monitoring(cloud)
+                known = read_deployed_parameters(cloud.client("cloudformation"), STACK), _monitoring(cloud)
                 cloud.deploy(parameters, environment)
         for service in services:
             service.release()
@@ -258,14 +258,14 @@ def test_the_terms_are_accepted_once_more(upgraded: Upgraded) -> None:
 def test_what_became_of_parameters_is_said_before_the_update(upgraded: Upgraded) -> None:
     template = load_template(ROOT / "template.yaml")
 
-    sentences = template_parameters.lost_values(upgraded.parameters, {}, template, "make settings")
+    sentences = template_parameters.find_lost_values(upgraded.parameters, {}, template, "make settings")
 
     named = {name for name in FORMER_PARAMETERS for sentence in sentences if f"with {name}=" in sentence}
     assert named == {"DailyBudget", "CacheLatents", "ResultDays"}
     assert len(sentences) == 3
     for name in (*template_parameters.SETTINGS, *template_parameters.STAGED):
         assert f"`{name}`" in changes()
-    after = deployed_parameters(upgraded.cloud.client("cloudformation"), STACK)
+    after = read_deployed_parameters(upgraded.cloud.client("cloudformation"), STACK)
     assert after.keys() == template["Parameters"].keys()
 
 

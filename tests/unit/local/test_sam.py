@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from local.sam import base_image, build, docker_engine, relay
-from tools.template import buildable, load_template, nested_templates
+from tools.template import list_nested_templates, load_template, make_buildable
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")
@@ -64,7 +64,7 @@ def test_nobody_there_is_a_sandbox_that_ended() -> None:
 
 
 def test_what_is_built_is_the_template_with_another_base_and_paths_from_anywhere() -> None:
-    copied = buildable(TEMPLATE, ROOT, "base:tag")
+    copied = make_buildable(TEMPLATE, ROOT, "base:tag")
 
     for name, function in build.functions(copied).items():
         metadata = function["Metadata"]
@@ -80,7 +80,7 @@ def test_what_runs_has_the_environment_that_is_given_and_no_events_of_its_own() 
 
     assert running["Environment"] == {"Variables": {"A": "b"}}
     assert running["Events"] == {}
-    assert not nested_templates(runnable), "sam would look for their templates beside this one"
+    assert not list_nested_templates(runnable), "sam would look for their templates beside this one"
 
 
 def test_both_images_start_from_the_same_public_base() -> None:

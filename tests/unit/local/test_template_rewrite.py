@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from local import template_rewrite
-from tools.template import load_template, with_globals
+from tools.template import load_template, merge_globals
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = ("code", "bootstrap.zip")
@@ -169,7 +169,7 @@ def test_globals_of_the_project_s_own_template_are_merged_as_sam_s_translator_do
 
     merged = json.loads(by_sam.stdout)
     assert len(merged) == 4
-    resources = with_globals(template)["Resources"]
+    resources = merge_globals(template)["Resources"]
     assert merged == {name: resources[name]["Properties"] for name in merged}
 
 
@@ -196,7 +196,7 @@ def test_the_bootstrap_runs_the_runtime_client_on_the_handler(tmp_path: Path) ->
     python.write_text('#!/bin/sh\necho "$PYTHONPATH|$*"\n')
     python.chmod(0o755)
 
-    with zipfile.ZipFile(io.BytesIO(template_rewrite.bootstrap(root, python))) as archive:
+    with zipfile.ZipFile(io.BytesIO(template_rewrite.build_bootstrap(root, python))) as archive:
         (entry,) = archive.infolist()
         script = tmp_path / "bootstrap"
         script.write_bytes(archive.read(entry))

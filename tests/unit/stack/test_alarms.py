@@ -24,9 +24,8 @@ from functions.video.render import voice_over
 from layers.core import errors, telemetry
 from layers.core.errors import ColdswapError
 from tests.unit.swap.entry_clients import http, invoke, upload_event
-from tests.unit.swap.fake_stack import UPLOADS, drawing, encode
-from tests.unit.swap.fake_stack import FakeSwapStack as SwapWorld
-from tests.unit.video.fake_stack import FakeVideoStack as VideoWorld
+from tests.unit.swap.fake_stack import UPLOADS, FakeSwapStack, drawing, encode
+from tests.unit.video.fake_stack import FakeVideoStack
 from tests.unit.video.fake_stack import stack as video
 from tools.template import load_template
 
@@ -102,12 +101,12 @@ def holds(pattern: str, line: Mapping[str, Any]) -> bool:
         value: Any = line
         for name in path.split("."):
             value = value.get(name) if isinstance(value, Mapping) else None
-        wanted = json.loads(literal)
+        expected = json.loads(literal)
         if value is None:
             return "F"
-        truth = {"=": value == wanted, "!=": value != wanted}.get(operator)
+        truth = {"=": value == expected, "!=": value != expected}.get(operator)
         if truth is None:
-            truth = {">=": value >= wanted, "<": value < wanted}[operator]
+            truth = {">=": value >= expected, "<": value < expected}[operator]
         return "T" if truth else "F"
 
     rest = re.sub(r'\$\.([\w.]+)\s*(!=|>=|=|<)\s*("[^"]*"|\d+)', compared, pattern.strip().strip("{}"))
@@ -159,7 +158,7 @@ class Stack:
     """Both functions in memory, and the metrics that their code sends."""
 
     def __init__(
-        self, swap: SwapWorld, video: VideoWorld, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
+        self, swap: FakeSwapStack, video: FakeVideoStack, patch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[str]
     ) -> None:
         self.swap, self.video, self.patch, self._capture = swap, video, patch, capture
 
@@ -252,11 +251,11 @@ class Stack:
 
 
 @pytest.fixture
-def stack(video: VideoWorld, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stack:
+def stack(video: FakeVideoStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Stack:
     """With two videos at one time, and a release of its own."""
     monkeypatch.setenv("STACK_NAME", STACK)
     monkeypatch.setenv("RELEASE", RELEASE)
-    return Stack(SwapWorld(), video, monkeypatch, capsys)
+    return Stack(FakeSwapStack(), video, monkeypatch, capsys)
 
 
 def near_memory(stack: Stack, service: str) -> list[Datum]:

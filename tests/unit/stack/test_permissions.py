@@ -80,14 +80,14 @@ def calls(path: Path) -> Iterator[tuple[str, str]]:
 
 def storage_methods() -> dict[str, set[str]]:
     """The actions behind each method of Storage."""
-    found: dict[str, set[str]] = {}
+    actions_of: dict[str, set[str]] = {}
     for node in ast.walk(ast.parse(STORAGE.read_text())):
         if isinstance(node, ast.ClassDef) and node.name == "Storage":
             for method in node.body:
                 if isinstance(method, ast.FunctionDef):
                     inner = [each.attr for each in ast.walk(method) if isinstance(each, ast.Attribute)]
-                    found[method.name] = set().union(*(CALLS.get(name, set()) for name in inner))
-    return found
+                    actions_of[method.name] = set().union(*(CALLS.get(name, set()) for name in inner))
+    return actions_of
 
 
 def needed(places: tuple[str, ...]) -> set[str]:
@@ -113,8 +113,8 @@ def allowed(function: str) -> set[str]:
     for policy in properties["Policies"]:
         for statement in policy["Statement"]:
             # One that depends on a parameter counts as there.
-            said = statement["Fn::If"][1]["Action"] if "Fn::If" in statement else statement["Action"]
-            actions |= {said} if isinstance(said, str) else set(said)
+            named = statement["Fn::If"][1]["Action"] if "Fn::If" in statement else statement["Action"]
+            actions |= {named} if isinstance(named, str) else set(named)
     return actions
 
 

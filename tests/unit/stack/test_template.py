@@ -16,11 +16,11 @@ from functions.video.settings import VideoSettings
 from layers.core import errors, telemetry
 from layers.core.warm_up import is_warm_up
 from tools import dashboard
-from tools.template import load_template, nested_templates, with_globals
+from tools.template import list_nested_templates, load_template, merge_globals
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = load_template(ROOT / "template.yaml")
-TEMPLATE = with_globals(SOURCE)
+TEMPLATE = merge_globals(SOURCE)
 MONITORING = load_template(ROOT / "monitoring.yaml")
 WORKFLOW = load_template(ROOT / "functions/swap/swap.asl.yaml")
 VIDEO = load_template(ROOT / "functions/video/short_video.asl.yaml")
@@ -131,7 +131,7 @@ def test_a_function_reads_the_operator_s_settings_and_cannot_change_them(functio
 
 def test_monitoring_is_nested_and_has_nothing_of_sam() -> None:
     """A change set looks into a nested stack only where no macro is in it."""
-    assert nested_templates(TEMPLATE) == {"Monitoring": "monitoring.yaml"}
+    assert list_nested_templates(TEMPLATE) == {"Monitoring": "monitoring.yaml"}
     assert "Transform" not in MONITORING
     watching = ("AWS::CloudWatch::", "AWS::SNS::", "AWS::Logs::MetricFilter")
     assert all(each["Type"].startswith(watching) for each in MONITORING["Resources"].values())
@@ -143,9 +143,9 @@ def resolved(value: Any, auth_mode: str) -> Any:
     if not isinstance(value, dict) or "Fn::If" not in value:
         return value
     condition, then, otherwise = value["Fn::If"]
-    parameter, wanted = TEMPLATE["Conditions"][condition]["Fn::Equals"]
+    parameter, mode = TEMPLATE["Conditions"][condition]["Fn::Equals"]
     assert parameter == {"Ref": "AuthMode"}
-    return resolved(then if wanted == auth_mode else otherwise, auth_mode)
+    return resolved(then if mode == auth_mode else otherwise, auth_mode)
 
 
 @pytest.mark.parametrize(
@@ -246,24 +246,24 @@ def test_buckets_are_encrypted_private_and_speak_tls_alone(bucket: tuple[str, di
 
 def statements(function: str) -> list[dict[str, Any]]:
     """The statements of a function's policies, those under a condition too."""
-    found = []
+    listed = []
     for policy in of_type("AWS::Serverless::Function")[function]["Policies"]:
         for each in policy["Statement"]:
-            found.append(each["Fn::If"][1] if "Fn::If" in each else each)
-    return found
+            listed.append(each["Fn::If"][1] if "Fn::If" in each else each)
+    return listed
 
 
 @pytest.mark.parametrize("function", of_type("AWS::Serverless::Function"))
 def test_no_policy_of_a_function_is_wider_than_the_stack(function: str) -> None:
     for statement in statements(function):
-        said = json.dumps(statement)
+        text = json.dumps(statement)
         assert ':*"' not in json.dumps(statement["Action"])
         if statement["Action"] == WITHOUT_A_RESOURCE:
             assert statement["Resource"] == "*"
             continue
-        assert '"*"' not in said
+        assert '"*"' not in text
         own = ("AWS::StackName", "Fn::GetAtt", ".Arn}", "${Deployments}", '"Ref": "ProviderKeys"')
-        assert any(each in said for each in own)
+        assert any(each in text for each in own)
 
 
 def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
@@ -271,9 +271,9 @@ def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
     (keys,) = [each for each in statements("VideoFunction") if each["Sid"] == "ReadProviderKeys"]
 
     for statement in statements("VideoFunction"):
-        said = json.dumps(statement)
-        assert "-models-" not in said
-        assert "-uploads-" not in said
+        text = json.dumps(statement)
+        assert "-models-" not in text
+        assert "-uploads-" not in text
     assert all(
         resource["Fn::Sub"].endswith(("/work/*", "/videos/*"))
         for statement in objects
@@ -353,13 +353,13 @@ def test_the_task_outlasts_the_function_and_the_workflow_the_task() -> None:
 
 def tasks_of(states: Any) -> list[tuple[str, dict[str, Any]]]:
     """Every Task of a workflow, by name, however deep."""
-    found = []
+    tasks = []
     for name, state in states["States"].items():
         if state["Type"] == "Task":
-            found.append((name, state))
+            tasks.append((name, state))
         for inner in [*state.get("Branches", []), *([state["ItemProcessor"]] if "ItemProcessor" in state else [])]:
-            found += tasks_of(inner)
-    return found
+            tasks += tasks_of(inner)
+    return tasks
 
 
 WITHOUT_A_RESOURCE = "lambda:GetAccountSettings"  # Service Authorization Reference: no resource types
@@ -552,7 +552,7 @@ def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends()
 def test_the_dashboard_in_the_template_is_the_one_that_is_drawn() -> None:
     text = (ROOT / "monitoring.yaml").read_text()
 
-    assert dashboard.updated(text) == text, "run python -m tools.dashboard"
+    assert dashboard.update(text) == text, "run python -m tools.dashboard"
 
 
 def test_the_dashboard_shows_every_phase_of_a_swap_and_no_other() -> None:
@@ -593,8 +593,8 @@ def test_workflows_may_write_the_traces_that_staging_asks_for() -> None:
 
 def targets(rule: str) -> list[dict[str, Any]]:
     """Whom a rule calls, and with what, also where a parameter decides."""
-    found = of_type("AWS::Events::Rule")[rule]["Targets"]
-    return [each["Fn::If"][1] if "Fn::If" in each else each for each in found]
+    listed = of_type("AWS::Events::Rule")[rule]["Targets"]
+    return [each["Fn::If"][1] if "Fn::If" in each else each for each in listed]
 
 
 def test_functions_and_what_the_aliases_point_to_are_called_every_week() -> None:

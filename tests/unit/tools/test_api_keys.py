@@ -109,12 +109,12 @@ class Formation:
         self._table = table
         self._auth_mode = auth_mode
 
-    def describe_stack_resource(self, **asked: str) -> dict[str, Any]:
-        assert asked == {"StackName": "coldswap-staging", "LogicalResourceId": "StateTable"}
+    def describe_stack_resource(self, **request: str) -> dict[str, Any]:
+        assert request == {"StackName": "coldswap-staging", "LogicalResourceId": "StateTable"}
         return {"StackResourceDetail": {"PhysicalResourceId": self._table}}
 
-    def describe_stacks(self, **asked: str) -> dict[str, Any]:
-        assert asked == {"StackName": "coldswap-staging"}
+    def describe_stacks(self, **request: str) -> dict[str, Any]:
+        assert request == {"StackName": "coldswap-staging"}
         return {"Stacks": [{"Parameters": [{"ParameterKey": "AuthMode", "ParameterValue": self._auth_mode}]}]}
 
 
@@ -142,8 +142,8 @@ def test_a_key_is_shown_once_and_alone_on_stdout(command_line: Any, capsys: pyte
     shown = capsys.readouterr()
     (key,) = shown.out.splitlines()
     assert key.startswith("ck_")
-    assert "not shown again" in shown.err
-    assert "No key is asked for yet" not in shown.err
+    assert "not be shown again" in shown.err
+    assert "Keys are not in use yet" not in shown.err
     assert key not in shown.err
 
     assert command_line("--list") == 0

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from tools.account import POLLS, Account
 from tools.account_checks import CHECKS
-from tools.check_account import BY_HAND, Row, credentials, looked_at, rows
+from tools.check_account import MANUAL, CheckResult, read_credentials, run_check, run_checks
 
 ROOT = Path(__file__).resolve().parents[3]
 READING = ("describe_", "list_", "get_", "filter_", "simulate_", "exceptions")
@@ -63,7 +63,7 @@ def gateway() -> Iterator[tuple[type[Gateway], str]]:
         server.shutdown()
 
 
-class World:
+class FakeAccount:
     """An account in which all is as expected; tests change what they are about."""
 
     def __init__(self, url: str) -> None:
@@ -125,8 +125,8 @@ class World:
         }
 
     def _logs(self) -> dict[str, Any]:
-        def filter_log_events(**asked: Any) -> dict[str, Any]:
-            if asked["filterPattern"] == '"initDurationMs"':
+        def filter_log_events(**request: Any) -> dict[str, Any]:
+            if request["filterPattern"] == '"initDurationMs"':
                 return {"events": [{"message": json.dumps(each)} for each in self._reports()]}
             if len(self.pauses) < self.shown_after:
                 return {"events": []}
@@ -152,10 +152,10 @@ class World:
         return [report, {"level": "INFO", "message": "initDurationMs"}]
 
     def _iam(self) -> dict[str, Any]:
-        def simulate(**asked: Any) -> dict[str, Any]:
-            role, (action,) = asked["PolicySourceArn"].split("/")[1], asked["ActionNames"]
+        def simulate(**request: Any) -> dict[str, Any]:
+            role, (action,) = request["PolicySourceArn"].split("/")[1], request["ActionNames"]
             allowed = (role.split("-")[1], action) not in self.forbidden
-            for entry in [] if self.careless else asked["ContextEntries"]:
+            for entry in [] if self.careless else request["ContextEntries"]:
                 (key,) = entry["ContextKeyValues"]
                 if "Authorizer" in role:
                     allowed &= fnmatchcase(key, "key#*")
@@ -187,8 +187,8 @@ class World:
         alarm = {"AlarmName": ALARM, "StateValue": "ALARM" if self.ringing else "OK"}
         another_s = {"AlarmName": "stack-other-Monitoring-1-SwapFaults-1", "StateValue": "ALARM"}
 
-        def get_metric_statistics(**asked: Any) -> dict[str, Any]:
-            (rule,) = asked["Dimensions"]
+        def get_metric_statistics(**request: Any) -> dict[str, Any]:
+            (rule,) = request["Dimensions"]
             return {"Datapoints": [{"Sum": self.lost.get(rule["Value"], 0.0)}]}
 
         return {
@@ -202,16 +202,16 @@ class World:
 
 
 @pytest.fixture
-def world(gateway: tuple[type[Gateway], str]) -> World:
-    return World(gateway[1])
+def world(gateway: tuple[type[Gateway], str]) -> FakeAccount:
+    return FakeAccount(gateway[1])
 
 
-def test_where_all_is_as_expected_only_manual_checks_are_left(world: World) -> None:
-    table = list(rows(world.account))
+def test_where_all_is_as_expected_only_manual_checks_are_left(world: FakeAccount) -> None:
+    table = list(run_checks(world.account))
 
-    assert [row.number for row in table] == sorted({*CHECKS, *BY_HAND})
+    assert [row.number for row in table] == sorted({*CHECKS, *MANUAL})
     assert {row.number: row.detail for row in table if row.verdict != "ok" and row.number in CHECKS} == {}
-    assert [row.number for row in table if row.verdict == "manual"] == sorted(BY_HAND)
+    assert [row.number for row in table if row.verdict == "manual"] == sorted(MANUAL)
 
 
 @pytest.mark.parametrize(
@@ -236,73 +236,73 @@ def test_where_all_is_as_expected_only_manual_checks_are_left(world: World) -> N
     ],
 )
 def test_what_deviates_is_named_and_nothing_else_is(
-    world: World, number: int, change: Mapping[str, Any], told: str
+    world: FakeAccount, number: int, change: Mapping[str, Any], sentence: str
 ) -> None:
     for name, value in change.items():
         setattr(world, name, value)
 
-    row = looked_at(world.account, number)
+    row = run_check(world.account, number)
 
     assert row.verdict == "deviates"
-    assert told in row.detail
+    assert sentence in row.detail
 
 
 @pytest.mark.parametrize(
     ("mode", "caller"), [("iam", {}), ("key", {"x-api-key": KEY}), ("jwt", {"authorization": "Bearer good"})]
 )
 def test_who_may_comes_in_and_nobody_else(
-    world: World, gateway: tuple[type[Gateway], str], mode: str, caller: dict[str, str]
+    world: FakeAccount, gateway: tuple[type[Gateway], str], mode: str, caller: dict[str, str]
 ) -> None:
     gateway[0].mode = world.parameters["AuthMode"] = mode
     world.account.credentials = caller
 
-    assert looked_at(world.account, 3).verdict == "ok"
+    assert run_check(world.account, 3).verdict == "ok"
     gateway[0].mode = "open"
-    assert "without credentials the API answers 200" in looked_at(world.account, 3).detail
+    assert "without credentials the API answers 200" in run_check(world.account, 3).detail
 
 
-def test_without_a_key_a_check_is_manual(world: World, gateway: tuple[type[Gateway], str]) -> None:
+def test_without_a_key_a_check_is_manual(world: FakeAccount, gateway: tuple[type[Gateway], str]) -> None:
     gateway[0].mode = world.parameters["AuthMode"] = "key"
 
-    assert "needs KEY" in looked_at(world.account, 4).detail
-    assert credentials({"KEY": KEY}) == {"x-api-key": KEY}
-    assert credentials({"TOKEN": "t"}) == {"authorization": "Bearer t"}
-    assert credentials({}) == {}
+    assert "needs KEY" in run_check(world.account, 4).detail
+    assert read_credentials({"KEY": KEY}) == {"x-api-key": KEY}
+    assert read_credentials({"TOKEN": "t"}) == {"authorization": "Bearer t"}
+    assert read_credentials({}) == {}
 
 
-def test_an_open_api_deviates(world: World, gateway: tuple[type[Gateway], str]) -> None:
+def test_an_open_api_deviates(world: FakeAccount, gateway: tuple[type[Gateway], str]) -> None:
     gateway[0].mode = world.parameters["AuthMode"] = "open"
 
-    assert looked_at(world.account, 3).verdict == "deviates"
+    assert run_check(world.account, 3).verdict == "deviates"
 
 
-def test_where_nothing_is_traced_the_check_is_manual(world: World) -> None:
+def test_where_nothing_is_traced_the_check_is_manual(world: FakeAccount) -> None:
     world.tracing = "PassThrough"
 
-    assert looked_at(world.account, 7).verdict == "manual"
+    assert run_check(world.account, 7).verdict == "manual"
 
 
-def test_a_log_gets_time_to_show_a_line(world: World) -> None:
+def test_a_log_gets_time_to_show_a_line(world: FakeAccount) -> None:
     world.shown_after = 3
 
-    assert looked_at(world.account, 4) == Row(4, CHECKS[4][0], "ok", f"{REQUEST_ID} and {LAMBDA_ID}")
+    assert run_check(world.account, 4) == CheckResult(4, CHECKS[4][0], "ok", f"{REQUEST_ID} and {LAMBDA_ID}")
     assert len(world.pauses) == 3
 
 
-def test_a_cold_start_is_read_from_lambda_s_report(world: World) -> None:
-    assert looked_at(world.account, 9).detail == "1 in a day, INIT at most 2346 ms"
+def test_a_cold_start_is_read_from_lambda_s_report(world: FakeAccount) -> None:
+    assert run_check(world.account, 9).detail == "1 in a day, INIT at most 2346 ms"
 
     world.init_ms = None
-    assert looked_at(world.account, 9).verdict == "manual"
+    assert run_check(world.account, 9).verdict == "manual"
 
 
-def test_what_may_not_be_looked_at_is_manual(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_not_be_looked_at_is_manual(world: FakeAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**_: Any) -> Any:
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "SimulatePrincipalPolicy")
 
     monkeypatch.setattr(world, "_iam", lambda: {"simulate_principal_policy": refuse})
 
-    row = looked_at(world.account, 6)
+    row = run_check(world.account, 6)
 
     assert row.verdict == "manual"
     assert "AccessDenied" in row.detail
@@ -312,7 +312,7 @@ def test_the_guide_has_every_check_under_its_number_and_title() -> None:
     guide = (ROOT / "docs/first-account.md").read_text()
     titles = {int(number): title for number, title in re.findall(r"^### (\d+)\. (.+)$", guide, re.MULTILINE)}
 
-    assert titles == {number: title for number, (title, _) in CHECKS.items()} | BY_HAND
+    assert titles == {number: title for number, (title, _) in CHECKS.items()} | MANUAL
 
 
 def test_the_guide_s_commands_are_a_shell_s() -> None:

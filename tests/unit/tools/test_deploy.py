@@ -18,11 +18,21 @@ import pytest
 from layers.core.warm_up import PAYLOAD
 from tests.unit.tools.aws import ACCOUNT, REGION, S3, Ecr, Formation, Functions, Logs, Secrets, Tables, refusal
 from tools import deploy, first_request, images, teardown
-from tools.deploy import PINNED, DeployFailed, Target, idle_costs, look, overrides, release, tags, warning
+from tools.deploy import (
+    PINNED,
+    DeployFailed,
+    Target,
+    build_overrides,
+    build_tags,
+    describe_open_api,
+    look,
+    name_release,
+    read_idle_costs,
+)
 from tools.images import Base
 from tools.redrive import redrive
-from tools.stack import NESTED, stack_name
-from tools.template import Template, buildable, load_template
+from tools.stack import NESTED, read_stack_name
+from tools.template import Template, load_template, make_buildable
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")
@@ -35,20 +45,20 @@ ENVIRONMENTS = ("default", "staging")
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_environments_deploy_stacks_of_their_own_with_parameters_that_exist(environment: str) -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
-    chosen = overrides(environment, "one", accept_terms=True)
+    chosen = build_overrides(environment, "one", accept_terms=True)
 
     assert {each.partition("=")[0] for each in chosen} <= TEMPLATE["Parameters"].keys()
     assert f"environment={'staging' if environment == 'staging' else 'production'}" in str(config[environment])
-    assert config[environment]["deploy"]["parameters"]["s3_prefix"] == stack_name(environment)
-    assert stack_name("default") != stack_name("staging")
+    assert config[environment]["deploy"]["parameters"]["s3_prefix"] == read_stack_name(environment)
+    assert read_stack_name("default") != read_stack_name("staging")
 
 
 def test_a_deployment_names_its_base_and_its_release_or_none_and_keeps_the_environment_s_parameters() -> None:
-    assert overrides("default", "") == ['CanaryRelease=""']
-    assert overrides("staging", "one")[-1] == "CanaryRelease=one"
-    assert "Stage=staging" in overrides("staging", "one")
-    assert tags("staging", BASE.name) == ["project=coldswap", "environment=staging", f"base-image={BASE.name}"]
-    assert re.fullmatch(TEMPLATE["Parameters"]["CanaryRelease"]["AllowedPattern"], release())
+    assert build_overrides("default", "") == ['CanaryRelease=""']
+    assert build_overrides("staging", "one")[-1] == "CanaryRelease=one"
+    assert "Stage=staging" in build_overrides("staging", "one")
+    assert build_tags("staging", BASE.name) == ["project=coldswap", "environment=staging", f"base-image={BASE.name}"]
+    assert re.fullmatch(TEMPLATE["Parameters"]["CanaryRelease"]["AllowedPattern"], name_release())
 
 
 def test_no_resource_with_a_name_of_its_own_outlives_its_creation_s_failure() -> None:
@@ -84,12 +94,12 @@ def test_buckets_are_kept_from_updates_and_from_the_stack_s_deletion() -> None:
 
 
 def test_what_an_idle_stack_costs_is_read_from_where_it_is_kept() -> None:
-    assert re.fullmatch(r"A month without a request costs about \d+\.\d\d dollars: .*ECR.*\.", idle_costs())
+    assert re.fullmatch(r"A month without a request costs about \d+\.\d\d dollars: .*ECR.*\.", read_idle_costs())
 
 
 def test_a_stack_that_is_open_says_so_when_it_is_deployed() -> None:
-    assert "anyone who knows https://api\ncan use this stack and spend your money" in warning(API, "open")
-    assert [warning(API, mode) for mode in ("iam", "jwt", "key")] == ["", "", ""]
+    assert "anyone who knows https://api\ncan use this stack and spend your money" in describe_open_api(API, "open")
+    assert [describe_open_api(API, mode) for mode in ("iam", "jwt", "key")] == ["", "", ""]
 
 
 class Account:
@@ -112,13 +122,13 @@ class Account:
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Docker runs, and nobody waits."""
-    monkeypatch.setattr(images, "docker_problem", lambda: None)
+    monkeypatch.setattr(images, "check_docker", lambda: None)
     for name in ("delete", "delete_stack"):
         monkeypatch.setattr(teardown, name, partial(getattr(teardown, name), pause=lambda seconds: None))
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, **parameters: str) -> None:
-    monkeypatch.setattr(deploy, "configured_parameters", lambda environment: parameters)
+    monkeypatch.setattr(deploy, "read_parameters", lambda environment: parameters)
 
 
 def test_a_first_deployment_may_begin_once_the_terms_are_accepted() -> None:
@@ -139,7 +149,7 @@ def test_everything_that_is_in_the_way_is_said_at_once(monkeypatch: pytest.Monke
     account = Account()
     account.functions = Functions(concurrent=10)
     configure(monkeypatch, AuthMode="jwt", JwtIssuer="https://x", DailyBudget="50")
-    monkeypatch.setattr(images, "docker_problem", lambda: "Start Docker.")
+    monkeypatch.setattr(images, "check_docker", lambda: "Start Docker.")
 
     def unreachable(address: str) -> bytes:
         raise OSError("no route")
@@ -156,7 +166,7 @@ def test_everything_that_is_in_the_way_is_said_at_once(monkeypatch: pytest.Monke
     assert sentences.startswith("Nothing was deployed.\n")
     for part in (
         "a-z, 0-9",
-        "letters, and",
+        "letters; in",
         "ReservedConcurrency is 5",
         "JwtAudience",
         "ACCEPT_TERMS=1",
@@ -203,7 +213,7 @@ def test_an_update_from_a_version_with_more_parameters_says_what_becomes_of_them
 
 
 def test_a_samconfig_without_the_capability_for_a_nested_stack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy, "configured", lambda *_: {"capabilities": "CAPABILITY_IAM"})
+    monkeypatch.setattr(deploy, "read_config", lambda *_: {"capabilities": "CAPABILITY_IAM"})
 
     with pytest.raises(DeployFailed, match="Add CAPABILITY_AUTO_EXPAND"):
         look(Account().target(), accept_terms=True)
@@ -214,11 +224,11 @@ class Sam:
 
     def __init__(self, account: Account, status: str = "CREATE_COMPLETE", returncode: int = 0) -> None:
         self.account, self.status, self.returncode = account, status, returncode
-        self.asked: list[list[str]] = []
+        self.commands: list[list[str]] = []
         self.environments: list[dict[str, str]] = []
 
     def run(self, command: list[str], env: dict[str, str], **_: Any) -> Any:
-        self.asked.append(command[1:])
+        self.commands.append(command[1:])
         self.environments.append(env)
         if command[1] == "deploy":
             self.account.formation.stacks["coldswap"] = self.status
@@ -249,14 +259,14 @@ def test_both_images_start_from_the_digest_that_was_pulled_and_sam_sends_no_tele
 
     deployed(account, sam)
 
-    assert [command[0] for command in sam.asked] == ["build", "deploy"]
-    built, stacked = sam.asked
+    assert [command[0] for command in sam.commands] == ["build", "deploy"]
+    built, stacked = sam.commands
     assert built[built.index("--template-file") + 1] == str(PINNED)
-    assert json.loads(PINNED.read_text()) == buildable(TEMPLATE, ROOT, BASE.name)
+    assert json.loads(PINNED.read_text()) == make_buildable(TEMPLATE, ROOT, BASE.name)
     assert f"base-image={BASE.name}" in stacked
     assert {each["SAM_CLI_TELEMETRY"] for each in sam.environments} == {"0"}
     printed = capsys.readouterr().out
-    assert f"start from {BASE.name}, built on 2026-11-20" in printed
+    assert f"are based on {BASE.name}, built on 2026-11-20" in printed
     assert "A month without a request costs" in printed
     assert "Put a face into a meme:" in printed
 
@@ -333,7 +343,7 @@ def test_a_failed_deployment_says_what_to_do(deployed: Any) -> None:
 
     assert "deploy with MemorySize=3008" in str(failed.value)
     assert "JwtIssuer" not in str(failed.value), "that was another deployment's failure"
-    assert "Nothing is left in the way" in str(failed.value)
+    assert "Nothing is left behind" in str(failed.value)
 
 
 def test_what_failed_inside_the_nested_stack_is_said_too(deployed: Any) -> None:
@@ -370,7 +380,7 @@ def test_what_goes_wrong_after_a_deployment_is_said_beside_the_outputs(
 
     printed = capsys.readouterr()
     assert "Put a face into a meme:" in printed.out
-    assert "ECR goes on keeping every image" in printed.err
+    assert "ECR will keep every image" in printed.err
     assert "Run make models before" in printed.err
 
 
@@ -412,10 +422,10 @@ def test_without_a_region_or_credentials_it_says_how_to_get_them(
 def test_what_is_deleted_is_listed_and_asked_about_once(
     answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    account, asked = Account(coldswap="ROLLBACK_FAILED"), list[str]()
+    account, prompts = Account(coldswap="ROLLBACK_FAILED"), list[str]()
 
     def ask(prompt: str) -> str:
-        asked.append(prompt)
+        prompts.append(prompt)
         return answer
 
     account.formation.after_deletion = lambda name: ("DELETE_COMPLETE",)
@@ -431,11 +441,11 @@ def test_what_is_deleted_is_listed_and_asked_about_once(
             deploy.down("default")
 
     printed = capsys.readouterr().out
-    assert asked == ["Type coldswap to go on: "]
+    assert prompts == ["Type coldswap to continue: "]
     assert "the stack coldswap (ROLLBACK_FAILED)" in printed
-    assert f"the bucket coldswap-models-{ACCOUNT}-{REGION}, with all" in printed
+    assert f"the bucket coldswap-models-{ACCOUNT}-{REGION} and everything" in printed
     assert bool(account.s3.buckets) == (answer != "coldswap")
-    assert ("There is nothing of coldswap" in printed) == (answer == "coldswap")
+    assert ("Nothing of coldswap exists" in printed) == (answer == "coldswap")
 
 
 def test_the_deployment_s_environment_has_what_it_needs_and_leaves_out_what_is_large() -> None:

@@ -24,7 +24,7 @@ MODES = TEMPLATE["Parameters"]["AuthMode"]["AllowedValues"]
 
 @pytest.mark.parametrize("auth_mode", MODES)
 def test_every_line_is_one_that_a_shell_takes(auth_mode: str) -> None:
-    lines = [line for _, line in first_request.steps("https://api", "eu-west-1", auth_mode)]
+    lines = [line for _, line in first_request.list_steps("https://api", "eu-west-1", auth_mode)]
 
     subprocess.run(["sh", "-n", "-c", "\n".join(lines)], check=True)
     assert not any("\n" in line or "#" in line for line in lines), "one line each, and zsh takes no comments"
@@ -32,7 +32,7 @@ def test_every_line_is_one_that_a_shell_takes(auth_mode: str) -> None:
 
 @pytest.mark.parametrize("auth_mode", MODES)
 def test_terms_are_accepted_before_a_face_is_swapped_and_a_picture_comes_last(auth_mode: str) -> None:
-    steps = first_request.steps("https://api", "eu-west-1", auth_mode)
+    steps = first_request.list_steps("https://api", "eu-west-1", auth_mode)
     lines = "\n".join(line for _, line in steps)
 
     assert lines.index(f'https://api/terms -d \'{{"version": "{VERSION}"}}\'') < lines.index("https://api/swap")
@@ -48,13 +48,13 @@ def test_terms_are_accepted_before_a_face_is_swapped_and_a_picture_comes_last(au
     ],
 )
 def test_a_call_has_what_the_api_asks_for(auth_mode: str, credentials: str) -> None:
-    (call,) = [line for _, line in first_request.steps("https://api", "eu-west-1", auth_mode) if "call()" in line]
+    (call,) = [line for _, line in first_request.list_steps("https://api", "eu-west-1", auth_mode) if "call()" in line]
 
     assert credentials in call
 
 
 def test_a_key_is_one_of_the_environment_s_stack() -> None:
-    assert "make -s key NAME=first ENV=staging" in str(first_request.steps("https://api", "r", "key", "staging"))
+    assert "make -s key NAME=first ENV=staging" in str(first_request.list_steps("https://api", "r", "key", "staging"))
 
 
 @pytest.mark.parametrize("token", [None, "a/token+of='quotes'"])
@@ -62,7 +62,7 @@ def test_credentials_are_those_that_boto3_finds_and_no_token_is_left_of_others(t
     frozen = SimpleNamespace(access_key="ID", secret_key="s3/cr+t", token=token)
     session = SimpleNamespace(get_credentials=lambda: SimpleNamespace(get_frozen_credentials=lambda: frozen))
 
-    script = f"{first_request.credentials(session)}\nenv -0"
+    script = f"{first_request.format_credentials(session)}\nenv -0"
     shell = subprocess.run(
         ["sh", "-c", script],
         env={"AWS_SESSION_TOKEN": "stale", "PATH": os.environ["PATH"]},
@@ -78,12 +78,12 @@ def test_credentials_are_those_that_boto3_finds_and_no_token_is_left_of_others(t
 
 def test_without_credentials_it_says_how_to_get_some() -> None:
     with pytest.raises(ValueError, match="Sign in"):
-        first_request.credentials(SimpleNamespace(get_credentials=lambda: None))
+        first_request.format_credentials(SimpleNamespace(get_credentials=lambda: None))
 
 
 def test_the_demo_pack_is_built_in_the_image_that_sam_made() -> None:
     metadata = TEMPLATE["Resources"]["SwapFunction"]["Metadata"]
-    command = first_request.in_the_image(Path("/scratch"))
+    command = first_request.build_container_command(Path("/scratch"))
 
     assert command[-1] == f"swapfunction:{metadata['DockerTag']}"
     assert command[command.index("--network") + 1] == "none"

@@ -15,16 +15,16 @@ from tools.images import (
     LIFECYCLE,
     Base,
     ImageFailed,
-    base_tag,
-    companion,
-    docker_problem,
-    functions,
+    check_docker,
     keep_newest,
+    list_functions,
+    list_repositories,
+    name_companion_stack,
     pull,
-    repositories,
+    read_base_tag,
 )
 from tools.stack import ROOT
-from tools.template import buildable, load_template
+from tools.template import load_template, make_buildable
 
 TEMPLATE = load_template(ROOT / "template.yaml")
 TAG = "registry.example/library/python:3.11"
@@ -36,10 +36,10 @@ class Docker:
 
     def __init__(self, **answers: str | Exception) -> None:
         self.answers = answers
-        self.asked: list[list[str]] = []
+        self.commands: list[list[str]] = []
 
     def run(self, command: list[str], **_: Any) -> Any:
-        self.asked.append(command)
+        self.commands.append(command)
         answer = self.answers[command[1]]
         if isinstance(answer, Exception):
             raise answer
@@ -69,8 +69,8 @@ def test_a_base_is_pulled_anew_and_known_by_its_digest_and_day(docker: Any) -> N
     program = docker(pull="", image=inspected(f"mirror.example/python@{DIGEST}", f"{repository}@{DIGEST}"))
 
     assert pull(TAG) == Base(f"{repository}@{DIGEST}", "2026-11-20")
-    assert program.asked[0][:2] == ["docker", "pull"]
-    assert program.asked[0][-1] == TAG
+    assert program.commands[0][:2] == ["docker", "pull"]
+    assert program.commands[0][-1] == TAG
 
 
 @pytest.mark.parametrize(
@@ -101,15 +101,15 @@ def test_nothing_is_built_on_a_base_that_cannot_be_pulled(
 def test_docker_is_asked_before_anything_is_built(answer: str | Exception, sentence: str | None, docker: Any) -> None:
     docker(version=answer)
 
-    assert sentence is None or sentence in (docker_problem() or "")
-    assert (docker_problem() is None) == (sentence is None)
+    assert sentence is None or sentence in (check_docker() or "")
+    assert (check_docker() is None) == (sentence is None)
 
 
 def test_the_dockerfiles_name_one_base_and_every_image_takes_the_one_that_was_pulled() -> None:
-    pinned = buildable(TEMPLATE, ROOT, "base@sha256:1")
+    pinned = make_buildable(TEMPLATE, ROOT, "base@sha256:1")
     images_of = [each for each in pinned["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
 
-    assert len({base_tag(ROOT / each["Metadata"]["Dockerfile"]) for each in images_of}) == 1
+    assert len({read_base_tag(ROOT / each["Metadata"]["Dockerfile"]) for each in images_of}) == 1
     assert [each["Metadata"]["DockerBuildArgs"] for each in images_of] == [{"BASE_IMAGE": "base@sha256:1"}] * len(
         images_of
     )
@@ -120,7 +120,7 @@ def test_the_dockerfiles_name_one_base_and_every_image_takes_the_one_that_was_pu
 
 def test_repositories_are_those_of_the_companion_stack() -> None:
     formation = Formation()
-    name = companion("coldswap")
+    name = name_companion_stack("coldswap")
     formation.stacks[name] = "CREATE_COMPLETE"
     repository = {"ResourceType": "AWS::ECR::Repository", "ResourceStatus": "CREATE_COMPLETE"}
     formation.resources[name] = [
@@ -130,8 +130,8 @@ def test_repositories_are_those_of_the_companion_stack() -> None:
     ]
 
     assert name == "coldswap-675005dd-CompanionStack", "as sam computes it"
-    assert repositories(formation, "coldswap") == ["coldswap/swap"]
-    assert repositories(Formation(), "coldswap") == []
+    assert list_repositories(formation, "coldswap") == ["coldswap/swap"]
+    assert list_repositories(Formation(), "coldswap") == []
 
 
 def test_functions_are_those_of_the_stack_itself() -> None:
@@ -139,7 +139,7 @@ def test_functions_are_those_of_the_stack_itself() -> None:
     function = {"ResourceType": "AWS::Lambda::Function", "ResourceStatus": "UPDATE_COMPLETE"}
     formation.resources["coldswap"] = [{**function, "PhysicalResourceId": name} for name in ("swap", "authorizer")]
 
-    assert functions(formation, "coldswap") == ["swap", "authorizer"]
+    assert list_functions(formation, "coldswap") == ["swap", "authorizer"]
 
 
 def test_the_newest_ten_are_kept_and_first_of_all_what_functions_and_aliases_run() -> None:

@@ -17,9 +17,9 @@ class Clients:
     def client(self, _: str) -> Clients:
         return self
 
-    def describe_stack_resource(self, **wanted: str) -> object:
-        assert wanted["LogicalResourceId"] == "KeepWarm"
-        return {"StackResourceDetail": {"PhysicalResourceId": f"{wanted['StackName']}-warm-always"}}
+    def describe_stack_resource(self, **request: str) -> object:
+        assert request["LogicalResourceId"] == "KeepWarm"
+        return {"StackResourceDetail": {"PhysicalResourceId": f"{request['StackName']}-warm-always"}}
 
     def enable_rule(self, **rule: str) -> None:
         self.calls.append(("on", rule["Name"]))

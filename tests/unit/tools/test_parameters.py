@@ -41,27 +41,27 @@ def test_every_former_parameter_has_a_replacement() -> None:
 def test_a_former_parameter_in_samconfig_is_named_with_what_replaces_it(
     name: str, value: str, replacement: str
 ) -> None:
-    (sentence,) = parameters.name_problems({"AuthMode": "key", name: value}, TEMPLATE, "make settings")
+    (sentence,) = parameters.check_names({"AuthMode": "key", name: value}, TEMPLATE, "make settings")
 
     assert sentence.startswith(f"{name} is no longer a parameter. Remove it from parameter_overrides in samconfig.toml")
     assert replacement in sentence
 
 
 def test_a_name_that_no_version_had_is_named_too() -> None:
-    (sentence,) = parameters.name_problems({"AuthMod": "key"}, TEMPLATE, "make settings")
+    (sentence,) = parameters.check_names({"AuthMod": "key"}, TEMPLATE, "make settings")
 
     assert "There is no parameter AuthMod." in sentence
     assert "AuthMode" in sentence
 
 
 def test_a_stack_with_the_former_defaults_loses_nothing() -> None:
-    assert parameters.lost_values({**FORMER, "AuthMode": "iam"}, {}, TEMPLATE, "make settings") == []
+    assert parameters.find_lost_values({**FORMER, "AuthMode": "iam"}, {}, TEMPLATE, "make settings") == []
 
 
 def test_what_a_stack_was_deployed_with_and_would_lose_is_named() -> None:
     deployed = {**FORMER, "DailyBudget": "50", "ReservedConcurrency": "5"}
 
-    budget, reserved = parameters.lost_values(deployed, {}, TEMPLATE, "make settings")
+    budget, reserved = parameters.find_lost_values(deployed, {}, TEMPLATE, "make settings")
 
     assert "DailyBudget=50, which is a setting now and begins as 5000." in budget
     assert "run make settings SET='daily_budget=50'." in budget
@@ -71,5 +71,5 @@ def test_what_a_stack_was_deployed_with_and_would_lose_is_named() -> None:
 def test_a_stack_that_had_the_values_of_staging_is_deployed_as_staging() -> None:
     deployed = {**FORMER, "ResultDays": "1", "LogRetentionDays": "3", "Tracing": "Active"}
 
-    assert parameters.lost_values(deployed, {"Stage": "staging"}, TEMPLATE, "make settings") == []
-    assert len(parameters.lost_values(deployed, {}, TEMPLATE, "make settings")) == 3
+    assert parameters.find_lost_values(deployed, {"Stage": "staging"}, TEMPLATE, "make settings") == []
+    assert len(parameters.find_lost_values(deployed, {}, TEMPLATE, "make settings")) == 3

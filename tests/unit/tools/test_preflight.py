@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.tools.aws import ACCOUNT
 from tools import preflight
-from tools.stack import ROOT, bucket_names
+from tools.stack import ROOT, list_bucket_names
 
 NEW = {"ConcurrentExecutions": 10, "UnreservedConcurrentExecutions": 10}
 USUAL = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 950}
@@ -17,29 +17,29 @@ USUAL = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 950}
 
 @pytest.mark.parametrize(("region", "most"), [("ap-southeast-1", 27), ("us-east-1", 32)])
 def test_a_name_is_as_long_as_its_buckets_names_leave_room_for(region: str, most: int) -> None:
-    assert preflight.name_problems("a" * most, region) == []
-    (problem,) = preflight.name_problems("a" * (most + 1), region)
+    assert preflight.check_name("a" * most, region) == []
+    (problem,) = preflight.check_name("a" * (most + 1), region)
 
-    assert max(len(name) for name in bucket_names("a" * most, ACCOUNT, region)) == 63
+    assert max(len(name) for name in list_bucket_names("a" * most, ACCOUNT, region)) == 63
     assert f"{most} are the most" in problem
     assert "stack_name in samconfig.toml" in problem
 
 
 @pytest.mark.parametrize("name", ["Coldswap", "cold_swap", "1coldswap", "-coldswap", "cold.swap"])
 def test_a_name_has_letters_that_a_bucket_may_have(name: str) -> None:
-    (problem,) = preflight.name_problems(name, "eu-west-1")
+    (problem,) = preflight.check_name(name, "eu-west-1")
 
     assert "a-z, 0-9 and -" in problem
 
 
 @pytest.mark.parametrize("status", [None, "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
 def test_a_steady_stack_and_none_take_a_deployment(status: str | None) -> None:
-    assert preflight.status_problems(status, "make destroy") == []
+    assert preflight.check_status(status, "make destroy") == []
 
 
 @pytest.mark.parametrize("status", ["REVIEW_IN_PROGRESS", "ROLLBACK_COMPLETE"])
 def test_a_stack_in_which_nothing_is_takes_a_deployment(status: str) -> None:
-    assert preflight.status_problems(status, "make destroy") == []
+    assert preflight.check_status(status, "make destroy") == []
 
 
 @pytest.mark.parametrize(
@@ -55,44 +55,44 @@ def test_a_stack_in_which_nothing_is_takes_a_deployment(status: str) -> None:
     ],
 )
 def test_any_other_status_says_what_to_do(status: str, what_to_do: str) -> None:
-    (problem,) = preflight.status_problems(status, "make destroy ENV=staging")
+    (problem,) = preflight.check_status(status, "make destroy ENV=staging")
 
     assert what_to_do in problem
 
 
 def test_what_an_earlier_stack_left_is_in_the_way_of_a_new_one_alone() -> None:
-    (problem,) = preflight.leftover_problems(None, ["a-bucket", "/a/log"], "make destroy")
+    (problem,) = preflight.check_leftovers(None, ["a-bucket", "/a/log"], "make destroy")
 
     assert "a-bucket, /a/log" in problem
     assert "make destroy deletes" in problem
-    assert preflight.leftover_problems("ROLLBACK_COMPLETE", ["a-bucket"], "make destroy")
-    assert preflight.leftover_problems("CREATE_COMPLETE", ["a-bucket"], "make destroy") == []
+    assert preflight.check_leftovers("ROLLBACK_COMPLETE", ["a-bucket"], "make destroy")
+    assert preflight.check_leftovers("CREATE_COMPLETE", ["a-bucket"], "make destroy") == []
 
 
 @pytest.mark.parametrize(
     ("limit", "wanted", "before", "left"),
     [(NEW, 1, 0, 0), (USUAL, 851, 0, 850), (USUAL, 901, 50, 900), (USUAL, 5000, 0, 850)],
 )
-def test_no_more_is_reserved_than_aws_leaves(limit: dict[str, int], wanted: int, before: int, left: int) -> None:
-    (problem,) = preflight.concurrency_problems(limit, wanted, before)
+def test_no_more_is_reserved_than_aws_leaves(limit: dict[str, int], chosen: int, before: int, left: int) -> None:
+    (problem,) = preflight.check_concurrency(limit, chosen, before)
 
     assert f"leaves {left}." in problem
     assert "Service Quotas" in problem
 
 
 def test_what_can_be_reserved_is() -> None:
-    assert preflight.concurrency_problems(NEW, 0, 0) == []
-    assert preflight.concurrency_problems(USUAL, 850, 0) == []
-    assert preflight.concurrency_problems(USUAL, 900, 50) == []
+    assert preflight.check_concurrency(NEW, 0, 0) == []
+    assert preflight.check_concurrency(USUAL, 850, 0) == []
+    assert preflight.check_concurrency(USUAL, 900, 50) == []
 
 
 @pytest.mark.parametrize("capabilities", ["CAPABILITY_IAM", "", ["CAPABILITY_IAM"]])
 def test_a_nested_stack_needs_a_capability_and_a_samconfig_that_lacks_it_is_told(capabilities: object) -> None:
-    (problem,) = preflight.capability_problems(capabilities)
+    (problem,) = preflight.check_capabilities(capabilities)
 
     assert "Add CAPABILITY_AUTO_EXPAND" in problem
-    assert preflight.capability_problems("CAPABILITY_IAM CAPABILITY_AUTO_EXPAND") == []
-    assert preflight.capability_problems(["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]) == []
+    assert preflight.check_capabilities("CAPABILITY_IAM CAPABILITY_AUTO_EXPAND") == []
+    assert preflight.check_capabilities(["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]) == []
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,16 @@ def test_a_nested_stack_needs_a_capability_and_a_samconfig_that_lacks_it_is_told
 def test_a_new_account_s_cap_of_memory_is_named(
     limit: dict[str, int], memory: str, largest: int, cautious: bool
 ) -> None:
-    sentences = preflight.cautions(limit, {"MemorySize": memory}, largest)
+    sentences = preflight.find_cautions(limit, {"MemorySize": memory}, largest)
 
     assert ["3008" in each for each in sentences] == ([True] if cautious else [])
 
 
 def test_more_videos_than_the_account_can_run_are_named() -> None:
-    (sentence,) = preflight.cautions(NEW, {"MaxConcurrentTasks": "3"}, 0)
+    (sentence,) = preflight.find_cautions(NEW, {"MaxConcurrentTasks": "3"}, 0)
 
     assert "15 functions" in sentence
-    assert preflight.cautions(NEW, {}, 0) == []
+    assert preflight.find_cautions(NEW, {}, 0) == []
     workflow = (ROOT / "functions/video/short_video.asl.yaml").read_text()
     assert re.findall(r"MaxConcurrency: (.+)", workflow) == [str(preflight.CLIPS)]
 
@@ -137,8 +137,8 @@ def unreachable(address: str) -> bytes:
 
 
 def test_an_issuer_that_answers_by_its_own_name_is_taken() -> None:
-    assert preflight.issuer_problems(JWT, discovery("https://issuer.example/pool")) == []
-    assert preflight.issuer_problems({**JWT, "AuthMode": "iam"}, unreachable) == []
+    assert preflight.check_issuer(JWT, discovery("https://issuer.example/pool")) == []
+    assert preflight.check_issuer({**JWT, "AuthMode": "iam"}, unreachable) == []
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_an_issuer_that_answers_by_its_own_name_is_taken() -> None:
     ],
 )
 def test_an_issuer_that_api_gateway_would_refuse_is_named(
-    wanted: dict[str, str], read: preflight.Open, problem: str
+    chosen: dict[str, str], read: preflight.Open, problem: str
 ) -> None:
-    (sentence,) = preflight.issuer_problems(wanted, read)
+    (sentence,) = preflight.check_issuer(chosen, read)
 
     assert problem in sentence
 
@@ -180,6 +180,6 @@ def test_an_issuer_that_api_gateway_would_refuse_is_named(
     ],
 )
 def test_a_failure_of_cloudformation_is_put_into_what_to_do(reason: str, sentence: str) -> None:
-    (advised,) = preflight.advice([reason, "Resource creation cancelled", reason])
+    (advised,) = preflight.find_advice([reason, "Resource creation cancelled", reason])
 
     assert sentence in advised

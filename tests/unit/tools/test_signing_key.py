@@ -23,16 +23,16 @@ SEED = "0123456789abcdefghijklmnopqrstuvwxyz"
 class Secrets:
     """Of Secrets Manager, what is used."""
 
-    def __init__(self, held: str) -> None:
-        self.held = held
+    def __init__(self, secret: str) -> None:
+        self.secret = secret
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
         assert SecretId == "arn"
-        return {"SecretString": self.held}
+        return {"SecretString": self.secret}
 
     def put_secret_value(self, *, SecretId: str, SecretString: str) -> None:  # noqa: N803 - boto3's names
         assert SecretId == "arn"
-        self.held = SecretString
+        self.secret = SecretString
 
 
 def is_ours(chain: Chain, anchors: str) -> bool:
@@ -44,8 +44,8 @@ def test_the_new_chain_signs_and_all_former_ones_stay_known() -> None:
     secrets = Secrets(SEED)
     first, second = (signing_key.renew(secrets, "arn", create_chain(name)) for name in ("One", "Two"))
 
-    assert parse(secrets.held) == second
-    anchors = signing_key.anchors(secrets, "arn")
+    assert parse(secrets.secret) == second
+    anchors = signing_key.read_anchors(secrets, "arn")
     assert all(is_ours(chain, anchors) for chain in (derive_chain(SEED), first, second))
     assert not is_ours(create_chain(), anchors)
     assert anchors.count("BEGIN CERTIFICATE") == 3
@@ -57,7 +57,7 @@ def test_what_a_leaked_key_signed_can_be_disowned() -> None:
     renewed = signing_key.renew(secrets, "arn", create_chain(), forget=True)
 
     assert is_ours(renewed, renewed.anchors)
-    assert not is_ours(derive_chain(SEED), signing_key.anchors(secrets, "arn"))
+    assert not is_ours(derive_chain(SEED), signing_key.read_anchors(secrets, "arn"))
 
 
 def test_the_same_authority_is_kept_once() -> None:
@@ -65,7 +65,7 @@ def test_the_same_authority_is_kept_once() -> None:
     for _ in range(3):
         signing_key.renew(secrets, "arn", chain)
 
-    assert signing_key.anchors(secrets, "arn").count("BEGIN CERTIFICATE") == 2
+    assert signing_key.read_anchors(secrets, "arn").count("BEGIN CERTIFICATE") == 2
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_does_not_sign_changes_nothing(chain: Chain) -> None:
 
     with pytest.raises(LabelFailed):
         signing_key.renew(secrets, "arn", chain)
-    assert secrets.held == SEED
+    assert secrets.secret == SEED
 
 
 def test_a_secret_that_was_never_a_key_can_be_replaced() -> None:
@@ -99,28 +99,28 @@ class Describing(Kms):
         UnsupportedOperationException=type("UnsupportedOperationException", (Exception,), {}),
     )
 
-    def __init__(self, **known: str) -> None:
+    def __init__(self, **description: str) -> None:
         super().__init__()
-        self.known = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", **known}
+        self.description = {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", **description}
 
-    def get_public_key(self, **asked: str) -> dict[str, Any]:
-        assert asked == {"KeyId": ALIAS}
+    def get_public_key(self, **request: str) -> dict[str, Any]:
+        assert request == {"KeyId": ALIAS}
         if self.failure:
             raise self.failure
-        return {**self.known, "PublicKey": self.key.public_key().public_bytes(DER, SPKI)}
+        return {**self.description, "PublicKey": self.key.public_key().public_bytes(DER, SPKI)}
 
 
 def test_a_key_in_kms_takes_the_place_of_the_one_in_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     kms, secrets = Describing(), Secrets(SEED)
     monkeypatch.setattr(storage, "_clients", {"kms": kms})
 
-    whole = signing_key.renew(secrets, "arn", signing_key.in_kms(kms, "coldswap", "Someone"))
+    whole = signing_key.renew(secrets, "arn", signing_key.certify_kms_key(kms, "coldswap", "Someone"))
 
-    assert "PRIVATE" not in secrets.held
-    assert parse(secrets.held).kms_key == ALIAS
+    assert "PRIVATE" not in secrets.secret
+    assert parse(secrets.secret).kms_key == ALIAS
     assert all(is_ours(chain, whole.anchors) for chain in (derive_chain(SEED), whole))
     back = signing_key.renew(secrets, "arn", create_chain())
-    assert parse(secrets.held).kms_key == ""
+    assert parse(secrets.secret).kms_key == ""
     assert is_ours(back, whole.anchors) is False
     assert is_ours(whole, back.anchors)
 
@@ -135,7 +135,7 @@ def test_a_key_in_kms_takes_the_place_of_the_one_in_the_secret(monkeypatch: pyte
 )
 def test_a_key_of_another_kind_is_refused(kms: Describing, why: str) -> None:
     with pytest.raises(LabelFailed, match=why):
-        signing_key.in_kms(kms, "coldswap")
+        signing_key.certify_kms_key(kms, "coldswap")
 
 
 @pytest.mark.parametrize("kind", ["NotFoundException", "UnsupportedOperationException"])
@@ -143,16 +143,16 @@ def test_a_key_that_is_not_there_or_signs_nothing_is_refused(kind: str) -> None:
     kms = Describing()
     kms.failure = getattr(Describing.exceptions, kind)()
     with pytest.raises(LabelFailed, match="alias/coldswap-signing"):
-        signing_key.in_kms(kms, "coldswap")
+        signing_key.certify_kms_key(kms, "coldswap")
 
 
 @pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
 def test_a_key_that_does_not_sign_now_changes_nothing(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kms, secrets = Describing(), Secrets(SEED)
     monkeypatch.setattr(storage, "_clients", {"kms": kms})
-    chain = signing_key.in_kms(kms, "coldswap")
+    chain = signing_key.certify_kms_key(kms, "coldswap")
     kms.failure = coded(code)
 
     with pytest.raises((LabelFailed, StorageFailed)):
         signing_key.renew(secrets, "arn", chain)
-    assert secrets.held == SEED
+    assert secrets.secret == SEED

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.tools.aws import ACCOUNT, REGION
-from tools.stack import BUCKETS, ROOT, as_overrides, bucket_names, configured_parameters
+from tools.stack import BUCKETS, ROOT, format_overrides, list_bucket_names, read_parameters
 from tools.template import load_template
 
 TEMPLATE = load_template(ROOT / "template.yaml")
@@ -34,17 +34,17 @@ def config(folder: Path, overrides: str) -> Path:
 def test_parameters_are_read_from_a_string_a_list_or_a_table(
     written: str, read: dict[str, str], tmp_path: Path
 ) -> None:
-    assert configured_parameters("default", config(tmp_path, written)) == read
+    assert read_parameters("default", config(tmp_path, written)) == read
 
 
 @pytest.mark.parametrize("written", ["AuthMode", "AuthMode=iam AuthMode=key", "ParameterKey=A,ParameterValue=b"])
 def test_what_names_no_parameter_is_refused(written: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="write Name=value for each parameter"):
-        configured_parameters("default", config(tmp_path, f'parameter_overrides = "{written}"'))
+    with pytest.raises(ValueError, match="must have Name=value for each parameter"):
+        read_parameters("default", config(tmp_path, f'parameter_overrides = "{written}"'))
 
 
 def test_values_with_blanks_and_quotes_reach_sam_whole() -> None:
-    assert as_overrides({"A": "x/y@sha256:0", "B": "a b", "C": 'say "hi"', "D": ""}) == [
+    assert format_overrides({"A": "x/y@sha256:0", "B": "a b", "C": 'say "hi"', "D": ""}) == [
         "A=x/y@sha256:0",
         'B="a b"',
         'C="say \\"hi\\""',
@@ -60,5 +60,5 @@ def test_buckets_have_the_names_that_the_template_gives_them() -> None:
     for name, value in values.items():
         patterns = {each.replace(f"${{{name}}}", value) for each in patterns}
 
-    assert patterns == set(bucket_names("coldswap", ACCOUNT, REGION))
+    assert patterns == set(list_bucket_names("coldswap", ACCOUNT, REGION))
     assert len(BUCKETS) == 3

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.tools.aws import ACCOUNT, REGION, S3, Ecr, Formation, Logs, Secrets, Tables, refusal
-from tools.images import companion
-from tools.stack import BucketDenied, bucket_names
+from tools.images import name_companion_stack
+from tools.stack import BucketDenied, list_bucket_names
 from tools.teardown import SAM_STACK, Clients, Remains, TeardownFailed, delete, delete_stack, look
 
 STACK = "coldswap"
-COMPANION = companion(STACK)
-BUCKETS = bucket_names(STACK, ACCOUNT, REGION)
+COMPANION = name_companion_stack(STACK)
+BUCKETS = list_bucket_names(STACK, ACCOUNT, REGION)
 STATUSES = (
     "CREATE_COMPLETE",
     "CREATE_FAILED",
@@ -105,7 +105,7 @@ def test_buckets_alone_are_seen_and_deleted() -> None:
 
     remains = destroy(clients)
 
-    assert remains.lines() == [f"the bucket {BUCKETS[2]}, with all that is in it"]
+    assert remains.lines() == [f"the bucket {BUCKETS[2]} and everything in it"]
     assert clients.s3.buckets == {}
 
 
@@ -115,7 +115,7 @@ def test_what_a_stack_that_was_deleted_by_mistake_left_is_named_before_it_is_del
     remains = destroy(Clients(Formation(), S3(), Ecr(), Logs(), tables, secrets))
 
     assert remains.lines() == [
-        f"the table {STACK}-StateTable-1ABC, who owns what",
+        f"the table {STACK}-StateTable-1ABC, which records who owns what",
         "the secret arn, which signs results",
     ]
     assert not tables.names
@@ -221,7 +221,7 @@ def test_an_object_that_s3_keeps_is_named() -> None:
     clients = whole()
     clients.s3.kept = {"packs/current.json"}
 
-    with pytest.raises(TeardownFailed, match=r"keeps packs/current.json: AccessDenied, locked"):
+    with pytest.raises(TeardownFailed, match=r"S3 does not delete packs/current.json in .*: AccessDenied, locked"):
         destroy(clients)
 
 
@@ -229,5 +229,5 @@ def test_a_bucket_of_another_account_is_no_bucket_of_ours() -> None:
     clients = whole()
     clients.s3.owner = "999999999999"
 
-    with pytest.raises(BucketDenied, match="is another account's"):
+    with pytest.raises(BucketDenied, match="belongs to another account"):
         look(clients, STACK, ACCOUNT, REGION)
