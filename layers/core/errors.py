@@ -230,7 +230,8 @@ class ContentRefused(ColdswapError):
 
 
 class SafeguardFailed(ColdswapError):
-    """The denylist or the content filter cannot be applied, so nothing is made. The operator must fix it."""
+    """The denylist, the content filter or the stack's settings cannot be applied, so nothing is made. The operator must
+    fix it."""
 
     code, status, title = "safeguard_failed", 503, "A safeguard could not be applied"
     fault = "stack"

@@ -1,0 +1,5 @@
+"""Moved to tools.deploy."""
+
+from local.moved import run
+
+run("tools.deploy", __name__)

@@ -1,0 +1,5 @@
+"""Moved to tools.verify."""
+
+from local.moved import run
+
+run("tools.verify", __name__)
