@@ -230,20 +230,20 @@ def is_public(address: Address) -> bool:
 def _resolve_public(target: _Target, resolve: Resolve, deadline: Deadline) -> list[str]:
     """Resolve the target's name; every address must be public unless the origin is trusted. At most three return."""
     addresses: list[str] = []
-    failed = threading.Event()
+    failure = threading.Event()
 
     def look_up() -> None:
         try:
             addresses.extend(dict.fromkeys(resolve(target.host, target.port)))
         except (OSError, UnicodeError):
-            failed.set()
+            failure.set()
 
     # The system's resolver has no time limit, so its thread is abandoned where it takes too long.
     thread = threading.Thread(target=look_up, daemon=True)
     thread.start()
     thread.join(max(0.0, min(deadline.left(), CONNECT_SECONDS)))
-    if thread.is_alive() or failed.is_set() or not addresses:
-        raise _failure(f"The host name {target.host} does not resolve. Check the URL.", sent=False)
+    if thread.is_alive() or failure.is_set() or not addresses:
+        raise _upstream_failure(f"The host name {target.host} does not resolve. Check the URL.", sent=False)
     parsed = [ipaddress.ip_address(address.partition("%")[0]) for address in addresses]
     if not target.trusted and not all(map(is_public, parsed)):
         raise RefusedUrl(f"{target.host} is not on the public internet.")
@@ -260,14 +260,14 @@ def _translate_errors(target: _Target, deadline: Deadline, *, sent: bool = True)
     try:
         yield
     except ssl.SSLCertVerificationError:
-        raise _failure(f"{target.host} has no valid certificate.", sent) from None
+        raise _upstream_failure(f"{target.host} has no valid certificate.", sent) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         if deadline.left() <= 0:
-            raise _failure(f"{target.host} did not deliver in time.", sent) from None
-        raise _failure(f"{target.host} did not deliver ({type(error).__name__}).", sent) from None
+            raise _upstream_failure(f"{target.host} did not deliver in time.", sent) from None
+        raise _upstream_failure(f"{target.host} did not deliver ({type(error).__name__}).", sent) from None
 
 
-def _failure(sentence: str, sent: bool) -> UpstreamFailed:
+def _upstream_failure(sentence: str, sent: bool) -> UpstreamFailed:
     error = UpstreamFailed(sentence)
     error.sent = sent
     return error

@@ -21,7 +21,7 @@ class NameServer:
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
-        self.asked: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
 
@@ -31,18 +31,18 @@ class NameServer:
             question, client_address = self.socket.recvfrom(512)
             if not question:
                 return
-            self.socket.sendto(self._answer(question), client_address)
+            self.socket.sendto(self._respond(question), client_address)
 
-    def _answer(self, question: bytes) -> bytes:
+    def _respond(self, question: bytes) -> bytes:
         labels, at = [], 12
         while question[at]:
             labels.append(question[at + 1 : at + 1 + question[at]].decode())
             at += 1 + question[at]
         (kind,) = struct.unpack_from(">H", question, at + 1)
         name = ".".join(labels)
-        number = self.asked.get(name, 0)
+        number = self.counts.get(name, 0)
         if kind == AAAA or name not in self._zone:
-            self.asked[name] = number + 1  # a look-up asks for A, then for AAAA
+            self.counts[name] = number + 1  # a look-up asks for A, then for AAAA
         addresses = [ipaddress.ip_address(each) for each in self._zone[name](number)] if name in self._zone else []
         matching = [each for each in addresses if each.version == (4 if kind == A else 6)]
         flags = 0x8180 if name in self._zone else 0x8183  # no such name
@@ -53,10 +53,10 @@ class NameServer:
 
     def resolve(self, host: str, port: int) -> list[str]:
         """As the system's resolver: IPv4 first, then IPv6. Raises socket.gaierror where there is neither."""
-        found = [*self._ask(host, A), *self._ask(host, AAAA)]
-        if not found:
+        addresses = [*self._ask(host, A), *self._ask(host, AAAA)]
+        if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
-        return found
+        return addresses
 
     def _ask(self, host: str, kind: int) -> list[str]:
         name = b"".join(bytes([len(part)]) + part.encode() for part in host.rstrip(".").split(".")) + b"\0"
@@ -64,14 +64,14 @@ class NameServer:
             client.settimeout(5)
             client.connect(self.socket.getsockname())
             client.send(struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + name + struct.pack(">HH", kind, 1))
-            answer = client.recv(4096)
-        (count,) = struct.unpack_from(">H", answer, 6)
-        at, found = 12 + len(name) + 4, []
+            response = client.recv(4096)
+        (count,) = struct.unpack_from(">H", response, 6)
+        at, addresses = 12 + len(name) + 4, []
         for _ in range(count):
-            (length,) = struct.unpack_from(">H", answer, at + 10)
-            found.append(str(ipaddress.ip_address(answer[at + 12 : at + 12 + length])))
+            (length,) = struct.unpack_from(">H", response, at + 10)
+            addresses.append(str(ipaddress.ip_address(response[at + 12 : at + 12 + length])))
             at += 12 + length
-        return found
+        return addresses
 
 
 @contextmanager

@@ -279,9 +279,9 @@ NOT_HTTP = [
 ]
 
 
-@pytest.mark.parametrize("answer", NOT_HTTP)
-def test_what_is_not_an_answer_is_an_error_of_the_family_or_few_bytes(answer: bytes) -> None:
-    with server(respond(answer)) as port:
+@pytest.mark.parametrize("payload", NOT_HTTP)
+def test_what_is_not_an_answer_is_an_error_of_the_family_or_few_bytes(payload: bytes) -> None:
+    with server(respond(payload)) as port:
         message, body = "", b""
         try:
             body = get(port, path="/a.png?secret=hunter2")

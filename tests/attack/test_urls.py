@@ -69,7 +69,7 @@ def names() -> Iterator[NameServer]:
 @pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url)[1:60])
 def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[str], names: NameServer) -> None:
     """Those that a parser may read as the good name's are asked of that name alone."""
-    names.asked.clear()
+    names.counts.clear()
 
     def resolve(host: str, port: int) -> list[str]:
         try:  # as getaddrinfo does with a literal
@@ -81,7 +81,7 @@ def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[str], 
         fetch(url, limit=1000, deadline=Deadline.after(5), resolve=resolve)
 
     assert set(nowhere) <= {OUTSIDE}
-    assert not nowhere or GOOD in names.asked
+    assert not nowhere or GOOD in names.counts
     assert "\n" not in raised.value.detail
 
 
@@ -135,17 +135,17 @@ def test_a_name_that_changes_its_answer_is_asked_once_a_fetch(led_here: list[Any
     """The second answer would be the loopback: it is not asked for, and the first one is connected to."""
     with name_server({"rebind.test": lambda number: [OUTSIDE] if number == 0 else [BAD]}) as names:
         assert get(names) == b"hi"
-        assert names.asked == {"rebind.test": 1}
+        assert names.counts == {"rebind.test": 1}
         assert led_here == [(OUTSIDE, 443)]
 
         with pytest.raises(RefusedUrl):
             get(names)
-        assert names.asked == {"rebind.test": 2}
+        assert names.counts == {"rebind.test": 2}
         assert led_here == [(OUTSIDE, 443)]
 
 
 @pytest.mark.parametrize(
-    "answers",
+    "addresses",
     [
         [OUTSIDE, BAD],
         [BAD, OUTSIDE],
@@ -158,10 +158,10 @@ def test_a_name_that_changes_its_answer_is_asked_once_a_fetch(led_here: list[Any
         [OUTSIDE, "169.254.169.254"],
         [*[OUTSIDE] * 20, "10.0.0.1"],
     ],
-    ids=lambda answers: answers[-1],
+    ids=lambda addresses: addresses[-1],
 )
-def test_one_inner_address_among_public_ones_spoils_the_name(answers: list[str], nowhere: list[str]) -> None:
-    with name_server({"rebind.test": lambda _: answers}) as names, pytest.raises(RefusedUrl):
+def test_one_inner_address_among_public_ones_spoils_the_name(addresses: list[str], nowhere: list[str]) -> None:
+    with name_server({"rebind.test": lambda _: addresses}) as names, pytest.raises(RefusedUrl):
         get(names)
     assert nowhere == []
 

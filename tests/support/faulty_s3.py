@@ -50,7 +50,7 @@ class FaultyS3:
     def __init__(self, pace: Callable[[int], None] = lambda size: None, host: str = "127.0.0.1") -> None:
         """`pace` is called before each piece of a body with its size in bytes, and may block; `host` is listened on."""
         self.objects: dict[str, bytes | mmap.mmap] = {}  # by "bucket/key"
-        self.written: dict[str, int] = {}  # by key: the number of the write; listed as so many seconds of 2026
+        self.writes: dict[str, int] = {}  # by key: the number of the write; listed as so many seconds of 2026
         self.requests: list[RecordedRequest] = []
         self.pace = pace
         self.ending = threading.Event()
@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(400, "BadDigest")
         else:
             s3.objects[key] = body
-            s3.written[key] = len(s3.requests)
+            s3.writes[key] = len(s3.requests)
             self._respond(200, {"ETag": _etag(body)})
 
     def _list(self) -> None:
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         prefix = f"{bucket}/{parse_qs(urlsplit(self.path).query).get('prefix', [''])[0]}"
         entries = "".join(
             f"<Contents><Key>{key.removeprefix(bucket + '/')}</Key><Size>{len(data)}</Size>"
-            f"<LastModified>{EPOCH + timedelta(seconds=self.server.s3.written.get(key, 0)):%Y-%m-%dT%H:%M:%S.000Z}"
+            f"<LastModified>{EPOCH + timedelta(seconds=self.server.s3.writes.get(key, 0)):%Y-%m-%dT%H:%M:%S.000Z}"
             "</LastModified></Contents>"
             for key, data in sorted(self.server.s3.objects.items())
             if key.startswith(prefix)

@@ -275,9 +275,9 @@ class PendingSwapper:
 
     def reuse(self) -> bool:
         """Whether it can serve another request, which then fetches nothing."""
-        failed = self._swapper.done() and self._swapper.exception() is not None
+        has_failed = self._swapper.done() and self._swapper.exception() is not None
         self._fetches_weights, self._is_used = False, False
-        return self._weights.complete and not failed
+        return self._weights.complete and not has_failed
 
     def make_room(self, size: int, deadline: Deadline) -> None:
         """Keep about `size` bytes of the weights; the rest is fetched again when the swapper is taken."""

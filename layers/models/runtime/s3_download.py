@@ -221,12 +221,12 @@ class Download:
 
     def _fill(self, view: memoryview, start: int) -> None:
         """Fill the view from `start` on; a range that breaks off is continued where it broke."""
-        done = 0
+        offset = 0
         for pause in (*BACKOFF_SECONDS, None):
             try:
-                for size in self._read_pieces(view[done:], start + done):
-                    done += size
-                if done == len(view):
+                for size in self._read_pieces(view[offset:], start + offset):
+                    offset += size
+                if offset == len(view):
                     return
                 why = "a response ended early"
             except ClientError as error:
@@ -248,13 +248,13 @@ class Download:
                 raise ModelsCorrupt(
                     f"The size of {self.blob.key} is not what its manifest states. Publish the pack again."
                 )
-            done = 0
-            while done < len(view):
+            offset = 0
+            while offset < len(view):
                 self._check_active()
-                size = body.readinto(view[done : done + PIECE_BYTES])
+                size = body.readinto(view[offset : offset + PIECE_BYTES])
                 if not size:
                     return
-                done += size
+                offset += size
                 with self._state:
                     self.bytes_fetched += size
                 self._count_bytes(size)

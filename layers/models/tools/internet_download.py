@@ -92,7 +92,7 @@ def _archive_path(source: Source, folder: Path) -> Path:
 
 def _download_url(url: str, path: Path, limit: int, show: Show, file: File | None = None) -> None:
     """Download a URL to that path; with `file`, verify that it is that file."""
-    part = _Part(path)
+    part = _PartialFile(path)
     while True:
         _complete(url, part, limit, show)
         if file is None or _digest(part.path) == file.sha256:
@@ -104,7 +104,7 @@ def _download_url(url: str, path: Path, limit: int, show: Show, file: File | Non
             raise FetchFailed(f"the response is not {file.name}: its SHA-256 differs.")
 
 
-class _Part:
+class _PartialFile:
     """A file that is being downloaded, and the validator (ETag) that its URL had."""
 
     def __init__(self, path: Path) -> None:
@@ -144,7 +144,7 @@ class _Part:
         self._validator.unlink(missing_ok=True)
 
 
-def _complete(url: str, part: _Part, limit: int, show: Show) -> None:
+def _complete(url: str, part: _PartialFile, limit: int, show: Show) -> None:
     """Download until the part is complete; a try that brought nothing counts, and the next one waits a little."""
     pauses = iter(PAUSES_SECONDS)
     while True:
@@ -164,7 +164,7 @@ def _complete(url: str, part: _Part, limit: int, show: Show) -> None:
         time.sleep(pause)
 
 
-def _attempt(url: str, part: _Part, limit: int, show: Show) -> bool:
+def _attempt(url: str, part: _PartialFile, limit: int, show: Show) -> bool:
     """Send one request, and add its body to the part; return whether the part is complete."""
     headers = {"User-Agent": "coldswap", "Accept-Encoding": "identity"}
     begin = part.size
@@ -189,20 +189,20 @@ def _attempt(url: str, part: _Part, limit: int, show: Show) -> bool:
         etag = response.headers.get("ETag", "")
         _check_room(part, (total or limit) - start)
         with part.append() if start else part.begin("" if etag.startswith("W/") else etag) as file:
-            done = start
+            size = start
             while piece := _read(response):
-                done += len(piece)
-                if done > limit:
+                size += len(piece)
+                if size > limit:
                     break
                 file.write(piece)
-                show(part.path.stem, done, total or 0)
-    if done > limit:
+                show(part.path.stem, size, total or 0)
+    if size > limit:
         part.clear()
         raise FetchFailed(f"it has more than the {limit} bytes expected.")
-    return done == total if total is not None else True
+    return size == total if total is not None else True
 
 
-def _judge_status(error: urllib.error.HTTPError, part: _Part) -> bool:
+def _judge_status(error: urllib.error.HTTPError, part: _PartialFile) -> bool:
     """Return True if the server says that nothing follows the part, as when it is complete; otherwise raise."""
     if error.code == 416:
         match = _UNSATISFIED.fullmatch(error.headers.get("Content-Range", ""))
@@ -236,7 +236,7 @@ def _parse_span(response: Any) -> tuple[int, int | None]:
     return 0, int(length) if length.isdecimal() else None
 
 
-def _check_room(part: _Part, size: int) -> None:
+def _check_room(part: _PartialFile, size: int) -> None:
     free = shutil.disk_usage(part.path.parent).free
     if free < size:
         raise FetchFailed(f"the disk has {free >> 20} MiB left, and {size >> 20} MiB are needed.")
@@ -248,15 +248,15 @@ def _extract(archive: Path, member: str, file: File, path: Path, show: Show) -> 
     try:
         with zipfile.ZipFile(archive) as archive_file:
             info = _find_member(archive_file, member, file.size)
-            digest, done = sha256(), 0
+            digest, size = sha256(), 0
             with archive_file.open(info) as source, out.open("wb") as target:
                 while piece := source.read(PIECE_BYTES):
-                    done += len(piece)
-                    if done > file.size:
+                    size += len(piece)
+                    if size > file.size:
                         raise FetchFailed(f"{member} is larger than the zip says.")
                     digest.update(piece)
                     target.write(piece)
-                    show(path.name, done, file.size)
+                    show(path.name, size, file.size)
         if digest.hexdigest() != file.sha256:
             raise FetchFailed(f"{member} in the zip is another file: its SHA-256 differs.")
         out.replace(path)

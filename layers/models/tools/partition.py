@@ -59,7 +59,7 @@ def partition_network(model: Any, input_names: tuple[str, ...], output_name: str
     flat = _FlatFile(network.constants)
     last_uses = {name: position for position, node in enumerate(network.nodes) for name in node.input}
     last_uses[network.output] = len(network.nodes)
-    held = set(network.inputs)  # tensors that the runner holds when a stage begins
+    in_runner = set(network.inputs)  # tensors that the runner holds when a stage begins
     stages: list[Stage] = []
     graphs: dict[bytes, int] = {}
     nodes: list[Any] = []
@@ -71,9 +71,9 @@ def partition_network(model: Any, input_names: tuple[str, ...], output_name: str
         if position + 1 < len(network.nodes) and not (full and len(alive) <= MAX_ALIVE):
             continue
         graph, weights, inputs, outputs = _build_stage(network, nodes, alive, flat, names)
-        held |= alive
-        finished = {name for name in held if last_uses.get(name, -1) <= position}
-        held -= finished
+        in_runner |= alive
+        finished = {name for name in in_runner if last_uses.get(name, -1) <= position}
+        in_runner -= finished
         number = graphs.setdefault(graph, len(graphs))
         stages.append(Stage(number, weights, inputs, outputs, tuple(sorted(map(names, finished)))))
         nodes = []
@@ -106,13 +106,13 @@ def _read_network(model: Any) -> tuple[_Network, Array | None]:
             to_float(node)
             producers.update(dict.fromkeys(node.output, node))
     consumed = {name for node in producers.values() for name in node.input}
-    unused = constants[last] if last in constants and last not in consumed else None
+    leftover = constants[last] if last in constants and last not in consumed else None
     floats = {name: TensorProto.FLOAT if kind == TensorProto.FLOAT16 else kind for name, kind in types.items()}
     nodes = _order_by_demand(outputs, producers)
     half = any(
         kind == TensorProto.FLOAT16 for name, kind in types.items() if name not in constants.keys() | alias.keys()
     )
-    return _Network(nodes, constants, floats, half, inputs, outputs[0], model), unused
+    return _Network(nodes, constants, floats, half, inputs, outputs[0], model), leftover
 
 
 def _infer_types(model: Any) -> dict[str, int]:

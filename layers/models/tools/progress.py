@@ -10,7 +10,7 @@ Show = Callable[[str, int, int], None]  # what, bytes done, bytes in all (0 if u
 BAR_WIDTH = 30
 
 
-def show_nothing(what: str, done: int, total: int) -> None:
+def show_nothing(what: str, current: int, total: int) -> None:
     """Show nothing."""
 
 
@@ -21,15 +21,15 @@ class ProgressBar:
         self._stream = stream
         self._last: tuple[str, int] = ("", -1)
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, current: int, total: int) -> None:
         """Draw the bar, as a `Show`."""
-        step = 100 * done // total if total else done >> 20
+        step = 100 * current // total if total else current >> 20
         if (what, step) == self._last:
             return
         self._last = (what, step)
-        filled = BAR_WIDTH * min(done, total) // total if total else 0
-        size = f"{done / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{done / 1e6:.1f} MB"
-        end = "\n" if total and done >= total else ""
+        filled = BAR_WIDTH * min(current, total) // total if total else 0
+        size = f"{current / 1e6:.1f} of {total / 1e6:.1f} MB" if total else f"{current / 1e6:.1f} MB"
+        end = "\n" if total and current >= total else ""
         self._stream.write(f"\r{what:<28.28} [{'#' * filled:<{BAR_WIDTH}}] {size:<24}{end}")
         self._stream.flush()
 

@@ -54,14 +54,14 @@ def upload(bundle: PackBundle, bucket: str, client: Any, show: Show = show_nothi
     """
     condition = pointer_condition(bucket, client)
     missing = find_absent(list_blobs(bundle.manifest), bucket, client)
-    total, done, lock = sum(blob.size for blob in missing), 0, threading.Lock()
+    total_bytes, uploaded_bytes, lock = sum(blob.size for blob in missing), 0, threading.Lock()
 
     def put(blob: Blob) -> None:
-        nonlocal done
+        nonlocal uploaded_bytes
         _put(blob, bundle.contents[blob.key], bucket, client)
         with lock:
-            done += blob.size
-            show(f"publishing {bundle.manifest.pack}", done, total)
+            uploaded_bytes += blob.size
+            show(f"publishing {bundle.manifest.pack}", uploaded_bytes, total_bytes)
 
     with ThreadPoolExecutor(PARALLEL_UPLOADS) as pool:
         for result in [pool.submit(put, blob) for blob in missing]:

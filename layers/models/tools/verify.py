@@ -90,14 +90,14 @@ class _Verifier:
     def _verify_blob(self, blob: Blob) -> None:
         """Read a blob in parallel, as the function does; verify each chunk, then all of it."""
         download = self._load(blob)
-        whole = sha256()
+        digest = sha256()
         try:
             for end in [*range(blob.chunk_bytes, blob.size, blob.chunk_bytes), blob.size]:
-                whole.update(download.wait(end)[(end - 1) // blob.chunk_bytes * blob.chunk_bytes :])
+                digest.update(download.wait(end)[(end - 1) // blob.chunk_bytes * blob.chunk_bytes :])
                 self._show(f"verifying {blob.name}", end, blob.size)
         finally:
             download.close()
-        if whole.hexdigest() != blob.sha256:
+        if digest.hexdigest() != blob.sha256:
             raise ModelsCorrupt(f"{blob.key} does not match the digest in its name.")
 
     def _load(self, blob: Blob) -> Download:
@@ -117,14 +117,14 @@ class _Verifier:
                 {name.removeprefix(side): golden[name] for name in golden.files if name.startswith(side)}
                 for side in ("input:", "output:")
             )
-            measured = _measure(self._outputs(model, inputs, list(expected)), expected, set(golden.files))
-            fault = _judge(measured, golden)
+            measurements = _measure(self._outputs(model, inputs, list(expected)), expected, set(golden.files))
+            fault = _judge(measurements, golden)
             if any(blob.name == NATIVE_BLOB for blob in model.blobs):
                 with suppress(Unavailable):
                     native = _measure(self._native(model, inputs, next(iter(expected))), expected, set(golden.files))
                     fault = fault or _judge(native, golden)
-                    measured |= {f"native_{name}": value for name, value in native.items()}
-            return fault, measured
+                    measurements |= {f"native_{name}": value for name, value in native.items()}
+            return fault, measurements
         except ColdswapError as error:
             return error.detail, {}
         except Exception as error:  # whatever it is: the published model does not run

@@ -344,9 +344,9 @@ ANSWERS: list[tuple[bytes, type[Exception]]] = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "kind"), ANSWERS)
-def test_every_bad_answer_has_its_error(answer: bytes, kind: type[Exception]) -> None:
-    with server(respond(answer)) as port, pytest.raises(kind) as raised:
+@pytest.mark.parametrize(("payload", "kind"), ANSWERS)
+def test_every_bad_answer_has_its_error(payload: bytes, kind: type[Exception]) -> None:
+    with server(respond(payload)) as port, pytest.raises(kind) as raised:
         get(port, path="/a.png?secret=hunter2")
     assert "hunter2" not in str(raised.value)
 

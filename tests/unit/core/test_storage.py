@@ -175,11 +175,11 @@ def test_an_object_goes_into_a_file(stub: Stubber, tmp_path: Path) -> None:
     assert (tmp_path / "k").read_bytes() == b"x" * 700_000
 
 
-@pytest.mark.parametrize(("promised", "limit", "kind"), [(700_000, 699_999, TooLarge), (10, 10, StorageFailed)])
+@pytest.mark.parametrize(("content_length", "limit", "kind"), [(700_000, 699_999, TooLarge), (10, 10, StorageFailed)])
 def test_a_file_is_not_larger_than_allowed_and_not_shorter_than_promised(
-    stub: Stubber, tmp_path: Path, promised: int, limit: int, kind: type[Exception]
+    stub: Stubber, tmp_path: Path, content_length: int, limit: int, kind: type[Exception]
 ) -> None:
-    stub.add_response("get_object", body(b"x" * min(promised, 5), promised), NAMES)
+    stub.add_response("get_object", body(b"x" * min(content_length, 5), content_length), NAMES)
     with pytest.raises(kind):
         Storage().download("b", "k", tmp_path / "k", limit, Deadline.after(60))
 

@@ -83,7 +83,7 @@ def test_a_threshold_that_is_no_number_stops_it(s3: FaultyS3, tmp_path: Path, da
 
 
 @pytest.mark.parametrize(
-    ("made", "why"),
+    ("options", "why"),
     [
         ({"side": 8}, "S is fixed"),
         ({"side": 2000}, "S is fixed"),
@@ -91,9 +91,9 @@ def test_a_threshold_that_is_no_number_stops_it(s3: FaultyS3, tmp_path: Path, da
         ({"logits": True}, "sigmoid"),
     ],
 )
-def test_what_is_no_classifier_of_this_kind_is_refused(tmp_path: Path, made: dict[str, Any], why: str) -> None:
+def test_what_is_no_classifier_of_this_kind_is_refused(tmp_path: Path, options: dict[str, Any], why: str) -> None:
     with pytest.raises(Unfit, match=why):
-        convert_gate(networks.classifier(tmp_path / "gate.onnx", **made), 0.5)
+        convert_gate(networks.classifier(tmp_path / "gate.onnx", **options), 0.5)
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, 1.01, float("nan"), float("inf")])

@@ -248,7 +248,7 @@ def test_progress_is_told_to_the_end(world: Downloads) -> None:
     steps: list[tuple[str, int, int]] = []
     download_files([world.swapper], world.folder, lambda *each: steps.append(each))
     assert steps[-1] == (SWAPPER, SIZE, SIZE)
-    assert [done for _, done, _ in steps] == sorted(done for _, done, _ in steps)
+    assert [current for _, current, _ in steps] == sorted(current for _, current, _ in steps)
 
 
 def _archive(world: Downloads, members: dict[str, bytes]) -> None:

@@ -18,8 +18,8 @@ class Terminal(io.StringIO):
 def test_a_bar_fills_and_ends_its_line() -> None:
     stream = io.StringIO()
     bars = ProgressBar(stream)
-    for done in (0, 50_000_000, 50_000_001, 100_000_000):
-        bars("model.onnx", done, 100_000_000)
+    for current in (0, 50_000_000, 50_000_001, 100_000_000):
+        bars("model.onnx", current, 100_000_000)
     frames = stream.getvalue().split("\r")[1:]
     assert [line.count("#") for line in frames] == [0, 15, 30]
     assert all(line.startswith("model.onnx") for line in frames)
