@@ -79,7 +79,7 @@ key: .venv-deploy/ready ## API keys of the stack of ENV (AuthMode=key): NAME=ali
 keep-warm: .venv-deploy/ready ## a sandbox of each function of the stack of ENV stays warm: ON=1; without it, no longer
 	@$(DEPLOY) -m tools.keep_warm --env $(or $(ENV),default) $(if $(ON),--on)
 
-settings: .venv-deploy/ready ## settings of the stack of ENV: shows them; SET='daily_budget=50 cache_latents=true' changes them; RESET=1 for defaults
+settings: .venv-deploy/ready ## settings of the stack of ENV that need no deployment: shown; SET='daily_budget=50 cache_latents=true' changes them; RESET=1 for the defaults
 	@$(DEPLOY) -m tools.settings --env $(or $(ENV),default) $(if $(SET),--set '$(SET)',$(if $(RESET),--reset))
 
 models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name

@@ -55,7 +55,7 @@ class Cloud:
     """A running local cloud; a context manager."""
 
     def __init__(self, keep: Path | None = None, port: int | None = None, host: str = LOOPBACK) -> None:
-        """`keep` is a folder whose buckets outlive this run; without it everything is gone afterwards.
+        """`keep` is a folder whose buckets outlive this run; without it everything is deleted afterwards.
 
         `host` is the address to listen on; an address other than the loopback's is for containers of this machine.
         """
@@ -158,7 +158,7 @@ class Cloud:
         function runs instead of its handler from the sources. `stage` replaces values in the mapping of stages, as an
         operator does by editing template.yaml.
         """
-        s3, formation = self.client("s3"), self.client("cloudformation")
+        s3 = self.client("s3")
         code = bootstrap or template_rewrite.build_bootstrap(ROOT, Path(sys.executable))
         # As `sam deploy` names it: an update finds other code only under another key.
         bucket, key = CODE_BUCKET, f"{hashlib.sha256(code).hexdigest()}.zip"
@@ -168,25 +168,15 @@ class Cloud:
         # Whoever starts a cloud of their own answers to themselves; no AWS account, and nobody else, is in it.
         self._open = open_api
         accepted = {"AcceptTerms": VERSION, **({"AuthMode": "open"} if open_api else {}), **(parameters or {})}
-        source, place = load_template(ROOT / "template.yaml"), f"{self.endpoint}/{bucket}"
+        place = f"{self.endpoint}/{bucket}"
+        source = load_template(ROOT / "template.yaml")
         for each in source["Mappings"]["Stages"].values():
             each.update(stage or {})
-        for name in list_nested_templates(source).values():
-            s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(load_template(ROOT / name)).encode())
-        template = template_rewrite.rewrite(source, ROOT, (bucket, key), injected, place)
-        s3.put_object(Bucket=bucket, Key=TEMPLATE, Body=json.dumps(template).encode())
-        change = formation.update_stack if self._deployed() else formation.create_stack
-        change(
-            StackName=STACK,
-            # As `sam deploy` does: a template in the request itself may have no more than 51,200 characters.
-            TemplateURL=f"{place}/{TEMPLATE}",
-            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in accepted.items()],
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        )
-        while (stack := self._deployed() or {}).get("StackStatus", "").endswith("_IN_PROGRESS"):
-            time.sleep(0.05)
-        if stack.get("StackStatus") not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-            raise CloudFailed(f"{stack.get('StackStatus')}: {self._reason()}; log: {self.log}")
+        templates = {name: load_template(ROOT / name) for name in list_nested_templates(source).values()}
+        templates[TEMPLATE] = template_rewrite.rewrite(source, ROOT, (bucket, key), injected, place)
+        for name, template in templates.items():
+            s3.put_object(Bucket=bucket, Key=name, Body=json.dumps(template).encode())
+        stack = self._change(f"{place}/{TEMPLATE}", accepted)
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         if reserved := int((stage or {}).get("ReservedConcurrency", 0)):
             # The emulator obeys it, but its CloudFormation does not set it.
@@ -194,6 +184,23 @@ class Cloud:
                 FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved
             )
         self._accept_terms()
+
+    def _change(self, template_url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+        """Create or update the stack; its description afterwards. Raises CloudFailed."""
+        formation = self.client("cloudformation")
+        change = formation.update_stack if self._describe_stack() else formation.create_stack
+        change(
+            StackName=STACK,
+            # As `sam deploy` does: a template in the request itself may have no more than 51,200 characters.
+            TemplateURL=template_url,
+            Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        while (stack := self._describe_stack() or {}).get("StackStatus", "").endswith("_IN_PROGRESS"):
+            time.sleep(0.05)
+        if stack.get("StackStatus") not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+            raise CloudFailed(f"{stack.get('StackStatus')}: {self._failures()}; log: {self.log}")
+        return stack
 
     def _accept_terms(self) -> None:
         """Accept the terms for the caller that `request` signs as; others accept for themselves by POST /terms."""
@@ -262,7 +269,7 @@ class Cloud:
     def force_cold_start(self, timeout: int | None = None) -> None:
         """Make the swap function's next invocation a cold start, as any change of its configuration does.
 
-        `timeout` is the function's from now on, in seconds; without it the same as before.
+        `timeout` is the function's new time-out in seconds; by default it stays the same.
         """
         functions, name = self.client("lambda"), self.outputs["SwapFunctionName"]
         before = functions.get_function_configuration(FunctionName=name)["Timeout"]
@@ -285,7 +292,7 @@ class Cloud:
             ).client(service, endpoint_url=self.endpoint, config=Config(proxies={}))
         return self._clients[service]
 
-    def _deployed(self) -> dict[str, Any] | None:
+    def _describe_stack(self) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
 
         try:
@@ -294,7 +301,7 @@ class Cloud:
             return None
         return dict(stack)
 
-    def _reason(self) -> str:
+    def _failures(self) -> str:
         events = self.client("cloudformation").describe_stack_events(StackName=STACK)["StackEvents"]
         failed = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
         return "; ".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed)

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -29,18 +30,18 @@ _MAX_BYTES = 16 << 10  # a document has about 6 KB
 
 
 class LatentCache:
-    """The latents of one embedder, in the models bucket.
+    """The latents made by one recipe, in the models bucket.
 
-    The default face's latent is at latents/default/EMBEDDER/PICTURE.json. Those of other faces are at
-    latents/others/CALLER/EMBEDDER/PICTURE.json, where only their caller finds them.
+    The default face's latent is at latents/default/RECIPE/PICTURE.json. Those of other faces are at
+    latents/others/CALLER/RECIPE/PICTURE.json, where only their caller finds them.
     """
 
-    def __init__(self, storage: Storage, settings: Settings, embedder: str, caller: str | None) -> None:
-        """`embedder`: digest of the embedder and its embedding map; `caller`: a pseudonym, None for the stack's own."""
+    def __init__(self, storage: Storage, settings: Settings, recipe: str, caller: str | None) -> None:
+        """`recipe`: from `latent_recipe`; `caller`: a pseudonym, None for the stack's own."""
         self._owner = caller or "stack"
         self._storage = storage
         self._settings = settings
-        self.embedder = embedder
+        self.recipe = recipe
 
     @cached_property
     def _keeps_others(self) -> bool:
@@ -49,7 +50,7 @@ class LatentCache:
 
     def find(self, picture: str, is_default: bool, deadline: Deadline) -> Latent | None:
         """The latent of the face in the picture with that SHA-256, if it is stored and may be used."""
-        if not (is_default or self._settings.cache_latents):
+        if not (is_default or self._keeps_others):
             return None
         key = self._key(picture, is_default)
         try:
@@ -64,7 +65,7 @@ class LatentCache:
             return None
         if not is_default and not 0 <= age < self._settings.latent_seconds:
             return None
-        return Latent(values, embedding, self.embedder)
+        return Latent(values, embedding, self.recipe)
 
     def deletable_key(self, picture: str) -> str | None:
         """The key of a latent that is deleted with its result: any but the default face's, if it is stored at all."""
@@ -72,7 +73,7 @@ class LatentCache:
 
     def store(self, picture: str, latent: Latent, is_default: bool) -> None:
         """Write the latent where the settings allow it; a failure only makes the next request slower."""
-        if not (is_default or self._settings.cache_latents):
+        if not (is_default or self._keeps_others):
             return
         document = {
             "made": time.time(),
@@ -84,7 +85,7 @@ class LatentCache:
             self._storage.write(self._settings.models_bucket, key, json.dumps(document).encode(), "application/json")
 
     def _key(self, picture: str, is_default: bool) -> str:
-        return f"latents/{'default' if is_default else f'others/{self._owner}'}/{self.embedder}/{picture}.json"
+        return f"latents/{'default' if is_default else f'others/{self._owner}'}/{self.recipe}/{picture}.json"
 
 
 def encode_vector(vector: Floats) -> str:
@@ -102,6 +103,14 @@ def decode_vector(text: object) -> Floats:
     return values
 
 
-def embedder_digest(digests: dict[str, str]) -> str:
-    """One digest for the embedder and the embedding map, which comes with the swapper."""
-    return hashlib.sha256(f"{digests['embedder']} {digests['swapper']}".encode()).hexdigest()
+def latent_recipe(digests: Mapping[str, str], settings: Settings) -> str:
+    """SHA-256 of all that decides the latent of a picture's face.
+
+    These are the detector and the size at which it looks (keypoints), the alignment (the crop), the embedder, and the
+    embedding map, which comes with the swapper.
+    """
+    from functions.swap.face.align import EMBEDDER_SIZE, TEMPLATE
+
+    models = [digests[name] for name in ("detector", "embedder", "swapper")]
+    recipe = [*models, settings.detection_size, EMBEDDER_SIZE, TEMPLATE.tolist()]
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

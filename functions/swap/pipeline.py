@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
-from functions.swap.latent_cache import LatentCache, embedder_digest
+from functions.swap.latent_cache import LatentCache, latent_recipe
 from functions.swap.provenance import describe_swap
 from functions.swap.safeguards.denylist import Denylist
 from functions.swap.source_face import SourceFace, compute_latent, join_hint
@@ -224,14 +224,14 @@ class SwapRun:
         with self._phases("fetch"), _name_picture("face"):
             digest = hashlib.sha256(self._face.result()).hexdigest()
         is_default = request.face in (None, context.settings.default_face)
-        cache = LatentCache(context.storage, context.settings, embedder_digest(digests), request.caller)
+        cache = LatentCache(context.storage, context.settings, latent_recipe(digests, context.settings), request.caller)
         with self._phases("latent"):
             latent = cache.find(digest, is_default, context.deadline)
         is_new = latent is None
         if latent is None or "gate" in digests:
             picture = self._decode(self._face, "face")
             self._filter_content(picture, "face")
-            latent = latent or compute_latent(picture, self._detector, context, self._phases, cache.embedder)
+            latent = latent or compute_latent(picture, self._detector, context, self._phases, cache.recipe)
         return SourceFace(latent, digest, is_default, is_new, cache)
 
     def _find_denied(self, meme: Picture, faces: list[Face], latent: Latent, denylist: Denylist) -> list[Face]:

@@ -13,7 +13,7 @@ from functions.swap.context import SwapContext
 from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
 from functions.swap.safeguards.denylist import DenylistStore
-from functions.swap.settings import Settings, settings
+from functions.swap.settings import Settings, load_settings
 from functions.swap.swap_records import SwapRecords
 from functions.swap.values import SwapOutcome, SwapRequest, SwapResult
 from layers.core.budget import Budget
@@ -131,21 +131,21 @@ def load_services() -> Services:
     from layers.models.runtime.loaded_models import LoadedModels
     from layers.models.runtime.model_store import ModelStore
 
-    known = settings()
-    store, storage = ModelStore(known.models_bucket, client("s3")), Storage()
+    settings = load_settings()
+    store, storage = ModelStore(settings.models_bucket, client("s3")), Storage()
     return Services(
-        settings=known,
+        settings=settings,
         storage=storage,
-        models=LoadedModels(store, known.threads, known.model_retention, known.memory_mb),
-        idempotency=Idempotency(known.state_table),
-        jobs=Jobs(known.state_machine_arn, _step_functions),
-        budget=Budget(known.state_table, cost.UNIT, lambda: known.daily_budget, _dynamodb),
-        terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody to ask
-        denylist=DenylistStore(storage, known.models_bucket),
-        records=SwapRecords(known.state_table, _dynamodb, known.result_seconds),
-        pseudonyms=Pseudonyms(known.state_table, _dynamodb),
+        models=LoadedModels(store, settings.threads, settings.model_retention, settings.memory_mb),
+        idempotency=Idempotency(settings.state_table),
+        jobs=Jobs(settings.state_machine_arn, _step_functions),
+        budget=Budget(settings.state_table, cost.UNIT, lambda: settings.daily_budget, _dynamodb),
+        terms=Terms("" if settings.auth_mode == "open" else settings.state_table, _dynamodb),  # nobody to ask
+        denylist=DenylistStore(storage, settings.models_bucket),
+        records=SwapRecords(settings.state_table, _dynamodb, settings.result_seconds),
+        pseudonyms=Pseudonyms(settings.state_table, _dynamodb),
         sandboxes=Sandboxes(
-            known.state_table, TIMEOUT_SECONDS, concurrency_limit(known.reserved_concurrency, _lambda), _dynamodb
+            settings.state_table, TIMEOUT_SECONDS, concurrency_limit(settings.reserved_concurrency, _lambda), _dynamodb
         ),
     )
 

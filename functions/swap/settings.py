@@ -86,6 +86,6 @@ class Settings:
 
 
 @cache
-def settings() -> Settings:
+def load_settings() -> Settings:
     """The process's settings."""
     return Settings.read(os.environ)

@@ -37,8 +37,8 @@ class SourceFace:
             self.cache.store(self.digest, self.latent, self.is_default)
 
 
-def compute_latent(picture: Picture, detector: Detector, context: SwapContext, phases: Phases, embedder: str) -> Latent:
-    """The latent of the largest face of a picture; `embedder` is the digest that it is stored under.
+def compute_latent(picture: Picture, detector: Detector, context: SwapContext, phases: Phases, recipe: str) -> Latent:
+    """The latent of the largest face of a picture; `recipe` is the digest that it is stored under.
 
     Raises NoFaceInSource, the errors of loading the models, or OutOfTime.
     """
@@ -62,7 +62,7 @@ def compute_latent(picture: Picture, detector: Detector, context: SwapContext, p
         emap = context.models.emap(context.deadline)
     with phases("embed"):
         embedding = embed.embed_face(picture.pixels, face, network)
-        return Latent(to_latent(embedding, emap), normalise(embedding), embedder)
+        return Latent(to_latent(embedding, emap), normalise(embedding), recipe)
 
 
 def join_hint(sentence: str, hint: str | None) -> str:

@@ -40,7 +40,7 @@ class Latent:
 
     values: Floats  # float32 [512], unit length
     embedding: Floats  # float32 [512], unit length: what it was made of
-    embedder: str  # digest of the embedder (and its embedding map) that made it
+    recipe: str  # digest of all that made it: latent_cache.latent_recipe
 
 
 @dataclass(frozen=True)

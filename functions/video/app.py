@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from functions.video.services import SCRATCH, Services, deadline, services
+from functions.video.services import SCRATCH, Services, deadline, load_services
 from layers.core.errors import ColdswapError
 from layers.core.scratch_folders import sweep
 from layers.core.telemetry import correlate, count_fault
@@ -34,33 +34,33 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 
 
 def _enter(event: Any, context: Any) -> dict[str, Any] | None:
-    video_services = services()
+    services = load_services()
     if is_warm_up(event):
         from functions.video.warm_up import warm
 
-        return warm(video_services, deadline(context))
+        return warm(services, deadline(context))
     if "http" in event.get("requestContext", {}):
         from functions.video.entry import http_api
 
-        return http_api.handle(event, context, video_services)
+        return http_api.handle(event, context, services)
     if event.get("detail-type") == EXECUTION_ENDED:
-        settle(event, context, video_services)
+        settle(event, context, services)
         return None
     from functions.video import steps
 
-    return steps.run(event, context, video_services)
+    return steps.run(event, context, services)
 
 
-def settle(event: dict[str, Any], context: Any, video_services: Services) -> None:
+def settle(event: dict[str, Any], context: Any, services: Services) -> None:
     """Update the task of an execution that ended without doing so itself; its caller gets one callback."""
     from functions.video.callback import WAITS, attempt, awaits_callback
     from functions.video.tasks.lifecycle import settle_task
 
     correlate(str(json.loads(event["detail"]["input"])["task_id"]), context.aws_request_id)
-    task = settle_task(event, video_services)
+    task = settle_task(event, services)
     if task is not None and awaits_callback(task):
         # As the last attempt: nothing here waits for another.
-        attempt(task, len(WAITS) + 1, video_services, deadline(context))
+        attempt(task, len(WAITS) + 1, services, deadline(context))
 
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:

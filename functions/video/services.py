@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from functions.video import cost
 from functions.video.providers.payments import Payments
-from functions.video.settings import VideoSettings, settings
+from functions.video.settings import VideoSettings, load_settings
 from functions.video.tasks.executions import Executions
 from functions.video.tasks.slots import Slots
 from functions.video.tasks.store import TaskStore
@@ -50,25 +50,25 @@ def deadline(context: Any) -> Deadline:
 
 
 @cache
-def services() -> Services:
+def load_services() -> Services:
     """The services of this sandbox."""
     from functions.video.artifacts import ArtifactStore
     from layers.core.storage import Storage
 
-    known = settings()
+    settings = load_settings()
     storage = Storage()
     return Services(
-        settings=known,
+        settings=settings,
         storage=storage,
-        artifacts=ArtifactStore(storage, known.outputs_bucket),
-        tasks=TaskStore(known.state_table, _dynamodb),
-        slots=Slots(known.state_table, known.max_concurrent_tasks, _dynamodb),
-        executions=Executions(known.state_machine_arn, _step_functions),
-        budget=Budget(known.state_table, cost.UNIT, lambda: known.daily_budget, _dynamodb),
-        payments=Payments(known.state_table, _dynamodb),
-        terms=Terms("" if known.auth_mode == "open" else known.state_table, _dynamodb),  # nobody can be asked there
-        pseudonyms=Pseudonyms(known.state_table, _dynamodb),
-        quota=lambda service, whole, seconds: Quota(known.state_table, service, whole, seconds, _dynamodb),
+        artifacts=ArtifactStore(storage, settings.outputs_bucket),
+        tasks=TaskStore(settings.state_table, _dynamodb),
+        slots=Slots(settings.state_table, settings.max_concurrent_tasks, _dynamodb),
+        executions=Executions(settings.state_machine_arn, _step_functions),
+        budget=Budget(settings.state_table, cost.UNIT, lambda: settings.daily_budget, _dynamodb),
+        payments=Payments(settings.state_table, _dynamodb),
+        terms=Terms("" if settings.auth_mode == "open" else settings.state_table, _dynamodb),  # nobody to ask
+        pseudonyms=Pseudonyms(settings.state_table, _dynamodb),
+        quota=lambda service, whole, seconds: Quota(settings.state_table, service, whole, seconds, _dynamodb),
     )
 
 

@@ -76,6 +76,6 @@ def _positive(env: Mapping[str, str], name: str, default: int) -> int:
 
 
 @cache
-def settings() -> VideoSettings:
+def load_settings() -> VideoSettings:
     """The process's settings."""
     return VideoSettings.read(os.environ)

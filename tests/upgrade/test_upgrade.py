@@ -129,16 +129,16 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     """Deployed by the earlier version, used through it, and updated while two videos, a swap and an upload are made."""
     drawn = {name: each.path for name, each in draw_pictures(tmp_path_factory.mktemp("drawn")).items()}
-    with StandIns() as standins, PatientCloud() as cloud, FaultProxy(lambda: cloud.endpoint) as meddler:
+    with StandIns() as standins, PatientCloud() as cloud, FaultProxy(lambda: cloud.endpoint) as proxy:
         parameters = {"DefaultFace": f"s3://{STACK}-models-{ACCOUNT}-{REGION}/{DEFAULT_FACE}"}
-        environment = {**standins.environment, "AWS_ENDPOINT_URL_S3": meddler.url}
+        environment = {**standins.environment, "AWS_ENDPOINT_URL_S3": proxy.url}
         services = [
             standins.fault("files.hold", times=None),
             standins.fault("elevenlabs.hold", times=None, match=VIDEOS["voice"]["script_text"]),
         ]
         with ExitStack() as broken:
             reads = [
-                broken.enter_context(meddler.fault(ProxyFault("GET", part, status=403, hold=HOLD_SECONDS)))
+                broken.enter_context(proxy.fault(ProxyFault("GET", part, status=403, hold=HOLD_SECONDS)))
                 for part in ("/requests/", "/memes/")
             ]
             left = _leave(former, cloud, drawn, {**parameters, **FORMER_PARAMETERS}, environment, standins.callback_url)
@@ -151,11 +151,11 @@ def upgraded(former: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 broken.close()  # the former code fails with what a retry can cure, and the next try is after the update
                 wait_for(lambda: _broke_off(cloud) or None)
                 before, began = _items(cloud), datetime.now(UTC)
-                known = read_deployed_parameters(cloud.client("cloudformation"), STACK), _monitoring(cloud)
+                names = read_deployed_parameters(cloud.client("cloudformation"), STACK), _monitoring(cloud)
                 cloud.deploy(parameters, environment)
         for service in services:
             service.release()
-        yield Upgraded(cloud, standins, drawn, left, before, began, *known)
+        yield Upgraded(cloud, standins, drawn, left, before, began, *names)
 
 
 def _leave(

@@ -527,8 +527,8 @@ def test_every_dead_letter_queue_has_an_alarm() -> None:
 
     for queue in of_type("AWS::SQS::Queue"):
         assert [{"Name": "QueueName", "Value": {"Ref": queue}}] in watched
-        given = TEMPLATE["Resources"]["Monitoring"]["Properties"]["Parameters"][queue]
-        assert given == {"Fn::GetAtt": [queue, "QueueName"]}
+        parameter = TEMPLATE["Resources"]["Monitoring"]["Properties"]["Parameters"][queue]
+        assert parameter == {"Fn::GetAtt": [queue, "QueueName"]}
 
 
 def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends() -> None:

@@ -268,21 +268,21 @@ def test_the_nested_stack_gets_every_parameter_and_gives_every_output_that_is_as
         *nested.resources,  # its own
         *references(list(nested.parameters.values())),  # what the parameters name in the stack above
     }
-    asked = {text.partition(".")[2] for text in strings([properties, stack.outputs]) if text.startswith("Outputs.")}
-    assert asked <= nested.outputs.keys()
-    assert "AlarmTopicArn" in asked
+    outputs = {text.partition(".")[2] for text in strings([properties, stack.outputs]) if text.startswith("Outputs.")}
+    assert outputs <= nested.outputs.keys()
+    assert "AlarmTopicArn" in outputs
 
 
 @pytest.mark.parametrize("name", sorted(MONITORING["Parameters"]))
 def test_what_is_watched_has_the_same_name_in_both_templates(largest: Stack, name: str) -> None:
-    given = largest.nested("Monitoring", MONITORING).parameters[name]
+    value = largest.nested("Monitoring", MONITORING).parameters[name]
 
     if name.endswith("StateMachine"):
-        assert given.rpartition(":")[2] == largest.resources[name]["Properties"]["StateMachineName"]
-    elif isinstance(given, dict):
-        assert list(references(given)) == [name]
+        assert value.rpartition(":")[2] == largest.resources[name]["Properties"]["StateMachineName"]
+    elif isinstance(value, dict):
+        assert list(references(value)) == [name]
     else:
-        assert given == {**largest.parameters, "Stack": PSEUDO["AWS::StackName"]}[name]
+        assert value == {**largest.parameters, "Stack": PSEUDO["AWS::StackName"]}[name]
 
 
 def test_alarms_topic_and_dashboard_take_no_name_that_0_1_0_had(stack: Stack) -> None:
@@ -307,10 +307,10 @@ def test_no_resource_waits_for_itself(stack: Stack) -> None:
 
 
 def test_every_route_asks_who_calls(stacks: dict[str, Stack]) -> None:
-    asked = {"iam": "AWS_IAM", "key": "CUSTOM", "jwt": "JWT", "all": "CUSTOM"}
+    types = {"iam": "AWS_IAM", "key": "CUSTOM", "jwt": "JWT", "all": "CUSTOM"}
     for name, stack in stacks.items():
         for route in stack.of_type("AWS::ApiGatewayV2::Route").values():
-            assert route["AuthorizationType"] == asked[name]
+            assert route["AuthorizationType"] == types[name]
             authorizers = {each for each in references(route) if each.endswith("Authorizer")}
             assert authorizers == stack.of_type("AWS::ApiGatewayV2::Authorizer").keys()
 

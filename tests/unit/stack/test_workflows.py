@@ -41,10 +41,10 @@ def causes() -> list[Any]:
     """What the workflows make of the causes above, in their order. Fails where an expression has no value."""
     refused = {"expression": SWAP["Refused"]["Output"]["cause"]}
     failed = {"expression": VIDEO["Fail"]["Arguments"]["Payload"]["cause"]}
-    asked = [*({**refused, "input": each} for each in REFUSED), *({**failed, "input": each} for each in FAILED)]
+    evaluations = [*({**refused, "input": each} for each in REFUSED), *({**failed, "input": each} for each in FAILED)]
     done = subprocess.run(
         [ROOT / ".venv-cloud/bin/python", Path(__file__).with_name("evaluate.py")],
-        input=json.dumps(asked),
+        input=json.dumps(evaluations),
         capture_output=True,
         text=True,
         check=True,

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from functions.swap import pipeline
-from functions.swap.latent_cache import embedder_digest
+from functions.swap.face import align
+from functions.swap.latent_cache import latent_recipe
 from functions.swap.values import SwapRequest, SwapResult
 from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, InvalidRequest, NoFaceInMeme, NoFaceInSource, OutOfTime, StorageFailed
@@ -235,18 +236,25 @@ def test_the_default_faces_latent_is_kept_and_the_embedder_never_loaded_again(st
     first, second = stack.models.swapper.latents
     assert (first == second).all()
     picture = hashlib.sha256(stack.storage.objects[MODELS, "faces/default.png"].data).hexdigest()
-    assert stored_latents(stack) == [f"latents/default/{embedder_digest(stack.models.digests)}/{picture}.json"]
+    assert stored_latents(stack) == [
+        f"latents/default/{latent_recipe(stack.models.digests, stack.settings)}/{picture}.json"
+    ]
 
 
-def test_another_embedder_or_map_or_picture_makes_a_new_latent(stack: FakeSwapStack) -> None:
+def test_whatever_changes_a_latent_makes_a_new_one(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     swap(stack, SwapRequest(MEME))
-    for changed in ("embedder", "swapper"):
-        stack.models.digests[changed] = "0" * 64
+    for model in ("detector", "embedder", "swapper"):
+        stack.models.digests[model] = "0" * 64
         swap(stack, SwapRequest(MEME))
+    stack.settings = replace(stack.settings, detection_size=320)
+    swap(stack, SwapRequest(MEME))
+    monkeypatch.setattr(align, "TEMPLATE", align.TEMPLATE + 0.5)
+    swap(stack, SwapRequest(MEME))
     stack.storage.put(MODELS, "faces/default.png", encode(drawing(scale=1.3)))
     swap(stack, SwapRequest(MEME))
 
-    assert stack.models.embedder_loads == 4
+    assert stack.models.embedder_loads == 7
+    assert len(set(stored_latents(stack))) == 7
 
 
 FACE = f"s3://{UPLOADS}/requests/1/face"

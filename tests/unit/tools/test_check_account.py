@@ -215,18 +215,18 @@ def test_where_all_is_as_expected_only_manual_checks_are_left(world: FakeAccount
 
 
 @pytest.mark.parametrize(
-    ("number", "change", "told"),
+    ("number", "change", "sentence"),
     [
         (2, {"status": "UPDATE_ROLLBACK_FAILED"}, "UPDATE_ROLLBACK_FAILED"),
         (2, {"index": "CREATING"}, "by-caller is CREATING"),
-        (4, {"shown_after": POLLS + 1}, "nothing of"),
-        (5, {"shown_after": POLLS + 1}, "nothing of"),
+        (4, {"shown_after": POLLS + 1}, "does not contain"),
+        (5, {"shown_after": POLLS + 1}, "does not contain"),
         (5, {"policy": "x" * 5000}, "5000 of 5120"),
         (6, {"careless": True}, "SwapFunctionRole is allowed dynamodb:PutItem on key#1"),
         (6, {"forbidden": {("SwapFunctionRole", "lambda:GetAccountSettings")}}, "is denied lambda:GetAccountSettings"),
         (6, {"forbidden": {("VideoFunctionRole", "dynamodb:PutItem")}}, "is denied dynamodb:PutItem on task#1"),
         (7, {"forbidden": {("VideoStateMachineRole", "xray:PutTraceSegments")}}, "is denied xray:PutTraceSegments"),
-        (8, {"executions": 10}, "10 executions"),
+        (8, {"executions": 10}, "10 concurrent executions"),
         (9, {"init_ms": 10_500.0}, "10500 ms"),
         (10, {"letters": 1}, "dead letters wait"),
         (10, {"lost": {"stack-SwapFunctionEnded-1": 2.0}}, "2 events"),
@@ -264,7 +264,7 @@ def test_who_may_comes_in_and_nobody_else(
 def test_without_a_key_a_check_is_manual(world: FakeAccount, gateway: tuple[type[Gateway], str]) -> None:
     gateway[0].mode = world.parameters["AuthMode"] = "key"
 
-    assert "needs KEY" in run_check(world.account, 4).detail
+    assert "set KEY" in run_check(world.account, 4).detail
     assert read_credentials({"KEY": KEY}) == {"x-api-key": KEY}
     assert read_credentials({"TOKEN": "t"}) == {"authorization": "Bearer t"}
     assert read_credentials({}) == {}

@@ -219,7 +219,7 @@ def test_listed_people_are_known_in_another_moment_and_disguised_and_others_are_
     comparison = world.listed().build_matcher(embedding.name)
 
     def refused(person: int, moment: int, change: Callable[[Pixels], Any] | None = None) -> bool | None:
-        """None where no face is found, and so none can be swapped."""
+        """None if no face is found, so that nothing can be swapped."""
         try:
             return comparison.matches(embedding.of(world.picture(person, moment, change)))
         except NoFaceInSource:

@@ -457,7 +457,7 @@ def test_the_deployment_s_environment_has_what_it_needs_and_leaves_out_what_is_l
     assert all(part in recipe for part in ("--no-cache-dir", "--no-compile", "pip uninstall"))
 
 
-@pytest.mark.parametrize("target", ["deploy", "destroy", "key"])
+@pytest.mark.parametrize("target", ["deploy", "destroy", "key", "settings"])
 def test_what_acts_on_aws_alone_needs_no_other_environment(target: str) -> None:
     (rule,) = re.findall(rf"^{target}: (.*?) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

@@ -21,7 +21,7 @@ def test_a_name_is_as_long_as_its_buckets_names_leave_room_for(region: str, most
     (problem,) = preflight.check_name("a" * (most + 1), region)
 
     assert max(len(name) for name in list_bucket_names("a" * most, ACCOUNT, region)) == 63
-    assert f"{most} are the most" in problem
+    assert f"it may have {most}, so that" in problem
     assert "stack_name in samconfig.toml" in problem
 
 
@@ -70,7 +70,7 @@ def test_what_an_earlier_stack_left_is_in_the_way_of_a_new_one_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "wanted", "before", "left"),
+    ("limit", "chosen", "before", "left"),
     [(NEW, 1, 0, 0), (USUAL, 851, 0, 850), (USUAL, 901, 50, 900), (USUAL, 5000, 0, 850)],
 )
 def test_no_more_is_reserved_than_aws_leaves(limit: dict[str, int], chosen: int, before: int, left: int) -> None:
@@ -115,7 +115,7 @@ def test_a_new_account_s_cap_of_memory_is_named(
 def test_more_videos_than_the_account_can_run_are_named() -> None:
     (sentence,) = preflight.find_cautions(NEW, {"MaxConcurrentTasks": "3"}, 0)
 
-    assert "15 functions" in sentence
+    assert "15 concurrent executions" in sentence
     assert preflight.find_cautions(NEW, {}, 0) == []
     workflow = (ROOT / "functions/video/short_video.asl.yaml").read_text()
     assert re.findall(r"MaxConcurrency: (.+)", workflow) == [str(preflight.CLIPS)]
@@ -142,13 +142,13 @@ def test_an_issuer_that_answers_by_its_own_name_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "read", "problem"),
+    ("chosen", "read", "problem"),
     [
-        (JWT, unreachable, "no discovery document (no route to host)"),
-        (JWT, lambda address: b"<html>", "no discovery document"),
-        (JWT, lambda address: b"[]", "no discovery document"),
-        (JWT, discovery("https://issuer.example/pool/"), "calls it https://issuer.example/pool/"),
-        ({**JWT, "JwtIssuer": "http://issuer.example/pool"}, unreachable, "has to begin with https://"),
+        (JWT, unreachable, "not a discovery document (no route to host)"),
+        (JWT, lambda address: b"<html>", "not a discovery document"),
+        (JWT, lambda address: b"[]", "not a discovery document"),
+        (JWT, discovery("https://issuer.example/pool/"), "discovery document says https://issuer.example/pool/"),
+        ({**JWT, "JwtIssuer": "http://issuer.example/pool"}, unreachable, "must begin with https://"),
         ({"AuthMode": "jwt"}, unreachable, "needs JwtIssuer and JwtAudience"),
     ],
 )
@@ -171,9 +171,9 @@ def test_an_issuer_that_api_gateway_would_refuse_is_named(
         (
             "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
             "below its minimum value of [10].",
-            "has to keep 10 executions unreserved",
+            "must keep 10 executions unreserved",
         ),
-        ("Invalid issuer: https://x. Issuer must have a valid discovery endpoint", "look at JwtIssuer"),
+        ("Invalid issuer: https://x. Issuer must have a valid discovery endpoint", "check JwtIssuer"),
         ("Insufficient permissions: logs:CreateLogDelivery", "needs logs:CreateLogDelivery"),
         ("coldswap-models-1-eu-west-1 already exists", "(coldswap-models-1-eu-west-1)"),
         ("User: arn is not authorized to perform: iam:CreateRole on resource", "needs the permission iam:CreateRole"),

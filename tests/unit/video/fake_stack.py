@@ -98,7 +98,7 @@ class FakeVideoStack:
 
     def invoke(self, event: Any) -> Any:
         """The handler's answer; the event has been through JSON, as on Lambda."""
-        self.patch.setattr(app, "services", lambda: self.services)
+        self.patch.setattr(app, "load_services", lambda: self.services)
         return app.handler(json.loads(json.dumps(event)), Context())
 
     def http(
