@@ -562,7 +562,7 @@ def test_the_dashboard_shows_every_phase_of_a_swap_and_no_other() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or path.name == "warm_up.py":
                 continue
-            if (getattr(node.func, "attr", None) or getattr(node.func, "id", None)) == "phases":
+            if (getattr(node.func, "attr", None) or getattr(node.func, "id", None)) in ("phases", "_phases"):
                 (name,) = node.args
                 assert isinstance(name, ast.Constant), "a phase whose name is not written down"
                 entered.add(name.value)
