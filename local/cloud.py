@@ -149,7 +149,7 @@ class Cloud:
         environment: Mapping[str, str] | None = None,
         open_api: bool = False,
         bootstrap: bytes | None = None,
-        stage: Mapping[str, Any] | None = None,
+        stage: Mapping[str, str] | None = None,
     ) -> None:
         """Deploy template.yaml, or update the stack that a kept folder holds. Raises CloudFailed.
 

@@ -76,7 +76,7 @@ def largest(cloud: Cloud) -> int:
 def client() -> Iterator[VideoClient]:
     """A stack with capacity for two swaps and two videos."""
     with StandIns() as standins, Cloud() as cloud:
-        cloud.deploy(environment=standins.environment, stage={"ReservedConcurrency": CAPACITY})
+        cloud.deploy(environment=standins.environment, stage={"ReservedConcurrency": str(CAPACITY)})
         publish_demo_pack(cloud)
         yield VideoClient(cloud, standins)
         log_leaks.assert_no_leaks(cloud, private=[SCRIPT, *standins.secrets])
