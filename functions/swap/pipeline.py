@@ -15,6 +15,7 @@ from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.latent_cache import LatentCache, latent_recipe
 from functions.swap.provenance import describe_swap
+from functions.swap.result_link import link_to_result
 from functions.swap.safeguards.denylist import Denylist
 from functions.swap.source_face import SourceFace, compute_latent, join_hint
 from functions.swap.values import NO_GATE, Face, Latent, SwapOutcome, SwapRequest, SwapResult
@@ -290,7 +291,7 @@ class SwapRun:
         with self._phases("write"):
             self._context.deadline.check("writing the result")
             storage.write(settings.outputs_bucket, key, content, content_type)
-            return storage.presign_get(settings.outputs_bucket, key, settings.url_seconds)
+            return link_to_result(key, storage, settings)
 
 
 def _notes(meme: Picture, format: PictureFormat, selection: FaceSelection) -> list[str]:

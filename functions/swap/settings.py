@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from functions.swap.limits import SwapLimits
 from layers.core.cpu_count import thread_count
 from layers.core.identity import AuthMode, auth_mode
 from layers.core.operator_settings import OperatorSettings, SettingsReader
-from layers.core.units import MEGAPIXEL, MIB
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(SwapLimits):
     """Buckets by name, times in seconds, sizes in bytes or pixels."""
 
     models_bucket: str
@@ -34,15 +34,7 @@ class Settings:
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
     operator_settings: Callable[[], OperatorSettings] = OperatorSettings  # as they are at the moment
     memory_mb: int = 512  # of the sandbox; Lambda sets it itself
-    detection_size: int = 512  # the old server's; a multiple of 32
-    max_picture_bytes: int = 20 * MIB
-    max_picture_pixels: int = 40 * MEGAPIXEL
-    max_faces: int = 32  # swapped in one request
-    max_verified_bytes: int = 200 * MIB  # of a file whose label is read; the longest videos made here
-    fetch_seconds: float = 15.0
-    input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it
-    url_seconds: int = 3600  # how long a presigned link to a result lives
-    latent_seconds: int = 24 * 3600
+    detection_size: int = 512  # pixels of the square that pictures are fitted into for the detector; a multiple of 32
 
     @property
     def cache_latents(self) -> bool:

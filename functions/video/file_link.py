@@ -11,6 +11,8 @@ from layers.core.errors import Expired, NotFound, NotReady
 
 File = Literal["video", "poster", "srt", "vtt"]
 
+LINK_SECONDS = 900  # how long a link works
+
 
 def link_to_file(task: Task, file: File, services: Services, now: float) -> str:
     """A presigned URL of one of the task's files; `now` is in seconds of the epoch.
@@ -29,4 +31,4 @@ def link_to_file(task: Task, file: File, services: Services, now: float) -> str:
     if storage.head(settings.outputs_bucket, key) is None:
         raise Expired("The video has expired or was deleted. Request it again.")
     filename = f"{task.id}.{key.rpartition('.')[2]}"
-    return storage.presign_get(settings.outputs_bucket, key, settings.url_seconds, filename)
+    return storage.presign_get(settings.outputs_bucket, key, LINK_SECONDS, filename)

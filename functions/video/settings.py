@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from functions.video.limits import VideoLimits
 from layers.core.cpu_count import thread_count
 from layers.core.identity import AuthMode, auth_mode
 from layers.core.operator_settings import OperatorSettings, SettingsReader
-from layers.core.units import MEGAPIXEL, MIB
 
 
-@dataclass(frozen=True)
-class VideoSettings:
+@dataclass(frozen=True, kw_only=True)
+class VideoSettings(VideoLimits):
     """Times in seconds, sizes in bytes, pixels or characters."""
 
     outputs_bucket: str  # finished videos under videos/, intermediate files under work/
@@ -31,11 +31,6 @@ class VideoSettings:
     auth_mode: AuthMode = "iam"  # how the HTTP API learns who calls
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
     operator_settings: Callable[[], OperatorSettings] = OperatorSettings  # as they are at the moment
-    max_script_characters: int = 5_000
-    max_video_seconds: float = 600.0  # the longest script at half the usual pace
-    max_clip_bytes: int = 200 * MIB  # of footage that is fetched for one clip
-    max_clip_pixels: int = 9 * MEGAPIXEL  # of a frame: 2160x3840 and a little more
-    url_seconds: int = 900  # how long a presigned link lives
 
     @property
     def daily_budget(self) -> int:

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from functions.swap import result_link
 from functions.swap.entry import http_api as swap_api
 from functions.swap.entry import schemas
 from functions.swap.settings import Settings
+from functions.video import file_link
 from functions.video.entry import http_api as video_api
 from functions.video.settings import VideoSettings
 from layers.core.errors import ColdswapError, VideoError, family
@@ -174,6 +176,8 @@ def test_limits_are_the_settings() -> None:
         "faces swapped in one request": f"{swap.max_faces};",
         "a script": f"{video.max_script_characters:,} characters, and {video.max_video_seconds:.0f} seconds",
         "a file to verify": f"{swap.max_verified_bytes // MIB} MiB",
-        "a link to a swap, to a video's file": f"{swap.url_seconds // 3600} hour, {video.url_seconds // 60} minutes",
+        "a link to a swap, to a video's file": (
+            f"{result_link.LINK_SECONDS // 3600} hour, {file_link.LINK_SECONDS // 60} minutes"
+        ),
     }
     assert {name: limits[name][: len(value)] for name, value in expected.items()} == expected

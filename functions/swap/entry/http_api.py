@@ -24,6 +24,7 @@ from functions.swap.entry.responses import (
 )
 from functions.swap.entry.schemas import SwapBody, TermsBody, VerifyBody
 from functions.swap.jobs import describe_job
+from functions.swap.result_link import link_to_result
 from functions.swap.services import Services, deadline
 from functions.swap.swap_records import ResultSummary, SwapRecord
 from functions.swap.values import SwapRequest, SwapResult
@@ -256,9 +257,7 @@ def _find_again(name: str) -> SwapRecord:
 def _add_link(result: dict[str, Any]) -> dict[str, Any]:
     """A result with a fresh link to its picture."""
     services = _services()
-    settings = services.settings
-    url = services.storage.presign_get(settings.outputs_bucket, result["key"], settings.url_seconds)
-    return {**result, "url": url}
+    return {**result, "url": link_to_result(result["key"], services.storage, services.settings)}
 
 
 def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str, Any]:

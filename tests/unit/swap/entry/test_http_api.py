@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import time
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from hashlib import sha256
 from typing import Any
@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import D
 from botocore.exceptions import ClientError
 from pydantic import TypeAdapter
 
-from functions.swap import cost
+from functions.swap import cost, result_link
 from functions.swap.entry.responses import JobResponse, ResultsResponse, UploadResponse
 from functions.swap.swap_records import OVERDUE_SECONDS, ResultSummary, SwapRecord
 from functions.swap.values import FaceReport, SwapResult
@@ -205,7 +205,7 @@ def test_the_same_key_and_body_give_the_stored_result(stack: FakeSwapStack, monk
 
 def test_a_stored_result_comes_with_a_fresh_url(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     first = http(stack, monkeypatch, body=BODY, idempotency_key="k")
-    stack.settings = replace(stack.settings, url_seconds=7)
+    monkeypatch.setattr(result_link, "LINK_SECONDS", 7)
     second = http(stack, monkeypatch, body=BODY, idempotency_key="k")
 
     assert second.body["url"] == f"https://{OUTPUTS}.example/{first.body['key']}?for=7"

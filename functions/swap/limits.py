@@ -1,0 +1,20 @@
+"""How large, how many and how long: what a swap accepts. No variable of the environment changes these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layers.core.units import MEGAPIXEL, MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapLimits:
+    """Sizes in bytes or pixels, times in seconds."""
+
+    max_picture_bytes: int = 20 * MIB
+    max_picture_pixels: int = 40 * MEGAPIXEL
+    max_faces: int = 32  # swapped in one request
+    max_verified_bytes: int = 200 * MIB  # of a file whose label is read; the longest videos made here
+    fetch_seconds: float = 15.0
+    input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it
+    latent_seconds: int = 24 * 3600  # how long a latent may be used, other than the default face's
