@@ -63,7 +63,7 @@ class SwapRequest:
     queued: str | None = None  # id of a queued swap, which may be tried again and pays once
 
 
-def _describe(text: str) -> Mapping[str, str]:
+def describe(text: str) -> Mapping[str, str]:
     """Metadata of a field that OpenAPI describes; pydantic reads it, so that this module need not import pydantic."""
     return {"description": text}
 
@@ -72,13 +72,13 @@ def _describe(text: str) -> Mapping[str, str]:
 class FaceReport:
     """What became of one face of the meme."""
 
-    index: int = field(metadata=_describe("the face's number, from left to right"))
-    box: Box = field(metadata=_describe("x0, y0, x1, y1 in pixels of the meme"))
-    score: float = field(metadata=_describe("the detector's confidence, 0 to 1"))
+    index: int = field(metadata=describe("the face's number, from left to right"))
+    box: Box = field(metadata=describe("x0, y0, x1, y1 in pixels of the meme"))
+    score: float = field(metadata=describe("the detector's confidence, 0 to 1"))
     swapped: bool
     reason: SkipReason | None = field(
         default=None,
-        metadata=_describe("why the face was not swapped; refused: the person is on the do-not-swap list"),
+        metadata=describe("why the face was not swapped; refused: the person is on the do-not-swap list"),
     )
 
 
@@ -86,28 +86,28 @@ class FaceReport:
 class SwapResult:
     """A finished swap."""
 
-    key: str = field(metadata=_describe("the result's key in the outputs bucket"))
-    url: str = field(metadata=_describe("a link to the result, valid for an hour at most"))
+    key: str = field(metadata=describe("the result's key in the outputs bucket"))
+    url: str = field(metadata=describe("a link to the result, valid for an hour at most"))
     content_type: str
     bytes: int
     width: int
     height: int
     faces: list[FaceReport]
-    timings_ms: dict[str, float] = field(metadata=_describe("milliseconds by phase"))
+    timings_ms: dict[str, float] = field(metadata=describe("milliseconds by phase"))
     peak_memory_mb: float
-    models: dict[str, str] = field(metadata=_describe("the name of the pack, and the digest of each of its models"))
+    models: dict[str, str] = field(metadata=describe("the name of the pack, and the digest of each of its models"))
     engine: str | None = field(
-        metadata=_describe(
+        metadata=describe(
             "what ran the swapper: native and its instruction set, or onnxruntime; null if no face was swapped"
         )
     )
-    gate: str = field(metadata=_describe("digest of the content filter that the pictures passed; none without one"))
+    gate: str = field(metadata=describe("digest of the content filter that the pictures passed; none without one"))
     digests: dict[str, str] = field(
-        metadata=_describe("SHA-256, in hex, of the meme, of the face (if one was used) and of the result")
+        metadata=describe("SHA-256, in hex, of the meme, of the face (if one was used) and of the result")
     )
     cold_start: bool
-    bytes_fetched: int = field(metadata=_describe("bytes of model weights downloaded for this request"))
-    bytes_in_vain: int = field(metadata=_describe("bytes of weights that were downloaded and not needed after all"))
+    bytes_fetched: int = field(metadata=describe("bytes of model weights downloaded for this request"))
+    bytes_in_vain: int = field(metadata=describe("bytes of weights that were downloaded and not needed after all"))
     notes: list[str]
 
 

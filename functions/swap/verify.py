@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.results import check_location, check_owner
 from functions.swap.services import SCRATCH
+from functions.swap.values import describe
 from layers.core.errors import (
     ColdswapError,
     InputNotFound,
@@ -31,29 +32,16 @@ MAX_PICTURE_BYTES = 40 * MIB
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a file claims. `ours`: this stack signed it, and it is unchanged. `source_type`: as the XMP label claims."""
+    """What a file claims about how it was made."""
 
+    sentence: str = field(metadata=describe("the verdict for people"))
+    ours: bool = field(metadata=describe("whether this stack made the file, and it has not been changed since"))
+    made_with_a_model: bool = field(metadata=describe("whether either label claims that a trained model was used"))
+    source_type: str | None = field(metadata=describe("IPTC's digital source type, as the XMP label claims"))
+    manifest: ManifestSummary
     media: MediaType
     bytes: int
     sha256: str
-    ours: bool
-    made_with_a_model: bool  # as either label claims
-    source_type: str | None
-    manifest: ManifestSummary
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in one or two sentences, for people."""
-        claim = "Its labels do not say that a trained model was used."
-        if self.made_with_a_model:
-            claim = "Its labels say that it was made or changed with a trained model."
-        return {
-            "trusted": f"This stack made the file, and it has not been changed since. {claim}",
-            "valid": f"Somebody unknown here ({self.manifest.signer}) signed the file, and it has not been changed "
-            f"since. {claim}",
-            "invalid": "The file's signed label is broken, or belongs to another file: it proves nothing.",
-            "absent": f"The file has no signed label. {claim}",
-        }[self.manifest.state]
 
 
 def verify(uri: str, caller: str | None, context: SwapContext) -> Verdict:
@@ -92,15 +80,31 @@ def judge(path: Path, anchors: str) -> Verdict:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     source_type = _source_type(path, media)
     claims = {each.get("digitalSourceType") for each in manifest.actions} | {source_type}
+    made_with_a_model = bool(claims & {SOURCE_TYPE, SYNTHETIC})
     return Verdict(
+        sentence=_summarize(manifest, made_with_a_model),
+        ours=manifest.state == "trusted",
+        made_with_a_model=made_with_a_model,
+        source_type=source_type,
+        manifest=manifest,
         media=media,
         bytes=path.stat().st_size,
         sha256=digest,
-        ours=manifest.state == "trusted",
-        made_with_a_model=bool(claims & {SOURCE_TYPE, SYNTHETIC}),
-        source_type=source_type,
-        manifest=manifest,
     )
+
+
+def _summarize(manifest: ManifestSummary, made_with_a_model: bool) -> str:
+    """The verdict in one or two sentences."""
+    claim = "Its labels do not say that a trained model was used."
+    if made_with_a_model:
+        claim = "Its labels say that it was made or changed with a trained model."
+    return {
+        "trusted": f"This stack made the file, and it has not been changed since. {claim}",
+        "valid": f"Somebody unknown here ({manifest.signer}) signed the file, and it has not been changed since. "
+        f"{claim}",
+        "invalid": "The file's signed label is broken, or belongs to another file: it proves nothing.",
+        "absent": f"The file has no signed label. {claim}",
+    }[manifest.state]
 
 
 def _fetch(path: Path, uri: str, caller: str | None, context: SwapContext) -> None:

@@ -170,21 +170,24 @@ def _action_json(action: Action) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ManifestSummary:
-    """What a file's manifest says, in its own words, shortened.
+    """A summary of the signed label (C2PA), in its own words.
 
-    `state` is "absent" without a manifest, "invalid" if it is broken or belongs to another file, "valid" if it fits and
-    a stranger signed it, "trusted" if we did. The other fields prove nothing unless it is one of the last two, and the
-    signer is verified only in the last.
+    Without a `state` of "valid" or "trusted" the rest proves nothing; only if it is "trusted" is the signer verified.
     """
 
-    state: State
+    state: State = field(
+        metadata={
+            "description": "absent: there is no signed label; invalid: it is broken or another file's; valid: somebody "
+            "else signed it; trusted: this stack did"
+        }
+    )
     signer: str | None = None
     generator: str | None = None
-    actions: list[dict[str, Any]] = field(default_factory=list)
-    ingredients: list[dict[str, Any]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    actions: list[dict[str, Any]]
+    ingredients: list[dict[str, Any]]
+    problems: list[str]
 
 
 def read_manifest(file: IO[bytes], media_type: str, anchors: str) -> ManifestSummary:
@@ -203,10 +206,10 @@ def read_manifest(file: IO[bytes], media_type: str, anchors: str) -> ManifestSum
             results: dict[str, Any] = reader.get_validation_results() or {}
     except c2pa.C2paError as error:
         if "ManifestNotFound" in str(error) or "no JUMBF" in str(error):
-            return ManifestSummary("absent")
-        return ManifestSummary("invalid", problems=[_shorten(error)])
+            return _no_summary("absent")
+        return _no_summary("invalid", _shorten(error))
     if not active:
-        return ManifestSummary("absent")
+        return _no_summary("absent")
     states: dict[str, State] = {"valid": "valid", "trusted": "trusted"}
     failures = [str(item.get("code")) for item in (results.get("activeManifest") or {}).get("failure", [])]
     signature = active.get("signature_info") or {}
@@ -222,6 +225,10 @@ def read_manifest(file: IO[bytes], media_type: str, anchors: str) -> ManifestSum
         ],
         problems=[_shorten(code) for code in failures[:_MAX_ITEMS]],
     )
+
+
+def _no_summary(state: State, *problems: str) -> ManifestSummary:
+    return ManifestSummary(state=state, actions=[], ingredients=[], problems=list(problems))
 
 
 def _find_actions(active: dict[str, Any]) -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ class CharacterTimes:
 
 
 @dataclass(frozen=True)
-class Speech:
+class SynthesizedSpeech:
     """Mono sound, signed 16 bits little-endian at RATE, and its alignment."""
 
     pcm: bytes
@@ -153,12 +153,12 @@ def _load_engine() -> _EspeakEngine:
     return _EspeakEngine()
 
 
-def speak(text: str, timbre: Timbre | None = None, *, speed: float = 1.0) -> Speech:
+def speak(text: str, timbre: Timbre | None = None, *, speed: float = 1.0) -> SynthesizedSpeech:
     """Speak a text in any language of espeak-ng. Raises SpeechFailed."""
     # Control characters, which espeak-ng takes for commands or an end, become blanks, so that positions stay the same.
     plain = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text)
     pcm, words = _get_engine().speak(plain, timbre or Timbre(), speed)
-    return Speech(pcm + bytes(2 * TAIL), _align(text, words, len(pcm) // 2))
+    return SynthesizedSpeech(pcm + bytes(2 * TAIL), _align(text, words, len(pcm) // 2))
 
 
 def _align(text: str, words: list[_WordTiming], samples: int) -> CharacterTimes:
@@ -208,7 +208,7 @@ def _detect_language(text: str) -> str | None:
     return best if best and counts[best] * 2 > letters else None
 
 
-def encode(speech: Speech, output_format: str) -> bytes:
+def encode(speech: SynthesizedSpeech, output_format: str) -> bytes:
     """Encode the sound in a format of ElevenLabs (mp3_44100_128, pcm_16000 …). Raises SpeechFailed or ValueError."""
     match = re.fullmatch(r"(mp3)_(\d+)_(\d+)|(pcm)_(\d+)", output_format)
     if not match:

@@ -20,7 +20,6 @@ from functions.swap.entry.responses import (
     ResultsResponse,
     TermsResponse,
     UploadResponse,
-    VerdictResponse,
 )
 from functions.swap.entry.schemas import SwapBody, TermsBody, VerifyBody
 from functions.swap.jobs import describe_job
@@ -160,7 +159,7 @@ def post_uploads() -> Response[Any]:
 @resolver.post(
     "/verify",
     summary="Verify what a file claims about how it was made, and whether this stack made it",
-    responses={200: response_schema("what the file's labels say", VerdictResponse), **PROBLEMS},
+    responses={200: response_schema("what the file's labels say", verify.Verdict), **PROBLEMS},
 )
 def post_verify(body: VerifyBody) -> Response[Any]:
     """Reads the XMP label and the signed one (C2PA). Nothing is stored, and nothing that the file refers to is
@@ -170,7 +169,7 @@ def post_verify(body: VerifyBody) -> Response[Any]:
     with services.sandboxes.share(caller):
         cost.charge_upfront(services.budget, caller)
         verdict = verify.verify(body.uri, caller, services.context(until))
-    return Response(200, content_type=JSON, body=json.dumps({"sentence": verdict.sentence, **asdict(verdict)}))
+    return Response(200, content_type=JSON, body=json.dumps(asdict(verdict)))
 
 
 @resolver.get(

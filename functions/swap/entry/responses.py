@@ -1,43 +1,16 @@
-"""Responses of the HTTP API, as OpenAPI describes them. A finished swap's is `SwapResult` itself."""
+"""Responses of the HTTP API, as OpenAPI describes them.
+
+Those of a finished swap and of a verification are `SwapResult` and `Verdict` themselves.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
 from functions.swap.values import SwapResult
 from layers.core.web import PROBLEM, ProblemResponse, response_schema
-
-
-class ManifestResponse(BaseModel):
-    """A summary of the signed label (C2PA)."""
-
-    state: Annotated[
-        Literal["absent", "invalid", "valid", "trusted"],
-        Field(
-            description="absent: there is no signed label; invalid: it is broken or another file's; valid: somebody "
-            "else signed it; trusted: this stack did"
-        ),
-    ]
-    signer: str | None = None
-    generator: str | None = None
-    actions: list[dict[str, Any]]
-    ingredients: list[dict[str, Any]]
-    problems: list[str]
-
-
-class VerdictResponse(BaseModel):
-    """What a file claims about how it was made."""
-
-    sentence: Annotated[str, Field(description="the verdict for people")]
-    ours: Annotated[bool, Field(description="whether this stack made the file, and it has not been changed since")]
-    made_with_a_model: Annotated[bool, Field(description="whether either label claims that a trained model was used")]
-    source_type: Annotated[str | None, Field(description="IPTC's digital source type, as the XMP label claims")]
-    manifest: ManifestResponse
-    media: str
-    bytes: int
-    sha256: str
 
 
 class JobResponse(BaseModel):

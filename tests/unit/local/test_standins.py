@@ -76,7 +76,7 @@ def _get(url: str, **headers: str) -> requests.Response:
     return requests.get(url, headers=headers, timeout=TIMEOUT, allow_redirects=False)
 
 
-def _loudness(speech: speech_synthesis.Speech, start: float, end: float) -> float:
+def _loudness(speech: speech_synthesis.SynthesizedSpeech, start: float, end: float) -> float:
     samples = np.frombuffer(speech.pcm, np.int16)[
         round(start * speech_synthesis.RATE) : round(end * speech_synthesis.RATE)
     ]

@@ -228,7 +228,9 @@ def test_what_is_no_picture_cannot_be_signed() -> None:
 
 def test_a_file_without_a_manifest_tells_nothing() -> None:
     for format in PICTURE_FORMATS:
-        assert verify(labelled(format), format) == ManifestSummary("absent")
+        assert verify(labelled(format), format) == ManifestSummary(
+            state="absent", actions=[], ingredients=[], problems=[]
+        )
 
 
 def test_a_stranger_may_tell_much_and_is_heard_in_part() -> None:
