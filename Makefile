@@ -11,44 +11,44 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 ENGINE := layers/engine/native/libcoldswap.so
 .PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
 
-help: ## what there is
+help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
-engine: $(ENGINE) ## the native swapper, compiled for this machine
+engine: $(ENGINE) ## compile the native swapper for this machine
 
-engine-sanitize: .venv/ready ## its tests under address, undefined-behaviour and thread sanitizers
+engine-sanitize: .venv/ready ## test the native swapper under the address, undefined-behaviour and thread sanitizers
 	$(PY) -m tests.engine.sanitize
 
-demo: .venv/ready .venv-cloud/ready $(ENGINE) ## swapped memes and a short video by the whole stack on this machine; results in out/
+demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this machine: swapped memes and a short video in out/
 	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)')
 
-up: .venv/ready .venv-cloud/ready $(ENGINE) ## the stack on this machine until Ctrl-C, with lines to try
+up: .venv/ready .venv-cloud/ready $(ENGINE) ## run the stack on this machine until Ctrl-C; prints commands to try
 	@$(PY) -m local.up
 
-test: .venv/ready .venv-cloud/ready $(ENGINE) ## every test but the longest
+test: .venv/ready .venv-cloud/ready $(ENGINE) ## run every test but the longest
 	$(PY) -m pytest -m 'not full and not upgrade' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
 
-test-onnxruntime: .venv/ready .venv-cloud/ready ## what swaps faces, where the native engine is not to be had
+test-onnxruntime: .venv/ready .venv-cloud/ready ## test swapping on onnxruntime, without the native engine
 	rm -f $(ENGINE)
 	$(PY) -m pytest -q tests/unit/engine tests/unit/models tests/unit/swap tests/integration/test_callers.py; status=$$?; \
 	    $(PY) -m layers.engine.build --if-possible; exit $$status
 
-test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## all tests, the longest too
+test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## run all tests, even the longest
 	$(PY) -m pytest --timeout 900
 
-test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## the long attacks alone: load, fuzzing, and requests made from the API's description
+test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## run only the long attacks: load, fuzzing, and requests generated from the API's description
 	$(PY) -m pytest -m full --timeout 900 tests/attack tests/integration/test_load.py tests/integration/test_schema.py
 
-test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## version 0.1.0, from git's history, in the middle of its work, updated to these sources
+test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## update a busy stack of version 0.1.0, taken from git's history, to these sources
 	$(PY) -m pytest -m upgrade --timeout 240 tests/upgrade
 
-test-exiftool: .venv/ready ## the labels as exiftool reads them (a program of the system: libimage-exiftool-perl)
+test-exiftool: .venv/ready ## check that exiftool reads the labels (install libimage-exiftool-perl first)
 	$(PY) -m tests.exiftool.check
 
-test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## the images under Docker and sam local; FULL=1 measures them
+test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## test the images under Docker and sam local; FULL=1 also measures them
 	$(PY) -m local.sam $(if $(FULL),--full)
 
-lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## style, types and the templates
+lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## check style, types and the templates
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
@@ -57,50 +57,50 @@ lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## style, types and the t
 	.venv-checkov/bin/checkov -f template.yaml monitoring.yaml --framework cloudformation --compact --quiet
 	.venv-checkov/bin/checkov -d functions --framework dockerfile --compact --quiet
 
-format: .venv/ready ## put the code into the house's form
+format: .venv/ready ## apply ruff's fixes and formatting
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-deploy: .venv-deploy/ready ## look, build, deploy to AWS, print a first request; ENV of samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
+deploy: .venv-deploy/ready ## check, build, deploy to AWS, print a first request; ENV=name in samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
 	@$(DEPLOY) -m tools.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
 
-destroy: .venv-deploy/ready ## delete the stack of ENV, whatever state it is in, and its buckets with all that is in them
+destroy: .venv-deploy/ready ## delete the stack of ENV, whatever state it is in, and its buckets with everything in them
 	@$(DEPLOY) -m tools.deploy down --env $(or $(ENV),default)
 
-check-account: .venv-deploy/ready ## look at the stack of ENV on AWS where the emulator proves nothing (docs/first-account.md); changes nothing
+check-account: .venv-deploy/ready ## check on AWS what the emulator cannot show, for the stack of ENV (docs/first-account.md); changes nothing
 	@$(DEPLOY) -m tools.check_account --env $(or $(ENV),default)
 
-signing-key: .venv/ready ## a new key for the stack of ENV to sign its results with, KMS=1 for one in KMS; NAME is the signer's as readers show it
+signing-key: .venv/ready ## give the stack of ENV a new key to sign results with; KMS=1 for one in KMS; NAME=signer, as readers show it
 	@$(PY) -m tools.signing_key --env $(or $(ENV),default) $(if $(NAME),--name '$(NAME)') $(if $(KMS),--kms) $(if $(FORGET),--forget-former)
 
-key: .venv-deploy/ready ## API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
+key: .venv-deploy/ready ## manage API keys of the stack of ENV (AuthMode=key): NAME=alice makes one and shows it once, REVOKE=alice ends it, LIST=1
 	@$(DEPLOY) -m tools.api_keys --env $(or $(ENV),default) $(if $(LIST),--list,$(if $(REVOKE),--revoke='$(REVOKE)',--make='$(NAME)'))
 
-keep-warm: .venv-deploy/ready ## a sandbox of each function of the stack of ENV stays warm: ON=1; without it, no longer
+keep-warm: .venv-deploy/ready ## keep a sandbox of each function of the stack of ENV warm: ON=1 starts it; without ON, stop it
 	@$(DEPLOY) -m tools.keep_warm --env $(or $(ENV),default) $(if $(ON),--on)
 
-settings: .venv-deploy/ready ## settings of the stack of ENV that need no deployment: shown; SET='daily_budget=50 cache_latents=true' changes them; RESET=1 for the defaults
+settings: .venv-deploy/ready ## show the settings of the stack of ENV that need no deployment; SET='daily_budget=50 cache_latents=true' changes them; RESET=1 restores the defaults
 	@$(DEPLOY) -m tools.settings --env $(or $(ENV),default) $(if $(SET),--set '$(SET)',$(if $(RESET),--reset))
 
-models: .venv/ready $(ENGINE) ## real models into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK or BUCKET=name
+models: .venv/ready $(ENGINE) ## put models for photographs into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK=name or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
 	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(STACK),--stack '$(STACK)')
 
-bench: .venv/ready .venv-cloud/ready $(ENGINE) ## memory, time and bytes, naive against ours, with AVX-512 and held to AVX2; JSON in out/bench/
+bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes against a naive version, with AVX-512 and with AVX2 only; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
 
-bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## every benchmark, tiny and once, to see that it runs; no number is kept
+bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## run every benchmark once, at a tiny size, to see that it works; keeps no numbers
 	$(PY) -m tests.bench.quick
 
-bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## what a swap holds in memory, in every setting; table and plot in out/bench/
+bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## measure what a swap holds in memory, in every setting; table and plot in out/bench/
 	$(PY) -m tests.bench.memory
 
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
 	$(PY) -m local.demo_pack.training.measure
 
-demo-pack-train: .venv-train/ready ## train the demo pack again (a night on two cores)
+demo-pack-train: .venv-train/ready ## train the demo pack again (takes a night on two cores)
 	.venv-train/bin/python -m local.demo_pack.training.train
 
 # Where there is no compiler, everything works through onnxruntime.
@@ -162,6 +162,6 @@ lock: ## resolve the .in files again
 	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 	$(LOCK) requirements/schema.in -o requirements/schema.txt
 
-clean: ## everything that the targets above made
+clean: ## delete everything that the targets above made
 	rm -f $(ENGINE)
 	rm -rf .venv .venv-cloud .venv-lint .venv-deploy .venv-checkov .venv-schema .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis

@@ -207,7 +207,7 @@ def check_alarms(account: Account) -> str:
     heard = account.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     if not [each for each in heard if each["SubscriptionArn"].startswith("arn:")]:
         raise Deviation("nobody has confirmed a subscription to AlarmTopicArn, so nobody receives alarms")
-    return f"{len(own)} alarms, none rings"
+    return f"{len(own)} alarms, none firing"
 
 
 CHECKS: Mapping[int, tuple[str, Check]] = {

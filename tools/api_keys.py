@@ -146,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make key", description=__doc__)
-    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    parser.add_argument("--env", default="default", help="an environment in samconfig.toml")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--make", metavar="NAME", help="create a key for a name that has none")
     what.add_argument("--revoke", metavar="NAME", help="revoke the key of a name")

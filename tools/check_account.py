@@ -79,7 +79,7 @@ def read_credentials(env: Mapping[str, str]) -> dict[str, str]:
 def main() -> int:
     """The exit status: 1 if something deviates."""
     parser = argparse.ArgumentParser(prog="make check-account", description=__doc__)
-    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    parser.add_argument("--env", default="default", help="an environment in samconfig.toml")
     parser.add_argument("--stack", help="the name of a stack instead")
     parser.add_argument("--url", default="", help="URL of the API, if not the stack's own")
     chosen = parser.parse_args()

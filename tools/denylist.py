@@ -123,7 +123,7 @@ def remove(listed: DenylistFile, person: str) -> Denylist:
     def without(now: Denylist) -> Denylist:
         left = tuple(entry for entry in now.entries if entry.person != person)
         if len(left) == len(now.entries):
-            raise InvalidRequest(f"There is no {person} on the list.")
+            raise InvalidRequest(f"{person} is not on the list.")
         return replace(now, entries=left)
 
     return listed.change(without)
@@ -194,7 +194,7 @@ def _share(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--bucket", help="the models bucket")
-    where.add_argument("--stack", default="coldswap", help="or the stack to look it up by (%(default)s)")
+    where.add_argument("--stack", default="coldswap", help="or the stack whose bucket it is (%(default)s)")
     parser = argparse.ArgumentParser(prog="python -m tools.denylist", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     adding = commands.add_parser("add", parents=[where], help="add the faces of a person, one in each picture")
@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     removing = commands.add_parser("remove", parents=[where], help="remove all faces under a name")
     removing.add_argument("person", metavar="NAME")
     commands.add_parser("list", parents=[where], help="show who is on the list, without embeddings")
-    threshold = commands.add_parser("threshold", parents=[where], help="set the cosine from which on a face is refused")
+    threshold = commands.add_parser("threshold", parents=[where], help="set the cosine from which a face is refused")
     threshold.add_argument("value", type=_share)
     return parser
 

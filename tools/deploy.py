@@ -1,6 +1,6 @@
 """Deploys the stack to AWS and deletes it again: `python -m tools.deploy up|down|credentials --env NAME`.
 
-NAME is an environment of samconfig.toml. `up` runs checks, builds, deploys, and prints the outputs and a first request.
+NAME is an environment in samconfig.toml. `up` runs checks, builds, deploys, and prints the outputs and a first request.
 `down` deletes the stack in any state, and what CloudFormation would keep: its buckets with everything in them, its
 table, its key, its images. `credentials` prints a line for a shell, with which curl signs requests.
 """
@@ -359,8 +359,8 @@ def main() -> int:
     """Run the command in the account and region that boto3 and sam find; the exit status."""
     parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
     parser.add_argument("what", choices=("up", "down", "credentials"))
-    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
-    parser.add_argument("--canary", action="store_true", help="with up: a tenth of the traffic first")
+    parser.add_argument("--env", default="default", help="an environment in samconfig.toml")
+    parser.add_argument("--canary", action="store_true", help="with up: send a tenth of the traffic to it first")
     parser.add_argument("--accept-terms", action="store_true", help="you accept the terms in docs/responsible-use.md")
     options = parser.parse_args()
     import boto3

@@ -40,7 +40,7 @@ def switch(formation: Any, events: Any, stack: str, on: bool) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="make keep-warm", description=__doc__)
-    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    parser.add_argument("--env", default="default", help="an environment in samconfig.toml")
     parser.add_argument("--on", action="store_true", help="turn it on; without this, turn it off")
     options = parser.parse_args(arguments)
     import boto3

@@ -65,7 +65,7 @@ def check_name(stack: str, region: str) -> list[str]:
     most = MOST_LETTERS - len(longest)
     if len(stack) > most:
         problems.append(
-            f"The stack's name {stack} has {len(stack)} letters; in {region} it may have {most}, so that "
+            f"The stack's name {stack} has {len(stack)} characters; in {region} it may have {most}, so that "
             f"STACK{longest.replace('0' * 12, 'ACCOUNT')} fits into the {MOST_LETTERS} of a bucket's name. Change "
             "stack_name in samconfig.toml."
         )

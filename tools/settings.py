@@ -162,10 +162,10 @@ def _changing(changes: Mapping[str, Any]) -> Callable[[OperatorSettings], Operat
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make settings", description=__doc__)
-    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    parser.add_argument("--env", default="default", help="an environment in samconfig.toml")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--set", metavar="'NAME=VALUE …'", help=f"change settings; NAME={DEFAULT} for the default")
-    what.add_argument("--reset", action="store_true", help="go back to the defaults, also from a damaged document")
+    what.add_argument("--reset", action="store_true", help="go back to the defaults, even from a damaged document")
     return parser
 
 

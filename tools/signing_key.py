@@ -1,6 +1,6 @@
 """`make signing-key`: gives a deployed stack a new certificate chain to sign its results with.
 
-`python -m tools.signing_key --env NAME`: NAME is an environment of samconfig.toml. Before that a stack signs with a
+`python -m tools.signing_key --env NAME`: NAME is an environment in samconfig.toml. Before that a stack signs with a
 chain derived from the random text that its template put into the same secret. What former chains signed is still
 recognised. With --key, --certificates and --anchors the chain is one that your own authority issued; with --kms the key
 is in KMS and never leaves it.
@@ -95,7 +95,7 @@ def _together(*pems: str) -> str:
 def main() -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="make signing-key", description=__doc__)
-    parser.add_argument("--env", default="default", help="an environment of samconfig.toml")
+    parser.add_argument("--env", default="default", help="an environment in samconfig.toml")
     parser.add_argument("--name", default=ORGANISATION, help="the signer's name, as readers show it")
     parser.add_argument("--key", type=Path, help="PEM of your own P-256 key, unencrypted")
     parser.add_argument("--certificates", type=Path, help="PEM of its certificate and the intermediate ones")

@@ -44,7 +44,7 @@ def read_parameters(environment: str, config: Path = CONFIG) -> dict[str, str]:
     parameters = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     if len(parameters) != len(pairs) or "ParameterKey" in parameters:
         raise ValueError(
-            f"parameter_overrides of {environment} in {config.name} must have Name=value for each parameter, once"
+            f"parameter_overrides of {environment} in {config.name} must give each parameter once, as Name=value"
         )
     return parameters
 

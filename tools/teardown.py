@@ -177,7 +177,7 @@ def empty(s3: Any, bucket: str, account: str, prefix: str = "") -> int:
             answer = s3.delete_objects(**owner, Delete={"Objects": versions, "Quiet": True})
             for error in answer.get("Errors", []):
                 raise TeardownFailed(
-                    f"S3 does not delete {error['Key']} in {bucket}: {error['Code']}, {error.get('Message', '')}"
+                    f"S3 did not delete {error['Key']} in {bucket}: {error['Code']}, {error.get('Message', '')}"
                 )
             deleted += len(versions)
     for page in s3.get_paginator("list_multipart_uploads").paginate(**owner, Prefix=prefix):

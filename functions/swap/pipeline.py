@@ -298,7 +298,7 @@ def _notes(meme: Picture, format: PictureFormat, selection: FaceSelection) -> li
     """Remarks for the caller."""
     notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
     if meme.alpha is not None and format == "jpeg":
-        notes.append("JPEG has no transparency: transparent areas are white now.")
+        notes.append("JPEG has no transparency: transparent areas are now white.")
     return notes
 
 

@@ -82,7 +82,7 @@ def _test(signing_key: str) -> str:
     try:
         library()
     except Miscalculates as error:
-        raise InternalError("The native engine miscalculates on this processor.") from error
+        raise InternalError("The native engine computes wrong results on this processor.") from error
     except Unavailable:
         return "onnxruntime"
     return "native"

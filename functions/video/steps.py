@@ -49,7 +49,7 @@ def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
         count_fault(error, ended=False)
         trace = traceback.format_tb(error.__traceback__)
         logger().error("step broke", extra={"step": name, "task_id": task_id, "error": error_name, "trace": trace})
-        raise InternalError(f"A step ended with {error_name}. The log has more.") from None
+        raise InternalError(f"A step ended with {error_name}. The log has the details.") from None
     finally:
         measures = {
             "ms": round((time.perf_counter() - began) * 1000),

@@ -79,8 +79,7 @@ class Sandboxes:
         running = len(leases) - len(stale)
         if is_contested and running > 1 and running > fair_half(self._total()):
             raise AtCapacity(
-                "Other callers are waiting, so each caller may use half of the capacity, and you already do. Try again "
-                "in a moment.",
+                "Other callers are waiting, and you already use your half of the capacity. Try again in a moment.",
                 retry_after=2,
             )
 

@@ -176,8 +176,9 @@ def test_limits_are_the_settings() -> None:
         "faces swapped in one request": f"{swap.max_faces};",
         "a script": f"{video.max_script_characters:,} characters, and {video.max_video_seconds:.0f} seconds",
         "a file to verify": f"{swap.max_verified_bytes // MIB} MiB",
-        "a link to a swap, to a video's file": (
-            f"{result_link.LINK_SECONDS // 3600} hour, {file_link.LINK_SECONDS // 60} minutes"
+        "how long a link works": (
+            f"{result_link.LINK_SECONDS // 3600} hour for a swap, "
+            f"{file_link.LINK_SECONDS // 60} minutes for a video's file"
         ),
     }
     assert {name: limits[name][: len(value)] for name, value in expected.items()} == expected

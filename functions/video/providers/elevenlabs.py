@@ -101,7 +101,9 @@ def _error(response: ProviderResponse) -> Exception:
         return KeyRejected(f"ElevenLabs does not accept ELEVENLABS_API_KEY ({reason}).")
     if response.status == 429:
         busy = {"retry_after": _BUSY_SECONDS} if code == "concurrent_limit_exceeded" else {}
-        return RateLimited(f"ElevenLabs limits the rate of requests ({reason}).", **(response.retry_after or busy))
+        return RateLimited(
+            f"The rate limit at ElevenLabs was reached ({reason}). Try again later.", **(response.retry_after or busy)
+        )
     if response.status == 408 or response.status >= 500 or response.status < 400:
         return ProviderFailed(f"ElevenLabs did not answer as it should ({reason}).")
     return ProviderRefused(f"ElevenLabs refused this request ({reason}). Check voice_id and script_text.")

@@ -66,8 +66,8 @@ def _check(response: ProviderResponse) -> None:
         # These headers are promised for successes only; without them a used-up month looks like a busy hour.
         left, reset = response.headers.get("x-ratelimit-remaining"), response.headers.get("x-ratelimit-reset", "")
         if left == "0" and reset.isdigit() and int(reset) - time.time() > _HOUR:
-            raise QuotaExceeded("The month's quota of requests at Pexels is used up.")
-        raise RateLimited("Pexels limits the rate of requests.", **response.retry_after)
+            raise QuotaExceeded("The monthly quota of requests to Pexels is used up.")
+        raise RateLimited("The rate limit at Pexels was reached. Try again later.", **response.retry_after)
     if response.status in (400, 404, 422):
         raise ProviderRefused(f"Pexels refused this search (status {response.status}). Try another search_query.")
     raise ProviderFailed(f"Pexels answered with status {response.status}.")

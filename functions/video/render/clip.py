@@ -181,7 +181,7 @@ def _fetch(
     if index.codec not in CODECS:
         raise UnreadableMedia(f"The footage has a codec that is not supported: {index.codec!r}.")
     if index.width * index.height > settings.max_clip_pixels:
-        raise MediaTooLarge(f"The footage has frames of {index.width}x{index.height} pixels.")
+        raise MediaTooLarge(f"The footage is too large: {index.width}x{index.height} pixels.")
     return EncoderInput(path, index.fps or 0.0, index.seconds), result.bytes_fetched
 
 
@@ -216,4 +216,4 @@ def check_frames(path: Path, frames: int) -> None:
 
         count = read_index(read, path.stat().st_size).frames
     if count != frames:
-        raise UnreadableMedia(f"The footage gave {count} frames where {frames} are needed.")
+        raise UnreadableMedia(f"The footage has {count} frames where {frames} are needed.")

@@ -178,7 +178,7 @@ def workflow_error(name: str, cause: str) -> ColdswapError:
             return OutOfTime("A step took longer than it is allowed to.")
         if name == "Lambda.TooManyRequestsException":
             return AtCapacity("The video function was throttled for longer than a step waits. Try again later.")
-        return InternalError(f"A step ended with {name[:100] or 'no reason'}. The log has more.")
+        return InternalError(f"A step ended with {name[:100] or 'no reason'}. The log has the details.")
     try:
         document = json.loads(cause)
     except ValueError:

@@ -55,7 +55,7 @@ class Slots:
         ]
         if contested and not own and len(callers) >= fair_half(len(self._names)):
             raise AtCapacity(
-                "Other callers are waiting, so each may use half of the capacity, and you already do. Try again later.",
+                "Other callers are waiting, and you already use your half of the capacity. Try again later.",
                 retry_after=LONGEST_RETRY,
             )
         for name in own + free:
@@ -106,7 +106,7 @@ class Slots:
         with translate_errors():
             response = self._client().batch_get_item(RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}})
         if response.get("UnprocessedKeys"):
-            raise StorageFailed("The table of slots answered incompletely. Try again.")
+            raise StorageFailed("The state table did not return every slot. Try again.")
         items = response["Responses"].get(self._table, [])
         return {
             each["id"]["S"]: _Lease(

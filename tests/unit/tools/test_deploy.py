@@ -166,7 +166,7 @@ def test_everything_that_is_in_the_way_is_said_at_once(monkeypatch: pytest.Monke
     assert sentences.startswith("Nothing was deployed.\n")
     for part in (
         "a-z, 0-9",
-        "letters; in",
+        "characters; in",
         "ReservedConcurrency is 5",
         "JwtAudience",
         "ACCEPT_TERMS=1",

@@ -39,7 +39,7 @@ def test_parameters_are_read_from_a_string_a_list_or_a_table(
 
 @pytest.mark.parametrize("written", ["AuthMode", "AuthMode=iam AuthMode=key", "ParameterKey=A,ParameterValue=b"])
 def test_what_names_no_parameter_is_refused(written: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="must have Name=value for each parameter"):
+    with pytest.raises(ValueError, match="must give each parameter once, as Name=value"):
         read_parameters("default", config(tmp_path, f'parameter_overrides = "{written}"'))
 
 

@@ -221,7 +221,7 @@ def test_an_object_that_s3_keeps_is_named() -> None:
     clients = whole()
     clients.s3.kept = {"packs/current.json"}
 
-    with pytest.raises(TeardownFailed, match=r"S3 does not delete packs/current.json in .*: AccessDenied, locked"):
+    with pytest.raises(TeardownFailed, match=r"S3 did not delete packs/current.json in .*: AccessDenied, locked"):
         destroy(clients)
 
 
