@@ -26,7 +26,7 @@ def task(cloud: Cloud, standins: StandIns, how: str) -> str:
     """A task without an execution, so that the test calls its steps."""
     tasks = TaskStore(variables(cloud, "VideoFunction")["STATE_TABLE"], lambda: cloud.client("dynamodb"))
     request = VideoRequest(SCRIPT, "sea", callback_url=standins.callback_url, quality="draft")
-    task = tasks.new(f"by-hand-{how}", request, "nobody", KEPT_SECONDS)
+    task = tasks.new(f"by-hand-{how.replace('_', '-')}", request, "nobody", KEPT_SECONDS)
     assert tasks.add(task)
     return task.id
 
