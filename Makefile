@@ -82,10 +82,10 @@ keep-warm: .venv-deploy/ready ## keep a sandbox of each function of the stack of
 settings: .venv-deploy/ready ## show the settings of the stack of ENV that need no deployment; SET='daily_budget=50 cache_latents=true' changes them; RESET=1 restores the defaults
 	@$(DEPLOY) -m tools.settings --env $(or $(ENV),default) $(if $(SET),--set '$(SET)',$(if $(RESET),--reset))
 
-models: .venv/ready $(ENGINE) ## put models for photographs into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; STACK=name or BUCKET=name
+models: .venv/ready $(ENGINE) ## put models for photographs into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; ENV=staging, STACK=name or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
-	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)') $(if $(STACK),--stack '$(STACK)')
+	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)',--stack '$(or $(STACK),$(shell $(PY) -m tools.stack '$(or $(ENV),default)'))')
 
 bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes against a naive version, with AVX-512 and with AVX2 only; JSON in out/bench/
 	$(PY) -m tests.bench.bench

@@ -1,9 +1,10 @@
-"""What operators' commands read from samconfig.toml and from a stack on AWS."""
+"""What operators' commands read from samconfig.toml and from a stack on AWS. `python -m tools.stack ENV`: its name."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,3 +146,7 @@ def find_signing_keys(secrets: Any, stack: str) -> list[str]:
         for each in page["SecretList"]
         if tags.items() <= {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])}.items()
     ]
+
+
+if __name__ == "__main__":
+    print(read_stack_name(sys.argv[1]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,28 @@ def test_buckets_have_the_names_that_the_template_gives_them() -> None:
 
     assert patterns == set(list_bucket_names("coldswap", ACCOUNT, REGION))
     assert len(BUCKETS) == 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "target"),
+    [
+        ([], "--stack 'coldswap'"),
+        (["ENV=staging"], "--stack 'coldswap-staging'"),
+        (["ENV=staging", "STACK=mine"], "--stack 'mine'"),
+        (["BUCKET=own"], "--bucket 'own'"),
+    ],
+)
+def test_models_go_to_the_stack_of_the_environment(variables: list[str], target: str) -> None:
+    command = [
+        "make",
+        "--dry-run",
+        "--assume-old=.venv/ready",
+        f"PY={sys.executable}",
+        "models",
+        "ACCEPT=1",
+        *variables,
+    ]
+
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert output.splitlines()[-1].endswith(f"publish --pack 'default' {target}")
