@@ -23,9 +23,11 @@ with open(sys.argv[1], "w") as ids:
 import signal
 signal.pause()
 """
-# The starter: starts a supervisor with the family in it, and waits for ever.
+# The starter: starts a supervisor with the family in it, and waits for ever. A shell that runs the tests in the
+# background has its jobs ignore SIGINT, which would reach down to here.
 STARTER = """
-import subprocess, sys
+import signal, subprocess, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 supervised = subprocess.Popen([sys.executable, *sys.argv[1:]], stdin=subprocess.PIPE, start_new_session=True)
 print(supervised.pid, flush=True)
 supervised.wait()
