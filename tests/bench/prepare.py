@@ -43,14 +43,14 @@ class Folder:
         """Path of an object's file."""
         return self._root / bucket / key
 
-    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         """As boto3."""
         path = self.path(Bucket, Key)
         if not path.exists():
             raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
         return {"ContentLength": path.stat().st_size}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803 - as above
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:
         """As boto3."""
         path = self.path(Bucket, Key)
         path.parent.mkdir(parents=True, exist_ok=True)

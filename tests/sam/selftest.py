@@ -39,17 +39,17 @@ class Objects:
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
 
-    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def head_object(self, Bucket: str, Key: str) -> dict[str, Any]:
         """As boto3."""
         if Key not in self._objects:
             raise ClientError({"ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
         return {"ContentLength": len(self._objects[Key])}
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:  # noqa: N803 - as above
+    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: str) -> None:
         """As boto3."""
         self._objects[Key] = bytes(Body)
 
-    def get_object(self, Bucket: str, Key: str, Range: str = "", **_: str) -> dict[str, Any]:  # noqa: N803 - as above
+    def get_object(self, Bucket: str, Key: str, Range: str = "", **_: str) -> dict[str, Any]:
         """As boto3, with a whole range or none."""
         data = self._objects[Key]
         first, last = (int(end) for end in (Range.removeprefix("bytes=") or f"0-{len(data) - 1}").split("-"))

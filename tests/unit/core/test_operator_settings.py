@@ -26,7 +26,7 @@ class Parameter:
         self.failure: Exception | None = None
         self.requests = 0
 
-    def get_parameter(self, Name: str) -> dict[str, Any]:  # noqa: N803 - boto3's name
+    def get_parameter(self, Name: str) -> dict[str, Any]:
         assert Name == NAME
         self.requests += 1
         if self.failure:

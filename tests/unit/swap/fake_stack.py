@@ -344,7 +344,7 @@ class StepFunctions:
         self.executions: dict[str, dict[str, Any]] = {}
         self.failure: Exception | None = None
 
-    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:  # noqa: N803 - boto3's names
+    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:
         if self.failure:
             raise self.failure
         assert stateMachineArn == ARN

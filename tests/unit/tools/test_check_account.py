@@ -109,7 +109,7 @@ class FakeAccount:
             "Outputs": [{"OutputKey": name, "OutputValue": each} for name, each in outputs.items()],
         }
 
-        def paginate(StackName: str) -> list[dict[str, Any]]:  # noqa: N803 - boto3's name
+        def paginate(StackName: str) -> list[dict[str, Any]]:
             return [{"StackResourceSummaries": listed[StackName]}]
 
         return {

@@ -474,11 +474,11 @@ def test_a_letter_is_sent_as_the_event_it_was_and_then_deleted(letter: dict[str,
         def receive_message(self, **_: Any) -> dict[str, Any]:
             return {"Messages": [waiting.pop()]} if waiting else {}
 
-        def delete_message(self, QueueUrl: str, ReceiptHandle: str) -> None:  # noqa: N803 - boto3's names
+        def delete_message(self, QueueUrl: str, ReceiptHandle: str) -> None:
             done.append(("deleted", ReceiptHandle))
 
     class Functions:
-        def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> None:  # noqa: N803 - boto3's names
+        def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> None:
             done.append((InvocationType, json.loads(Payload)))
 
     assert redrive("queue", "function", Queue(), Functions()) == 1

@@ -26,11 +26,11 @@ class Secrets:
     def __init__(self, secret: str) -> None:
         self.secret = secret
 
-    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+    def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:
         assert SecretId == "arn"
         return {"SecretString": self.secret}
 
-    def put_secret_value(self, *, SecretId: str, SecretString: str) -> None:  # noqa: N803 - boto3's names
+    def put_secret_value(self, *, SecretId: str, SecretString: str) -> None:
         assert SecretId == "arn"
         self.secret = SecretString
 
