@@ -79,6 +79,7 @@ def test_models_go_to_the_stack_of_the_environment(variables: list[str], target:
     command = [
         "make",
         "--dry-run",
+        "--no-print-directory",
         "--assume-old=.venv/ready",
         f"PY={sys.executable}",
         "models",
