@@ -251,7 +251,7 @@ def test_the_terms_are_accepted_once_more(upgraded: Upgraded) -> None:
     refused_swap = cloud.request("POST", "/swap", upgraded.meme)
 
     assert (refused_swap.status_code, refused_swap.json()["code"]) == (403, TermsNotAccepted.code)
-    assert "accepts the terms once more" in changes()
+    assert "must accept the terms again" in changes()
     assert cloud.request("POST", "/terms", {"version": VERSION}).json()["accepted"] is True
 
 
@@ -368,7 +368,7 @@ def test_a_result_is_nobodys_by_the_api(upgraded: Upgraded) -> None:
         (cloud.request("POST", "/verify", {"uri": uri}), InputNotFound),
     ):
         assert (answer.status_code, answer.json()["code"]) == (error.status, error.code)
-    assert "results from before cannot be reached" in changes()
+    assert "Earlier results and videos can no longer be reached" in changes()
     assert upgraded.object("outputs", key), "what the API refused is gone"
 
 
