@@ -1,7 +1,8 @@
 """What a request costs of its caller's daily budget, in megapixels, and when it is charged.
 
 Everybody pays one unit up front, before anything is fetched. A swap then pays for the rest of the meme's size once the
-meme is decoded, and for many faces once they are chosen. A verification pays for the rest of the file once it is here.
+meme is decoded, and for many faces and several sources once the faces are chosen. A verification pays for the rest of
+the file once it is here. Listing a picture's faces costs the first unit and no more.
 What fails has been paid for all the same: it was work.
 """
 
@@ -12,7 +13,7 @@ from layers.core.budget import Budget
 from layers.core.units import MEGAPIXEL, MIB
 
 UNIT = "megapixels"
-PAID_UPFRONT = 1  # unit of a swap, an upload form or a verification, before anything is fetched
+PAID_UPFRONT = 1  # unit of a swap, a listing, an upload form or a verification, before anything is fetched
 FACES_PER_UNIT = 4  # each further four faces take as long as a megapixel with few faces does (docs/operations.md)
 BYTES_PER_UNIT = 20 * MIB  # of a file that is verified
 
@@ -36,6 +37,11 @@ def charge_meme(budget: Budget, request: SwapRequest, width: int, height: int) -
 def charge_faces(budget: Budget, request: SwapRequest, count: int) -> None:
     """Charge what replacing `count` faces costs; up to four cost nothing more."""
     _charge(budget, request, "faces", (count - 1) // FACES_PER_UNIT)
+
+
+def charge_sources(budget: Budget, request: SwapRequest, count: int) -> None:
+    """Charge what putting in faces from `count` pictures costs beyond the first, one unit each."""
+    _charge(budget, request, "sources", count - 1)
 
 
 def charge_file(budget: Budget, caller: str | None, size: int) -> None:

@@ -19,20 +19,27 @@ _DATA_URI = re.compile(r"data:(image/[a-z0-9.+-]{1,64});base64,", re.IGNORECASE)
 
 def check(request: SwapRequest, settings: Settings) -> None:
     """Reject, before anything is loaded, what could never be fetched. Raises RefusedUrl or InvalidRequest."""
-    if not (request.face or settings.default_face):
+    sources = request.source_uris(settings.default_face)
+    if not all(sources):
         raise InvalidRequest("The request names no face, and this stack has no default face. Set `face`.")
-    for uri in (request.meme, request.face or settings.default_face):
-        scheme = uri.partition(":")[0].lower()
-        if scheme == "s3":
-            _parse_location(uri, request.caller, settings)
-        elif scheme == "data":
-            _match_data_uri(uri)
-        elif scheme in ("https", "http"):
-            from layers.core.http_fetch import check_url
+    for uri in (request.meme, request.face, *sources):
+        if uri:
+            check_uri(uri, request.caller, settings)
 
-            check_url(uri, settings.trusted_origins)
-        else:
-            raise RefusedUrl("A picture must be named by an https:, s3: or data: URI.")
+
+def check_uri(uri: str, caller: str | None, settings: Settings) -> None:
+    """Reject a URI that this caller could never have fetched. Raises RefusedUrl or InvalidRequest."""
+    scheme = uri.partition(":")[0].lower()
+    if scheme == "s3":
+        _parse_location(uri, caller, settings)
+    elif scheme == "data":
+        _match_data_uri(uri)
+    elif scheme in ("https", "http"):
+        from layers.core.http_fetch import check_url
+
+        check_url(uri, settings.trusted_origins)
+    else:
+        raise RefusedUrl("A picture must be named by an https:, s3: or data: URI.")
 
 
 def read(uri: str, caller: str | None, context: SwapContext) -> bytes:

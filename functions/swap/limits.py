@@ -14,6 +14,7 @@ class SwapLimits:
     max_picture_bytes: int = 20 * MIB
     max_picture_pixels: int = 40 * MEGAPIXEL
     max_faces: int = 32  # swapped in one request
+    max_own_sources: int = 8  # faces that one request gives a source of their own
     max_verified_bytes: int = 200 * MIB  # of a file whose label is read; the longest videos made here
     fetch_seconds: float = 15.0
     input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it

@@ -8,8 +8,9 @@ from layers.media.c2pa_label import GENERATOR, Action, Ingredient, Provenance
 from layers.media.xmp_label import SOURCE_TYPE
 
 
-def describe_swap(replaced: int, total: int, pack: str, models: Mapping[str, str]) -> Provenance:
-    """Describe a picture in which `replaced` of `total` faces were replaced; `models` are names and digests.
+def describe_swap(replaced: int, total: int, pack: str, models: Mapping[str, str], sources: int = 1) -> Provenance:
+    """Describe a picture in which `replaced` of `total` faces were replaced, by the faces of `sources` pictures;
+    `models` are names and digests.
 
     The label says neither where the pictures came from, nor what they were called, nor whom they show.
     """
@@ -17,14 +18,14 @@ def describe_swap(replaced: int, total: int, pack: str, models: Mapping[str, str
     opened = Action("c2pa.opened", ingredients=["meme"])
     if not replaced:
         return Provenance([opened, Action("c2pa.transcoded", "No face was replaced.")], [meme])
+    names = ["face", *(f"face-{number}" for number in range(2, sources + 1))]
     edited = Action(
         "c2pa.edited",
         f"Faces replaced: {replaced} of {total}.",
         source_type=SOURCE_TYPE,
-        ingredients=["face"],
+        ingredients=names,
         by=GENERATOR,
         details={"coldswap.pack": pack, "coldswap.models": dict(models)},
     )
-    return Provenance(
-        [opened, edited], [meme, Ingredient("face", "inputTo", "the picture that shows the other person")]
-    )
+    title = "the picture that shows the other person" if sources == 1 else "a picture that shows another person"
+    return Provenance([opened, edited], [meme, *(Ingredient(name, "inputTo", title) for name in names)])

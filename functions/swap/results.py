@@ -58,7 +58,8 @@ def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, r
 def list_uploads(request: SwapRequest, settings: Settings) -> frozenset[str]:
     """The keys of the pictures in the uploads bucket that the request names."""
     prefix = f"s3://{settings.uploads_bucket}/"
-    return frozenset(uri.removeprefix(prefix) for uri in (request.meme, request.face or "") if uri.startswith(prefix))
+    uris = (request.meme, request.face or "", *request.own_sources.values())
+    return frozenset(uri.removeprefix(prefix) for uri in uris if uri.startswith(prefix))
 
 
 def find_own(name: str, caller: str, records: SwapRecords) -> SwapRecord:
@@ -70,13 +71,13 @@ def find_own(name: str, caller: str, records: SwapRecords) -> SwapRecord:
 
 
 def delete(record: SwapRecord, storage: Storage, records: SwapRecords, settings: Settings) -> None:
-    """Delete the result, the uploads it was made from, the latent stored for its face, and the record.
+    """Delete the result, the uploads it was made from, the latents stored for its faces, and the record.
 
     The record goes last, so that a deletion that fails half-way can be repeated. Raises StorageFailed.
     """
     delete_picture(record.id, storage, settings)
-    if record.latent_key:
-        storage.delete(settings.models_bucket, record.latent_key)
+    for key in sorted(record.latent_keys):
+        storage.delete(settings.models_bucket, key)
     for key in sorted(record.inputs):
         storage.delete(settings.uploads_bucket, key)
     records.remove(record.id)

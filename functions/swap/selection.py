@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from functions.swap.face.align import rejection_reason
 from functions.swap.face.detect import find_largest, sort_by_size
-from functions.swap.values import Face, FaceChoice, FaceReport, SkipReason
+from functions.swap.values import Face, FaceReport, SkipReason
 from layers.core.errors import InvalidRequest
+
+Indices = Literal["all", "largest"] | list[int]  # of the faces that a request chooses
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,17 @@ class FaceSelection:
         """The selection without faces that are on the do-not-swap list."""
         return FaceSelection(self.faces, {**self.reasons, **{face.index: "refused" for face in refused}})
 
-    def report(self) -> list[FaceReport]:
-        """What becomes of each face."""
-        reasons = [(face, self.reasons[face.index]) for face in self.faces]
-        return [FaceReport(face.index, face.box, face.score, reason is None, reason) for face, reason in reasons]
+    def report(self, sources: Mapping[int, str]) -> list[FaceReport]:
+        """What becomes of each face; `sources`: digests of the pictures that replace the chosen ones, by number."""
+        reports = []
+        for face in self.faces:
+            reason = self.reasons[face.index]
+            source = sources[face.index] if reason is None else None
+            reports.append(FaceReport(face.index, face.box, face.score, reason is None, reason, source))
+        return reports
 
 
-def select_faces(faces: list[Face], choice: FaceChoice, width: int, height: int, limit: int) -> FaceSelection:
+def select_faces(faces: list[Face], choice: Indices, width: int, height: int, limit: int) -> FaceSelection:
     """Select the faces to replace in a picture of that size in pixels; of more than `limit`, the largest ones.
 
     Raises InvalidRequest for a number that no face has.
@@ -41,14 +48,16 @@ def select_faces(faces: list[Face], choice: FaceChoice, width: int, height: int,
     chosen = _resolve_choice(faces, choice)
     reasons: dict[int, SkipReason | None] = {}
     for face in sort_by_size(faces):
-        reason = rejection_reason(face, width, height) if face.index in chosen else "not_chosen"
+        reason: SkipReason | None = "not_chosen"
+        if face.index in chosen:
+            reason = rejection_reason(face, width, height)
         if reason is None and list(reasons.values()).count(None) >= limit:
             reason = "over_limit"
         reasons[face.index] = reason
     return FaceSelection(faces, reasons)
 
 
-def _resolve_choice(faces: list[Face], choice: FaceChoice) -> set[int]:
+def _resolve_choice(faces: list[Face], choice: Indices) -> set[int]:
     """The numbers of the faces that a request chooses."""
     numbers = {face.index for face in faces}
     if choice == "all":

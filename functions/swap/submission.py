@@ -28,7 +28,9 @@ def swap_at_once(
     outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
     result = results.strip_link(asdict(outcome.result))
     try:
-        services.records.add(name, caller, results.list_uploads(request, services.settings), result, outcome.latent_key)
+        services.records.add(
+            name, caller, results.list_uploads(request, services.settings), result, outcome.latent_keys
+        )
     except StorageFailed:
         results.delete_picture(name, services.storage, services.settings)  # it would belong to nobody
         raise
@@ -67,7 +69,7 @@ def swap_queued(services: Services, name: str, deadline: Deadline) -> None:
         raise NotFound("There is no such swap, or it was deleted.")
     request = SwapRequest(**{**record.request, "caller": record.caller, "queued": name})
     outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
-    if not services.records.finish(name, results.strip_link(asdict(outcome.result)), outcome.latent_key):
+    if not services.records.finish(name, results.strip_link(asdict(outcome.result)), outcome.latent_keys):
         results.delete_picture(name, services.storage, services.settings)
         raise NotFound("This swap was deleted while it was in progress.")
 
@@ -85,11 +87,23 @@ def open_upload(services: Services, caller: str) -> dict[str, Any]:
 
 def _store_pictures(services: Services, request: SwapRequest, caller: str, name: str) -> SwapRequest:
     """The request with its data: URIs, which an execution must not be given, replaced by URIs of uploads."""
-    uris: dict[str, str] = {}
-    for field, uri in (("meme", request.meme), ("face", request.face)):
-        if uri and inputs.is_data_uri(uri):
+    uploads: dict[str, str] = {}  # by the data: URI
+
+    def store(uri: str, file_name: str) -> str:
+        if not inputs.is_data_uri(uri):
+            return uri
+        if uri not in uploads:
             picture, content_type = inputs.decode_data_uri(uri, services.settings.max_picture_bytes)
-            key = f"{results.upload_prefix(caller)}{name}/{field}"
+            key = f"{results.upload_prefix(caller)}{name}/{file_name}"
             services.storage.write(services.settings.uploads_bucket, key, picture, content_type)
-            uris[field] = f"s3://{services.settings.uploads_bucket}/{key}"
-    return replace(request, meme=uris.get("meme", request.meme), face=uris.get("face", request.face))
+            uploads[uri] = f"s3://{services.settings.uploads_bucket}/{key}"
+        return uploads[uri]
+
+    meme, face = store(request.meme, "meme"), store(request.face, "face") if request.face else None
+    faces = request.faces
+    if not isinstance(faces, str):
+        faces = [
+            each if isinstance(each, int) else {**each, "face": store(each["face"], f"face-{each['index']}")}
+            for each in faces
+        ]
+    return replace(request, meme=meme, face=face, faces=faces)

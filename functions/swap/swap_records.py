@@ -42,7 +42,7 @@ class SwapRecord:
     request: Mapping[str, Any] | None = None  # as JSON has it, until the swap is over
     inputs: frozenset[str] = frozenset()  # keys in the uploads bucket
     result: Mapping[str, Any] | None = None  # as JSON has it
-    latent_key: str | None = None  # in the models bucket
+    latent_keys: frozenset[str] = frozenset()  # in the models bucket
     error: str | None = None  # name of the error's class
     cause: str | None = None
 
@@ -77,10 +77,10 @@ class SwapRecords:
         self._put(name, caller, inputs, {"state": {"S": "queued"}, "request": {"S": json.dumps(request)}})
 
     def add(
-        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent_key: str | None
+        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent_keys: frozenset[str]
     ) -> None:
         """Record a swap that is done."""
-        self._put(name, caller, inputs, {"state": {"S": "succeeded"}, **_outcome_attributes(result, latent_key)})
+        self._put(name, caller, inputs, {"state": {"S": "succeeded"}, **_outcome_attributes(result, latent_keys)})
 
     def begin(self, name: str) -> SwapRecord | None:
         """Mark the swap as running, unless it is over. Returns it; None if there is none, or if it was deleted."""
@@ -88,9 +88,9 @@ class SwapRecords:
         values = {":running": {"S": "running"}, ":queued": {"S": "queued"}}
         return self._update(name, change, values, "#state IN (:queued, :running)") or self.find(name)
 
-    def finish(self, name: str, result: Mapping[str, Any], latent_key: str | None) -> bool:
+    def finish(self, name: str, result: Mapping[str, Any], latent_keys: frozenset[str]) -> bool:
         """Record that the swap succeeded. Returns False if it was deleted meanwhile."""
-        outcome = {f":{key}": value for key, value in _outcome_attributes(result, latent_key).items()}
+        outcome = {f":{key}": value for key, value in _outcome_attributes(result, latent_keys).items()}
         sets = ", ".join(f"#{key[1:]} = {key}" for key in outcome)
         change = f"SET #state = :succeeded, {sets} REMOVE #request"
         names = {"#request": "request", **{f"#{key[1:]}": key[1:] for key in outcome}}
@@ -212,8 +212,8 @@ class SwapRecords:
         return _parse_record(response["Attributes"])
 
 
-def _outcome_attributes(result: Mapping[str, Any], latent_key: str | None) -> dict[str, Any]:
-    return {"result": {"S": json.dumps(result)}, **({"latent": {"S": latent_key}} if latent_key else {})}
+def _outcome_attributes(result: Mapping[str, Any], latent_keys: frozenset[str]) -> dict[str, Any]:
+    return {"result": {"S": json.dumps(result)}, **({"latents": {"SS": sorted(latent_keys)}} if latent_keys else {})}
 
 
 def _parse_record(item: Item) -> SwapRecord:
@@ -230,10 +230,15 @@ def _parse_record(item: Item) -> SwapRecord:
         request=json.loads(request) if request else None,
         inputs=frozenset(item["inputs"]["SS"]) if "inputs" in item else frozenset(),
         result=json.loads(result) if result else None,
-        latent_key=text("latent"),
+        latent_keys=_parse_latent_keys(item),
         error=text("error"),
         cause=text("cause"),
     )
+
+
+def _parse_latent_keys(item: Item) -> frozenset[str]:
+    """`latents`; items written while a swap had one source have `latent`."""
+    return frozenset(item["latents"]["SS"] if "latents" in item else [item["latent"]["S"]] if "latent" in item else [])
 
 
 def _encode_cursor(key: Item) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,19 @@ from layers.media.formats import PictureFormat
 
 Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
-FaceChoice = Literal["all", "largest"] | list[int]
-SkipReason = Literal["not_chosen", "too_small", "cut_by_frame", "over_limit", "refused"]
+RejectionReason = Literal["too_small", "cut_by_frame"]  # why a face cannot be replaced, whoever it is
+SkipReason = RejectionReason | Literal["not_chosen", "over_limit", "refused"]
 NO_GATE = "none"
+
+
+class FaceAssignment(TypedDict):
+    """A face of the meme, by its number, and the picture of the face that replaces it."""
+
+    index: int
+    face: str  # URI
+
+
+FaceChoice = Literal["all", "largest"] | list[int | FaceAssignment]  # numbers alone get the request's `face`
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,30 @@ class SwapRequest:
     caller: str | None = None  # pseudonym of the caller, who pays and owns the result; None: the stack's own principals
     queued: str | None = None  # id of a queued swap, which may be tried again and pays once
 
+    @property
+    def indices(self) -> Literal["all", "largest"] | list[int]:
+        """Which faces are replaced, whatever replaces them."""
+        if isinstance(self.faces, str):
+            return self.faces
+        return [each if isinstance(each, int) else each["index"] for each in self.faces]
+
+    @property
+    def own_sources(self) -> dict[int, str]:
+        """The URIs of the pictures that replace one face of the meme each, by its number."""
+        if isinstance(self.faces, str):
+            return {}
+        return {each["index"]: each["face"] for each in self.faces if not isinstance(each, int)}
+
+    def source_uri(self, index: int, default: str) -> str:
+        """The URI of the picture whose face replaces that one; `default`: the stack's own, or empty."""
+        return self.own_sources.get(index) or self.face or default
+
+    def source_uris(self, default: str) -> list[str]:
+        """The URIs of all pictures of faces that may be put in, each once; the empty one where one is missing."""
+        own = self.own_sources
+        common = [] if own and len(own) == len(self.faces) else [self.face or default]
+        return list(dict.fromkeys([*common, *own.values()]))
+
 
 def describe(text: str) -> Mapping[str, str]:
     """Metadata of a field that OpenAPI describes; pydantic reads it, so that this module need not import pydantic."""
@@ -79,6 +113,9 @@ class FaceReport:
     reason: SkipReason | None = field(
         default=None,
         metadata=describe("why the face was not swapped; refused: the person is on the do-not-swap list"),
+    )
+    source: str | None = field(
+        default=None, metadata=describe("SHA-256, in hex, of the picture whose face was put in; null if none was")
     )
 
 
@@ -103,7 +140,7 @@ class SwapResult:
     )
     gate: str = field(metadata=describe("digest of the content filter that the pictures passed; none without one"))
     digests: dict[str, str] = field(
-        metadata=describe("SHA-256, in hex, of the meme, of the face (if one was used) and of the result")
+        metadata=describe("SHA-256, in hex, of the meme, of `face` (if it was used) and of the result")
     )
     cold_start: bool
     bytes_fetched: int = field(metadata=describe("bytes of model weights downloaded for this request"))
@@ -113,7 +150,32 @@ class SwapResult:
 
 @dataclass(frozen=True)
 class SwapOutcome:
-    """A finished swap, and where its face's latent is stored if it should not outlive the result."""
+    """A finished swap, and where those latents of its faces are stored that should not outlive the result."""
 
     result: SwapResult
-    latent_key: str | None  # in the models bucket
+    latent_keys: frozenset[str]  # in the models bucket
+
+
+@dataclass(frozen=True)
+class ListedFace:
+    """One face of a picture in which nothing was swapped."""
+
+    index: int = field(metadata=describe("the face's number, as `faces` of POST /swap takes it"))
+    box: Box = field(metadata=describe("x0, y0, x1, y1 in pixels of the picture"))
+    score: float = field(metadata=describe("the detector's confidence, 0 to 1"))
+    size: float = field(
+        metadata=describe("pixels between the eyes, if the face looked into the camera; a swap needs about 12")
+    )
+    swappable: bool
+    reason: RejectionReason | None = field(default=None, metadata=describe("why the face cannot be swapped"))
+
+
+@dataclass(frozen=True)
+class FaceListing:
+    """The faces of a picture."""
+
+    width: int
+    height: int
+    faces: list[ListedFace]
+    timings_ms: dict[str, float] = field(metadata=describe("milliseconds by phase"))
+    notes: list[str]

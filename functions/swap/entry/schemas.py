@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from functions.swap.settings import Settings
 from functions.swap.values import SwapRequest
@@ -12,14 +12,52 @@ from layers.core.ids import creation_time, is_id
 from layers.media.formats import PictureFormat
 
 Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
-Indices = Annotated[list[Index], Field(max_length=Settings.max_faces)]  # no more are swapped
 URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
 
 
-def _lower_scheme(uri: str | None) -> str | None:
+def _lower_scheme(uri: str) -> str:
     """Put the scheme in lower case: schemes are case-insensitive (RFC 3986), and the code compares them as they are."""
-    scheme, colon, rest = (uri or "").partition(":")
+    scheme, colon, rest = uri.partition(":")
     return scheme.lower() + colon + rest if colon else uri
+
+
+PictureUri = Annotated[str, Field(min_length=1), AfterValidator(_lower_scheme)]
+
+
+class FaceAssignmentBody(BaseModel):
+    """A face of the meme, and a source of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    index: Annotated[Index, Field(description="the face's number")]
+    face: Annotated[PictureUri, Field(description=f"the picture of the face to put in: {URI}")]
+
+
+def _check_choices(choices: list[int | FaceAssignmentBody]) -> list[int | FaceAssignmentBody]:
+    """Reject more sources than are loaded for one request, and a face that is to get two."""
+    own = [each.index for each in choices if not isinstance(each, int)]
+    if len(own) > Settings.max_own_sources:
+        raise ValueError(f"at most {Settings.max_own_sources} faces may have a source of their own")
+    numbers = [each if isinstance(each, int) else each.index for each in choices]
+    if twice := sorted({index for index in own if numbers.count(index) > 1}):
+        raise ValueError(f"face {twice[0]} has a source of its own and is chosen more than once")
+    return choices
+
+
+# The kind of a value is decided before it is validated, so that a mistake is reported once, where it is.
+Choice = Annotated[
+    Annotated[Index, Tag("number")] | Annotated[FaceAssignmentBody, Tag("object")],
+    Discriminator(lambda value: "object" if isinstance(value, dict | FaceAssignmentBody) else "number"),
+]
+Choices = Annotated[
+    list[Choice],
+    Field(max_length=Settings.max_faces),  # no more are swapped
+    AfterValidator(_check_choices),
+]
+FacesField = Annotated[
+    Annotated[Literal["all", "largest"], Tag("word")] | Annotated[Choices, Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list) else "word"),
+]
 
 
 class SwapBody(BaseModel):
@@ -27,19 +65,14 @@ class SwapBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    meme: Annotated[
-        str,
-        Field(min_length=1, description=f"the picture whose faces are replaced: {URI}"),
-        AfterValidator(_lower_scheme),
-    ]
-    face: Annotated[
-        str | None,
-        Field(min_length=1, description=f"the picture of the face to put in: {URI}"),
-        AfterValidator(_lower_scheme),
-    ] = None
+    meme: Annotated[PictureUri, Field(description=f"the picture whose faces are replaced: {URI}")]
+    face: Annotated[PictureUri | None, Field(description=f"the picture of the face to put in: {URI}")] = None
     faces: Annotated[
-        Literal["all", "largest"] | Indices,
-        Field(description="which faces of the meme to replace: all, largest, or their numbers from left to right"),
+        FacesField,
+        Field(
+            description="which faces of the meme to replace: all, largest, or their numbers from POST /faces, each "
+            "alone or with a `face` of its own"
+        ),
     ] = "all"
     format: Annotated[PictureFormat | None, Field(description="the result's format; by default the meme's own")] = None
     quality: Annotated[int, Field(ge=1, le=100, description="the quality of a JPEG or WebP result")] = 90
@@ -90,6 +123,14 @@ def _check_id(text: str) -> str:
     if not is_id(text):
         raise ValueError("must be the id of a swap")
     return text
+
+
+class FacesBody(BaseModel):
+    """The picture whose faces are listed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    meme: Annotated[PictureUri, Field(description=URI)]
 
 
 class VerifyBody(BaseModel):

@@ -154,11 +154,10 @@ class MemoryRecords(SwapRecords):
         self._keep(SwapRecord(name, caller, "queued", self._now(), json.loads(json.dumps(request)), inputs))
 
     def add(
-        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent_key: str | None
+        self, name: str, caller: str, inputs: frozenset[str], result: Mapping[str, Any], latent_keys: frozenset[str]
     ) -> None:
-        self._keep(
-            SwapRecord(name, caller, "succeeded", self._now(), None, inputs, json.loads(json.dumps(result)), latent_key)
-        )
+        stored = json.loads(json.dumps(result))
+        self._keep(SwapRecord(name, caller, "succeeded", self._now(), None, inputs, stored, latent_keys))
 
     def begin(self, name: str) -> SwapRecord | None:
         record = self.find(name)
@@ -166,10 +165,10 @@ class MemoryRecords(SwapRecords):
             self._keep(replace(record, status="running"))
         return self.find(name)
 
-    def finish(self, name: str, result: Mapping[str, Any], latent_key: str | None) -> bool:
+    def finish(self, name: str, result: Mapping[str, Any], latent_keys: frozenset[str]) -> bool:
         record = self.find(name)
         if record:
-            self._keep(replace(record, status="succeeded", request=None, result=dict(result), latent_key=latent_key))
+            self._keep(replace(record, status="succeeded", request=None, result=dict(result), latent_keys=latent_keys))
         return record is not None
 
     def find(self, name: str) -> SwapRecord | None:
@@ -274,10 +273,14 @@ class FakeModels:
         self.embedder_loads = 0
         self.releases = 0
 
-    def start_swapper(self, deadline: Deadline) -> FakePendingSwapper:
+    def refresh(self, deadline: Deadline) -> Any:
         deadline.check("looking up the models")
         if self.failure:
             raise self.failure
+        return self.manifest
+
+    def start_swapper(self, deadline: Deadline) -> FakePendingSwapper:
+        self.refresh(deadline)
         self.pending.append(FakePendingSwapper(self))
         self.bytes_fetched += FakePendingSwapper.size
         return self.pending[-1]

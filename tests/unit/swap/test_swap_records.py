@@ -12,6 +12,7 @@ from layers.core.ids import new_id
 from tests.support.clock import Clock
 
 DAY = 24 * 3600
+LATENTS = frozenset({"latents/others/1.json", "latents/others/2.json"})
 RESULT = {"key": "swaps/1.png", "faces": [{"index": 0, "box": [1.5, 2, 3, 4]}]}
 
 
@@ -35,7 +36,7 @@ def test_a_queued_swap_runs_and_ends_and_forgets_what_it_was_to_do(records: Swap
 
     assert running is not None
     assert (running.status, running.request) == ("running", {"meme": "https://me.example/a.jpg?token=1"})
-    assert records.finish(name, RESULT, "latents/others/1.json")
+    assert records.finish(name, RESULT, LATENTS)
     assert find_record(records, name) == SwapRecord(
         name,
         "ann",
@@ -43,13 +44,13 @@ def test_a_queued_swap_runs_and_ends_and_forgets_what_it_was_to_do(records: Swap
         clock.at,
         inputs=frozenset({"requests/ann/1/upload"}),
         result=RESULT,
-        latent_key="latents/others/1.json",
+        latent_keys=LATENTS,
     )
 
 
 def test_what_is_over_does_not_begin_again(records: SwapRecords) -> None:
     name = new_id()
-    records.add(name, "ann", frozenset(), RESULT, None)
+    records.add(name, "ann", frozenset(), RESULT, frozenset())
 
     running = records.begin(name)
 
@@ -63,13 +64,13 @@ def test_what_was_deleted_neither_begins_nor_ends(records: SwapRecords) -> None:
     records.remove(name)
 
     assert records.begin(name) is None
-    assert records.finish(name, RESULT, None) is False
+    assert records.finish(name, RESULT, frozenset()) is False
     assert records.find(name) is None
 
 
 def test_an_entry_ends_with_its_result_though_the_table_forgets_later(records: SwapRecords, clock: Clock) -> None:
     name = new_id()
-    records.add(name, "ann", frozenset(), RESULT, None)
+    records.add(name, "ann", frozenset(), RESULT, frozenset())
     clock.at += 7 * DAY
 
     assert records.find(name) is None
@@ -79,7 +80,7 @@ def test_an_entry_ends_with_its_result_though_the_table_forgets_later(records: S
 
 def test_owners_of_swaps_and_videos_are_apart(records: SwapRecords, dynamodb: Any, table: str) -> None:
     name = new_id()
-    records.add(name, "ann", frozenset(), RESULT, None)
+    records.add(name, "ann", frozenset(), RESULT, frozenset())
     dynamodb.put_item(TableName=table, Item={"id": {"S": f"task#{name}"}, "caller": {"S": "ben"}})
 
     assert (records.owner("swap", name), records.owner("video", name)) == ("ann", "ben")
@@ -103,9 +104,9 @@ def test_a_page_lists_swaps_and_videos_of_one_caller_the_newest_first(
         if name == names[2]:
             video(dynamodb, table, clock, name)
         else:
-            records.add(name, "ann", frozenset(), RESULT, None)
+            records.add(name, "ann", frozenset(), RESULT, frozenset())
         clock.at += 1
-    records.add(new_id(), "ben", frozenset(), RESULT, None)
+    records.add(new_id(), "ben", frozenset(), RESULT, frozenset())
 
     first, cursor = records.page("ann", None, 2)
     second, cursor = records.page("ann", cursor, 2)
@@ -119,7 +120,7 @@ def test_a_page_lists_swaps_and_videos_of_one_caller_the_newest_first(
 
 def test_a_cursor_leads_nobody_to_another_s_results(records: SwapRecords) -> None:
     for _ in range(3):
-        records.add(new_id(), "ann", frozenset(), RESULT, None)
+        records.add(new_id(), "ann", frozenset(), RESULT, frozenset())
     _, cursor = records.page("ann", None, 1)
 
     assert records.page("ben", cursor, 10)[0] == []
@@ -136,7 +137,7 @@ def test_without_a_table_nothing_is_kept_and_nobody_asked() -> None:
         raise AssertionError("the table was called")
 
     records = SwapRecords("", none, DAY)
-    records.add("1", "ann", frozenset(), RESULT, None)
+    records.add("1", "ann", frozenset(), RESULT, frozenset())
 
     assert records.find("1") is None
     assert records.owner("swap", "1") is None
@@ -161,3 +162,18 @@ def test_a_swap_whose_workflow_can_no_longer_say_so_has_failed_and_forgets_what_
     assert (find_record(records, name).status, find_record(records, name).error) == ("failed", "OutOfTime")
     item = dynamodb.get_item(TableName=table, Key={"id": {"S": f"result#{name}"}})["Item"]
     assert "request" not in item
+
+
+def test_a_record_from_before_swaps_had_several_sources_still_names_its_latent(
+    records: SwapRecords, dynamodb: Any, table: str
+) -> None:
+    name = new_id()
+    records.add(name, "ann", frozenset(), RESULT, frozenset())
+    dynamodb.update_item(
+        TableName=table,
+        Key={"id": {"S": f"result#{name}"}},
+        UpdateExpression="SET latent = :key",
+        ExpressionAttributeValues={":key": {"S": "latents/others/1.json"}},
+    )
+
+    assert find_record(records, name).latent_keys == {"latents/others/1.json"}

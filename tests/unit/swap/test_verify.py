@@ -45,7 +45,7 @@ def make_result(stack: FakeSwapStack) -> str:
     """The key of a result."""
     request, name = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", format="jpeg"), new_id()
     result = stack.services.swap(request, key=f"swaps/{name}.jpg", deadline=Deadline.after(60)).result
-    stack.records.add(name, "1", frozenset(), asdict(result), None)  # everybody's, where the API is open
+    stack.records.add(name, "1", frozenset(), asdict(result), frozenset())  # everybody's, where the API is open
     return result.key
 
 

@@ -1,0 +1,60 @@
+"""Remarks for the caller: what became otherwise than one might expect, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from functions.swap.selection import FaceSelection
+    from functions.swap.values import ListedFace, SkipReason
+    from layers.media.formats import PictureFormat
+    from layers.media.picture import Picture
+
+_TOO_SMALL = "too small, with less than about 12 pixels between the eyes"
+_CUT = "cut off by the edge of the picture"
+
+
+def note_swap(meme: Picture, format: PictureFormat, selection: FaceSelection, limit: int) -> list[str]:
+    """Remarks on a swap of at most `limit` faces."""
+    notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
+    causes = {
+        "over_limit": f"at most {limit} are swapped in one request",
+        "too_small": _TOO_SMALL,
+        "cut_by_frame": _CUT,
+    }
+    for count, cause in _count(selection.reasons.values(), causes):
+        notes.append(f"{_faces(count)} {'was left as it is' if count == 1 else 'were left as they are'}: {cause}.")
+    if meme.alpha is not None and format == "jpeg":
+        notes.append("JPEG has no transparency: transparent areas are now white.")
+    return notes
+
+
+def note_faces(faces: list[ListedFace], limit: int, smallest: float) -> list[str]:
+    """Remarks on the faces of a picture, of which a swap replaces at most `limit`.
+
+    `smallest`: from how many pixels between the eyes on a face of the picture is certain to be looked at.
+    """
+    causes = {"too_small": _TOO_SMALL, "cut_by_frame": _CUT}
+    notes = [
+        f"{_faces(count)} cannot be swapped: {cause}."
+        for count, cause in _count((face.reason for face in faces), causes)
+    ]
+    if (swappable := sum(face.swappable for face in faces)) > limit:
+        notes.append(f"{_faces(swappable)} can be swapped, but at most {limit} in one request: choose by number.")
+    if smallest:
+        notes.append(
+            f"Faces with less than {smallest:.0f} pixels between the eyes may have been missed, because the picture is "
+            "large. Cut it into parts to find them."
+        )
+    return notes
+
+
+def _count(reasons: Iterable[SkipReason | None], causes: dict[str, str]) -> list[tuple[int, str]]:
+    """How many faces have each of the reasons that have a cause in words."""
+    listed = list(reasons)
+    return [(listed.count(reason), cause) for reason, cause in causes.items() if reason in listed]
+
+
+def _faces(count: int) -> str:
+    return f"{count} face{'s' * (count != 1)}"
