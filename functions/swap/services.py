@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from functions.swap import cost
+from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.settings import Settings, load_settings
 from functions.swap.swap_records import SwapRecords
-from functions.swap.values import SwapOutcome, SwapRequest, SwapResult
+from functions.swap.values import FaceListing, SwapOutcome, SwapRequest, SwapResult
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError
@@ -74,6 +74,23 @@ class Services:
             cost.charge_swap_upfront(self.budget, request)
             return self._swap(request, key=key, deadline=deadline, add_extension=add_extension)
 
+    def list_faces(self, meme: str, caller: str | None, deadline: Deadline) -> FaceListing:
+        """List the faces of a picture; the models are unloaded as after a swap.
+
+        A request that could never be fetched is not charged, nor a caller who is turned away for lack of capacity.
+        Raises RefusedUrl, InvalidRequest, AtCapacity, BudgetSpent, and the errors of `face_listing.list_faces`.
+        """
+        from functions.swap import face_listing
+
+        inputs.check_uri(meme, caller, self.settings)
+        with self.sandboxes.share(caller):
+            cost.charge_upfront(self.budget, caller)
+            try:
+                return face_listing.list_faces(meme, caller, self.context(deadline))
+            finally:
+                if self.settings.model_retention == "request":
+                    self.models.release()
+
     def _swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool) -> SwapOutcome:
         from functions.swap import pipeline
 
@@ -102,6 +119,7 @@ def _record_swap(request: SwapRequest, result: SwapResult) -> None:
     audit = {
         "key": result.key,
         "digests": result.digests,
+        "sources": sorted({face.source for face in result.faces if face.source}),
         "models": result.models,
         "engine": result.engine,
         "gate": result.gate,

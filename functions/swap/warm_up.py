@@ -16,6 +16,7 @@ MODULES = (
     "functions.swap.entry.s3_upload",
     "functions.swap.entry.schemas",
     "functions.swap.pipeline",
+    "functions.swap.face_listing",
     "functions.swap.selection",
     "functions.swap.face.detect",
     "functions.swap.face.embed",

@@ -21,12 +21,12 @@ from functions.swap.entry.responses import (
     TermsResponse,
     UploadResponse,
 )
-from functions.swap.entry.schemas import SwapBody, TermsBody, VerifyBody
+from functions.swap.entry.schemas import FacesBody, SwapBody, TermsBody, VerifyBody
 from functions.swap.jobs import describe_job
 from functions.swap.result_link import link_to_result
 from functions.swap.services import Services, deadline
 from functions.swap.swap_records import ResultSummary, SwapRecord
-from functions.swap.values import SwapRequest, SwapResult
+from functions.swap.values import FaceListing, SwapRequest, SwapResult
 from layers.core.deadline import Deadline
 from layers.core.errors import Deleted
 from layers.core.telemetry import correlate, server_timing
@@ -94,6 +94,20 @@ def _start_swap(body: SwapBody, request: SwapRequest, idempotency_key: str | Non
     )
 
 
+@resolver.post(
+    "/faces",
+    summary="List the faces of a picture, without swapping any",
+    responses={200: response_schema("the faces, by the numbers that POST /swap takes", FaceListing), **PROBLEMS},
+)
+def post_faces(body: FacesBody) -> Response[Any]:
+    """Says where each face is, and whether it can be swapped. Nothing is stored."""
+    services, caller = _services(), _caller()
+    services.terms.require(caller)
+    listing = services.list_faces(body.meme, caller, _response_deadline())
+    timing = server_timing(listing.timings_ms)
+    return Response(200, content_type=JSON, body=json.dumps(asdict(listing)), headers={"Server-Timing": timing})
+
+
 @resolver.get(
     "/swap/<name>",
     summary="Get the state of a swap",
@@ -136,8 +150,8 @@ def _links(summary: ResultSummary) -> dict[str, str]:
     responses={200: response_schema("the result is deleted", DeletedResponse), **PROBLEMS},
 )
 def delete_result(name: Annotated[str, Path(description="the id in the result's key: swaps/ID.jpg")]) -> Response[Any]:
-    """Deletes the picture, the uploads that it was made from, and the face's latent, if one was stored. A swap that is
-    still in progress leaves nothing behind."""
+    """Deletes the picture, the uploads that it was made from, and the latents of the faces put in, if any were stored.
+    A swap that is still in progress leaves nothing behind."""
     services = _services()
     swap_record = results.find_own(name, _caller(), services.records)
     results.delete(swap_record, services.storage, services.records, services.settings)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.swap.values import Face, Floats, SkipReason
+from functions.swap.values import Face, Floats, RejectionReason
 from layers.media.picture import Pixels
 
 Matrix = NDArray[np.float64]  # [2, 3], from the picture's pixels to the crop's
@@ -21,6 +21,8 @@ TEMPLATE = np.array(
 
 MIN_BOX = 16.0  # pixels, the shorter side
 MIN_SQUARE = 44.0  # pixels, the side of the crop in the picture: eyes about 12 pixels apart
+EYES = 35.2377  # pixels between the eyes of the template
+MIN_EYES = EYES * MIN_SQUARE / SWAPPER_SIZE  # pixels in the picture
 MAX_SQUARE = 16_000.0  # pixels; OpenCV warps no picture whose sides reach 32767
 MIN_KEYPOINTS = 3  # of the five, within the frame
 
@@ -41,7 +43,7 @@ def alignment_matrix(keypoints: Floats, size: int) -> Matrix:
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def rejection_reason(face: Face, width: int, height: int) -> SkipReason | None:
+def rejection_reason(face: Face, width: int, height: int) -> RejectionReason | None:
     """Why a face in a picture of that size in pixels cannot be replaced (too_small, cut_by_frame); None if it can.
 
     A face that is partly outside the frame can be replaced as long as three of its keypoints are inside.

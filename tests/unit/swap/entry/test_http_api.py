@@ -406,13 +406,13 @@ def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
 def test_pictures_inside_an_asynchronous_request_are_stored_first(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = encode(drawing())
-    uri = "data:image/png;base64," + base64.b64encode(data).decode()
+    pictures = {"meme": encode(drawing()), "face": encode(drawing(scale=1.3))}
+    body = {name: "data:image/png;base64," + base64.b64encode(data).decode() for name, data in pictures.items()}
 
-    response = http(stack, monkeypatch, body={"meme": uri, "face": uri}, prefer="wait=5, respond-async")
+    response = http(stack, monkeypatch, body=body, prefer="wait=5, respond-async")
 
     name = response.body["id"]
-    for field in ("meme", "face"):
+    for field, data in pictures.items():
         stored = stack.storage.objects[UPLOADS, f"{upload_folder()}{name}/{field}"]
         assert (stored.data, stored.content_type) == (data, "image/png")
     invoke(stack, execution_input(stack, name), monkeypatch)
@@ -630,6 +630,7 @@ def test_the_api_describes_itself(stack: FakeSwapStack, monkeypatch: pytest.Monk
     paths = response.body["paths"]
     assert {path: set(methods) for path, methods in paths.items()} == {
         "/swap": {"post"},
+        "/faces": {"post"},
         "/swap/{name}": {"get"},
         "/results": {"get"},
         "/results/{name}": {"delete"},
@@ -850,7 +851,7 @@ def test_a_scheme_in_capitals_is_the_same(stack: FakeSwapStack, monkeypatch: pyt
 
     (record,) = stack.records.items.values()
     assert record.inputs == {"requests/1/meme"}
-    assert record.latent_key is None
+    assert record.latent_keys == frozenset()
     assert http(stack, monkeypatch, "DELETE", f"/results/{key[6:-4]}").status == 200
     assert (UPLOADS, "requests/1/meme") not in stack.storage.objects
 
@@ -1044,12 +1045,12 @@ def test_a_page_has_a_length(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("method", "path"),
     [("POST", "/swap"), ("GET", "/swap/1"), ("GET", "/results"), ("DELETE", "/results/1"), ("POST", "/uploads"),
-     ("POST", "/verify"), ("GET", "/terms"), ("POST", "/terms")],
+     ("POST", "/faces"), ("POST", "/verify"), ("GET", "/terms"), ("POST", "/terms")],
 )  # fmt: skip
 def test_credentials_that_name_nobody_are_refused_on_every_route(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    bodies = {"/swap": COMMON, "/verify": {"uri": COMMON["meme"]}, "/terms": {"version": "1"}}
+    bodies = {"/swap": COMMON, "/faces": COMMON, "/verify": {"uri": COMMON["meme"]}, "/terms": {"version": "1"}}
     nobody = {"jwt": {"claims": {"iss": "https://issuer.example"}}}
 
     response = http(stack, monkeypatch, method, path, bodies.get(path) if method == "POST" else None, authorizer=nobody)
