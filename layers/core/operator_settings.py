@@ -31,7 +31,8 @@ class OperatorSettings:
         default=5000,
         metadata={
             "help": "Megapixels of memes, and as many seconds of video, that one caller of the HTTP API may request "
-            "in a day (UTC). 0: unlimited. Upload forms, files read by /verify and faces beyond four count too."
+            "in a day (UTC). 0: unlimited. Upload forms, lists of faces, files read by /verify, faces beyond four and "
+            "sources beyond the first count too."
         },
     )
     cache_latents: bool = field(
