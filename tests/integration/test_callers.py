@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -270,3 +271,22 @@ def _finished_job(stack: SwapClient, location: str) -> dict[str, Any] | None:
     assert response.status_code == 200
     job: dict[str, Any] = response.json()
     return None if job["status"] in ("queued", "running") else job
+
+
+def test_faces_are_listed_by_the_numbers_at_which_each_gets_a_source_of_its_own(
+    stack: SwapClient, pictures: dict[str, Path]
+) -> None:
+    meme = data_uri(pictures["on-mute"])
+    listing = stack.cloud.request("POST", "/faces", {"meme": meme})
+    assert listing.status_code == 200, listing.text
+    faces = listing.json()["faces"]
+    first, *_, last = (face["index"] for face in faces if face["swappable"])
+    sources = {first: pictures["ruby"], last: pictures["ivy"]}
+
+    choices = [{"index": index, "face": data_uri(path)} for index, path in sources.items()]
+    result = stack.cloud.request("POST", "/swap", {"meme": meme, "faces": choices}).json()
+
+    assert [face["box"] for face in result["faces"]] == [face["box"] for face in faces]
+    assert {face["index"]: face["source"] for face in result["faces"] if face["swapped"]} == {
+        index: hashlib.sha256(path.read_bytes()).hexdigest() for index, path in sources.items()
+    }
