@@ -72,6 +72,7 @@ class SourceLoader:
         for index, uri in uris.items():
             roles.setdefault(uri, self._role(uri, index))
         order = list(roles)
+        self._reads = {uri: read for uri, read in self._reads.items() if uri in roles}  # drop what nobody needs
         sources = {
             uri: self._load(uri, roles[uri], detector, following) for uri, following in zip_longest(order, order[1:])
         }

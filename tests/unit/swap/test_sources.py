@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def latents(stack: FakeSwapStack) -> list[str]:
     return [key for bucket, key in stack.storage.objects if bucket == MODELS and key.startswith("latents/")]
 
 
+@cache
 def latent_of(name: str | None) -> Any:
     """The latent of one source, from a swap of that one alone; None: the default face."""
     alone = create_stack()
