@@ -1,4 +1,10 @@
-"""Face detection: insightface's SCRFD on an onnxruntime session of our own."""
+"""Face detection: insightface's SCRFD on an onnxruntime session of our own, in several looks at each picture.
+
+SCRFD sees faces of about 12 to 440 pixels. It sees turned ones too, but with the keypoints of an upright face for most
+of them. So it is also shown the picture small, for faces that fill it, finer, for small faces, and turned by each
+eighth of a circle. Where boxes overlap, the best score counts. What is left in doubt, a second look at the face alone
+settles, upright and large.
+"""
 
 from __future__ import annotations
 
@@ -11,84 +17,135 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import cv2
 import numpy as np
 
-from functions.swap.values import Face, Floats
+from functions.swap.face.candidates import Candidates, group, join
+from functions.swap.face.looks import CROP_FACTOR, CROP_SIDE, Pyramid, View, crop_upright, is_sliver, measure_roll, pad
+from functions.swap.values import Face
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
 
-# Quarter turns clockwise that put a face upright that is on its side or upside down, and OpenCV's code for each.
-TURNS = {1: cv2.ROTATE_90_CLOCKWISE, 3: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180}
-MIN_SIDE = 8  # pixels of the shorter side as the detector sees it; no face fits into less
+CANDIDATE = 0.45  # score from which the first looks report a face
+SURE = 0.5  # score in the first looks from which it counts without a second look; SCRFD's own
+SECOND_LEAST = 0.3  # score in a second look from which it confirms a face
+SECOND_SURE = 0.55  # the same for a face that was not sure by the first
+DOUBT = 0.12  # scores nearer than that do not decide between two ways to turn a face
+TILTED = 12.0  # degrees off upright, from which a face has to be confirmed
+SMALL = 64.0  # pixels of the longer side in the finest look, below which keypoints suffer
+LEAST = 24.0  # pixels of the longer side in the picture, below which a second look shows no more
+SECOND_LOOKS = 64  # at one picture; the faces with the best scores come first
 
 
 class Detector:
     """Finds faces with one onnxruntime session of the SCRFD family (det_500m, det_10g)."""
 
     def __init__(self, session: Any, size: int) -> None:
-        """`size`: side in pixels of the square that pictures are fitted into; a multiple of 32."""
+        """`size`: side in pixels of the square whose area a picture has as the detector sees it upright."""
         self._scrfd = scrfd().SCRFD(session=session)
         self._size = size
 
     def find(self, pixels: Pixels, deadline: Deadline) -> list[Face]:
-        """The faces of a picture (uint8 BGR [H, W, 3]), numbered from left to right.
+        """The faces of a picture (uint8 BGR [H, W, 3]), numbered in rows from top to bottom, then from left to right.
 
-        If there is none, the picture is turned too, and the turn whose best face scores highest counts.
         Raises OutOfTime.
         """
         height, width = pixels.shape[:2]
-        scale = self._size / max(height, width)
-        if min(height, width) * scale < MIN_SIDE:
+        if is_sliver(height, width, self._size):
             return []
-        deadline.check("looking for faces")
-        boxes, keypoints = self._detect(pixels)
-        if not len(boxes):
-            size = (max(round(width * scale), 1), max(round(height * scale), 1))
-            small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-            for turn, code in TURNS.items():
-                deadline.check("looking for faces")
-                turned_boxes, turned_keypoints = self._detect(np.asarray(cv2.rotate(small, code), np.uint8))
-                if len(turned_boxes) and turned_boxes[:, 4].max() > boxes[:, 4].max(initial=0.0):
-                    boxes, keypoints = rotate_back(turned_boxes, turned_keypoints, turn, *size)
-            stretch = np.array([width / size[0], height / size[1]], np.float32)
-            boxes[:, :4] *= np.tile(stretch, 2)
-            keypoints *= stretch
-        return number_faces(boxes, keypoints)
-
-    def _detect(self, pixels: Pixels) -> tuple[Floats, Floats]:
-        """Boxes, float32 [N, 5] (x0, y0, x1, y1, score), and keypoints, float32 [N, 5, 2]."""
-        boxes, keypoints = self._scrfd.detect(pixels, input_size=(self._size, self._size))
-        finite = np.isfinite(boxes).all(1) & np.isfinite(keypoints).all((1, 2))
-        return boxes[finite].astype(np.float32), keypoints[finite].astype(np.float32)
+        search = _Search(self._scrfd, Pyramid(pixels, self._size), deadline)
+        faces = [search.settle(candidates) for candidates in group(search.look_at_all())]
+        return number_faces(join([face for face in faces if face is not None]))
 
 
-def rotate_back(boxes: Floats, keypoints: Floats, turn: int, width: int, height: int) -> tuple[Floats, Floats]:
-    """Map boxes [N, 5] and keypoints [N, 5, 2] from a picture turned clockwise `turn` times to the picture before it
-    was turned, which has that size."""
-    corners = np.stack([boxes[:, :2], boxes[:, 2:4]], 1)
-    upright = [_rotate_points_back(points, turn, width, height) for points in (corners, keypoints)]
-    low, high = upright[0].min(1), upright[0].max(1)
-    return np.concatenate([low, high, boxes[:, 4:]], 1).astype(np.float32), upright[1]
+class _Search:
+    """The looks at one picture."""
+
+    def __init__(self, scrfd: Any, pyramid: Pyramid, deadline: Deadline) -> None:
+        self._scrfd = scrfd
+        self._pyramid = pyramid
+        self._deadline = deadline
+        self._second_looks = 0
+
+    def look_at_all(self) -> Candidates:
+        """What the first looks report, in the picture's pixels, from the best score to the worst."""
+        return join([self._look(view, CANDIDATE).map_back(view) for view in self._pyramid.views()])
+
+    def settle(self, candidates: Candidates) -> Candidates | None:
+        """The face that overlapping candidates mean, or None if there is none. The best score comes first.
+
+        Only a sure face that is upright counts without a second look.
+        """
+        best = candidates.take(np.array([0]))
+        side = float((best.boxes[0, 2:] - best.boxes[0, :2]).max())
+        if best.scores[0] < SURE and side < LEAST:
+            return None
+        ways = candidates.list_ways_up(DOUBT)
+        if best.scores[0] < SURE or len(ways) > 1 or abs(measure_roll(best.keypoints[0])) > TILTED:
+            return self._confirm(best, ways)
+        if LEAST <= side < SMALL / self._pyramid.finest_scale:
+            second = self._look_again(best)
+            return Candidates(best.boxes, best.scores, second.keypoints) if second else best
+        return best
+
+    def _confirm(self, best: Candidates, ways: list[Candidates]) -> Candidates | None:
+        """The face with the keypoints of a second look, which is taken each way up; None if it is not confirmed."""
+        looks = [(way, second) for way in ways if (second := self._look_again(way)) is not None]
+        if not looks:
+            return None
+        _, second = max(looks, key=lambda look: float(look[0].scores[0] + look[1].scores[0]))
+        if second.scores[0] < (SECOND_SURE if best.scores[0] < SURE else SECOND_LEAST):
+            return None
+        return Candidates(best.boxes, np.maximum(best.scores, second.scores), second.keypoints)
+
+    def _look_again(self, face: Candidates) -> Candidates | None:
+        """The face as a second look reports it, with the box of the first; None if it is not seen again."""
+        self._second_looks += 1
+        if self._second_looks > SECOND_LOOKS:
+            return None
+        view = crop_upright(self._pyramid.levels, face.boxes[0], face.keypoints[0])
+        seen = self._look(view, SECOND_LEAST)
+        middles = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2 - CROP_SIDE / 2
+        sides = (seen.boxes[:, 2:] - seen.boxes[:, :2]).max(1, initial=0) / (CROP_SIDE / CROP_FACTOR)
+        is_same = (np.hypot(*middles.T) < 0.35 * CROP_SIDE / CROP_FACTOR) & (sides > 0.5) & (sides < 2)
+        if not is_same.any():
+            return None
+        again = seen.take(np.flatnonzero(is_same)[:1]).map_back(view)
+        return Candidates(face.boxes, again.scores, again.keypoints)
+
+    def _look(self, view: View, threshold: float) -> Candidates:
+        """The candidates of one look, in its own pixels, from the best score to the worst. Raises OutOfTime."""
+        self._deadline.check("looking for faces")
+        scores, boxes, keypoints = (
+            np.concatenate(levels) for levels in self._scrfd.forward(pad(view.pixels), threshold)
+        )
+        seen = Candidates(boxes.astype(np.float32), scores.reshape(-1).astype(np.float32), keypoints.astype(np.float32))
+        return join([seen.keep_sane()])
 
 
-def _rotate_points_back(points: Floats, turn: int, width: int, height: int) -> Floats:
-    x, y = points[..., 0], points[..., 1]
-    back = {0: (x, y), 1: (y, height - 1 - x), 2: (width - 1 - x, height - 1 - y), 3: (width - 1 - y, x)}[turn]
-    return np.stack(back, -1).astype(np.float32)
+def number_faces(faces: Candidates) -> list[Face]:
+    """Faces in rows from top to bottom, each from left to right, by the middles of their boxes.
 
-
-def number_faces(boxes: Floats, keypoints: Floats) -> list[Face]:
-    """Faces from left to right, by the centres of their boxes [N, 5], with their keypoints [N, 5, 2]."""
-    order = np.argsort(boxes[:, 0] + boxes[:, 2], kind="stable")
+    A row is begun by its topmost face. Others belong to it whose middles are at most half a face lower, by the mean
+    height of the two.
+    """
+    middles, heights = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2, faces.boxes[:, 3] - faces.boxes[:, 1]
+    rest = np.argsort(middles[:, 1], kind="stable")
+    order: list[int] = []
+    while rest.size:
+        lower = middles[rest, 1] - middles[rest[0], 1]
+        in_row = lower <= (heights[rest] + heights[rest[0]]) / 4
+        row = rest[in_row]
+        order += row[np.argsort(middles[row, 0], kind="stable")].tolist()
+        rest = rest[~in_row]
     return [
         Face(
             index=index,
-            box=(float(boxes[at, 0]), float(boxes[at, 1]), float(boxes[at, 2]), float(boxes[at, 3])),
-            keypoints=keypoints[at],
-            score=float(boxes[at, 4]),
+            box=(x0, y0, x1, y1),
+            keypoints=faces.keypoints[at],
+            score=float(faces.scores[at]),
         )
         for index, at in enumerate(order)
+        for x0, y0, x1, y1 in [faces.boxes[at].tolist()]
     ]
 
 

@@ -18,6 +18,7 @@ from insightface.model_zoo.scrfd import SCRFD
 
 from functions.swap import pipeline
 from functions.swap.context import SwapContext
+from functions.swap.face import detect
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.swap_records import SwapRecords
 from functions.swap.values import SwapRequest, SwapResult
@@ -80,15 +81,13 @@ def swap(models: LoadedModels, meme: Pixels, face: Pixels, **options: Any) -> tu
 
 
 def swap_with_insightface(meme: Pixels, face: Pixels) -> Pixels:
-    """What a program written with insightface alone makes of it."""
-    detector, embedder = SCRFD(str(PACK / "detector.onnx")), ArcFaceONNX(str(PACK / "embedder.onnx"))
-    swapper = INSwapper(str(PACK / "swapper.onnx"))
-    boxes, keypoints = detector.detect(face, input_size=(512, 512))
-    sizes = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    source = TheirFace(kps=keypoints[sizes.argmax()])
+    """What insightface's embedder and swapper make of it, with the keypoints that our looks report."""
+    detector = detect.Detector(SCRFD(str(PACK / "detector.onnx")).session, 512)
+    embedder, swapper = ArcFaceONNX(str(PACK / "embedder.onnx")), INSwapper(str(PACK / "swapper.onnx"))
+    source = TheirFace(kps=detect.find_largest(detector.find(face, Deadline.after(60))).keypoints)
     embedder.get(face, source)
-    for points in detector.detect(meme, input_size=(512, 512))[1]:
-        meme = swapper.get(meme, TheirFace(kps=points), source, paste_back=True)
+    for target in detector.find(meme, Deadline.after(60)):
+        meme = swapper.get(meme, TheirFace(kps=target.keypoints), source, paste_back=True)
     return meme
 
 
