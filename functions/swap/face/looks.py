@@ -84,8 +84,8 @@ class Pyramid:
         """Make one look after the other."""
         upright = self.levels[-1]
         yield from reversed(self.levels[1:])
-        yield resize(upright, self._size * CLOSE_UP)
         small = resize(upright, self._size * QUARTER_TURN)
+        yield resize(small, self._size * CLOSE_UP)
         yield from (turn(small, quarters) for quarters in (1, 2, 3))
         height, width = upright.pixels.shape[:2]
         canvas = (height + width) ** 2 / 2 / (height * width)
@@ -99,27 +99,35 @@ def is_sliver(height: int, width: int, size: int) -> bool:
 
 
 def resize(view: View, side: float) -> View:
-    """A look in its own shape with the area of a square of `side` pixels; each axis has its own scale."""
+    """A look in its own shape with the area of a square of `side` pixels; each axis has its own scale.
+
+    Whole blocks of pixels are averaged first, which takes a third of the time of INTER_AREA; the pixels at the right
+    and lower edge that fill no block are left out. A linear kernel does the rest, less than a halving.
+    """
     height, width = view.pixels.shape[:2]
     scale = side / math.sqrt(height * width)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    if size == (width, height):
-        return view
-    pixels = cv2.resize(view.pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    across, down = width / size[0], height / size[1]
+    pixels, block = view.pixels, max(min(int(1 / scale + 1e-6), height, width), 1)
+    if block > 1:
+        columns, rows = width // block, height // block
+        blocks = pixels[: rows * block, : columns * block]
+        pixels = np.asarray(cv2.resize(blocks, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    across, down = (block * pixels.shape[1 - axis] / size[axis] for axis in (0, 1))
+    if size != pixels.shape[1::-1]:
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     back = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2]])
-    return View(np.asarray(pixels, np.uint8), compose(view.to_picture, back))
+    return View(pixels, compose(view.to_picture, back))
 
 
 def turn(view: View, quarters: int) -> View:
     """A look turned clockwise by one, two or three quarters."""
     height, width = view.pixels.shape[:2]
-    back = {
-        1: [[0, 1, 0], [-1, 0, height - 1]],
-        2: [[-1, 0, width - 1], [0, -1, height - 1]],
-        3: [[0, -1, width - 1], [1, 0, 0]],
+    code, back = {
+        1: (cv2.ROTATE_90_CLOCKWISE, [[0, 1, 0], [-1, 0, height - 1]]),
+        2: (cv2.ROTATE_180, [[-1, 0, width - 1], [0, -1, height - 1]]),
+        3: (cv2.ROTATE_90_COUNTERCLOCKWISE, [[0, -1, width - 1], [1, 0, 0]]),
     }[quarters]
-    return View(np.ascontiguousarray(np.rot90(view.pixels, -quarters)), compose(view.to_picture, np.array(back, float)))
+    return View(np.asarray(cv2.rotate(view.pixels, code), np.uint8), compose(view.to_picture, np.array(back, float)))
 
 
 def tilt(view: View, degrees: float) -> View:

@@ -153,7 +153,7 @@ class MarkedFaces:
         score = self._score
         if abs(roll) > self.UPRIGHT:
             keypoints = keypoints.mean(0) + (_UPRIGHT - _UPRIGHT.mean(0)) * np.float32(eyes)
-            score = min(score, 0.8 - 0.3 * (abs(roll) - self.UPRIGHT) / (180 - self.UPRIGHT))
+            score *= 0.88 - 0.3 * (abs(roll) - self.UPRIGHT) / (180 - self.UPRIGHT)
         middle, side, level = keypoints[2], 3 * eyes, 1
         if not self.SIDES[0] <= side <= self.SIDES[1]:
             return

@@ -47,14 +47,15 @@ def assert_right(faces: list[Face], *expected: Floats, within: float = 2.0) -> N
 
 def test_finds_what_insightface_finds_where_nothing_is_scaled() -> None:
     session: Any = networks.MarkedFaces()
-    picture = meme(width=512, height=512)
+    upright = keypoints_at(300, 200, 2, 0)
+    picture = meme(upright, width=512, height=512)
     boxes, keypoints = SCRFD(session=session).detect(picture, input_size=(512, 512))
 
     (face,) = find(picture)
 
     np.testing.assert_allclose(face.box, boxes[0, :4], atol=1e-3)
     np.testing.assert_allclose(face.keypoints, keypoints[0], atol=1e-3)
-    assert_right([face], KEYPOINTS)
+    assert_right([face], upright)
     assert face.score == pytest.approx(0.9)
     assert face.keypoints.dtype == np.float32
 
@@ -118,7 +119,7 @@ def test_a_mirrored_picture_has_the_mirrored_faces() -> None:
     mirrored[:, :] = 120
     expected = []
     for keypoints in (right, left):
-        flipped = keypoints[[1, 0, 2, 4, 3]] * np.float32([-1, 1]) + np.float32([pixels.shape[1] - 1, 0])
+        flipped = np.array([(pixels.shape[1] - 1 - x, y) for x, y in keypoints[[1, 0, 2, 4, 3]]], np.float32)
         networks.draw_marks(mirrored, flipped, 6)
         expected.append(flipped)
 
@@ -147,8 +148,8 @@ def test_no_look_is_larger_than_twice_the_usual_one_each_way(shape: tuple[int, i
 
     pixels = sorted(height * width for height, width in session.shapes)
     assert len(pixels) <= 10
-    assert pixels[-1] <= 1.2 * (1024 * 1024 if shape[0] * shape[1] > 1024 * 1024 else 512 * 512)
-    assert pixels[-2] <= 1.2 * 512 * 512
+    assert pixels[-1] <= 1.3 * (1024 * 1024 if shape[0] * shape[1] > 1024 * 1024 else 512 * 512)
+    assert pixels[-2] <= 1.3 * 512 * 512
     assert all(side % 32 == 0 for shape in session.shapes for side in shape)
 
 
