@@ -106,11 +106,12 @@ def decode_vector(text: object) -> Floats:
 def latent_recipe(digests: Mapping[str, str], settings: Settings) -> str:
     """SHA-256 of all that decides the latent of a picture's face.
 
-    These are the detector and the size at which it looks (keypoints), the alignment (the crop), the embedder, and the
-    embedding map, which comes with the swapper.
+    These are the detector, the size and the plan of its looks (keypoints), the alignment (the crop), the embedder, and
+    the embedding map, which comes with the swapper.
     """
     from functions.swap.face.align import EMBEDDER_SIZE, TEMPLATE
+    from functions.swap.face.looks import PLAN
 
     models = [digests[name] for name in ("detector", "embedder", "swapper")]
-    recipe = [*models, settings.detection_size, EMBEDDER_SIZE, TEMPLATE.tolist()]
+    recipe = [*models, settings.detection_size, PLAN, EMBEDDER_SIZE, TEMPLATE.tolist()]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

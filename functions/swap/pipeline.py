@@ -107,7 +107,7 @@ class SwapRun:
         return meme
 
     def find_faces(self, meme: Picture) -> list[Face]:
-        """The faces of the meme, from left to right. Raises NoFaceInMeme."""
+        """The faces of the meme, by number. Raises NoFaceInMeme."""
         from functions.swap.face.detect import Detector
 
         with self._phases("models"):

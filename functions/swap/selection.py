@@ -16,7 +16,7 @@ Indices = Literal["all", "largest"] | list[int]  # of the faces that a request c
 
 @dataclass(frozen=True)
 class FaceSelection:
-    """The faces of a meme from left to right and, by number, why a face is not replaced (None: it is)."""
+    """The faces of a meme by number, and why a face is not replaced (None: it is)."""
 
     faces: list[Face]
     reasons: Mapping[int, SkipReason | None]

@@ -34,7 +34,7 @@ class Settings(SwapLimits):
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
     operator_settings: Callable[[], OperatorSettings] = OperatorSettings  # as they are at the moment
     memory_mb: int = 512  # of the sandbox; Lambda sets it itself
-    detection_size: int = 512  # pixels of the square that pictures are fitted into for the detector; a multiple of 32
+    detection_size: int = 512  # side in pixels of the square whose area a picture has as the detector sees it
 
     @property
     def cache_latents(self) -> bool:

@@ -32,7 +32,7 @@ FaceChoice = Literal["all", "largest"] | list[int | FaceAssignment]  # numbers a
 class Face:
     """A face in a picture, in that picture's pixels."""
 
-    index: int  # from left to right
+    index: int  # in rows from top to bottom, then from left to right
     box: Box
     keypoints: Floats  # float32 [5, 2]: left eye, right eye, nose, left and right corner of the mouth
     score: float  # the detector's, 0 to 1
@@ -106,7 +106,7 @@ def describe(text: str) -> Mapping[str, str]:
 class FaceReport:
     """What became of one face of the meme."""
 
-    index: int = field(metadata=describe("the face's number, from left to right"))
+    index: int = field(metadata=describe("the face's number: in rows from top to bottom, then from left to right"))
     box: Box = field(metadata=describe("x0, y0, x1, y1 in pixels of the meme"))
     score: float = field(metadata=describe("the detector's confidence, 0 to 1"))
     swapped: bool

@@ -23,6 +23,7 @@ class Options:
     avx2: bool  # measure only the part that is held to AVX2
     inputs: Path  # a folder for inputs that are prepared once
     out: Path  # a folder for results
+    detector: Path | None = None  # a detector's file, in place of the demo pack's
 
     @property
     def environ(self) -> dict[str, str]:
@@ -32,11 +33,11 @@ class Options:
 
 @contextmanager
 def parse_options(
-    name: str, description: str | None, *, inputs: Path, repeats: int, avx2: bool = True
+    name: str, description: str | None, *, inputs: Path, repeats: int, avx2: bool = True, detector: bool = False
 ) -> Iterator[Options]:
     """Parse the command line; `repeats` is the default, and in quick form it is 1.
 
-    A quick benchmark's files go to a temporary folder. `avx2`: the benchmark has that switch.
+    A quick benchmark's files go to a temporary folder. `avx2`, `detector`: the benchmark has that switch.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m tests.bench.{name}",
@@ -47,13 +48,16 @@ def parse_options(
     parser.add_argument("--quick", action="store_true", help="tiny networks, one run, results are discarded")
     if avx2:
         parser.add_argument("--avx2", action="store_true", help="measure only as on a processor without AVX-512")
+    if detector:
+        parser.add_argument("--detector", type=Path, help="a detector's ONNX file, in place of the demo pack's")
     arguments = parser.parse_args()
+    file = arguments.detector if detector else None
     only_avx2 = avx2 and arguments.avx2
     if not arguments.quick:
         OUT.mkdir(parents=True, exist_ok=True)
-        yield Options(False, arguments.repeats, only_avx2, inputs, OUT)
+        yield Options(False, arguments.repeats, only_avx2, inputs, OUT, file)
         return
     with tempfile.TemporaryDirectory(prefix="coldswap-bench-") as folder:
         out = Path(folder) / "out"
         out.mkdir()
-        yield Options(True, 1, only_avx2, Path(folder) / "inputs", out)
+        yield Options(True, 1, only_avx2, Path(folder) / "inputs", out, file)

@@ -14,6 +14,7 @@ from functions.swap.values import Floats
 
 OVERLAP = 0.4  # intersection over union from which two boxes mean one face; SCRFD's own
 MOST = 5_000  # candidates of one picture: a detector gone wild reports every place, and grouping takes the square
+REPEAT = 0.5  # of the keypoints' mean distance from their middle
 SAME_ROLL = 30.0  # degrees
 
 
@@ -79,6 +80,21 @@ def group(candidates: Candidates) -> list[Candidates]:
         groups.append(candidates.take(rest[same]))
         rest = rest[~same]
     return groups
+
+
+def drop_repeats(faces: Candidates) -> Candidates:
+    """The faces without those whose keypoints are a better one's: boxes of very different sizes may mean one face.
+
+    They go from the best to the worst.
+    """
+    middles = faces.keypoints.mean(1)
+    spreads = np.linalg.norm(faces.keypoints - middles[:, None], axis=2).mean(1)
+    kept: list[int] = []
+    for row, middle in enumerate(middles):
+        distances = np.linalg.norm(middles[kept] - middle, axis=1)
+        if (distances > REPEAT * np.minimum(spreads[kept], spreads[row])).all():
+            kept.append(row)
+    return faces.take(np.array(kept, np.intp))
 
 
 def measure_overlap(box: Floats, boxes: Floats) -> Floats:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from functions.swap.face.candidates import Candidates, group, join
+from functions.swap.face.candidates import OVERLAP, Candidates, drop_repeats, group, join, measure_overlap
 from functions.swap.face.looks import CROP_FACTOR, CROP_SIDE, Pyramid, View, crop_upright, is_sliver, measure_roll, pad
 from functions.swap.values import Face
 from layers.core.deadline import Deadline
@@ -54,7 +54,7 @@ class Detector:
             return []
         search = _Search(self._scrfd, Pyramid(pixels, self._size), deadline)
         faces = [search.settle(candidates) for candidates in group(search.look_at_all())]
-        return number_faces(join([face for face in faces if face is not None]))
+        return number_faces(drop_repeats(join([face for face in faces if face is not None])))
 
 
 class _Search:
@@ -104,9 +104,9 @@ class _Search:
             return None
         view = crop_upright(self._pyramid.levels, face.boxes[0], face.keypoints[0])
         seen = self._look(view, SECOND_LEAST)
-        middles = (seen.boxes[:, :2] + seen.boxes[:, 2:]) / 2 - CROP_SIDE / 2
-        sides = (seen.boxes[:, 2:] - seen.boxes[:, :2]).max(1, initial=0) / (CROP_SIDE / CROP_FACTOR)
-        is_same = (np.hypot(*middles.T) < 0.35 * CROP_SIDE / CROP_FACTOR) & (sides > 0.5) & (sides < 2)
+        half = CROP_SIDE / CROP_FACTOR / 2
+        expected = np.array([-half, -half, half, half], np.float32) + np.float32(CROP_SIDE / 2)
+        is_same = measure_overlap(expected, seen.boxes) > OVERLAP
         if not is_same.any():
             return None
         again = seen.take(np.flatnonzero(is_same)[:1]).map_back(view)

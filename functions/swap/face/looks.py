@@ -16,6 +16,8 @@ from layers.media.picture import Pixels
 
 Matrix = NDArray[np.float64]  # [2, 3]
 
+PLAN = "2026-11"  # changes with the looks, as latents in the cache know by which of them their faces were found
+
 STRIDE = 32  # pixels; the detector takes pictures whose sides are multiples of it
 MIN_SIDE = 8  # pixels of the shorter side as the detector sees it; no face fits into less
 
