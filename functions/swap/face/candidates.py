@@ -25,17 +25,19 @@ class Candidates:
     boxes: Floats  # float32 [N, 4]: x0, y0, x1, y1
     scores: Floats  # float32 [N], 0 to 1
     keypoints: Floats  # float32 [N, 5, 2]
+    upright: NDArray[np.bool_]  # [N]: whether the look was
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, rows: NDArray[Any]) -> Candidates:
         """Some of them, in that order."""
-        return Candidates(self.boxes[rows], self.scores[rows], self.keypoints[rows])
+        return Candidates(self.boxes[rows], self.scores[rows], self.keypoints[rows], self.upright[rows])
 
     def map_back(self, view: View) -> Candidates:
         """Candidates of a look in its picture."""
-        return Candidates(view.map_boxes(self.boxes), self.scores, view.map_points(self.keypoints))
+        upright = np.full(len(self), view.is_upright)
+        return Candidates(view.map_boxes(self.boxes), self.scores, view.map_points(self.keypoints), upright)
 
     def keep_sane(self) -> Candidates:
         """Those whose numbers are finite and whose boxes have an area."""
@@ -63,7 +65,8 @@ def join(parts: Sequence[Candidates]) -> Candidates:
     boxes = np.concatenate([np.zeros((0, 4), np.float32), *(part.boxes for part in parts)])
     scores = np.concatenate([np.zeros(0, np.float32), *(part.scores for part in parts)])
     keypoints = np.concatenate([np.zeros((0, 5, 2), np.float32), *(part.keypoints for part in parts)])
-    every = Candidates(boxes, scores, keypoints)
+    upright = np.concatenate([np.zeros(0, np.bool_), *(part.upright for part in parts)])
+    every = Candidates(boxes, scores, keypoints, upright)
     return every.take(np.argsort(-every.scores, kind="stable")[:MOST])
 
 

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -73,18 +74,19 @@ class _Search:
     def settle(self, candidates: Candidates) -> Candidates | None:
         """The face that overlapping candidates mean, or None if there is none. The best score comes first.
 
-        Only a sure face that is upright counts without a second look.
+        Only a sure face that is upright, and was so in its look, counts without a second look.
         """
         best = candidates.take(np.array([0]))
         side = float((best.boxes[0, 2:] - best.boxes[0, :2]).max())
         if best.scores[0] < SURE and side < LEAST:
             return None
         ways = candidates.list_ways_up(DOUBT)
-        if best.scores[0] < SURE or len(ways) > 1 or abs(measure_roll(best.keypoints[0])) > TILTED:
+        is_upright = best.upright[0] and abs(measure_roll(best.keypoints[0])) <= TILTED
+        if best.scores[0] < SURE or len(ways) > 1 or not is_upright:
             return self._confirm(best, ways)
         if LEAST <= side < SMALL / self._pyramid.finest_scale:
             second = self._look_again(best)
-            return Candidates(best.boxes, best.scores, second.keypoints) if second else best
+            return replace(best, keypoints=second.keypoints) if second else best
         return best
 
     def _confirm(self, best: Candidates, ways: list[Candidates]) -> Candidates | None:
@@ -95,7 +97,7 @@ class _Search:
         _, second = max(looks, key=lambda look: float(look[0].scores[0] + look[1].scores[0]))
         if second.scores[0] < (SECOND_SURE if best.scores[0] < SURE else SECOND_LEAST):
             return None
-        return Candidates(best.boxes, np.maximum(best.scores, second.scores), second.keypoints)
+        return replace(second, scores=np.maximum(best.scores, second.scores), boxes=best.boxes)
 
     def _look_again(self, face: Candidates) -> Candidates | None:
         """The face as a second look reports it, with the box of the first; None if it is not seen again."""
@@ -110,15 +112,14 @@ class _Search:
         if not is_same.any():
             return None
         again = seen.take(np.flatnonzero(is_same)[:1]).map_back(view)
-        return Candidates(face.boxes, again.scores, again.keypoints)
+        return replace(again, boxes=face.boxes)
 
     def _look(self, view: View, threshold: float) -> Candidates:
         """The candidates of one look, in its own pixels, from the best score to the worst. Raises OutOfTime."""
         self._deadline.check("looking for faces")
-        scores, boxes, keypoints = (
-            np.concatenate(levels) for levels in self._scrfd.forward(pad(view.pixels), threshold)
-        )
-        seen = Candidates(boxes.astype(np.float32), scores.reshape(-1).astype(np.float32), keypoints.astype(np.float32))
+        by_stride = self._scrfd.forward(pad(view.pixels), threshold)
+        scores, boxes, keypoints = (np.concatenate(each).astype(np.float32) for each in by_stride)
+        seen = Candidates(boxes, scores.reshape(-1), keypoints, np.ones(len(boxes), np.bool_))
         return join([seen.keep_sane()])
 
 

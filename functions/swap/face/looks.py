@@ -44,6 +44,11 @@ class View:
     pixels: Pixels
     to_picture: Matrix
 
+    @property
+    def is_upright(self) -> bool:
+        """Whether it is as upright as the picture."""
+        return not self.to_picture[0, 1] and bool(self.to_picture[0, 0] > 0)
+
     def map_points(self, points: NDArray[np.floating[Any]]) -> Floats:
         """Points [..., 2] of the look in the picture."""
         return np.asarray(points @ self.to_picture[:, :2].T + self.to_picture[:, 2], np.float32)

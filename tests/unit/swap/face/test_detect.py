@@ -156,7 +156,7 @@ def test_no_look_is_larger_than_twice_the_usual_one_each_way(shape: tuple[int, i
 def make_candidates(*boxes: tuple[float, float, float, float]) -> Candidates:
     count = len(boxes)
     keypoints = np.arange(10 * count, dtype=np.float32).reshape(count, 5, 2)
-    return Candidates(np.array(boxes, np.float32), np.full(count, 0.9, np.float32), keypoints)
+    return Candidates(np.array(boxes, np.float32), np.full(count, 0.9, np.float32), keypoints, np.ones(count, np.bool_))
 
 
 def test_faces_are_numbered_in_rows_from_top_to_bottom_then_from_left_to_right() -> None:
