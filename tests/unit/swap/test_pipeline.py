@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from functions.swap import pipeline
-from functions.swap.face import align
+from functions.swap.face import align, looks
 from functions.swap.latent_cache import latent_recipe
 from functions.swap.values import SwapRequest, SwapResult
 from layers.core.deadline import Deadline
@@ -248,13 +248,15 @@ def test_whatever_changes_a_latent_makes_a_new_one(stack: FakeSwapStack, monkeyp
         swap(stack, SwapRequest(MEME))
     stack.settings = replace(stack.settings, detection_size=320)
     swap(stack, SwapRequest(MEME))
+    monkeypatch.setattr(looks, "PLAN", "another")
+    swap(stack, SwapRequest(MEME))
     monkeypatch.setattr(align, "TEMPLATE", align.TEMPLATE + 0.5)
     swap(stack, SwapRequest(MEME))
     stack.storage.put(MODELS, "faces/default.png", encode(drawing(scale=1.3)))
     swap(stack, SwapRequest(MEME))
 
-    assert stack.models.embedder_loads == 7
-    assert len(set(stored_latents(stack))) == 7
+    assert stack.models.embedder_loads == 8
+    assert len(set(stored_latents(stack))) == 8
 
 
 FACE = f"s3://{UPLOADS}/requests/1/face"

@@ -208,7 +208,31 @@ def framed(pixels: Pixels) -> Any:
     return cv2.copyMakeBorder(pixels, 200, 200, 200, 200, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
+def lying(pixels: Pixels) -> Any:
+    return np.rot90(pixels)
+
+
+def upside_down(pixels: Pixels) -> Any:
+    return np.rot90(pixels, 2)
+
+
+def slanted(pixels: Pixels) -> Any:
+    side = len(pixels)
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), 135, 0.8)
+    return cv2.warpAffine(pixels, turn, (side, side), borderValue=(110, 110, 110))
+
+
+def squeezed(pixels: Pixels) -> Any:
+    return cv2.resize(pixels, None, fx=0.75, fy=1)
+
+
+def tight(pixels: Pixels) -> Any:
+    side = len(pixels)
+    return pixels[side * 2 // 10 : side * 8 // 10, side * 2 // 10 : side * 8 // 10]
+
+
 DISGUISES = [mirrored, blurred, small, noisy, compressed, tinted, framed]
+TURNED_AND_CUT = [lying, upside_down, slanted, squeezed, tight]
 
 
 def test_listed_people_are_known_in_another_moment_and_disguised_and_others_are_not(world: FakeModelsBucket) -> None:
@@ -229,4 +253,6 @@ def test_listed_people_are_known_in_another_moment_and_disguised_and_others_are_
         summary = [refused(person, 2, disguise) for person in people]
         assert summary.count(False) <= 1, disguise
         assert summary.count(True) >= LIKE - 2, disguise
+    for disguise in TURNED_AND_CUT:
+        assert [refused(person, 2, disguise) for person in people[:3]] == [True] * 3, disguise
     assert [refused(person, 2) for person in range(800, 800 + UNLIKE)].count(True) <= 1
