@@ -29,7 +29,6 @@ from layers.media.picture import Pixels
 CANDIDATE = 0.45  # score from which the first looks report a face
 SURE = 0.5  # score in the first looks from which it counts without a second look; SCRFD's own
 SECOND_LEAST = 0.3  # score in a second look from which it confirms a face
-SECOND_SURE = 0.55  # the same for a face that was not sure by the first
 DOUBT = 0.12  # scores nearer than that do not decide between two ways to turn a face
 TILTED = 12.0  # degrees off upright, from which a face has to be confirmed
 SMALL = 64.0  # pixels of the longer side in the finest look, below which keypoints suffer
@@ -95,8 +94,6 @@ class _Search:
         if not looks:
             return None
         _, second = max(looks, key=lambda look: float(look[0].scores[0] + look[1].scores[0]))
-        if second.scores[0] < (SECOND_SURE if best.scores[0] < SURE else SECOND_LEAST):
-            return None
         return replace(second, scores=np.maximum(best.scores, second.scores), boxes=best.boxes)
 
     def _look_again(self, face: Candidates) -> Candidates | None:
