@@ -100,12 +100,13 @@ class Embedding:
 
         within = Deadline.after(SECONDS)
         detector = detect.Detector(self._models.detector_session(within), Settings.detection_size)
-        faces = detector.find(picture.pixels, within)
+        pixels = picture.as_seen()
+        faces = detector.find(pixels, within)
         if len(faces) > 1:
             raise InvalidRequest(f"{path} shows {len(faces)} faces. Crop the picture to the one that you mean.")
         if not faces or align.rejection_reason(faces[0], picture.width, picture.height):
             raise NoFaceInSource(f"No face was found in {path}, or it is too small or cut off by the edge.")
-        return normalise(embed.embed_face(picture.pixels, faces[0], self._models.embedder(within)))
+        return normalise(embed.embed_face(pixels, faces[0], self._models.embedder(within)))
 
 
 def add(

@@ -57,7 +57,7 @@ def _find_faces(
     with phases("models"):
         detector = detect.Detector(session.result(), context.settings.detection_size)
     with phases("detect"):
-        return picture, detector.find(picture.pixels, context.deadline)
+        return picture, detector.find(picture.as_seen(), context.deadline)
 
 
 def _describe(picture: Picture, faces: list[Face], context: SwapContext, phases: Phases) -> FaceListing:

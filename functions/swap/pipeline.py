@@ -113,7 +113,7 @@ class SwapRun:
         with self._phases("models"):
             self._detector = Detector(self._detector_session.result(), self._context.settings.detection_size)
         with self._phases("detect"):
-            faces = self._detector.find(meme.pixels, self._context.deadline)
+            faces = self._detector.find(meme.as_seen(), self._context.deadline)
         if not faces:
             hint = self._context.models.manifest.hint
             raise NoFaceInMeme(join_hint("No face was found in the meme. Use one that shows faces clearly.", hint))

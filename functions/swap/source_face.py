@@ -122,9 +122,9 @@ def compute_latent(
     from functions.swap.face import align, detect, embed
     from layers.engine.onnx_embedder import normalise, to_latent
 
-    hint = context.models.manifest.hint
+    hint, pixels = context.models.manifest.hint, picture.as_seen()
     with phases("detect"):
-        faces = detector.find(picture.pixels, context.deadline)
+        faces = detector.find(pixels, context.deadline)
     if not faces:
         raise NoFaceInSource(
             join_hint(f"No face was found in {role.source}. Use one that shows the face clearly.", hint), picture="face"
@@ -139,7 +139,7 @@ def compute_latent(
         network = context.models.embedder(context.deadline)
         emap = context.models.emap(context.deadline)
     with phases("embed"):
-        embedding = embed.embed_face(picture.pixels, face, network)
+        embedding = embed.embed_face(pixels, face, network)
         return Latent(to_latent(embedding, emap), normalise(embedding), recipe)
 
 

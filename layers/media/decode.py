@@ -8,7 +8,7 @@ import os
 import numpy as np
 
 from layers.core.errors import PictureTooLarge, UnreadablePicture
-from layers.media.picture import Picture, Pixels
+from layers.media.picture import NEUTRAL, Picture, Pixels
 from layers.media.picture_header import Header, probe
 
 # OpenCV reads this once, while it is imported. Our own limit applies before it.
@@ -20,8 +20,8 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
     """Decode a JPEG, PNG or WebP into uint8 BGR [H, W, 3], upright, with alpha apart.
 
     16 bits per channel become 8 (such a picture counts twice against `max_pixels`), grey and palettes become BGR, CMYK
-    is converted as its Adobe marker says. Colour profiles are not applied. Raises PictureTooLarge, UnsupportedPicture
-    or UnreadablePicture.
+    is converted as its Adobe marker says. Colours beneath an alpha of 0 become grey. Colour profiles are not applied.
+    Raises PictureTooLarge, UnsupportedPicture or UnreadablePicture.
     """
     if len(data) > max_bytes:
         raise PictureTooLarge(f"The picture has {len(data)} bytes; at most {max_bytes} are allowed.")
@@ -33,6 +33,8 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
             "allowed, and half as many with 16 bits per channel. Make it smaller."
         )
     pixels, alpha = _split_channels(_decode_pixels(data, header))
+    if alpha is not None:
+        pixels[alpha == 0] = NEUTRAL  # nobody sees these colours, so nothing looks at them and they do not travel on
     return Picture(
         pixels=apply_orientation(pixels, header.orientation),
         alpha=None if alpha is None else apply_orientation(alpha, header.orientation),

@@ -6,9 +6,7 @@ import numpy as np
 
 from layers.core.errors import PictureTooLarge
 from layers.media.formats import EXTENSIONS, MAX_SIDE_PIXELS, NAMES, PictureFormat
-from layers.media.picture import Picture, Pixels
-
-_STRIP = 64  # rows flattened at a time, so that the float copy stays small
+from layers.media.picture import Picture, flatten
 
 
 def encode(picture: Picture, format: PictureFormat, quality: int) -> bytes:
@@ -39,10 +37,3 @@ def encode(picture: Picture, format: PictureFormat, quality: int) -> bytes:
     if not success:
         raise ValueError(f"OpenCV could not encode {pixels.shape} as {format}")
     return bytes(encoded)
-
-
-def flatten(pixels: Pixels, alpha: Pixels, ground: int = 255) -> None:
-    """Blend uint8 [H, W, 3] over a grey ground by its alpha, uint8 [H, W], in place; the default ground is white."""
-    for top in range(0, len(pixels), _STRIP):
-        strip, cover = pixels[top : top + _STRIP], alpha[top : top + _STRIP, :, None].astype(np.uint16)
-        strip[:] = (strip * cover + ground * (255 - cover) + 127) // 255

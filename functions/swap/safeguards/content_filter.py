@@ -16,8 +16,7 @@ import numpy as np
 
 from functions.swap.face.align import to_planes
 from layers.core.errors import ContentRefused, SafeguardFailed
-from layers.media.encode import flatten
-from layers.media.picture import Pixels
+from layers.media.picture import Pixels, flatten
 
 
 @dataclass(frozen=True)

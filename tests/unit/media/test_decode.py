@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from layers.core.errors import ColdswapError, PictureTooLarge, UnreadablePicture, UnsupportedPicture
 from layers.media.decode import decode
-from layers.media.picture import Picture, Pixels
+from layers.media.picture import NEUTRAL, Picture, Pixels
 from layers.media.picture_header import probe
 
 HUGE = 10**9
@@ -250,3 +250,26 @@ def test_a_png_whose_checksum_is_wrong_is_unreadable() -> None:
     broken[broken.find(b"IDAT") + 20] ^= 1
     with pytest.raises(UnreadablePicture, match="checksum"):
         decode_whole(bytes(broken))
+
+
+def test_what_lies_beneath_transparency_is_not_read() -> None:
+    alpha = np.zeros((40, 60), np.uint8)
+    alpha[:, 30:] = 255
+    pixels = np.random.default_rng(3).integers(0, 256, (40, 60, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(np.dstack((pixels[:, :, ::-1], alpha)), "RGBA").save(file, "PNG")
+
+    picture = decode(file.getvalue(), 100_000, 10_000)
+
+    assert (picture.pixels[:, :30] == NEUTRAL).all()
+    assert np.array_equal(picture.pixels[:, 30:], pixels[:, 30:])
+    assert picture.as_seen() is picture.pixels
+
+
+def test_what_is_translucent_is_looked_at_over_a_neutral_ground() -> None:
+    pixels, alpha = np.full((4, 6, 3), 200, np.uint8), np.full((4, 6), 128, np.uint8)
+
+    seen = Picture(pixels, alpha, "", "png").as_seen()
+
+    assert np.abs(seen.astype(int) - (200 * 128 + NEUTRAL * 127) // 255).max() <= 1
+    assert (pixels == 200).all(), "the picture itself stays as it is"

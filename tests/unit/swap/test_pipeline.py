@@ -353,3 +353,16 @@ def test_the_default_face_stays_however_old_it_is(stack: FakeSwapStack) -> None:
     stack.storage.objects[place] = replace(stack.storage.objects[place], last_modified=0.0)
 
     assert swap(stack, SwapRequest(MEME)).faces[0].swapped
+
+
+@pytest.mark.parametrize("alpha", [0, 20])
+def test_a_face_that_nobody_sees_is_neither_replaced_nor_used(stack: FakeSwapStack, alpha: int) -> None:
+    pixels = drawing(2)
+    cover = np.full(pixels.shape[:2], 255, np.uint8)
+    cover[:, pixels.shape[1] // 2 :] = alpha
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(np.dstack((pixels, cover))))
+
+    result = swap(stack, SwapRequest(MEME))
+
+    assert len(result.faces) == 1
+    assert result.faces[0].box[2] < pixels.shape[1] / 2
