@@ -62,6 +62,7 @@ def _find_faces(
 
 def _describe(picture: Picture, faces: list[Face], context: SwapContext, phases: Phases) -> FaceListing:
     from functions.swap.face.align import MIN_EYES, rejection_reason
+    from functions.swap.face.looks import is_sliver
 
     reasons = [rejection_reason(face, picture.width, picture.height) for face in faces]
     listed = [
@@ -70,7 +71,9 @@ def _describe(picture: Picture, faces: list[Face], context: SwapContext, phases:
     ]
     smallest = max(picture.width, picture.height) / SIDES_PER_EYES
     notes = note_faces(listed, context.settings.max_faces, smallest if smallest > MIN_EYES else 0.0)
-    if not faces:
+    if is_sliver(picture.height, picture.width, context.settings.detection_size):
+        notes.insert(0, "The picture is too thin to be looked at.")
+    elif not faces:
         sentence = "No face was found in the picture. Use one that shows faces clearly."
         notes.insert(0, join_hint(sentence, context.models.manifest.hint))
     return FaceListing(picture.width, picture.height, listed, phases.timings_ms(), notes)

@@ -122,6 +122,16 @@ def test_a_picture_without_faces_has_an_empty_list_and_a_note(
     ]
 
 
+def test_a_picture_that_is_too_thin_to_be_looked_at_has_a_note_that_says_so(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_meme(stack, np.zeros((2, 9000, 3), np.uint8))
+
+    body = list_faces(stack, monkeypatch).body
+
+    assert (body["faces"], body["notes"][0]) == ([], "The picture is too thin to be looked at.")
+
+
 def test_more_faces_than_a_swap_replaces_are_all_listed(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     stack.settings = settings(max_faces=2)
     put_meme(stack, drawing(3, width=900))
