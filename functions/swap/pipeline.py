@@ -27,6 +27,7 @@ from layers.media.formats import EXTENSIONS, MEDIA_TYPES
 
 if TYPE_CHECKING:
     from functions.swap.face.align import Matrix
+    from functions.swap.face.face_mask import Neighbour
     from functions.swap.selection import FaceSelection
     from layers.engine.swapper import Swapper
     from layers.media.formats import PictureFormat
@@ -150,11 +151,16 @@ class SwapRun:
         import numpy as np
 
         from functions.swap.face.align import SWAPPER_SIZE, crop_face
+        from functions.swap.face.face_mask import find_neighbours
 
         if not selection.chosen:
             self._bytes_wasted = self.pending.drop()
             return None
-        crops = [crop_face(meme.pixels, face.keypoints, SWAPPER_SIZE) for face in selection.chosen]
+        mirror = self._request.color_match or self._request.soft_edges  # otherwise as insightface does it
+        crops = []
+        for face in selection.chosen:
+            crop, forward = crop_face(meme.pixels, face.keypoints, SWAPPER_SIZE, mirror_border=mirror)
+            crops.append((crop, forward, find_neighbours(face, selection.faces, selection.chosen)))
         latents = np.stack([sources[face.index].latent.values for face in selection.chosen])
         with self._phases("models"):
             swapper = self.pending.swapper(once=len(crops) <= BATCH_SIZE)
@@ -221,7 +227,7 @@ class SwapRun:
             return [face for face in faces if any(map(matcher.matches, embed_with_flip(meme.pixels, face, embedder)))]
 
     def _replace_batch(
-        self, meme: Picture, crops: list[tuple[Pixels, Matrix]], latents: Floats, swapper: Swapper
+        self, meme: Picture, crops: list[tuple[Pixels, Matrix, list[Neighbour]]], latents: Floats, swapper: Swapper
     ) -> None:
         """Replace the faces with these crops, by the faces with these latents, float32 [N, 512]."""
         import numpy as np
@@ -231,12 +237,20 @@ class SwapRun:
 
         request = self._request
         with self._phases("swap"):
-            planes = np.concatenate([align.to_planes(crop) for crop, _ in crops])
+            planes = np.concatenate([align.to_planes(crop) for crop, *_ in crops])
             swapped = swapper.run(planes, latents)
         with self._phases("paste"):
-            for (crop, forward), output in zip(crops, swapped, strict=True):
+            for (crop, forward, neighbours), output in zip(crops, swapped, strict=True):
                 face = align.to_pixels(output[None])
-                paste(meme.pixels, crop, face, forward, color_match=request.color_match, soft_edges=request.soft_edges)
+                paste(
+                    meme.pixels,
+                    crop,
+                    face,
+                    forward,
+                    color_match=request.color_match,
+                    soft_edges=request.soft_edges,
+                    neighbours=neighbours,
+                )
 
     def _draw_badge(self, meme: Picture, faces: list[Face]) -> None:
         with self._phases("paste"):

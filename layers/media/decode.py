@@ -40,6 +40,7 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
         alpha=None if alpha is None else apply_orientation(alpha, header.orientation),
         digest=hashlib.sha256(data).hexdigest(),
         format=header.format,
+        grey=header.grey,
     )
 
 

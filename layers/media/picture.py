@@ -23,6 +23,7 @@ class Picture:
     alpha: Pixels | None  # uint8 [H, W], None where the file has no alpha
     digest: str  # SHA-256, in hex, of the bytes that it was decoded from
     format: PictureFormat  # of those bytes
+    grey: bool = False  # whether those bytes had one channel of colour; the pixels' three are equal then
 
     @property
     def height(self) -> int:

@@ -9,7 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
 from layers.media.formats import PNG_SIGNATURE, SNIFFED_BYTES, PictureFormat, describe_other, sniff_picture
@@ -29,6 +29,7 @@ class Header:
     height: int
     orientation: int = 1
     sixteen_bit: bool = False
+    grey: bool = False  # one channel, apart from alpha
 
 
 def probe(data: bytes) -> Header:
@@ -56,7 +57,7 @@ def _truncated() -> UnreadablePicture:
 
 
 def _probe_jpeg(data: bytes) -> Header:
-    at, size, orientation, scans = 2, (0, 0), 1, 0
+    at, size, orientation, scans, grey = 2, (0, 0), 1, 0, False
     while True:
         if at + 4 > len(data):
             raise _truncated()
@@ -74,7 +75,9 @@ def _probe_jpeg(data: bytes) -> Header:
         if marker == 0xE1 and body.startswith(b"Exif\0\0"):
             orientation = _read_orientation(body[6:])
         elif marker in _FRAME_MARKERS:
-            size = _parse_frame(marker, body)
+            width, height, components = _parse_frame(marker, body)
+            size = width, height
+            grey = components == 1
         elif marker in _UNSUPPORTED_FRAME_MARKERS:
             raise UnsupportedPicture("This is a lossless or hierarchical JPEG. Save it as an ordinary one.")
         elif marker == 0xDA:
@@ -90,7 +93,7 @@ def _probe_jpeg(data: bytes) -> Header:
             raise UnreadablePicture("The JPEG has too many scans.")
     if not all(size):
         raise UnreadablePicture("The JPEG is damaged: it has no size.")
-    return Header("jpeg", size[0], size[1], orientation)
+    return Header("jpeg", size[0], size[1], orientation, grey=grey)
 
 
 _FRAME_MARKERS = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
@@ -98,7 +101,8 @@ _UNSUPPORTED_FRAME_MARKERS = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
 _PARSED_MARKERS = _FRAME_MARKERS | {0xE1}
 
 
-def _parse_frame(marker: int, body: bytes) -> tuple[int, int]:
+def _parse_frame(marker: int, body: bytes) -> tuple[int, int, int]:
+    """Width, height and number of components."""
     if len(body) < 6:
         raise _truncated()
     bits, height, width, components = struct.unpack_from(">BHHB", body)
@@ -106,7 +110,10 @@ def _parse_frame(marker: int, body: bytes) -> tuple[int, int]:
         raise UnsupportedPicture(
             f"This JPEG has {components} channels of {bits} bits. Save it with 8 bits per channel."
         )
-    return width, height
+    return width, height, components
+
+
+_GREY_COLOUR_TYPES = {0, 4}  # without and with alpha
 
 
 def _probe_png(data: bytes) -> Header:
@@ -116,14 +123,14 @@ def _probe_png(data: bytes) -> Header:
         if header is None:
             if kind != b"IHDR" or len(body) != 13:
                 raise UnreadablePicture("The PNG is damaged: its header is missing.")
-            width, height, bits = struct.unpack_from(">IIB", body)
+            width, height, bits, colour_type = struct.unpack_from(">IIBB", body)
             if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
                 raise UnreadablePicture("The PNG is damaged: it has no size.")
-            header = Header("png", width, height, sixteen_bit=bits == 16)
+            header = Header("png", width, height, sixteen_bit=bits == 16, grey=colour_type in _GREY_COLOUR_TYPES)
         elif kind == b"acTL":
             raise UnsupportedPicture("This PNG is animated. Send one of its frames.")
         elif kind == b"eXIf":
-            header = Header("png", header.width, header.height, _read_orientation(body), header.sixteen_bit)
+            header = replace(header, orientation=_read_orientation(body))
         pixels = pixels or kind == b"IDAT"
     if header is None or not pixels:
         raise _truncated()

@@ -85,10 +85,11 @@ def translate(affine: Matrix, x: float, y: float) -> Matrix:
     return shifted
 
 
-def crop_face(picture: Pixels, keypoints: Floats, size: int) -> tuple[Pixels, Matrix]:
+def crop_face(picture: Pixels, keypoints: Floats, size: int, *, mirror_border: bool = False) -> tuple[Pixels, Matrix]:
     """The aligned crop, uint8 BGR [size, size, 3], black outside the frame, and the transform from the picture to it.
 
-    The same as insightface's `norm_crop2`, but reads only the part of the picture that the crop touches.
+    The same as insightface's `norm_crop2`, but reads only the part of the picture that the crop touches. With
+    `mirror_border`, the picture is mirrored at the frame instead, so that no network sees an edge there.
     """
     forward = alignment_matrix(keypoints, size)
     height, width = picture.shape[:2]
@@ -96,7 +97,8 @@ def crop_face(picture: Pixels, keypoints: Floats, size: int) -> tuple[Pixels, Ma
     part = picture[y0:y1, x0:x1]
     if not part.size:
         return np.zeros((size, size, 3), np.uint8), forward
-    warped = cv2.warpAffine(part, translate(forward, x0, y0), (size, size), borderValue=0.0)
+    border = cv2.BORDER_REFLECT_101 if mirror_border else cv2.BORDER_CONSTANT
+    warped = cv2.warpAffine(part, translate(forward, x0, y0), (size, size), borderMode=border, borderValue=0.0)
     return warped.astype(np.uint8, copy=False), forward
 
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from insightface.app.common import Face as TheirFace
 from insightface.model_zoo.inswapper import INSwapper
 
-from functions.swap.face import align, paste
+from functions.swap.face import align, cielab, face_mask, paste
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
 from tests.unit.swap import networks
+from tests.unit.swap.face.drawn_swaps import IVY, RUBY, Drawn, plain_ground, swap
 from tests.unit.swap.face_fixtures import grainy_picture, keypoints_at
 
 
@@ -119,70 +120,53 @@ def test_large_faces_are_pasted_in_bands_without_seams(monkeypatch: pytest.Monke
     assert (whole != picture).any()
 
 
-def test_the_feather_mask_is_opaque_over_the_face_and_transparent_at_the_rim() -> None:
-    mask = paste.feather_mask()
-
-    assert (mask[[0, -1]] == 0).all()
-    assert (mask[:, [0, -1]] == 0).all()
-    for x, y in align.TEMPLATE + np.array([8, 0]):
-        assert mask[int(y), int(x)] > 250
-    assert (np.diff(mask[64].astype(int))[:64] >= 0).all()
-    assert np.abs(np.diff(mask.astype(int), axis=0)).max() <= 32
-    assert (mask == mask.T).all()
-    assert (mask == mask[::-1]).all()
+FRAMES = {"top": (0, 165, 512, 512), "left": (190, 0, 512, 512), "right": (0, 0, 322, 512), "bottom": (0, 0, 512, 320)}
 
 
-SKIN, TANNED, BACKGROUND, BEARD = (150, 180, 225), (90, 125, 170), (200, 120, 60), (20, 30, 120)
-EVERYWHERE = np.ones((128, 128), bool)
+@pytest.mark.parametrize("side", FRAMES)
+def test_no_dark_line_shows_where_the_frame_cuts_a_face(side: str) -> None:
+    drawn = Drawn(IVY, 112, 256, 236, (512, 512))
+    whole = drawn.draw(plain_ground(512, 512))
+    x0, y0, x1, y1 = FRAMES[side]
+    cut, points = whole[y0:y1, x0:x1].copy(), drawn.keypoints - np.array([x0, y0], np.float32)
+
+    result = swap(cut, [points], [0], RUBY)
+
+    expected = swap(whole, [drawn.keypoints], [0], RUBY)[y0:y1, x0:x1]
+    line = {"top": np.s_[:2], "bottom": np.s_[-2:], "left": np.s_[:, :2], "right": np.s_[:, -2:]}[side]
+    darker = cielab.bgr_to_lab(expected)[line][..., 0] - cielab.bgr_to_lab(result)[line][..., 0]
+    assert darker.mean() < 2  # 8 to 12 with black around the picture
+    assert (darker > 15).mean() < 0.06
 
 
-def portrait(skin: tuple[int, int, int], beard: tuple[int, int, int]) -> Pixels:
-    """A round face before a background, in uint8 BGR [128, 128, 3]."""
-    pixels = np.full((128, 128, 3), BACKGROUND, np.uint8)
-    cv2.ellipse(pixels, (64, 68), (44, 54), 0, 0, 360, skin, -1)
-    cv2.ellipse(pixels, (64, 108), (26, 14), 0, 0, 360, beard, -1)
-    return pixels
+def test_a_crop_at_the_border_is_mirrored_only_where_asked() -> None:
+    picture = grainy_picture(320, 240)
+    points = keypoints_at(0, 120, 1.5, 0)
+
+    black, matrix = align.crop_face(picture, points, 128)
+    mirrored, same = align.crop_face(picture, points, 128, mirror_border=True)
+
+    inside = face_mask.frame_mask(matrix, 320, 240)
+    assert (matrix == same).all()
+    assert (black[inside] == mirrored[inside]).all()
+    assert (black[:, :10] == 0).all()
+    assert mirrored[~inside].mean() == pytest.approx(mirrored[inside].mean(), rel=0.25)
 
 
-def test_colour_match_gives_the_skin_the_targets_colour_and_leaves_the_rest() -> None:
-    target, swapped = portrait(TANNED, TANNED), portrait(SKIN, BEARD)
+@pytest.mark.parametrize(("options", "sharp"), [((False, False), False), ((True, False), True), ((False, True), True)])
+def test_the_kernel_is_cubic_unless_both_options_are_off(options: tuple[bool, bool], sharp: bool) -> None:
+    drawn = Drawn(IVY, 187, 256, 236, (512, 512))
+    truth = drawn.draw(plain_ground(512, 512))
+    crop, forward = align.crop_face(truth, drawn.keypoints, 128)
+    result = truth.copy()
 
-    result = paste.match_color(swapped, target, EVERYWHERE).astype(int)
+    paste.paste(result, crop, crop, forward, color_match=options[0], soft_edges=options[1])
 
-    for x, y in ((64, 72), (40, 70), (64, 30)):
-        assert np.abs(result[y, x] - TANNED).max() <= 3
-    assert np.abs(result[108, 64] - BEARD).max() <= 3
-    outside = np.hypot((np.arange(128)[None, :] - 64) / 52, (np.arange(128)[:, None] - 68) / 62) > 1
-    assert (np.abs(result - swapped)[outside] <= 1).all()
-
-
-def test_colour_match_leaves_what_the_swapper_did_not_change() -> None:
-    portraits = portrait(TANNED, BEARD)
-
-    assert np.abs(paste.match_color(portraits, portraits, EVERYWHERE).astype(int) - portraits).max() <= 1
-
-
-def test_colour_match_looks_only_where_the_picture_is() -> None:
-    picture = np.full((240, 320, 3), TANNED, np.uint8)
-    crop, forward = align.crop_face(picture, keypoints_at(0, 120, 1.5, 0), 128)  # half of the face is outside
-    assert (crop[:, :30] == 0).all()
-
-    result = paste.match_color(np.full((128, 128, 3), SKIN, np.uint8), crop, paste.frame_mask(forward, 320, 240))
-
-    assert np.abs(result[64, 100].astype(int) - TANNED).max() <= 2
-
-
-def test_colour_match_without_cheeks_in_the_frame_changes_nothing() -> None:
-    swapped = portrait(SKIN, BEARD)
-
-    assert paste.match_color(swapped, portrait(TANNED, BEARD), np.zeros((128, 128), bool)) is swapped
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 255), st.integers(0, 255))
-def test_colour_match_of_flat_colours_comes_near_them(ours: int, theirs: int) -> None:
-    swapped, target = (np.full((128, 128, 3), level, np.uint8) for level in (ours, theirs))
-
-    result = paste.match_color(swapped, target, EVERYWHERE)
-
-    assert np.abs(result.astype(int) - theirs).max() <= 8  # what the eye would not see is left
+    face = np.s_[150:330, 150:360]
+    kernel = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
+    expected = cv2.warpAffine(crop, align.invert(forward), (512, 512), flags=kernel)
+    assert np.abs(result[face].astype(int) - expected[face]).max() <= 3
+    other = cv2.warpAffine(
+        crop, align.invert(forward), (512, 512), flags=cv2.INTER_LINEAR if sharp else cv2.INTER_CUBIC
+    )
+    assert np.abs(other[face].astype(int) - expected[face]).max() > 10
