@@ -90,6 +90,7 @@ models: .venv/ready $(ENGINE) ## put models for photographs into the stack's buc
 bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes against a naive version, with AVX-512 and with AVX2 only; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
+	$(PY) -m tests.bench.paste
 
 bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## run every benchmark once, at a tiny size, to see that it works; keeps no numbers
 	$(PY) -m tests.bench.quick

@@ -28,13 +28,15 @@ MATCH_RANGE = np.array([35.0, 20.0, 20.0], np.float32)
 UNCHANGED, CHANGED = 4.5, 9.0
 # The same as shares of the distance between both skins, as hair that stayed hair may have the colour of new skin.
 UNCHANGED_SHARE, CHANGED_SHARE = 0.3, 0.6
-INNER_FACE = (64.0, 74.0, 38.0, 36.0)  # x, y, half width and half height in the crop: no hair, no ground
+INNER_FACE = (64.0, 76.0, 38.0, 35.0)  # x, y, half width and half height in the crop: no hair, no ground
 OVAL_FADE = 0.15  # of the oval's radius, over which the match ends
 
+TINTED_SKIN = 0.5  # of the skin's radius where nothing but lightness tells skin from hair
 TINT_BINS = 25  # of lightness, 4 each
 TINT_BLUR = 2.5  # sigma in pixels of the crop
 # How near 95 in a hundred pixels are to the tint in a and b: 4 for JPEG's sake; photographs in colour have 5 or more.
 TINT_TOLERANCE = 4.2
+MIN_HUE_COSINE = 0.8  # between any two colours of one tint
 GREY_CHROMA = 0.7  # a weaker tint is none
 
 
@@ -58,7 +60,8 @@ def match_color(swapped: Pixels, crop: Pixels, in_frame: NDArray[np.bool_]) -> P
         ours = project_on_tint(ours, tint)
     shift = find_skin_shift(ours, theirs, in_frame & ~_is_clipped(crop))
     if shift is not None:
-        ours = ours + weigh_shift(ours, theirs, shift)[:, :, None] * shift.vector
+        reach = SKIN_RADIUS if tint is None else SKIN_RADIUS * TINTED_SKIN
+        ours = ours + weigh_shift(ours, theirs, shift, reach)[:, :, None] * shift.vector
     if tint is not None:
         return _render_tint(ours, tint)
     return swapped if shift is None else cielab.lab_to_bgr(ours)
@@ -90,14 +93,15 @@ def _near_commonest(colours: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.square(colours / SKIN_RADIUS - commonest).sum(1) <= 4)
 
 
-def weigh_shift(ours: Floats, theirs: Floats, shift: SkinShift) -> Floats:
+def weigh_shift(ours: Floats, theirs: Floats, shift: SkinShift, reach: Floats) -> Floats:
     """How much of the shift each pixel gets, float32 [128, 128], 0 to 1; from float32 [128, 128, 3] in CIELAB.
 
     All where the swapper changed skin within the face's oval, and nothing elsewhere: shifting everything (Reinhard et
-    al., 2001) would put a halo around the face and wash out hair, beards and eyes.
+    al., 2001) would put a halo around the face and wash out hair, beards and eyes. Around eyes, nose and mouth the
+    picture must show skin too: up to a distance of `reach` from the skin's colour, fading out over as much again.
     """
     skin = np.exp(-np.square((ours - shift.skin) / MATCH_RANGE).sum(2) / 2)
-    before = smoothstep(2 - np.sqrt(np.square((theirs - shift.skin - shift.vector) / SKIN_RADIUS).sum(2)))
+    before = smoothstep(2 - np.sqrt(np.square((theirs - shift.skin - shift.vector) / reach).sum(2)))
     before = cv2.erode(before, np.ones((3, 3), np.uint8))
     skin *= np.maximum(before, inner_mask())
     length = float(np.linalg.norm(shift.vector))
@@ -120,7 +124,16 @@ def find_tint(lab: Floats, in_frame: NDArray[np.bool_]) -> Floats | None:
     tint = (np.stack(sums, 1)[counts > 0] / counts[counts > 0, None]).astype(np.float32)
     rest = cv2.GaussianBlur((lab - project_on_tint(lab, tint)) * in_frame[:, :, None], (0, 0), TINT_BLUR)
     distances = np.hypot(rest[:, :, 1], rest[:, :, 2])[in_frame]
-    return tint if np.percentile(distances, 95) <= TINT_TOLERANCE else None
+    return tint if np.percentile(distances, 95) <= TINT_TOLERANCE and _has_one_hue(tint, counts[counts > 0]) else None
+
+
+def _has_one_hue(tint: Floats, counts: NDArray[np.intp]) -> bool:
+    """Whether the colours of a tint that many pixels have do not differ in hue: those of few flat areas would."""
+    chroma = tint[(counts >= 0.01 * counts.sum()) & (np.hypot(tint[:, 1], tint[:, 2]) > TINT_TOLERANCE), 1:]
+    if not len(chroma):
+        return True
+    directions = chroma / np.hypot(chroma[:, 0], chroma[:, 1])[:, None]
+    return bool((directions @ directions.T).min() >= MIN_HUE_COSINE)
 
 
 def project_on_tint(lab: Floats, tint: Floats) -> Floats:

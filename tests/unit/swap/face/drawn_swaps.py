@@ -49,6 +49,7 @@ class Drawn:
     shape: tuple[int, int]
     hair: int = 9
     state: State = SMILING
+    hair_colour: int = 2
 
     @property
     def person(self) -> Identity:
@@ -62,10 +63,11 @@ class Drawn:
     def keypoints(self) -> Floats:
         return keypoints(self.person, self.state, self.placement)
 
-    def draw(self, onto: Pixels, hair_colour: int = 2, person: Identity | None = None) -> Pixels:
+    def draw(self, onto: Pixels, hair_colour: int | None = None, person: Identity | None = None) -> Pixels:
         """The person drawn over a picture, uint8 BGR; `person` gives another face to the same head."""
         own = sample_carrier(np.random.default_rng(self.number), self.person)
-        carrier = replace(own, hair=self.hair, hair_colour=hair_colour)
+        colour = self.hair_colour if hair_colour is None else hair_colour
+        carrier = replace(own, hair=self.hair, hair_colour=colour)
         return draw(person or self.person, carrier, self.state, self.placement, self.shape, onto)
 
     def find_hair(self, onto: Pixels) -> Mask:
