@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ from local.demo_pack.reference_pack import ReferencePack
 from tests.bench import form
 
 FRAMES = {"1080p": (1080, 1920), "4K": (2160, 3840)}  # height, width; the face's crop takes half of the height
-OPTIONS = {
-    "linear": {"color_match": False, "soft_edges": False},
-    "cubic": {"color_match": False, "soft_edges": True},
-    "cubic and colour match": {"color_match": True, "soft_edges": True},
+OPTIONS = {  # color_match and soft_edges
+    "linear": (False, False),
+    "cubic": (False, True),
+    "cubic and colour match": (True, True),
 }
 HEAD = 100  # pixels, half the width of a drawn head and a little more
 
@@ -55,17 +56,16 @@ def time_pastes(pack: ReferencePack, frame: tuple[int, int], repeats: int) -> di
     face, embedding = TheirFace(kps=points), TheirFace(embedding=np.ones(512, np.float32))
     session, pack.swapper.session = pack.swapper.session, _InstantSession()
 
-    def run_ours(options: dict[str, bool]) -> None:
-        mirror = any(options.values())
-        crop, forward = align.crop_face(picture, points, align.SWAPPER_SIZE, mirror_border=mirror)
-        swapped = align.to_pixels(align.to_planes(crop))
-        paste(picture, crop, swapped, forward, **options)
+    def answer(crop: Pixels) -> Pixels:
+        return align.to_pixels(align.to_planes(crop))
 
     try:
         theirs = _time(lambda: pack.swapper.get(picture, face, embedding, paste_back=True), max(repeats // 4, 1))
     finally:
         pack.swapper.session = session
-    ours = {name: _time(lambda options=options: run_ours(options), repeats) for name, options in OPTIONS.items()}
+    ours = {
+        name: _time(partial(_paste, picture, points, answer, options), repeats) for name, options in OPTIONS.items()
+    }
     return {"insightface": theirs} | ours | {f"{name} / insightface": value / theirs for name, value in ours.items()}
 
 
@@ -79,9 +79,14 @@ def _time(work: Callable[[], Any], repeats: int) -> float:
     return statistics.median(seconds)
 
 
-def measure_fidelity(pack: ReferencePack, pairs: int) -> dict[str, float]:
-    """The mean PSNR in dB, over the crop's box, of swaps by the demo pack to the same scene drawn with the source."""
-    decibels: dict[str, list[float]] = {name: [] for name in ("insightface", *OPTIONS)}
+def measure_fidelity(pack: ReferencePack, pairs: int) -> dict[str, dict[str, float]]:
+    """The mean PSNR in dB, over the crop's box, of swaps by the demo pack to the same scene drawn with the source.
+
+    By whose skin the drawn face has, the source's or the target's, which colour match keeps; then by who pastes.
+    """
+    decibels: dict[str, dict[str, list[float]]] = {
+        skin: {name: [] for name in ("insightface", *OPTIONS)} for skin in ("source's skin", "target's skin")
+    }
     for pair in range(pairs):
         source, target = (identity(RESERVE.start + number) for number in (100 + 2 * pair, 101 + 2 * pair))
         rng = np.random.default_rng(pair)
@@ -95,16 +100,18 @@ def measure_fidelity(pack: ReferencePack, pairs: int) -> dict[str, float]:
         plain = pack.swapper.get(picture.copy(), TheirFace(kps=points), TheirFace(embedding=embedding), paste_back=True)
         results = {"insightface": plain}
         for name, options in OPTIONS.items():
-            results[name] = _swap(pack, picture, points, embedding, options)
+            results[name] = picture.copy()
+            _paste(results[name], points, partial(pack.swap_crop, embedding=embedding), options)
         forward = align.alignment_matrix(points, align.SWAPPER_SIZE)
         x0, y0, x1, y1 = align.bounding_box(align.invert(forward), align.SWAPPER_SIZE, shape[1], shape[0])
-        # Colour match keeps the target's skin, so it is graded by the same source with that skin.
         tinted = replace(source, tone=target.tone, rosiness=target.rosiness)
-        kept = draw(tinted, carrier, state, placement, shape)
-        for name, result in results.items():
-            right = kept if "colour" in name else truth
-            decibels[name].append(cv2.PSNR(result[y0:y1, x0:x1], right[y0:y1, x0:x1]))
-    return {name: float(np.mean(values)) for name, values in decibels.items()}
+        truths = {"source's skin": truth, "target's skin": draw(tinted, carrier, state, placement, shape)}
+        for skin, right in truths.items():
+            for name, result in results.items():
+                decibels[skin][name].append(cv2.PSNR(result[y0:y1, x0:x1], right[y0:y1, x0:x1]))
+    return {
+        skin: {name: float(np.mean(values)) for name, values in by_name.items()} for skin, by_name in decibels.items()
+    }
 
 
 def _embed(pack: ReferencePack, number: int) -> Floats | None:
@@ -112,12 +119,11 @@ def _embed(pack: ReferencePack, number: int) -> Floats | None:
     return np.asarray(faces[0].normed_embedding, np.float32) if faces else None
 
 
-def _swap(pack: ReferencePack, picture: Pixels, points: Floats, embedding: Floats, options: dict[str, bool]) -> Pixels:
-    result = picture.copy()
-    mirror = any(options.values())
-    crop, forward = align.crop_face(picture, points, align.SWAPPER_SIZE, mirror_border=mirror)
-    paste(result, crop, pack.swap_crop(crop, embedding), forward, **options)
-    return result
+def _paste(picture: Pixels, points: Floats, swap: Callable[[Pixels], Pixels], options: tuple[bool, bool]) -> None:
+    """Replace a face, given by its keypoints, in place by what `swap` makes of its crop."""
+    color_match, soft_edges = options
+    crop, forward = align.crop_face(picture, points, align.SWAPPER_SIZE, mirror_border=color_match or soft_edges)
+    paste(picture, crop, swap(crop), forward, color_match=color_match, soft_edges=soft_edges)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from layers.media.picture import Pixels
 # Where skin is mostly bare, in pixels of the crop: nose and cheeks, beneath the eyes and above the mouth; the forehead.
 BARE_SKIN = ((64.0, 72.0, 32.0, 18.0), (64.0, 36.0, 24.0, 9.0))  # x, y, half width and half height
 MIN_SKIN_PIXELS = 50  # that show skin both before and after the swap
-SAMPLE_STEP = 6  # one in so many of those pixels stands for all while the commonest colour is looked for
+SAMPLE_STEP = 12  # one in so many of those pixels stands for all while the commonest colour is looked for
 SKIN_RADIUS = np.array([14.0, 8.0, 8.0], np.float32)  # of skin around its commonest colour, in CIELAB's L, a and b
 CLIPPED = (8, 247)  # levels beyond which black and white say nothing of a colour: captions, highlights
 # How far a colour may be from the skin's to move with it, in L, a and b. Lightness varies more than hue.
@@ -156,7 +156,7 @@ def _interpolate(lightness: Floats, tint: Floats, channel: int) -> Floats:
 
 def _is_clipped(crop: Pixels) -> NDArray[np.bool_]:
     low, high = CLIPPED
-    return np.asarray((crop <= low).all(2) | (crop >= high).all(2))
+    return np.asarray((crop.max(2) <= low) | (crop.min(2) >= high))
 
 
 @cache

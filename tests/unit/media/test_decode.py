@@ -66,6 +66,17 @@ def test_pixels_are_those_of_another_reader(kind: str) -> None:
     assert np.abs(picture.pixels.astype(int) - oracle(KINDS[kind])).max() <= 1
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_file_of_one_channel_is_grey(kind: str) -> None:
+    assert decode_whole(KINDS[kind]).grey == (kind in ("grey jpeg", "grey png", "png of one bit"))
+
+
+def test_a_grey_file_with_alpha_is_grey() -> None:
+    image = gradient().convert("L")
+    image.putalpha(7)
+    assert decode_whole(saved(image, "PNG")).grey
+
+
 def test_cmyk_keeps_its_colours() -> None:
     # JPEGs of four channels are stored inverted (Adobe); read naively the picture is a negative.
     for colour in ((230, 30, 40), (20, 200, 60), (30, 60, 220), (250, 250, 250), (10, 10, 10)):

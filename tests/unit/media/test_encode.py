@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -75,6 +76,21 @@ def test_jpeg_shows_white_where_nothing_was() -> None:
     decoded = decode(encode(original, "jpeg", 100), 10**8, 10**8)
     assert decoded.alpha is None
     assert np.abs(decoded.pixels - expected).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("format", "alpha", "mode"),
+    [("jpeg", False, "L"), ("png", False, "L"), ("webp", False, "RGB"), ("jpeg", True, "L"), ("png", True, "RGBA")],
+)
+def test_a_grey_picture_stays_one_channel_where_the_format_can(format: PictureFormat, alpha: bool, mode: str) -> None:
+    original = picture(alpha=alpha)
+    with Image.open(io.BytesIO(encode(replace(original, grey=True), format, 95))) as image:
+        assert image.mode == mode
+        assert image.format == format.upper()
+        assert np.ptp(np.asarray(image.convert("RGB")).astype(int), axis=2).max() <= 1
+        expected = np.asarray(Image.fromarray(original.pixels[:, :, ::-1]).convert("L")).astype(int)
+        if not alpha:
+            assert np.abs(np.asarray(image.convert("L")) - expected).mean() < 2
 
 
 def test_quality_costs_bytes() -> None:

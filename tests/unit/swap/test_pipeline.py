@@ -164,6 +164,19 @@ def test_neighbours_do_not_see_each_other(stack: FakeSwapStack) -> None:
     assert alone.models.swapper.crops[0].tobytes() in both
 
 
+def test_a_neighbour_that_was_not_chosen_is_not_painted_over(stack: FakeSwapStack) -> None:
+    put_meme(stack, faces=2, width=360, scale=2.2)
+
+    result = swap(stack, SwapRequest(MEME, faces=[1], **PLAIN))
+
+    kept, replaced = (int(face.box[0] + face.box[2]) // 2 for face in result.faces)
+    mask = swapped_mask(stack)[180:220]
+    assert mask[:, replaced].all()
+    assert not mask[:, : kept + 85].any()
+    swap(stack, SwapRequest(MEME, faces="all", **PLAIN))
+    assert swapped_mask(stack)[180:220, kept : replaced + 1].mean() > 0.8  # all but the seam
+
+
 def test_where_no_face_can_be_replaced_the_picture_stays_and_no_swapper_is_made(stack: FakeSwapStack) -> None:
     put_meme(stack, scale=0.33)
 

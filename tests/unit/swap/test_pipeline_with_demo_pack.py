@@ -123,6 +123,17 @@ def test_a_small_sandbox_fetches_again_what_it_had_no_room_for(s3: FaultyS3, pic
     assert 0 < warm.bytes_fetched < cold.bytes_fetched
 
 
+@pytest.mark.parametrize("options", [{}, {"color_match": False}])
+def test_a_picture_of_one_channel_stays_one(s3: FaultyS3, pictures: dict[str, Pixels], options: dict[str, Any]) -> None:
+    grey = np.asarray(cv2.cvtColor(pictures["friday"], cv2.COLOR_BGR2GRAY), np.uint8)
+
+    result, swapped = swap(load_models(s3), grey, pictures["ruby"], **options)
+
+    assert all(face.swapped for face in result.faces)
+    assert swapped.shape == grey.shape
+    assert (np.abs(swapped.astype(int) - grey) > 5).mean() > 0.03
+
+
 def test_without_a_face_the_hint_says_what_the_pack_knows(s3: FaultyS3) -> None:
     blank = np.full((300, 300, 3), 128, np.uint8)
     with pytest.raises(NoFaceInMeme, match=r"It knows drawn faces only\.$"):

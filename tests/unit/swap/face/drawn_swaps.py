@@ -124,7 +124,7 @@ def to_grey(picture: Pixels) -> Pixels:
 
 
 def to_sepia(picture: Pixels) -> Pixels:
-    return np.clip(to_grey(picture) * np.array([0.62, 0.82, 1.0]), 0, 255).astype(np.uint8)
+    return np.asarray(np.rint(to_grey(picture) * np.array([0.62, 0.82, 1.0])), np.uint8)
 
 
 def differences(one: Pixels, other: Pixels) -> tuple[Floats, Floats]:

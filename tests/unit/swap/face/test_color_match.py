@@ -89,7 +89,7 @@ def test_colour_match_of_flat_colours_comes_near_them(ours: int, theirs: int) ->
 
 
 SIDE_LIT = replace(SMILING, light=0.26, light_x=1.0, light_y=-0.2)
-PAIRS = ((RUBY, WALTER, 3), (NOOR, IVY, 9), (IVY, NOOR, 5), (NOOR, 12, 7))
+PAIRS = ((NOOR, IVY, 9), (IVY, NOOR, 5), (RUBY, WALTER, 3))
 KINDS: dict[str, Callable[[Pixels], Pixels]] = {"plain": np.copy, "side": np.copy, "grey": to_grey, "sepia": to_sepia}
 
 
@@ -102,7 +102,7 @@ def in_tint_of(picture: Pixels, result: Pixels) -> Pixels:
 
 
 @pytest.mark.parametrize(
-    ("kind", "size"), [("plain", 100), ("plain", 320), ("side", 160), ("grey", 160), ("sepia", 160)]
+    ("kind", "size"), [("plain", 100), ("plain", 300), ("side", 120), ("grey", 120), ("sepia", 120)]
 )
 def test_hair_and_ground_do_not_move(kind: str, size: int) -> None:
     moved = total = 0
@@ -145,9 +145,8 @@ def step_over(lab: Floats, forward: align.Matrix, inner: Floats, outer: Floats) 
     return np.asarray(sides[0] - sides[1], np.float32)
 
 
-@pytest.mark.parametrize("seam", ["mask", "oval"])
 @pytest.mark.parametrize(("source", "target", "hair"), PAIRS)
-def test_no_step_shows_over_the_seam(source: int, target: int, hair: int, seam: str) -> None:
+def test_no_step_shows_over_the_seam(source: int, target: int, hair: int) -> None:
     drawn = Drawn(target, 90, 190, 175, (380, 380), hair)
     picture = drawn.draw(plain_ground(380, 380))
     circle = np.stack([wave(np.linspace(0, 2 * np.pi, 200, endpoint=False)) for wave in (np.cos, np.sin)])
@@ -157,9 +156,9 @@ def test_no_step_shows_over_the_seam(source: int, target: int, hair: int, seam: 
     result = swap(picture, [drawn.keypoints], [0], source)
 
     forward = align.alignment_matrix(drawn.keypoints, 128)
-    curves = superellipse if seam == "mask" else oval
-    before, after = (step_over(cielab.bgr_to_lab(image), forward, *curves) for image in (picture, result))
-    assert np.median(np.sqrt(np.square(after - before).sum(1))) <= 2
+    for curves in (superellipse, oval):
+        before, after = (step_over(cielab.bgr_to_lab(image), forward, *curves) for image in (picture, result))
+        assert np.median(np.sqrt(np.square(after - before).sum(1))) <= 2
 
 
 def test_a_grey_picture_gets_a_grey_face() -> None:
