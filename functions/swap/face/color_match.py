@@ -90,7 +90,7 @@ def _near_commonest(colours: Floats) -> NDArray[np.bool_]:
     squares = np.square(sample).sum(1)
     distances = squares[:, None] + squares[None, :] - 2 * sample @ sample.T
     commonest = sample[np.exp(-distances).sum(1).argmax()]
-    return np.asarray(np.square(colours / SKIN_RADIUS - commonest).sum(1) <= 4)
+    return np.asarray(_sum_squares(colours / SKIN_RADIUS - commonest) <= 4)
 
 
 def weigh_shift(ours: Floats, theirs: Floats, shift: SkinShift, reach: Floats) -> Floats:
@@ -100,13 +100,13 @@ def weigh_shift(ours: Floats, theirs: Floats, shift: SkinShift, reach: Floats) -
     al., 2001) would put a halo around the face and wash out hair, beards and eyes. Around eyes, nose and mouth the
     picture must show skin too: up to a distance of `reach` from the skin's colour, fading out over as much again.
     """
-    skin = np.exp(-np.square((ours - shift.skin) / MATCH_RANGE).sum(2) / 2)
-    before = smoothstep(2 - np.sqrt(np.square((theirs - shift.skin - shift.vector) / reach).sum(2)))
+    skin = np.exp(-_sum_squares((ours - shift.skin) / MATCH_RANGE) / 2)
+    before = smoothstep(2 - np.sqrt(_sum_squares((theirs - shift.skin - shift.vector) / reach)))
     before = cv2.erode(before, np.ones((3, 3), np.uint8))
     skin *= np.maximum(before, inner_mask())
     length = float(np.linalg.norm(shift.vector))
     unchanged, changed = max(UNCHANGED, UNCHANGED_SHARE * length), max(CHANGED, CHANGED_SHARE * length)
-    change = np.sqrt(np.square(ours - theirs).sum(2))
+    change = np.sqrt(_sum_squares(ours - theirs))
     share = skin * smoothstep((change - unchanged) / (changed - unchanged)) * oval_mask()
     return np.asarray(cv2.GaussianBlur(share, (0, 0), 0.8), np.float32)
 
@@ -156,7 +156,14 @@ def _interpolate(lightness: Floats, tint: Floats, channel: int) -> Floats:
 
 def _is_clipped(crop: Pixels) -> NDArray[np.bool_]:
     low, high = CLIPPED
-    return np.asarray((crop.max(2) <= low) | (crop.min(2) >= high))
+    blue, green, red = cv2.split(crop)
+    brightest, darkest = cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red)
+    return np.asarray((brightest <= low) | (darkest >= high))
+
+
+def _sum_squares(vectors: Floats) -> Floats:
+    """The sums of squares along the last axis, several times as fast as numpy's sum along so short a one."""
+    return np.asarray(np.einsum("...i,...i->...", vectors, vectors), np.float32)
 
 
 @cache
