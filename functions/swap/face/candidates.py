@@ -16,6 +16,8 @@ OVERLAP = 0.4  # intersection over union from which two boxes mean one face; SCR
 MOST = 5_000  # candidates of one picture: a detector gone wild reports every place, and grouping takes the square
 REPEAT = 0.5  # of the keypoints' mean distance from their middle
 SAME_ROLL = 30.0  # degrees
+WITHIN_FACE = 2.2  # of that distance: half of a face's width
+MOST_OF_BOX = 0.7  # of the smaller box, within the other
 
 
 @dataclass(frozen=True)
@@ -86,23 +88,32 @@ def group(candidates: Candidates) -> list[Candidates]:
 
 
 def drop_repeats(faces: Candidates) -> Candidates:
-    """The faces without those whose keypoints are a better one's: boxes of very different sizes may mean one face.
+    """The faces without those that repeat a better one, as boxes of very different sizes may mean one face.
 
-    They go from the best to the worst.
+    Their keypoints are the better one's, or one of the two boxes holds most of the other and they are turned
+    differently: a turned look takes two heads side by side for one. A face between two heads whose eyes are one of
+    each is none either. The faces go from the best to the worst.
     """
     middles = faces.keypoints.mean(1)
     spreads = np.linalg.norm(faces.keypoints - middles[:, None], axis=2).mean(1)
+    rolls = np.array([measure_roll(keypoints) for keypoints in faces.keypoints])
     kept: list[int] = []
     for row, middle in enumerate(middles):
         distances = np.linalg.norm(middles[kept] - middle, axis=1)
-        if (distances > REPEAT * np.minimum(spreads[kept], spreads[row])).all():
+        has_its_keypoints = distances <= REPEAT * np.minimum(spreads[kept], spreads[row])
+        is_turned = np.abs((rolls[kept] - rolls[row] + 180) % 360 - 180) > SAME_ROLL
+        holds_most = measure_overlap(faces.boxes[row], faces.boxes[kept], of_smaller=True) > MOST_OF_BOX
+        owners = np.linalg.norm(middles[kept] - faces.keypoints[row, :2, None], axis=2) < WITHIN_FACE * spreads[kept]
+        borrows_eyes = owners.any(1).all() and not owners.all(0).any()
+        if not borrows_eyes and not (has_its_keypoints | is_turned & holds_most).any():
             kept.append(row)
     return faces.take(np.array(kept, np.intp))
 
 
-def measure_overlap(box: Floats, boxes: Floats) -> Floats:
-    """Intersection over union, float32 [N], of a box [4] with boxes [N, 4]."""
+def measure_overlap(box: Floats, boxes: Floats, *, of_smaller: bool = False) -> Floats:
+    """Intersection over union, or over the smaller of the two, float32 [N], of a box [4] with boxes [N, 4]."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     inner = np.clip(high - low, 0, None).prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
-    return np.asarray(inner / np.maximum(areas - inner, 1e-9), np.float32)
+    ours, theirs = (box[2:] - box[:2]).prod(), (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    whole = np.minimum(ours, theirs) if of_smaller else ours + theirs - inner
+    return np.asarray(inner / np.maximum(whole, 1e-9), np.float32)

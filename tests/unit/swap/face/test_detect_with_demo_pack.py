@@ -113,6 +113,21 @@ def test_a_turned_face_is_found_beside_an_upright_one(detector: Detector, quarte
     assert_all_in_order(faces, [left, right.astype(np.float32)])
 
 
+@pytest.mark.parametrize(("count", "gap", "tilt"), [(2, 1.75, 0.0), (2, 2.1, 0.2), (3, 1.8, -0.1), (4, 1.9, 0.1)])
+def test_no_face_is_found_between_heads_side_by_side(detector: Detector, count: int, gap: float, tilt: float) -> None:
+    picture, unit = np.full((600, 900, 3), (214, 190, 160), np.uint8), 85 - 8 * count
+    expected = []
+    for place in range(count):
+        person, state = identity(RESERVE.start + 60 + 7 * count + place), State(smile=0.4)
+        x = 450 + (place - (count - 1) / 2) * gap * unit
+        placement = make_placement(unit, tilt * (-1) ** place, x, 300 + 20 * (place % 2))
+        carrier = sample_carrier(np.random.default_rng(place), person)
+        picture = draw(person, carrier, state, placement, (600, 900), picture)
+        expected.append(keypoints(person, state, placement))
+
+    assert_all_in_order(find(detector, picture), expected)
+
+
 @pytest.mark.parametrize("share", [0.9, 1.1])
 def test_a_face_that_fills_the_picture_is_found(detector: Detector, share: float) -> None:
     head, points = draw_head(44, 200)
