@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,12 +10,14 @@ from typing import Any
 import pytest
 import trustme
 
-from layers.core import http_fetch as fetching
+from layers.core import http_transport
+from layers.core.address_check import is_public
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, RefusedUrl, UpstreamFailed
-from layers.core.http_fetch import check_url, fetch, is_public
+from layers.core.http_fetch import check_url, fetch
 from tests.attack.dns import NameServer, name_server
 from tests.attack.urls import BAD, GOOD, hostile
+from tests.support.connections import Address, catch_connections
 from tests.unit.core.test_http_fetch import respond, server
 from tests.unit.swap.entry_clients import CALLERS
 from tests.unit.swap.fake_stack import UPLOADS, FakeContext, FakeSwapStack
@@ -43,20 +44,21 @@ INNER_NAMES: dict[str, Callable[[int], list[str]]] = {
 
 
 @pytest.fixture
-def nowhere(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def nowhere() -> Iterator[list[Address]]:
     """Where connections were tried to; none comes about."""
-    tried: list[str] = []
+    with catch_connections() as tried:
+        yield tried
 
-    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
-        tried.append(address[0])
-        raise ConnectionRefusedError
 
-    monkeypatch.setattr(socket, "create_connection", connect)
-    return tried
+def test_a_connection_that_is_allowed_is_seen(nowhere: list[Address]) -> None:
+    """Otherwise that nothing was seen would prove nothing."""
+    with pytest.raises(UpstreamFailed):
+        fetch(f"https://{GOOD}/", limit=1000, deadline=Deadline.after(5), resolve=lambda *_: [OUTSIDE])
+    assert nowhere == [(OUTSIDE, 443)]
 
 
 def test_the_list_is_long_and_has_no_doubles() -> None:
-    assert len(URLS) >= 150
+    assert len(URLS) >= 833
     assert len(set(URLS)) == len(URLS)
 
 
@@ -67,7 +69,7 @@ def names() -> Iterator[NameServer]:
 
 
 @pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url)[1:60])
-def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[str], names: NameServer) -> None:
+def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[Address], names: NameServer) -> None:
     """Those that a parser may read as the good name's are asked of that name alone."""
     names.counts.clear()
 
@@ -80,7 +82,7 @@ def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[str], 
     with pytest.raises((RefusedUrl, UpstreamFailed)) as raised:
         fetch(url, limit=1000, deadline=Deadline.after(5), resolve=resolve)
 
-    assert set(nowhere) <= {OUTSIDE}
+    assert set(nowhere) <= {(OUTSIDE, 443)}
     assert not nowhere or GOOD in names.counts
     assert "\n" not in raised.value.detail
 
@@ -88,7 +90,7 @@ def test_no_hostile_url_leads_to_an_inner_address(url: str, nowhere: list[str], 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("url", ["https://0x7f.1/", "https://[::ffff:127.0.0.1]/", f"https://{GOOD}@{BAD}/"])
 def test_no_caller_gets_past_the_fetcher(
-    caller: str, url: str, nowhere: list[str], monkeypatch: pytest.MonkeyPatch
+    caller: str, url: str, nowhere: list[Address], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = {"meme": f"s3://{UPLOADS}/requests/1/meme", "face": url}
 
@@ -114,16 +116,8 @@ def led_here(monkeypatch: pytest.MonkeyPatch) -> Any:
     ours = ssl.create_default_context()
     authority.configure_trust(ours)
     authority.issue_cert("rebind.test").configure_cert(theirs)
-    connect, tried = socket.create_connection, []
-    with server(respond(PICTURE), theirs) as port:
-
-        def led(address: tuple[str, int], timeout: float) -> socket.socket:
-            tried.append(address)
-            assert address == (OUTSIDE, 443)
-            return connect(("127.0.0.1", port), timeout=timeout)
-
-        monkeypatch.setattr(socket, "create_connection", led)
-        monkeypatch.setattr(fetching, "_tls", lambda: ours)
+    monkeypatch.setattr(http_transport, "tls_context", lambda: ours)
+    with server(respond(PICTURE), theirs) as port, catch_connections(lambda _: ("127.0.0.1", port)) as tried:
         yield tried
 
 
@@ -160,7 +154,7 @@ def test_a_name_that_changes_its_answer_is_asked_once_a_fetch(led_here: list[Any
     ],
     ids=lambda addresses: addresses[-1],
 )
-def test_one_inner_address_among_public_ones_spoils_the_name(addresses: list[str], nowhere: list[str]) -> None:
+def test_one_inner_address_among_public_ones_spoils_the_name(addresses: list[str], nowhere: list[Address]) -> None:
     with name_server({"rebind.test": lambda _: addresses}) as names, pytest.raises(RefusedUrl):
         get(names)
     assert nowhere == []

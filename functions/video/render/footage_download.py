@@ -10,14 +10,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from functions.video.values import HEIGHT, WIDTH, Footage, Rendition
 from layers.core.deadline import Deadline
 from layers.core.errors import MediaTooLarge, UpstreamFailed
-from layers.core.http_fetch import PIECE_BYTES, HttpResponse, open_url
+from layers.core.http_fetch import PIECE_BYTES, open_url
 from layers.core.storage import open_for_writing
 from layers.media.mp4 import Index, read_index
+
+if TYPE_CHECKING:
+    from layers.core.http_transport import HttpResponse
 
 HEAD_BYTES = 1 << 18  # requested first: enough for the index of about five minutes
 WORTHWHILE_BYTES = 1 << 19  # that another request must save

@@ -15,10 +15,12 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.core import http_fetch as fetching
+from layers.core import http_transport
+from layers.core.address_check import is_public
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, InputNotFound, RefusedUrl, TooLarge, UpstreamFailed
-from layers.core.http_fetch import check_url, fetch, is_public, open_url
+from layers.core.http_fetch import check_url, fetch, open_url
+from tests.support.connections import catch_connections
 
 Serve = Callable[[socket.socket], None]
 LIMIT = 100_000
@@ -177,14 +179,13 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("url", HOSTILE)
-def test_a_hostile_url_is_refused_before_any_connection(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a connection was opened"))
-
+def test_a_hostile_url_is_refused_before_any_connection(url: str) -> None:
     def literal_only(host: str, port: int) -> list[str]:
         return [str(ipaddress.ip_address(host))]
 
-    with pytest.raises(RefusedUrl):
+    with catch_connections() as tried, pytest.raises(RefusedUrl):
         fetch(url, limit=LIMIT, deadline=Deadline.after(1), resolve=literal_only)
+    assert tried == []
 
 
 @pytest.mark.parametrize(
@@ -201,26 +202,18 @@ def test_a_hostile_url_is_refused_before_any_connection(url: str, monkeypatch: p
         ["169.254.169.254"],
     ],
 )
-def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(
-    addresses: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("a connection was opened"))
-    with pytest.raises(RefusedUrl, match="not on the public internet"):
+def test_a_name_that_leads_inside_is_refused_whatever_else_it_leads_to(addresses: list[str]) -> None:
+    with catch_connections() as tried, pytest.raises(RefusedUrl, match="not on the public internet"):
         fetch("https://rebind.test/", limit=LIMIT, deadline=Deadline.after(1), resolve=lambda *_: addresses)
+    assert tried == []
 
 
-def test_a_name_is_resolved_once_and_that_address_is_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    resolutions = iter([["93.184.215.14"], ["127.0.0.1"]])
-    connections: list[tuple[str, int]] = []
-
-    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
-        connections.append(address)
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(UpstreamFailed):
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"])
+def test_a_name_is_resolved_once_and_that_address_is_connected_to(address: str) -> None:
+    resolutions = iter([[address], ["127.0.0.1"]])
+    with catch_connections() as tried, pytest.raises(UpstreamFailed):
         fetch("https://rebind.test/", limit=LIMIT, deadline=Deadline.after(1), resolve=lambda *_: next(resolutions))
-    assert connections == [("93.184.215.14", 443)]
+    assert tried == [(address, 443)]
     assert next(resolutions) == ["127.0.0.1"]
 
 
@@ -276,6 +269,7 @@ def test_the_request_names_the_host_and_asks_for_no_compression() -> None:
     assert head.startswith("GET /a.png?x=1 HTTP/1.1\r\n")
     assert f"\r\nHost: pictures.test:{port}\r\n" in head
     assert "\r\nAccept-Encoding: identity\r\n" in head
+    assert head.lower().count("\r\nhost:") == head.lower().count("\r\naccept-encoding:") == 1
 
 
 def test_tls_is_checked_against_the_name_and_not_the_address() -> None:
@@ -287,7 +281,7 @@ def test_tls_is_checked_against_the_name_and_not_the_address() -> None:
         theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(name).configure_cert(theirs)
         with server(serve, theirs) as port, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fetching, "_tls", lambda: ours)
+            patch.setattr(http_transport, "tls_context", lambda: ours)
             origin = f"https://pictures.test:{port}"
 
             def ask(origin: str = origin) -> bytes:

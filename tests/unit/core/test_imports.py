@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOLS = "layers.models.tools"
-HEAVY = ("boto3", "botocore", "cv2", "requests", "aws_lambda_powertools", "pydantic")
+HEAVY = ("boto3", "botocore", "cv2", "requests", "urllib3", "idna", "aws_lambda_powertools", "pydantic")
 BUILD = re.compile(r"^FROM \S+ AS build$(.*?)^FROM ", re.MULTILINE | re.DOTALL)
 COPY = re.compile(r"^COPY ((?:layers|functions)/\S+) /opt/python/(\S+)$", re.MULTILINE)
 
@@ -90,6 +90,35 @@ def test_nothing_heavy_is_imported_by_the_basic_modules_alone() -> None:
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"
+
+
+CHECK_URLS = """
+import sys
+from contextlib import suppress
+from layers.core.deadline import Deadline
+from layers.core.errors import RefusedUrl, UpstreamFailed
+from layers.core.http_fetch import check_url, fetch
+
+def look(url):
+    with suppress(RefusedUrl, UpstreamFailed):
+        check_url(url)
+        fetch(url, limit=1, deadline=Deadline.after(1), resolve=lambda *_: ["10.0.0.1"])
+    print([name for name in ("requests", "urllib3", "idna") if name in sys.modules])
+
+look("http://pictures.example/")
+look("https://pictures.example/")
+look("https://b\u00fccher.example/")
+sys.modules.pop("idna")
+with suppress(UpstreamFailed):
+    origin = "http://127.0.0.1:1"
+    fetch(origin, limit=1, deadline=Deadline.after(5), trusted_origins=frozenset({origin}))
+print([name for name in ("requests", "urllib3") if name in sys.modules])
+"""
+
+
+def test_what_speaks_http_is_imported_when_a_url_that_passed_is_asked_for() -> None:
+    process = subprocess.run([sys.executable, "-c", CHECK_URLS], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines() == ["[]", "[]", "['idna']", "['requests', 'urllib3']"]
 
 
 @pytest.mark.parametrize("function", ["swap", "video"])
