@@ -57,7 +57,14 @@ def read(uri: str, caller: str | None, context: SwapContext) -> bytes:
 
     deadline = context.deadline.sooner(settings.fetch_seconds)
     try:
-        return fetch(uri, limit=limit, deadline=deadline, accept="image/*", trusted_origins=settings.trusted_origins)
+        return fetch(
+            uri,
+            limit=limit,
+            deadline=deadline,
+            accept="image/*",
+            trusted_origins=settings.trusted_origins,
+            max_redirects=settings.max_redirects,
+        )
     except TooLarge as error:
         raise PictureTooLarge(str(error)) from None
 

@@ -16,6 +16,7 @@ class SwapLimits:
     max_faces: int = 32  # swapped in one request
     max_own_sources: int = 8  # faces that one request gives a source of their own
     max_verified_bytes: int = 200 * MIB  # of a file whose label is read; the longest videos made here
-    fetch_seconds: float = 15.0
+    fetch_seconds: float = 15.0  # of one file, redirects included
+    max_redirects: int = 3  # followed from one URL to its file
     input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it
     latent_seconds: int = 24 * 3600  # how long a latent may be used, other than the default face's

@@ -132,6 +132,7 @@ def _fetch(path: Path, uri: str, caller: str | None, context: SwapContext) -> No
                 deadline=context.deadline.sooner(settings.fetch_seconds),
                 accept="image/*, video/*",
                 trusted_origins=settings.trusted_origins,
+                max_redirects=settings.max_redirects,
             )
     else:
         raise RefusedUrl("A file must be named by an https:, s3: or data: URI.")

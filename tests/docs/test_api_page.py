@@ -19,6 +19,7 @@ from functions.video.entry import http_api as video_api
 from functions.video.settings import VideoSettings
 from layers.core.errors import ColdswapError, VideoError, family
 from layers.core.units import MEGAPIXEL, MIB
+from layers.core.url_check import MAX_URL_CHARS
 from tests.docs.pages import ROOT, code_names, read, sections, table
 
 PAGE = read(ROOT / "docs/api.md")
@@ -177,6 +178,8 @@ def test_limits_are_the_settings() -> None:
         "sources in one request": f"`face`, and {swap.max_own_sources} faces",
         "a script": f"{video.max_script_characters:,} characters, and {video.max_video_seconds:.0f} seconds",
         "a file to verify": f"{swap.max_verified_bytes // MIB} MiB",
+        "redirects from a URL to its file": f"{swap.max_redirects};",
+        "a URL": f"{MAX_URL_CHARS:,} characters",
         "how long a link works": (
             f"{result_link.LINK_SECONDS // 3600} hour for a swap, "
             f"{file_link.LINK_SECONDS // 60} minutes for a video's file"
