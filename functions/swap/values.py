@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 RejectionReason = Literal["too_small", "cut_by_frame"]  # why a face cannot be replaced, whoever it is
 SkipReason = RejectionReason | Literal["not_chosen", "over_limit", "refused"]
+Detail = Literal["fast", "balanced"]
 NO_GATE = "none"
 
 
@@ -67,6 +68,7 @@ class SwapRequest:
     quality: int = 90  # of JPEG and WebP, 1 to 100
     color_match: bool = True
     soft_edges: bool = True
+    detail: Detail = "balanced"  # how much is done for sharpness
     badge: bool = False  # a small mark in a free corner
     consent: str | None = None  # on what ground the face may be used; kept in the audit line
     caller: str | None = None  # pseudonym of the caller, who pays and owns the result; None: the stack's own principals
