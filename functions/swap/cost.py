@@ -1,8 +1,8 @@
 """What a request costs of its caller's daily budget, in megapixels, and when it is charged.
 
 Everybody pays one unit up front, before anything is fetched. A swap then pays for the rest of the meme's size once the
-meme is decoded, and for many faces and several sources once the faces are chosen. A verification pays for the rest of
-the file once it is here. Listing a picture's faces costs the first unit and no more.
+meme is decoded, and for many faces and several source pictures once the faces are chosen. A verification pays for the
+rest of the file once it is here. Listing a picture's faces costs the first unit and no more.
 What fails has been paid for all the same: it was work.
 """
 
@@ -40,7 +40,8 @@ def charge_faces(budget: Budget, request: SwapRequest, count: int) -> None:
 
 
 def charge_sources(budget: Budget, request: SwapRequest, count: int) -> None:
-    """Charge what putting in faces from `count` pictures costs beyond the first, one unit each."""
+    """Charge what putting in faces from `count` pictures costs beyond the first, one unit each; several pictures of one
+    person count as many."""
     _charge(budget, request, "sources", count - 1)
 
 

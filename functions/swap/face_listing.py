@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from functions.swap.context import SwapContext
 from functions.swap.notes import note_faces
 from functions.swap.picture_loading import MEME, PictureLoader
-from functions.swap.source_face import join_hint
+from functions.swap.source_embedding import join_hint
 from functions.swap.values import Face, FaceListing, Floats, ListedFace
 from layers.core.telemetry import Phases, emit, logger, memory_percent, peak_memory_mb
 

@@ -19,12 +19,11 @@ _DATA_URI = re.compile(r"data:(image/[a-z0-9.+-]{1,64});base64,", re.IGNORECASE)
 
 def check(request: SwapRequest, settings: Settings) -> None:
     """Reject, before anything is loaded, what could never be fetched. Raises RefusedUrl or InvalidRequest."""
-    sources = request.source_uris(settings.default_face)
+    sources = request.sources(settings.default_face)
     if not all(sources):
         raise InvalidRequest("The request names no face, and this stack has no default face. Set `face`.")
-    for uri in (request.meme, request.face, *sources):
-        if uri:
-            check_uri(uri, request.caller, settings)
+    for uri in (*request.pictures, *(uri for source in sources for uri in source)):
+        check_uri(uri, request.caller, settings)
 
 
 def check_uri(uri: str, caller: str | None, settings: Settings) -> None:
@@ -42,17 +41,18 @@ def check_uri(uri: str, caller: str | None, settings: Settings) -> None:
         raise RefusedUrl("A picture must be named by an https:, s3: or data: URI.")
 
 
-def read(uri: str, caller: str | None, context: SwapContext) -> bytes:
-    """The bytes that a URI names, `max_picture_bytes` at most; in the stack's buckets, only what the caller owns.
+def read(uri: str, caller: str | None, context: SwapContext, limit: int | None = None) -> bytes:
+    """The bytes that a URI names, `max_picture_bytes` or `limit` at most; in the stack's buckets, only what the caller
+    owns.
 
     Raises InvalidRequest, RefusedUrl, InputNotFound, PictureTooLarge, UpstreamFailed, StorageFailed or OutOfTime.
     """
     settings = context.settings
-    limit = settings.max_picture_bytes
+    limit = settings.max_picture_bytes if limit is None else limit
     if is_data_uri(uri):
         return decode_data_uri(uri, limit)[0]
     if uri[:5].lower() == "s3://":
-        return _read_object(uri, caller, context)
+        return _read_object(uri, caller, context, limit)
     from layers.core.http_fetch import fetch
 
     deadline = context.deadline.sooner(settings.fetch_seconds)
@@ -92,15 +92,15 @@ def _match_data_uri(uri: str) -> re.Match[str]:
     return head
 
 
-def _read_object(uri: str, caller: str | None, context: SwapContext) -> bytes:
+def _read_object(uri: str, caller: str | None, context: SwapContext, limit: int) -> bytes:
     settings = context.settings
     bucket, key = _parse_location(uri, caller, settings)
     check_owner(bucket, key, caller, settings, context.records)
     deadline = context.deadline.sooner(settings.fetch_seconds)
     try:
-        stored = context.storage.read(bucket, key, settings.max_picture_bytes, deadline)
+        stored = context.storage.read(bucket, key, limit, deadline)
     except TooLarge:
-        raise _too_large(settings.max_picture_bytes) from None
+        raise _too_large(limit) from None
     except ObjectNotFound:
         # The key contains the caller's pseudonym, so the message leaves it out: a workflow's history keeps the message.
         raise InputNotFound("There is nothing at the given S3 URI.") from None

@@ -10,10 +10,10 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from layers.core.storage import Storage
 
 LENGTH = 512
-_MAX_BYTES = 16 << 10  # a document has about 6 KB
+_MAX_BYTES = 32 << 10  # a document has about 6 KB, and 3 KB for each picture of an average
 
 
 class LatentCache:
     """The latents made by one recipe, in the models bucket.
 
     The default face's latent is at latents/default/RECIPE/PICTURE.json. Those of other faces are at
-    latents/others/CALLER/RECIPE/PICTURE.json, where only their caller finds them.
+    latents/others/CALLER/RECIPE/PICTURE.json, where only their caller finds them. PICTURE is the picture's digest; for
+    several pictures of one person, the digest of all of theirs.
     """
 
     def __init__(self, storage: Storage, settings: Settings, recipe: str, caller: str | None) -> None:
@@ -48,11 +49,11 @@ class LatentCache:
         """Asked once, so that a setting that changes meanwhile is the same for a whole request."""
         return self._settings.cache_latents
 
-    def find(self, picture: str, is_default: bool, deadline: Deadline) -> Latent | None:
-        """The latent of the face in the picture with that SHA-256, if it is stored and may be used."""
+    def find(self, pictures: Collection[str], is_default: bool, deadline: Deadline) -> Latent | None:
+        """The latent of the face in the pictures with these digests, if it is stored and may be used."""
         if not (is_default or self._keeps_others):
             return None
-        key = self._key(picture, is_default)
+        key = self._key(pictures, is_default)
         try:
             stored = self._storage.read(self._settings.models_bucket, key, _MAX_BYTES, deadline)
         except (ObjectNotFound, TooLarge, StorageFailed):
@@ -60,32 +61,45 @@ class LatentCache:
         try:
             document = json.loads(stored.data)
             values, embedding = (decode_vector(document[name]) for name in ("values", "embedding"))
+            parts = {digest: decode_vector(vector) for digest, vector in document.get("parts", {}).items()}
             age = time.time() - float(document["made"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
         if not is_default and not 0 <= age < self._settings.latent_seconds:
             return None
-        return Latent(values, embedding, self.recipe)
+        if parts.keys() != (set(pictures) if len(pictures) > 1 else set()):
+            return None
+        return Latent(values, embedding, self.recipe, parts)
 
-    def deletable_key(self, picture: str) -> str | None:
+    def deletable_key(self, pictures: Collection[str]) -> str | None:
         """The key of a latent that is deleted with its result: any but the default face's, if it is stored at all."""
-        return self._key(picture, is_default=False) if self._keeps_others else None
+        return self._key(pictures, is_default=False) if self._keeps_others else None
 
-    def store(self, picture: str, latent: Latent, is_default: bool) -> None:
+    def store(self, pictures: Collection[str], latent: Latent, is_default: bool) -> None:
         """Write the latent where the settings allow it; a failure only makes the next request slower."""
         if not (is_default or self._keeps_others):
             return
-        document = {
+        document: dict[str, Any] = {
             "made": time.time(),
             "values": encode_vector(latent.values),
             "embedding": encode_vector(latent.embedding),
         }
-        key = self._key(picture, is_default)
+        if latent.parts:
+            document["parts"] = {digest: encode_vector(embedding) for digest, embedding in latent.parts.items()}
+        key = self._key(pictures, is_default)
         with suppress(StorageFailed):
             self._storage.write(self._settings.models_bucket, key, json.dumps(document).encode(), "application/json")
 
-    def _key(self, picture: str, is_default: bool) -> str:
-        return f"latents/{'default' if is_default else f'others/{self._owner}'}/{self.recipe}/{picture}.json"
+    def _key(self, pictures: Collection[str], is_default: bool) -> str:
+        folder = "default" if is_default else f"others/{self._owner}"
+        return f"latents/{folder}/{self.recipe}/{digest_together(pictures)}.json"
+
+
+def digest_together(pictures: Collection[str]) -> str:
+    """One digest for all pictures with these SHA-256 digests, whatever their order; a single picture's is its own."""
+    if len(pictures) == 1:
+        return next(iter(pictures))
+    return hashlib.sha256("\n".join(sorted(pictures)).encode()).hexdigest()
 
 
 def encode_vector(vector: Floats) -> str:

@@ -15,6 +15,7 @@ class SwapLimits:
     max_picture_pixels: int = 40 * MEGAPIXEL
     max_faces: int = 32  # swapped in one request
     max_own_sources: int = 8  # faces that one request gives a source of their own
+    max_person_pictures: int = 4  # of one person, together as large as one picture may be
     max_verified_bytes: int = 200 * MIB  # of a file whose label is read; the longest videos made here
     fetch_seconds: float = 15.0  # of one file, redirects included
     max_redirects: int = 3  # followed from one URL to its file

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from functions.swap.source_embedding import find_strangers
+
 if TYPE_CHECKING:
     from functions.swap.selection import FaceSelection
+    from functions.swap.source_face import SourceFace
     from functions.swap.values import ListedFace, SkipReason
     from layers.media.formats import PictureFormat
     from layers.media.picture import Picture
@@ -15,8 +18,10 @@ _TOO_SMALL = "too small, with less than about 12 pixels between the eyes"
 _CUT = "cut off by the edge of the picture"
 
 
-def note_swap(meme: Picture, format: PictureFormat, selection: FaceSelection, limit: int) -> list[str]:
-    """Remarks on a swap of at most `limit` faces."""
+def note_swap(
+    meme: Picture, format: PictureFormat, selection: FaceSelection, limit: int, sources: Iterable[SourceFace] = ()
+) -> list[str]:
+    """Remarks on a swap of at most `limit` faces, by these sources."""
     notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
     causes = {
         "over_limit": f"at most {limit} are swapped in one request",
@@ -27,7 +32,19 @@ def note_swap(meme: Picture, format: PictureFormat, selection: FaceSelection, li
         notes.append(f"{_faces(count)} {'was left as it is' if count == 1 else 'were left as they are'}: {cause}.")
     if meme.alpha is not None and format == "jpeg":
         notes.append("JPEG has no transparency: transparent areas are now white.")
-    return notes
+    return notes + [note for source in sources for note in _note_strangers(source)]
+
+
+def _note_strangers(source: SourceFace) -> list[str]:
+    """A remark on a source whose pictures hardly show one person."""
+    strangers = find_strangers(source.latent)
+    if strangers is None:
+        return []
+    first, second = sorted(source.pictures[digest].number or 0 for digest in strangers.digests)
+    return [
+        f"The source pictures face[{first}] and face[{second}]{source.role.replaced} may show different people (cosine "
+        f"similarity {strangers.similarity:.2f}). Their average resembles nobody: use pictures of one person."
+    ]
 
 
 def note_faces(faces: list[ListedFace], limit: int, smallest: float) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from functions.swap import inputs
 from functions.swap.context import SwapContext
-from layers.core.errors import ColdswapError
+from layers.core.errors import ColdswapError, PictureTooLarge
 from layers.core.telemetry import Phases
+from layers.core.units import MIB
 from layers.media.decode import decode
 
 if TYPE_CHECKING:
@@ -24,14 +25,25 @@ class PictureRole:
 
     field: Literal["meme", "face"]  # of the request
     index: int | None = None  # of the face of the meme that a source of its own replaces
+    number: int | None = None  # in a list of pictures of one person, from 0
 
     def __str__(self) -> str:
-        return f"the {self.field}" if self.index is None else self.source
+        return f"the {self.field}" if self.index is self.number is None else self.source
 
     @property
     def source(self) -> str:
         """The name of a source picture in a sentence."""
-        return "the source picture" if self.index is None else f"the source picture for face {self.index}"
+        which = "" if self.number is None else f" face[{self.number}]"
+        return f"the source picture{which}{self.replaced}"
+
+    @property
+    def replaced(self) -> str:
+        """The words for the face of the meme that it replaces, none if it may be any."""
+        return "" if self.index is None else f" for face {self.index}"
+
+    def of_picture(self, number: int) -> PictureRole:
+        """The role of one of a person's pictures, by its number in the list."""
+        return replace(self, number=number)
 
 
 MEME, FACE = PictureRole("meme"), PictureRole("face")
@@ -55,14 +67,38 @@ class PictureLoader:
         """The bytes that a URI names. Raises the errors of `inputs.read`."""
         return inputs.read(uri, self._caller, self._context)
 
+    def read_together(self, uris: Sequence[str]) -> dict[int, bytes | ColdswapError]:
+        """The bytes of pictures that together may be as large as one, by their numbers in the list, each URI once.
+
+        They are read one after another. The first that cannot be read has its error, and none that follow are read.
+        """
+        contents: dict[int, bytes | ColdswapError] = {}
+        limit = left = self._context.settings.max_picture_bytes
+        for number, uri in enumerate(uris):
+            if uri in uris[:number]:
+                continue
+            try:
+                content = inputs.read(uri, self._caller, self._context, left)
+            except PictureTooLarge as error:
+                together = f"The pictures of one person are together larger than {limit // MIB} MiB. Use smaller ones."
+                return {**contents, number: error if left == limit else PictureTooLarge(together)}
+            except ColdswapError as error:
+                return {**contents, number: error}
+            contents[number] = content
+            left -= len(content)
+        return contents
+
     def decode(self, data: Future[bytes], role: PictureRole) -> Picture:
         """Decode a picture that is being read. Raises the errors of reading and decoding, which name the picture."""
+        with self._phases("fetch"), name_picture(role):
+            content = data.result()
+        return self.decode_bytes(content, role)
+
+    def decode_bytes(self, content: bytes, role: PictureRole) -> Picture:
+        """Decode a picture. Raises the errors of decoding, which name the picture."""
         settings = self._context.settings
-        with name_picture(role):
-            with self._phases("fetch"):
-                content = data.result()
-            with self._phases("decode"):
-                return decode(content, settings.max_picture_bytes, settings.max_picture_pixels)
+        with self._phases("decode"), name_picture(role):
+            return decode(content, settings.max_picture_bytes, settings.max_picture_pixels)
 
     def filter_content(self, picture: Picture, role: PictureRole) -> None:
         """Show a picture to the pack's content filter, if it has one. Raises ContentRefused or SafeguardFailed."""

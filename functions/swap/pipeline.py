@@ -17,8 +17,9 @@ from functions.swap.picture_loading import MEME, PictureLoader  # before OpenCV,
 from functions.swap.provenance import describe_swap
 from functions.swap.result_link import link_to_result
 from functions.swap.safeguards.denylist import Denylist
-from functions.swap.source_face import SourceFace, SourceLoader, join_hint
-from functions.swap.values import NO_GATE, Face, Floats, SwapOutcome, SwapRequest, SwapResult
+from functions.swap.source_embedding import join_hint
+from functions.swap.source_face import SourceFace, SourceLoader
+from functions.swap.values import NO_GATE, Face, Floats, PictureDigests, SwapOutcome, SwapRequest, SwapResult
 from layers.core.errors import ColdswapError, FaceRefused, NoFaceInMeme
 from layers.core.telemetry import Phases, peak_memory_mb
 from layers.media.c2pa_key import signing_chain
@@ -132,9 +133,11 @@ class SwapRun:
         cost.charge_faces(self._context.budget, self._request, len(selection.chosen))
         if not selection.chosen:
             return selection, {}
-        uris = self._sources.assign(selection.chosen)
-        cost.charge_sources(self._context.budget, self._request, len(set(uris.values())))
-        sources = self._sources.load(uris, self._detector)
+        assignment = self._sources.assign(selection.chosen)
+        cost.charge_sources(
+            self._context.budget, self._request, sum(len(set(uris)) for uris in set(assignment.values()))
+        )
+        sources = self._sources.load(assignment, self._detector)
         denylist = self._denylist.result()
         if denylist.entries:
             selection = selection.refuse(self._find_denied(meme, selection.chosen, sources, denylist))
@@ -187,8 +190,8 @@ class SwapRun:
         content = self._sign(self._encode(meme, format), format, selection, sources)
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
         url = self._write(key, content, MEDIA_TYPES[format])
-        common = [source.digest for source in _unique(sources) if source.role.index is None]
-        digests = {"meme": meme.digest, **({"face": common[0]} if common else {})}
+        common = [source.digests for source in _unique(sources) if source.role.index is None]
+        digests: dict[str, PictureDigests] = {"meme": meme.digest, **({"face": common[0]} if common else {})}
         result = SwapResult(
             key=key,
             url=url,
@@ -196,17 +199,18 @@ class SwapRun:
             bytes=len(content),
             width=meme.width,
             height=meme.height,
-            faces=selection.report({index: source.digest for index, source in sources.items()}),
+            faces=selection.report({index: source.digests for index, source in sources.items()}),
             timings_ms=self._phases.timings_ms(),
             peak_memory_mb=peak_memory_mb(),
             models={"pack": models.manifest.pack, **models.digests},
             engine=engine,
             gate=models.digests.get("gate", NO_GATE),
+            detail=self._request.detail,
             digests={**digests, "result": hashlib.sha256(content).hexdigest()},
             cold_start=self._cold_start,
             bytes_fetched=models.bytes_fetched - self._bytes_before,
             bytes_in_vain=self._bytes_wasted,
-            notes=note_swap(meme, format, selection, self._context.settings.max_faces),
+            notes=note_swap(meme, format, selection, self._context.settings.max_faces, _unique(sources)),
         )
         return SwapOutcome(result, frozenset(source.latent_key for source in sources.values() if source.latent_key))
 
@@ -218,9 +222,10 @@ class SwapRun:
 
         matcher = denylist.build_matcher(self._context.models.digests["embedder"])
         for source in _unique(sources):
-            if matcher.matches(source.latent.embedding):
-                subject = source.role.source.capitalize()
-                raise FaceRefused(f"{subject} shows a person whose face may not be used here.", picture="face")
+            for name, embedding in source.embeddings.items():
+                if matcher.matches(embedding):
+                    subject = name.capitalize()
+                    raise FaceRefused(f"{subject} shows a person whose face may not be used here.", picture="face")
         with self._phases("models"):
             embedder = self._context.models.embedder(self._context.deadline)
         with self._phases("embed"):
@@ -269,7 +274,7 @@ class SwapRun:
         self, content: bytes, format: PictureFormat, selection: FaceSelection, sources: Mapping[int, SourceFace]
     ) -> bytes:
         models, chosen = self._context.models, selection.chosen
-        number = len({sources[face.index].digest for face in chosen})
+        number = len({digest for face in chosen for digest in sources[face.index].pictures})
         with self._phases("label"):
             provenance = describe_swap(len(chosen), len(selection.faces), models.manifest.pack, models.digests, number)
             return self._signer.sign_picture(content, format, provenance)

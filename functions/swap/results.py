@@ -58,8 +58,7 @@ def check_owner(bucket: str, key: str, caller: str | None, settings: Settings, r
 def list_uploads(request: SwapRequest, settings: Settings) -> frozenset[str]:
     """The keys of the pictures in the uploads bucket that the request names."""
     prefix = f"s3://{settings.uploads_bucket}/"
-    uris = (request.meme, request.face or "", *request.own_sources.values())
-    return frozenset(uri.removeprefix(prefix) for uri in uris if uri.startswith(prefix))
+    return frozenset(uri.removeprefix(prefix) for uri in request.pictures if uri.startswith(prefix))
 
 
 def find_own(name: str, caller: str, records: SwapRecords) -> SwapRecord:

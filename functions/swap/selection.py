@@ -8,7 +8,7 @@ from typing import Literal
 
 from functions.swap.face.align import rejection_reason
 from functions.swap.face.detect import find_largest, sort_by_size
-from functions.swap.values import Face, FaceReport, SkipReason
+from functions.swap.values import Face, FaceReport, PictureDigests, SkipReason
 from layers.core.errors import InvalidRequest
 
 Indices = Literal["all", "largest"] | list[int]  # of the faces that a request chooses
@@ -30,7 +30,7 @@ class FaceSelection:
         """The selection without faces that are on the do-not-swap list."""
         return FaceSelection(self.faces, {**self.reasons, **{face.index: "refused" for face in refused}})
 
-    def report(self, sources: Mapping[int, str]) -> list[FaceReport]:
+    def report(self, sources: Mapping[int, PictureDigests]) -> list[FaceReport]:
         """What becomes of each face; `sources`: digests of the pictures that replace the chosen ones, by number."""
         reports = []
         for face in self.faces:

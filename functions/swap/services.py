@@ -15,7 +15,7 @@ from functions.swap.jobs import Jobs
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.settings import Settings, load_settings
 from functions.swap.swap_records import SwapRecords
-from functions.swap.values import FaceListing, SwapOutcome, SwapRequest, SwapResult
+from functions.swap.values import FaceListing, SwapOutcome, SwapRequest, SwapResult, list_digests
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError
@@ -119,7 +119,7 @@ def _record_swap(request: SwapRequest, result: SwapResult) -> None:
     audit = {
         "key": result.key,
         "digests": result.digests,
-        "sources": sorted({face.source for face in result.faces if face.source}),
+        "sources": sorted({digest for face in result.faces for digest in list_digests(face.source)}),
         "models": result.models,
         "engine": result.engine,
         "gate": result.gate,

@@ -1,4 +1,4 @@
-"""The faces that are put in: each one's latent, from the cache or computed from its picture."""
+"""The faces that are put in: each one's latent, from the cache or computed from a person's pictures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from functions.swap.context import SwapContext
 from functions.swap.latent_cache import LatentCache, latent_recipe
 from functions.swap.picture_loading import FACE, PictureLoader, PictureRole, name_picture
-from functions.swap.values import Face, Latent, SwapRequest
-from layers.core.errors import NoFaceInSource
+from functions.swap.source_embedding import embed_source, make_latent
+from functions.swap.values import Face, Floats, Latent, PictureDigests, Source, SwapRequest
+from layers.core.errors import ColdswapError
 from layers.core.telemetry import Phases
 
 if TYPE_CHECKING:
     from functions.swap.face.detect import Detector
-    from layers.media.picture import Picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,21 +26,35 @@ class SourceFace:
     """A latent, and what decides whether and where it is stored. Each is equal to itself alone."""
 
     latent: Latent
-    digest: str  # of its picture
-    role: PictureRole
+    pictures: Mapping[str, PictureRole]  # by digest, in the request's order
+    role: PictureRole  # of all of them together
     is_default: bool
     is_new: bool  # not in the cache yet
     cache: LatentCache
 
     @property
+    def digests(self) -> PictureDigests:
+        """The digest of its picture, or a list of the digests of its pictures."""
+        digests = list(self.pictures)
+        return digests if len(digests) > 1 else digests[0]
+
+    @property
+    def embeddings(self) -> dict[str, Floats]:
+        """The unit embedding of its picture, or of each of its pictures and of their average; by what an error calls
+        them."""
+        parts = {self.pictures[digest].source: embedding for digest, embedding in self.latent.parts.items()}
+        whole = f"the average of the source pictures{self.role.replaced}" if parts else self.role.source
+        return {**parts, whole: self.latent.embedding}
+
+    @property
     def latent_key(self) -> str | None:
         """Where its latent is stored, if it is and should not outlive the result."""
-        return None if self.is_default else self.cache.deletable_key(self.digest)
+        return None if self.is_default else self.cache.deletable_key(self.pictures)
 
     def store(self) -> None:
         """Put a new latent into the cache, where the settings allow it."""
         if self.is_new:
-            self.cache.store(self.digest, self.latent, self.is_default)
+            self.cache.store(self.pictures, self.latent, self.is_default)
 
 
 class SourceLoader:
@@ -49,100 +63,85 @@ class SourceLoader:
     def __init__(
         self, request: SwapRequest, context: SwapContext, pictures: PictureLoader, phases: Phases, pool: Executor
     ) -> None:
-        """Start to read the first picture, in the pool."""
+        """Start to read the pictures of the first source, in the pool."""
         self._request = request
         self._context = context
         self._pictures = pictures
         self._phases = phases
         self._pool = pool
-        self._reads: dict[str, Future[bytes]] = {}
-        self._start(request.source_uris(context.settings.default_face)[0])
+        self._default = context.settings.default_face
+        self._reads: dict[Source, Future[dict[int, bytes | ColdswapError]]] = {}
+        self._start(request.sources(self._default)[0])
 
-    def assign(self, faces: list[Face]) -> dict[int, str]:
-        """The URI of the picture whose face replaces each of these faces of the meme, by number."""
-        default = self._context.settings.default_face
-        return {face.index: self._request.source_uri(face.index, default) for face in faces}
+    def assign(self, faces: list[Face]) -> dict[int, Source]:
+        """The source whose face replaces each of these faces of the meme, by number."""
+        return {face.index: self._request.source(face.index, self._default) for face in faces}
 
-    def load(self, uris: Mapping[int, str], detector: Detector) -> dict[int, SourceFace]:
-        """The source of each face of the meme, by number; a picture that several share is read and embedded once.
+    def load(self, assignment: Mapping[int, Source], detector: Detector) -> dict[int, SourceFace]:
+        """The source face of each face of the meme, by number; one that several share is read and embedded once.
 
         Raises the errors of reading, decoding and embedding, NoFaceInSource, ContentRefused or SafeguardFailed.
         """
-        roles: dict[str, PictureRole] = {}
-        for index, uri in uris.items():
-            roles.setdefault(uri, self._role(uri, index))
+        roles: dict[Source, PictureRole] = {}
+        for index, source in assignment.items():
+            roles.setdefault(source, self._role(source, index))
         order = list(roles)
-        self._reads = {uri: read for uri, read in self._reads.items() if uri in roles}  # drop what nobody needs
-        sources = {
-            uri: self._load(uri, roles[uri], detector, following) for uri, following in zip_longest(order, order[1:])
+        self._reads = {source: read for source, read in self._reads.items() if source in roles}  # what somebody needs
+        faces = {
+            source: self._load(source, roles[source], detector, following)
+            for source, following in zip_longest(order, order[1:])
         }
-        return {index: sources[uri] for index, uri in uris.items()}
+        return {index: faces[source] for index, source in assignment.items()}
 
-    def _role(self, uri: str, index: int) -> PictureRole:
-        common = self._request.face or self._context.settings.default_face
-        return FACE if uri == common else PictureRole("face", index)
+    def _role(self, source: Source, index: int) -> PictureRole:
+        return FACE if source == self._request.common_source(self._default) else PictureRole("face", index)
 
-    def _start(self, uri: str | None) -> None:
-        if uri and uri not in self._reads:
-            self._reads[uri] = self._pool.submit(self._pictures.read, uri)
+    def _start(self, source: Source | None) -> None:
+        if source and source not in self._reads:
+            self._reads[source] = self._pool.submit(self._pictures.read_together, source)
 
-    def _load(self, uri: str, role: PictureRole, detector: Detector, following: str | None) -> SourceFace:
-        """The largest face of a picture, its latent taken from the cache or computed now.
+    def _load(self, source: Source, role: PictureRole, detector: Detector, following: Source | None) -> SourceFace:
+        """The face of a source, its latent taken from the cache or computed now.
 
-        The picture that follows is read meanwhile, once the bytes of this one are no longer needed.
+        The source that follows is read meanwhile, once the bytes of this one are no longer needed.
         """
-        context, digests = self._context, self._context.models.digests
-        self._start(uri)
-        data = self._reads.pop(uri)
-        with self._phases("fetch"), name_picture(role):
-            digest = hashlib.sha256(data.result()).hexdigest()
-        is_default = uri == context.settings.default_face
-        recipe = latent_recipe(digests, context.settings)
+        context = self._context
+        self._start(source)
+        contents = self._receive(source, role)
+        pictures = {digest: part for digest, (part, _) in contents.items()}
+        is_default = source == (self._default,)
+        recipe = latent_recipe(context.models.digests, context.settings)
         cache = LatentCache(context.storage, context.settings, recipe, self._request.caller)
         with self._phases("latent"):
-            latent = cache.find(digest, is_default, context.deadline)
+            latent = cache.find(pictures, is_default, context.deadline)
         is_new = latent is None
-        if latent is None or self._pictures.has_content_filter:
-            picture = self._pictures.decode(data, role)
-            del data  # up to 20 MB
-            self._start(following)
-            self._pictures.filter_content(picture, role)
-            latent = latent or compute_latent(picture, role, detector, context, self._phases, recipe)
+        embeddings: dict[str, Floats] = {}
+        for digest, part in pictures.items():
+            if is_new or self._pictures.has_content_filter:
+                picture = self._pictures.decode_bytes(contents.pop(digest)[1], part)
+                if not contents:
+                    self._start(following)
+                self._pictures.filter_content(picture, part)
+                if is_new:
+                    embeddings[digest] = embed_source(picture, part, detector, context, self._phases)
+                del picture  # before the next one is decoded
+        contents.clear()
         self._start(following)
-        return SourceFace(latent, digest, role, is_default, is_new, cache)
+        if latent is None:
+            with self._phases("models"):
+                emap = context.models.emap(context.deadline)
+            latent = make_latent(embeddings, emap, recipe)
+        return SourceFace(latent, pictures, role, is_default, is_new, cache)
 
-
-def compute_latent(
-    picture: Picture, role: PictureRole, detector: Detector, context: SwapContext, phases: Phases, recipe: str
-) -> Latent:
-    """The latent of the largest face of a picture; `recipe` is the digest that it is stored under.
-
-    Raises NoFaceInSource, the errors of loading the models, or OutOfTime.
-    """
-    from functions.swap.face import align, detect, embed
-    from layers.engine.onnx_embedder import normalise, to_latent
-
-    hint, pixels = context.models.manifest.hint, picture.as_seen()
-    with phases("detect"):
-        faces = detector.find(pixels, context.deadline)
-    if not faces:
-        raise NoFaceInSource(
-            join_hint(f"No face was found in {role.source}. Use one that shows the face clearly.", hint), picture="face"
-        )
-    face = detect.find_largest(faces)
-    if align.rejection_reason(face, picture.width, picture.height):
-        raise NoFaceInSource(
-            join_hint(f"The face in {role.source} is too small, or cut off by its edge. Use a larger one.", hint),
-            picture="face",
-        )
-    with phases("models"):
-        network = context.models.embedder(context.deadline)
-        emap = context.models.emap(context.deadline)
-    with phases("embed"):
-        embedding = embed.embed_face(pixels, face, network)
-        return Latent(to_latent(embedding, emap), normalise(embedding), recipe)
-
-
-def join_hint(sentence: str, hint: str | None) -> str:
-    """A sentence with the pack's own hint, if it has one, about which faces it detects."""
-    return f"{sentence} {hint}" if hint else sentence
+    def _receive(self, source: Source, role: PictureRole) -> dict[str, tuple[PictureRole, bytes]]:
+        """What each picture of a source is called and its bytes, by digest; raises the errors of reading them."""
+        contents: dict[str, tuple[PictureRole, bytes]] = {}
+        with self._phases("fetch"):
+            results = self._reads.pop(source).result()
+            for number, content in results.items():
+                part = role.of_picture(number) if len(source) > 1 else role
+                with name_picture(part):
+                    if isinstance(content, ColdswapError):
+                        raise content
+                contents.setdefault(hashlib.sha256(content).hexdigest(), (part, content))
+        return contents

@@ -7,7 +7,7 @@ from typing import Any
 
 from functions.swap import cost, inputs, results
 from functions.swap.services import Services
-from functions.swap.values import SwapRequest
+from functions.swap.values import PersonPictures, SwapRequest
 from layers.core.deadline import Deadline
 from layers.core.errors import NotFound, StorageFailed
 from layers.core.ids import new_id
@@ -89,7 +89,7 @@ def _store_pictures(services: Services, request: SwapRequest, caller: str, name:
     """The request with its data: URIs, which an execution must not be given, replaced by URIs of uploads."""
     uploads: dict[str, str] = {}  # by the data: URI
 
-    def store(uri: str, file_name: str) -> str:
+    def store_picture(uri: str, file_name: str) -> str:
         if not inputs.is_data_uri(uri):
             return uri
         if uri not in uploads:
@@ -99,7 +99,12 @@ def _store_pictures(services: Services, request: SwapRequest, caller: str, name:
             uploads[uri] = f"s3://{services.settings.uploads_bucket}/{key}"
         return uploads[uri]
 
-    meme, face = store(request.meme, "meme"), store(request.face, "face") if request.face else None
+    def store(pictures: PersonPictures, file_name: str) -> PersonPictures:
+        if isinstance(pictures, str):
+            return store_picture(pictures, file_name)
+        return [store_picture(uri, f"{file_name}_{number}") for number, uri in enumerate(pictures)]
+
+    meme, face = store_picture(request.meme, "meme"), store(request.face, "face") if request.face else None
     faces = request.faces
     if not isinstance(faces, str):
         faces = [

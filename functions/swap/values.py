@@ -16,14 +16,18 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 RejectionReason = Literal["too_small", "cut_by_frame"]  # why a face cannot be replaced, whoever it is
 SkipReason = RejectionReason | Literal["not_chosen", "over_limit", "refused"]
 Detail = Literal["fast", "balanced"]
+PictureDigests = str | list[str]  # SHA-256, in hex, of a picture, or of several of one person
 NO_GATE = "none"
+
+Source = tuple[str, ...]  # URIs of the pictures of one person, whose face is put in
+PersonPictures = str | list[str]  # the URI of a picture of one person, or those of several pictures of that person
 
 
 class FaceAssignment(TypedDict):
-    """A face of the meme, by its number, and the picture of the face that replaces it."""
+    """A face of the meme, by its number, and the pictures of the face that replaces it."""
 
     index: int
-    face: str  # URI
+    face: PersonPictures
 
 
 FaceChoice = Literal["all", "largest"] | list[int | FaceAssignment]  # numbers alone get the request's `face`
@@ -52,6 +56,7 @@ class Latent:
     values: Floats  # float32 [512], unit length
     embedding: Floats  # float32 [512], unit length: what it was made of
     recipe: str  # digest of all that made it: latent_cache.latent_recipe
+    parts: Mapping[str, Floats] = field(default_factory=dict)  # of an average: each picture's embedding, by its digest
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class SwapRequest:
     """
 
     meme: str
-    face: str | None = None  # None: the stack's DefaultFace
+    face: PersonPictures | None = None  # None: the stack's DefaultFace
     faces: FaceChoice = "all"
     format: PictureFormat | None = None  # None: the meme's own
     quality: int = 90  # of JPEG and WebP, 1 to 100
@@ -82,21 +87,36 @@ class SwapRequest:
         return [each if isinstance(each, int) else each["index"] for each in self.faces]
 
     @property
-    def own_sources(self) -> dict[int, str]:
-        """The URIs of the pictures that replace one face of the meme each, by its number."""
+    def own_sources(self) -> dict[int, Source]:
+        """The sources that replace one face of the meme each, by its number."""
         if isinstance(self.faces, str):
             return {}
-        return {each["index"]: each["face"] for each in self.faces if not isinstance(each, int)}
+        return {each["index"]: list_pictures(each["face"]) for each in self.faces if not isinstance(each, int)}
 
-    def source_uri(self, index: int, default: str) -> str:
-        """The URI of the picture whose face replaces that one; `default`: the stack's own, or empty."""
-        return self.own_sources.get(index) or self.face or default
+    def common_source(self, default: str) -> Source:
+        """The source of all faces that have none of their own; `default`: the stack's own, or empty."""
+        return list_pictures(self.face or default)
 
-    def source_uris(self, default: str) -> list[str]:
-        """The URIs of all pictures of faces that may be put in, each once; the empty one where one is missing."""
+    def source(self, index: int, default: str) -> Source:
+        """The source that replaces that face; `default`: as in `common_source`."""
+        return self.own_sources.get(index) or self.common_source(default)
+
+    def sources(self, default: str) -> list[Source]:
+        """All sources that may be put in, each once; the empty one where one is missing."""
         own = self.own_sources
-        common = [] if own and len(own) == len(self.faces) else [self.face or default]
+        common = [] if own and len(own) == len(self.faces) else [self.common_source(default)]
         return list(dict.fromkeys([*common, *own.values()]))
+
+    @property
+    def pictures(self) -> list[str]:
+        """The URIs of all pictures that the request names."""
+        named = [self.common_source(""), *self.own_sources.values()]
+        return [self.meme, *(uri for source in named for uri in source)]
+
+
+def list_pictures(pictures: PersonPictures) -> Source:
+    """The URIs of a person's pictures in the request's order; none for an empty one."""
+    return (pictures,) if isinstance(pictures, str) and pictures else tuple(pictures)
 
 
 def describe(text: str) -> Mapping[str, str]:
@@ -116,9 +136,18 @@ class FaceReport:
         default=None,
         metadata=describe("why the face was not swapped; refused: the person is on the do-not-swap list"),
     )
-    source: str | None = field(
-        default=None, metadata=describe("SHA-256, in hex, of the picture whose face was put in; null if none was")
+    source: PictureDigests | None = field(
+        default=None,
+        metadata=describe(
+            "SHA-256, in hex, of the picture whose face was put in; a list of them where several pictures of one "
+            "person were averaged; null if no face was put in"
+        ),
     )
+
+
+def list_digests(digests: PictureDigests | None) -> list[str]:
+    """The digests that a report of a face names."""
+    return [digests] if isinstance(digests, str) else digests or []
 
 
 @dataclass(frozen=True)
@@ -141,8 +170,12 @@ class SwapResult:
         )
     )
     gate: str = field(metadata=describe("digest of the content filter that the pictures passed; none without one"))
-    digests: dict[str, str] = field(
-        metadata=describe("SHA-256, in hex, of the meme, of `face` (if it was used) and of the result")
+    detail: Detail = field(metadata=describe("how much was done for sharpness; its time is part of `paste`"))
+    digests: dict[str, PictureDigests] = field(
+        metadata=describe(
+            "SHA-256, in hex, of the meme, of `face` (if it was used; a list where it had several pictures) and of the "
+            "result"
+        )
     )
     cold_start: bool
     bytes_fetched: int = field(metadata=describe("bytes of model weights downloaded for this request"))

@@ -176,6 +176,7 @@ def test_limits_are_the_settings() -> None:
         "a picture": f"{swap.max_picture_bytes // MIB} MiB and {swap.max_picture_pixels // MEGAPIXEL} megapixels",
         "faces swapped in one request": f"{swap.max_faces};",
         "sources in one request": f"`face`, and {swap.max_own_sources} faces",
+        "pictures of one person": f"{swap.max_person_pictures}, together {swap.max_picture_bytes // MIB} MiB",
         "a script": f"{video.max_script_characters:,} characters, and {video.max_video_seconds:.0f} seconds",
         "a file to verify": f"{swap.max_verified_bytes // MIB} MiB",
         "redirects from a URL to its file": f"{swap.max_redirects};",

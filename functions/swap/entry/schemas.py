@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 
 from functions.swap.settings import Settings
-from functions.swap.values import SwapRequest
+from functions.swap.values import Detail, PersonPictures, SwapRequest
 from layers.core.ids import creation_time, is_id
 from layers.media.formats import PictureFormat
 
 Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
 URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
+FACE = (
+    f"the picture of the face to put in, or up to {Settings.max_person_pictures} pictures of one person, whose face is "
+    f"averaged: {URI}"
+)
 
 
 def _lower_scheme(uri: str) -> str:
@@ -22,6 +36,19 @@ def _lower_scheme(uri: str) -> str:
 
 
 PictureUri = Annotated[str, Field(min_length=1), AfterValidator(_lower_scheme)]
+PersonUris = Annotated[list[PictureUri], Field(min_length=1, max_length=Settings.max_person_pictures)]
+_ONE: TypeAdapter[str] = TypeAdapter(PictureUri)
+_SEVERAL: TypeAdapter[list[str]] = TypeAdapter(PersonUris)
+
+
+def _validate_person(value: Any) -> PersonPictures:
+    """Validate a list as a list and anything else as one URI, so that a mistake is reported once, where it is."""
+    return (_SEVERAL if isinstance(value, list) else _ONE).validate_python(value)
+
+
+PersonField = Annotated[
+    PersonPictures, PlainValidator(_validate_person, json_schema_input_type=PictureUri | PersonUris)
+]
 
 
 class FaceAssignmentBody(BaseModel):
@@ -30,7 +57,7 @@ class FaceAssignmentBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     index: Annotated[Index, Field(description="the face's number")]
-    face: Annotated[PictureUri, Field(description=f"the picture of the face to put in: {URI}")]
+    face: Annotated[PersonField, Field(description=FACE)]
 
 
 def _check_choices(choices: list[int | FaceAssignmentBody]) -> list[int | FaceAssignmentBody]:
@@ -66,7 +93,7 @@ class SwapBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     meme: Annotated[PictureUri, Field(description=f"the picture whose faces are replaced: {URI}")]
-    face: Annotated[PictureUri | None, Field(description=f"the picture of the face to put in: {URI}")] = None
+    face: Annotated[PersonField | None, Field(description=FACE)] = None
     faces: Annotated[
         FacesField,
         Field(
@@ -78,6 +105,13 @@ class SwapBody(BaseModel):
     quality: Annotated[int, Field(ge=1, le=100, description="the quality of a JPEG or WebP result")] = 90
     color_match: Annotated[bool, Field(description="give the new face the skin colour of the one it replaces")] = True
     soft_edges: Annotated[bool, Field(description="blend the edges of the new face into the picture")] = True
+    detail: Annotated[
+        Detail,
+        Field(
+            description="how much is done for sharpness: fast pastes the new face as it is, balanced gives it the "
+            "picture's own fine detail and grain"
+        ),
+    ] = "balanced"
     badge: Annotated[bool, Field(description="draw a small AI badge in a corner without a face")] = False
     consent: Annotated[
         str | None,

@@ -111,6 +111,8 @@ def test_curl_without_a_content_type_is_understood(stack: FakeSwapStack, monkeyp
         ({**BODY, "faces": "some"}, "faces"),
         ({**BODY, "faces": [-1]}, "faces"),
         ({**BODY, "quality": 101}, "quality"),
+        ({**BODY, "detail": "best"}, "detail"),
+        ({**BODY, "detail": None}, "detail"),
         ({**BODY, "format": "gif"}, "format"),
         ({**BODY, "colour": True}, "colour"),
         ("{", "body"),
@@ -211,9 +213,12 @@ def test_a_stored_result_comes_with_a_fresh_url(stack: FakeSwapStack, monkeypatc
     assert second.body["url"] == f"https://{OUTPUTS}.example/{first.body['key']}?for=7"
 
 
-def test_the_same_key_for_another_body_is_a_conflict(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("option", [{"quality": 5}, {"detail": "fast"}])
+def test_the_same_key_for_another_body_is_a_conflict(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, option: dict[str, Any]
+) -> None:
     http(stack, monkeypatch, body=BODY, idempotency_key="k")
-    response = http(stack, monkeypatch, body={**BODY, "quality": 5}, idempotency_key="k")
+    response = http(stack, monkeypatch, body={**BODY, **option}, idempotency_key="k")
 
     assert (response.status, response.body["code"]) == (422, "idempotency_conflict")
 
