@@ -13,6 +13,10 @@ from local.demo_pack.drawing import paste
 from local.demo_pack.geometry import make_placement
 from local.demo_pack.people import RESERVE, State, identity, sample_carrier
 
+LARGEST = 78
+"""Size (as `make_placement` takes it) of a face that fills no more of a meme than the swapper can draw sharp: its
+aligned crop is some 210 pixels wide, of which the swapper makes 128."""
+
 
 @dataclass(frozen=True)
 class DemoPicture:
@@ -99,23 +103,32 @@ def _rack(picture: Bytes, x: int, y: int, width: int, height: int, rng: np.rando
 
 
 def _works_on_my_machine() -> Bytes:
-    """One large proud face before a wall of stickers."""
-    picture = gradient(800, 800, colour("#4f7bd9"), colour("#1d2f6b"))
-    for number in range(24):  # sun rays behind the head
+    """A proud face behind a laptop, in the middle of the sun's rays."""
+    picture = gradient(640, 640, colour("#4f7bd9"), colour("#1d2f6b"))
+    for number in range(24):
         if number % 2:
             angles = (np.array([number, number + 1]) * np.pi / 12)[:, None]
             far = np.concatenate(
-                [[[400, 400]], np.array([400, 400]) + 800 * np.concatenate([np.cos(angles), np.sin(angles)], 1)]
+                [[[320, 290]], np.array([320, 290]) + 800 * np.concatenate([np.cos(angles), np.sin(angles)], 1)]
             )
             cv2.fillPoly(picture, [far.astype(np.int32)], colour("#5f8cf0").tolist(), cv2.LINE_AA)
     _person(
         picture,
         47,
         State(smile=1.0, opening=0.35, raised_brows=0.7, gaze_x=0.2),
-        make_placement(158, -0.06, 400, 385),
+        make_placement(LARGEST, -0.06, 320, 275),
         3,
         7,
     )
+    _rectangle(picture, 0, 530, 640, 640, "#7a4b2b")
+    _rectangle(picture, 0, 530, 640, 540, "#9c6338")
+    lid = np.array([[222, 408], [418, 408], [430, 530], [210, 530]])
+    cv2.fillPoly(picture, [lid], colour("#c9ced8").tolist(), cv2.LINE_AA)
+    cv2.circle(picture, (320, 466), 22, colour("#f4d35e").tolist(), -1, cv2.LINE_AA)
+    cv2.polylines(
+        picture, [np.array([[309, 466], [317, 475], [332, 456]])], False, colour("#2f6f3e").tolist(), 5, cv2.LINE_AA
+    )
+    _rectangle(picture, 196, 526, 444, 536, "#9aa1ae")
     return picture
 
 
@@ -144,16 +157,22 @@ def _paged_in_bed() -> Bytes:
     for x, y in ((60, 120), (230, 190), (330, 130), (520, 170), (640, 240), (860, 290)):
         cv2.circle(picture, (x, y), 3, (230, 240, 255), -1, cv2.LINE_AA)
     _rectangle(picture, 0, 560, 900, 720, "#5b4a8a")
-    cv2.ellipse(picture, (300, 500), (290, 150), 0, 0, 360, colour("#dfe3f2").tolist(), -1, cv2.LINE_AA)
-    cv2.ellipse(picture, (300, 520), (280, 135), 0, 0, 360, colour("#f4f5fb").tolist(), -1, cv2.LINE_AA)
+    _rectangle(picture, 0, 330, 46, 720, "#5a3a26")
+    cv2.ellipse(picture, (250, 506), (196, 98), 0, 0, 360, colour("#dfe3f2").tolist(), -1, cv2.LINE_AA)
+    cv2.ellipse(picture, (250, 520), (188, 88), 0, 0, 360, colour("#f4f5fb").tolist(), -1, cv2.LINE_AA)
     _person(
-        picture, 32, State(smile=-0.6, raised_brows=1.0, gaze_y=-0.3), make_placement(128, -math.pi / 2, 330, 400), 0, 1
+        picture,
+        32,
+        State(smile=-0.6, raised_brows=1.0, gaze_y=-0.3),
+        make_placement(LARGEST, -math.pi / 2, 270, 442),
+        0,
+        1,
     )
-    blanket = np.array([[520, 300], [620, 262], [760, 280], [900, 250], [900, 720], [470, 720], [500, 560]])
+    blanket = np.array([[392, 400], [470, 366], [640, 384], [900, 352], [900, 720], [352, 720], [376, 570]])
     cv2.fillPoly(picture, [blanket], colour("#c8553d").tolist(), cv2.LINE_AA)
-    for shift in range(4):
-        x = 560 + 90 * shift
-        cv2.line(picture, (x, 290), (x - 30, 720), colour("#e07a5f").tolist(), 16, cv2.LINE_AA)
+    for shift in range(5):
+        x = 456 + 96 * shift
+        cv2.line(picture, (x, 384), (x - 30, 720), colour("#e07a5f").tolist(), 14, cv2.LINE_AA)
     return picture
 
 
@@ -189,7 +208,7 @@ def _deploy_on_friday() -> Bytes:
 
 
 def _this_is_the_bill() -> Bytes:
-    """Calm in a burning room."""
+    """Calm at a table in a burning room."""
     picture = gradient(720, 720, colour("#6b2d1a"), colour("#c8501e"))
     rng = np.random.default_rng(451)
     for tint, tall in (("#e8741e", 420), ("#f7a823", 300), ("#fdd663", 170)):
@@ -210,10 +229,14 @@ def _this_is_the_bill() -> Bytes:
                 picture,
                 31,
                 State(smile=0.6, gaze_x=0.1, light_y=0.6, light=0.2),
-                make_placement(120, 0.04, 360, 330),
+                make_placement(LARGEST, 0.04, 330, 360),
                 6,
                 0,
             )
+            _rectangle(picture, 110, 540, 610, 562, "#8a5a3c")
+            _rectangle(picture, 130, 562, 590, 720, "#6e452c")
+            cv2.ellipse(picture, (517, 512), (16, 14), 0, 0, 360, colour("#e9ecf2").tolist(), 6, cv2.LINE_AA)
+            _rectangle(picture, 470, 484, 512, 540, "#e9ecf2")
     return picture
 
 
