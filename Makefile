@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -21,6 +21,9 @@ engine-sanitize: .venv/ready ## test the native swapper under the address, undef
 
 demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this machine: swapped memes and a short video in out/
 	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)')
+
+gallery: .venv/ready .venv-cloud/ready $(ENGINE) ## swap pictures of your own with the published models, on one sheet: FACES=folder MEMES=folder
+	@$(PY) -m local.gallery $(if $(FACES),--faces '$(FACES)') $(if $(MEMES),--memes '$(MEMES)')
 
 up: .venv/ready .venv-cloud/ready $(ENGINE) ## run the stack on this machine until Ctrl-C; prints commands to try
 	@$(PY) -m local.up

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 PAPER, CARD, INK, PALE = "#f3f1ec", "#ffffff", "#22242a", "#85878f"
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GAP = 28  # pixels between cards, and around them
 PAD = 16  # inside a card
 FACE, PICTURE = 132, 300  # sides of the squares that a face and a picture fit into
@@ -51,10 +52,21 @@ def _draw(card: Card, width: int, height: int) -> Image.Image:
         picture = ImageOps.contain(_open(path), (PICTURE, PICTURE), Image.Resampling.LANCZOS)
         canvas.paste(picture, (left + (PICTURE - picture.width) // 2, top + (PICTURE - picture.height) // 2))
     baseline = height - PAD
-    pen.text((2 * PAD + FACE, baseline), card.title, INK, ImageFont.load_default(17), anchor="ls")
-    pen.text((width - PAD, baseline), card.note, PALE, ImageFont.load_default(15), anchor="rs")
-    pen.text((PAD + FACE // 2, baseline), card.face.stem, INK, ImageFont.load_default(17), anchor="ms")
+    large, small = ImageFont.load_default(17), ImageFont.load_default(15)
+    title = _shorten(card.title, large, width - FACE - 4 * PAD - small.getlength(card.note))
+    pen.text((2 * PAD + FACE, baseline), title, INK, large, anchor="ls")
+    pen.text((width - PAD, baseline), card.note, PALE, small, anchor="rs")
+    pen.text((PAD + FACE // 2, baseline), _shorten(card.face.stem, large, FACE), INK, large, anchor="ms")
     return canvas
+
+
+def _shorten(text: str, font: Font, width: float) -> str:
+    """The text, its end replaced by dots if it would be wider than that many pixels."""
+    if font.getlength(text) <= width:
+        return text
+    return next(
+        (f"{text[:end]}…" for end in range(len(text) - 1, 0, -1) if font.getlength(f"{text[:end]}…") <= width), ""
+    )
 
 
 def _open(path: Path) -> Image.Image:
