@@ -257,6 +257,7 @@ def test_the_pictures_together_may_be_as_large_as_one(stack: FakeSwapStack) -> N
 def test_no_two_source_pictures_are_decoded_at_a_time(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures: list[Any] = []
     counts: list[int] = []
+
     def count(*arguments: Any) -> Any:
         picture = decode(*arguments)
         pictures.append(weakref.ref(picture))
