@@ -73,19 +73,19 @@ class PictureLoader:
         They are read one after another. The first that cannot be read has its error, and none that follow are read.
         """
         contents: dict[int, bytes | ColdswapError] = {}
-        limit = left = self._context.settings.max_picture_bytes
+        limit = remaining = self._context.settings.max_picture_bytes
         for number, uri in enumerate(uris):
             if uri in uris[:number]:
                 continue
             try:
-                content = inputs.read(uri, self._caller, self._context, left)
+                content = inputs.read(uri, self._caller, self._context, remaining)
             except PictureTooLarge as error:
-                together = f"The pictures of one person are together larger than {limit // MIB} MiB. Use smaller ones."
-                return {**contents, number: error if left == limit else PictureTooLarge(together)}
+                detail = f"The pictures of one person are together larger than {limit // MIB} MiB. Use smaller ones."
+                return {**contents, number: error if remaining == limit else PictureTooLarge(detail)}
             except ColdswapError as error:
                 return {**contents, number: error}
             contents[number] = content
-            left -= len(content)
+            remaining -= len(content)
         return contents
 
     def decode(self, data: Future[bytes], role: PictureRole) -> Picture:

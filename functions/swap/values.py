@@ -110,8 +110,8 @@ class SwapRequest:
     @property
     def pictures(self) -> list[str]:
         """The URIs of all pictures that the request names."""
-        named = [self.common_source(""), *self.own_sources.values()]
-        return [self.meme, *(uri for source in named for uri in source)]
+        sources = [self.common_source(""), *self.own_sources.values()]
+        return [self.meme, *(uri for source in sources for uri in source)]
 
 
 def list_pictures(pictures: PersonPictures) -> Source:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageFont
 
 from local import contact_sheet, gallery, swap_clients
+from local.demo import draw_pictures
 from local.publish_demo_pack import NAME
 
 
@@ -183,8 +184,8 @@ def test_the_demo_s_own_pictures_take_the_place_of_a_missing_folder(
     tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faces = fill(tmp_path / "faces", "a.png")
-    drawn = gallery.draw_pictures(out / "pictures")
-    monkeypatch.setattr(gallery, "draw_pictures", lambda folder: drawn)
+    drawn = draw_pictures(out / "pictures")
+    monkeypatch.setattr("local.gallery.draw_pictures", lambda folder: drawn)
 
     both, memes = gallery.choose_pairs(None, None), gallery.choose_pairs(faces, None)
 
