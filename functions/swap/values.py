@@ -70,7 +70,7 @@ class SwapRequest:
     face: PersonPictures | None = None  # None: the stack's DefaultFace
     faces: FaceChoice = "all"
     format: PictureFormat | None = None  # None: the meme's own
-    quality: int = 90  # of JPEG and WebP, 1 to 100
+    quality: int | None = None  # of JPEG and WebP, 1 to 100; None: the meme's own
     color_match: bool = True
     soft_edges: bool = True
     detail: Detail = "balanced"  # how much is done for sharpness

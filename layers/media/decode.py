@@ -8,8 +8,9 @@ import os
 import numpy as np
 
 from layers.core.errors import PictureTooLarge, UnreadablePicture
+from layers.media.header import Header
 from layers.media.picture import NEUTRAL, Picture, Pixels
-from layers.media.picture_header import Header, probe
+from layers.media.picture_header import probe
 
 # OpenCV reads this once, while it is imported. Our own limit applies before it.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(200_000_000))
@@ -41,6 +42,7 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
         digest=hashlib.sha256(data).hexdigest(),
         format=header.format,
         grey=header.grey,
+        traits=header.traits,
     )
 
 

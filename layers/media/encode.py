@@ -8,10 +8,14 @@ from layers.core.errors import PictureTooLarge
 from layers.media.formats import EXTENSIONS, MAX_SIDE_PIXELS, NAMES, PictureFormat
 from layers.media.picture import Picture, Pixels, flatten
 
+DEFAULT_QUALITY = 90  # of a JPEG or WebP whose file was no JPEG or lossless WebP itself
 
-def encode(picture: Picture, format: PictureFormat, quality: int) -> bytes:
-    """Encode a picture; `quality`, 1 to 100, applies to JPEG and WebP.
 
+def encode(picture: Picture, format: PictureFormat, quality: int | None = None) -> bytes:
+    """Encode a picture; `quality`, 1 to 100, applies to JPEG and WebP, and without it the picture's own does.
+
+    A JPEG's own quality is that of its quantization tables, and its colours are sampled as they came. Lossless WebP
+    stays lossless without `quality`. Quality 100 loses nothing in WebP, and in JPEG as little as the format can.
     PNG and WebP keep alpha. JPEG has none, so transparent areas become white, in the picture's own pixels. A grey
     picture gets one channel, except in WebP and beside alpha, where three equal ones hold it. Raises PictureTooLarge
     if the format cannot hold so large a picture.
@@ -24,15 +28,37 @@ def encode(picture: Picture, format: PictureFormat, quality: int) -> bytes:
             f"A {NAMES[format]} has at most {MAX_SIDE_PIXELS[format]} pixels per side. Ask for another format."
         )
     pixels = _arrange_channels(picture, format)
-    options = {
-        "jpeg": [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1],
-        "png": [cv2.IMWRITE_PNG_COMPRESSION, 4],
-        "webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
-    }[format]
-    success, encoded = cv2.imencode(f".{EXTENSIONS[format]}", pixels, options)
+    success, encoded = cv2.imencode(f".{EXTENSIONS[format]}", pixels, _choose_options(picture, format, quality))
     if not success:
         raise ValueError(f"OpenCV could not encode {pixels.shape} as {format}")
     return bytes(encoded)
+
+
+def _choose_options(picture: Picture, format: PictureFormat, quality: int | None) -> list[int]:
+    """OpenCV's parameters for the format."""
+    import cv2
+
+    traits = picture.traits
+    if format == "png":
+        return [cv2.IMWRITE_PNG_COMPRESSION, 4]
+    if format == "webp":
+        if quality == 100 or (quality is None and traits.lossless and picture.format == "webp"):
+            return [cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_ON]
+        return [cv2.IMWRITE_WEBP_QUALITY, quality or DEFAULT_QUALITY]
+    own = traits.qualities or (DEFAULT_QUALITY, DEFAULT_QUALITY)
+    luma, chroma = own if quality is None else (quality, quality)
+    factors = {
+        "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        "4:4:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440,
+        "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+        "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+        "4:1:1": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411,
+    }
+    return [
+        *(cv2.IMWRITE_JPEG_LUMA_QUALITY, luma, cv2.IMWRITE_JPEG_CHROMA_QUALITY, chroma),
+        *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors["4:4:4" if quality == 100 else traits.sampling]),
+        *(cv2.IMWRITE_JPEG_OPTIMIZE, 1),
+    ]
 
 
 def _arrange_channels(picture: Picture, format: PictureFormat) -> Pixels:

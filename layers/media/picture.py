@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layers.media.formats import PictureFormat
+from layers.media.header import FileTraits
 
 Pixels = NDArray[np.uint8]
 
@@ -24,6 +25,7 @@ class Picture:
     digest: str  # SHA-256, in hex, of the bytes that it was decoded from
     format: PictureFormat  # of those bytes
     grey: bool = False  # whether those bytes had one channel of colour; the pixels' three are equal then
+    traits: FileTraits = field(default_factory=FileTraits)
 
     @property
     def height(self) -> int:

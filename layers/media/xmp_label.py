@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from layers.media.formats import PNG_SIGNATURE, PictureFormat
-from layers.media.picture_header import probe, webp_chunks, webp_frame_size
+from layers.media.picture_header import probe
+from layers.media.webp_header import webp_chunks, webp_frame_size
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 

@@ -35,8 +35,9 @@ from layers.media.c2pa_label import Signer
 from layers.media.decode import decode
 from layers.media.ffmpeg import run
 from layers.media.formats import PICTURE_FORMATS
+from layers.media.header import Header
 from layers.media.mp4 import read_index
-from layers.media.picture_header import Header, probe
+from layers.media.picture_header import probe
 from layers.media.xmp_label import label, label_mp4, read_label, read_mp4_label
 from layers.models.runtime.manifest import Blob, Contract, Manifest, Model, Pointer, Tensor
 from tests.attack import bombs

@@ -102,7 +102,10 @@ class SwapBody(BaseModel):
         ),
     ] = "all"
     format: Annotated[PictureFormat | None, Field(description="the result's format; by default the meme's own")] = None
-    quality: Annotated[int, Field(ge=1, le=100, description="the quality of a JPEG or WebP result")] = 90
+    quality: Annotated[
+        int | None,
+        Field(ge=1, le=100, description="the quality of a JPEG or WebP result; by default a JPEG meme's own, or 90"),
+    ] = None
     color_match: Annotated[bool, Field(description="give the new face the skin colour of the one it replaces")] = True
     soft_edges: Annotated[bool, Field(description="blend the edges of the new face into the picture")] = True
     detail: Annotated[

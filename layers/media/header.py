@@ -1,0 +1,39 @@
+"""What a picture's file says of itself before any decoder sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from layers.core.errors import UnreadablePicture
+from layers.media.formats import PictureFormat
+
+Sampling = Literal["4:4:4", "4:4:0", "4:2:2", "4:2:0", "4:1:1"]
+
+
+@dataclass(frozen=True)
+class FileTraits:
+    """How a file holds its picture: what a result keeps of it, where its format can."""
+
+    sampling: Sampling = "4:4:4"  # of the colours, against brightness
+    qualities: tuple[int, int] | None = None  # of a JPEG's brightness and colours: `estimate_quality`
+    lossless: bool = False
+    profile: bytes | None = None  # the colour profile (ICC); empty if it cannot be read
+
+
+@dataclass(frozen=True)
+class Header:
+    """A picture's size in pixels before its orientation is applied, and that EXIF orientation, 1 (upright) to 8."""
+
+    format: PictureFormat
+    width: int
+    height: int
+    orientation: int = 1
+    sixteen_bit: bool = False
+    grey: bool = False  # one channel, apart from alpha
+    traits: FileTraits = field(default_factory=FileTraits)
+
+
+def truncated() -> UnreadablePicture:
+    """The error for a file that ends too early."""
+    return UnreadablePicture("The picture is truncated. Send the whole file.")

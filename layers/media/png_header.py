@@ -1,0 +1,61 @@
+"""Reads a PNG's header, and checks its structure (the W3C's third edition)."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from layers.core.errors import UnreadablePicture, UnsupportedPicture
+from layers.media.exif import read_orientation
+from layers.media.formats import PNG_SIGNATURE
+from layers.media.header import FileTraits, Header, truncated
+
+_GREY_COLOUR_TYPES = {0, 4}  # without and with alpha
+
+
+def probe_png(data: bytes) -> Header:
+    """Read the header of a whole PNG. Raises UnsupportedPicture or UnreadablePicture."""
+    header: Header | None = None
+    orientation: int | None = None
+    pixels = False
+    for kind, body in _chunks(data):
+        if header is None:
+            header = _parse_header(kind, body)
+        elif kind == b"acTL":
+            raise UnsupportedPicture("This PNG is animated. Send one of its frames.")
+        elif kind == b"eXIf" and orientation is None:
+            orientation = read_orientation(body)
+        pixels = pixels or kind == b"IDAT"
+    if header is None or not pixels:
+        raise truncated()
+    return replace(header, orientation=orientation or 1)
+
+
+def _parse_header(kind: bytes, body: memoryview) -> Header:
+    if kind != b"IHDR" or len(body) != 13:
+        raise UnreadablePicture("The PNG is damaged: its header is missing.")
+    width, height, bits, colour_type = struct.unpack_from(">IIBB", body)
+    if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
+        raise UnreadablePicture("The PNG is damaged: it has no size.")
+    grey, traits = colour_type in _GREY_COLOUR_TYPES, FileTraits(lossless=True)
+    return Header("png", width, height, sixteen_bit=bits == 16, grey=grey, traits=traits)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    view, at = memoryview(data), len(PNG_SIGNATURE)
+    while True:
+        if at + 12 > len(data):
+            raise truncated()
+        (length,) = struct.unpack_from(">I", data, at)
+        end = at + 8 + length
+        if end + 4 > len(data):
+            raise truncated()
+        if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise UnreadablePicture("The PNG is damaged: a checksum is wrong.")
+        kind = bytes(view[at + 4 : at + 8])
+        yield kind, view[at + 8 : end]
+        if kind == b"IEND":
+            return
+        at = end + 4
