@@ -21,8 +21,8 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
     """Decode a JPEG, PNG or WebP into uint8 BGR [H, W, 3], upright, with alpha apart.
 
     16 bits per channel become 8 (such a picture counts twice against `max_pixels`), grey and palettes become BGR, CMYK
-    is converted as its Adobe marker says. Colours beneath an alpha of 0 become grey. Colour profiles are not applied.
-    Raises PictureTooLarge, UnsupportedPicture or UnreadablePicture.
+    is converted as its Adobe marker says. Colours beneath an alpha of 0 become grey. Colour profiles are kept and
+    not applied. Raises PictureTooLarge, UnsupportedPicture or UnreadablePicture.
     """
     if len(data) > max_bytes:
         raise PictureTooLarge(f"The picture has {len(data)} bytes; at most {max_bytes} are allowed.")

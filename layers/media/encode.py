@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layers.core.errors import PictureTooLarge
+from layers.media.color_profile import embed_profile, fits
 from layers.media.formats import EXTENSIONS, MAX_SIDE_PIXELS, NAMES, PictureFormat
 from layers.media.picture import Picture, Pixels, flatten
 
@@ -18,7 +19,7 @@ def encode(picture: Picture, format: PictureFormat, quality: int | None = None) 
     stays lossless without `quality`. Quality 100 loses nothing in WebP, and in JPEG as little as the format can.
     PNG and WebP keep alpha. JPEG has none, so transparent areas become white, in the picture's own pixels. A grey
     picture gets one channel, except in WebP and beside alpha, where three equal ones hold it. Raises PictureTooLarge
-    if the format cannot hold so large a picture.
+    if the format cannot hold so large a picture. A colour profile that the channels can have is kept.
     """
     import cv2
 
@@ -31,7 +32,18 @@ def encode(picture: Picture, format: PictureFormat, quality: int | None = None) 
     success, encoded = cv2.imencode(f".{EXTENSIONS[format]}", pixels, _choose_options(picture, format, quality))
     if not success:
         raise ValueError(f"OpenCV could not encode {pixels.shape} as {format}")
-    return bytes(encoded)
+    profile = choose_profile(picture, format)
+    return embed_profile(bytes(encoded), format, profile) if profile else bytes(encoded)
+
+
+def choose_profile(picture: Picture, format: PictureFormat) -> bytes | None:
+    """The picture's colour profile, if its encoded channels can have it."""
+    profile = picture.traits.profile
+    return profile if profile and fits(profile, grey=_is_one_channel(picture, format)) else None
+
+
+def _is_one_channel(picture: Picture, format: PictureFormat) -> bool:
+    return picture.grey and format != "webp" and (picture.alpha is None or format == "jpeg")
 
 
 def _choose_options(picture: Picture, format: PictureFormat, quality: int | None) -> list[int]:
@@ -71,7 +83,7 @@ def _arrange_channels(picture: Picture, format: PictureFormat) -> Pixels:
         alpha = None
     if picture.grey:
         grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
-        if alpha is None and format != "webp":
+        if _is_one_channel(picture, format):
             return grey
         pixels = np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
     return pixels if alpha is None else np.dstack((pixels, alpha))

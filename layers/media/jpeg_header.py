@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
+from layers.media.color_profile import JPEG_PROFILE, join_parts
 from layers.media.exif import read_orientation
 from layers.media.header import FileTraits, Header, Sampling, truncated
 from layers.media.jpeg_quality import estimate_quality
@@ -42,10 +43,13 @@ def probe_jpeg(data: bytes) -> Header:
     frame: _Frame | None = None
     orientation: int | None = None
     tables: dict[int, tuple[int, ...]] = {}
+    profile: list[bytes] = []
     scans = 0
     for marker, body, _ in _segments(data):
         if marker == _APP1 and orientation is None and bytes(body[:6]) == b"Exif\0\0":
             orientation = read_orientation(body[6:])
+        elif marker == _APP2 and bytes(body[: len(JPEG_PROFILE)]) == JPEG_PROFILE:
+            profile.append(bytes(body[len(JPEG_PROFILE) :]))
         elif marker == _QUANTIZATION:
             tables |= _parse_tables(body)
         elif marker in _FRAMES:
@@ -61,7 +65,11 @@ def probe_jpeg(data: bytes) -> Header:
     if not frame or not frame.width or not frame.height:
         raise UnreadablePicture("The JPEG is damaged: it has no size.")
     grey = len(frame.factors) == 1
-    traits = FileTraits(_describe_sampling(frame), _estimate_qualities(frame, tables))
+    traits = FileTraits(
+        sampling=_describe_sampling(frame),
+        qualities=_estimate_qualities(frame, tables),
+        profile=join_parts(profile) if profile else None,
+    )
     return Header("jpeg", frame.width, frame.height, orientation or 1, grey=grey, traits=traits)
 
 

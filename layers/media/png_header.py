@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
+from layers.media.color_profile import inflate_profile
 from layers.media.exif import read_orientation
 from layers.media.formats import PNG_SIGNATURE
 from layers.media.header import FileTraits, Header, truncated
@@ -19,6 +20,7 @@ def probe_png(data: bytes) -> Header:
     """Read the header of a whole PNG. Raises UnsupportedPicture or UnreadablePicture."""
     header: Header | None = None
     orientation: int | None = None
+    profile: bytes | None = None
     pixels = False
     for kind, body in _chunks(data):
         if header is None:
@@ -27,10 +29,12 @@ def probe_png(data: bytes) -> Header:
             raise UnsupportedPicture("This PNG is animated. Send one of its frames.")
         elif kind == b"eXIf" and orientation is None:
             orientation = read_orientation(body)
+        elif kind == b"iCCP" and profile is None:
+            profile = inflate_profile(bytes(body))
         pixels = pixels or kind == b"IDAT"
     if header is None or not pixels:
         raise truncated()
-    return replace(header, orientation=orientation or 1)
+    return replace(header, orientation=orientation or 1, traits=FileTraits(lossless=True, profile=profile))
 
 
 def _parse_header(kind: bytes, body: memoryview) -> Header:
@@ -39,8 +43,7 @@ def _parse_header(kind: bytes, body: memoryview) -> Header:
     width, height, bits, colour_type = struct.unpack_from(">IIBB", body)
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
         raise UnreadablePicture("The PNG is damaged: it has no size.")
-    grey, traits = colour_type in _GREY_COLOUR_TYPES, FileTraits(lossless=True)
-    return Header("png", width, height, sixteen_bit=bits == 16, grey=grey, traits=traits)
+    return Header("png", width, height, sixteen_bit=bits == 16, grey=colour_type in _GREY_COLOUR_TYPES)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

@@ -17,7 +17,8 @@ def probe_webp(data: bytes) -> Header:
     canvas: tuple[int, int] | None = None
     frame: tuple[int, int] | None = None
     orientation: int | None = None
-    traits = FileTraits()
+    lossless = False
+    profile: bytes | None = None
     for kind, body in webp_chunks(data):
         if kind == b"VP8X" and len(body) >= 10:
             if body[0] & _ANIMATION_FLAG:
@@ -25,13 +26,16 @@ def probe_webp(data: bytes) -> Header:
             canvas = _uint24(body, 4) + 1, _uint24(body, 7) + 1
         elif kind in (b"VP8 ", b"VP8L") and frame is None:
             frame = webp_frame_size(kind, body)
-            traits = FileTraits(lossless=True) if kind == b"VP8L" else FileTraits("4:2:0")
+            lossless = kind == b"VP8L"
+        elif kind == b"ICCP" and profile is None:
+            profile = bytes(body)
         elif kind == b"EXIF" and orientation is None:
             orientation = read_orientation(bytes(body).removeprefix(b"Exif\0\0"))
     if frame is None or not all(frame):
         raise UnreadablePicture("The WebP is damaged: it holds no picture.")
     if canvas not in (None, frame):
         raise UnreadablePicture("The WebP is damaged: it has two different sizes.")
+    traits = FileTraits("4:4:4" if lossless else "4:2:0", lossless=lossless, profile=profile)
     return Header("webp", frame[0], frame[1], orientation or 1, traits=traits)
 
 

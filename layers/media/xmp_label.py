@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from layers.media.formats import PNG_SIGNATURE, PictureFormat
+from layers.media.formats import PictureFormat
+from layers.media.metadata import add_jpeg_segment, add_png_chunk, add_webp_chunk
 from layers.media.picture_header import probe
-from layers.media.webp_header import webp_chunks, webp_frame_size
+from layers.media.webp_header import webp_chunks
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
@@ -33,7 +33,6 @@ _PACKET = (
 ).encode()
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword, not compressed, no language, no translation
-_XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
 _MP4_XMP = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
 _MAX_XMP_BYTES = 1 << 20
 _MAX_BOXES = 10_000  # of an MP4; a fragmented one has two for each second or so
@@ -41,17 +40,12 @@ _SOURCE_TYPE = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
 
 
 def label(data: bytes, format: PictureFormat) -> bytes:
-    """Put the label into a picture that `encode` returned, which has no other metadata."""
+    """Put the label into a picture that `encode` returned."""
     if format == "jpeg":
-        segment = _JPEG_XMP + _PACKET
-        at = 2
-        if data[2:4] == b"\xff\xe0":  # JFIF's own segment stays the first
-            at += 2 + struct.unpack_from(">H", data, 4)[0]
-        return data[:at] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[at:]
+        return add_jpeg_segment(data, 0xE1, _JPEG_XMP + _PACKET)
     if format == "png":
-        after_header = len(PNG_SIGNATURE) + 25
-        return data[:after_header] + _png_chunk(b"iTXt", _PNG_XMP + _PACKET) + data[after_header:]
-    return _label_webp(data)
+        return add_png_chunk(data, b"iTXt", _PNG_XMP + _PACKET)
+    return add_webp_chunk(data, b"XMP ", _PACKET)
 
 
 def label_mp4(path: Path) -> None:
@@ -120,26 +114,3 @@ def _mp4_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
         at += length
     if not size:
         raise ValueError("not an MP4: it is empty")
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def _label_webp(data: bytes) -> bytes:
-    """Convert into the extended format, whose first chunk announces what follows, and add the label."""
-    chunks = [(kind, bytes(body)) for kind, body in webp_chunks(data) if kind not in (b"VP8X", b"XMP ")]
-    flags, size = _XMP_FLAG, (0, 0)
-    for kind, body in chunks:
-        if kind in (b"VP8 ", b"VP8L"):
-            size = webp_frame_size(kind, memoryview(body))
-        # Bit 28 after the lossless signature says whether alpha is used.
-        if kind == b"ALPH" or (kind == b"VP8L" and body[4] & 0x10):
-            flags |= _ALPHA_FLAG
-    extended = struct.pack("<I", flags) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
-    body = b"WEBP" + b"".join(_webp_chunk(*chunk) for chunk in [(b"VP8X", extended), *chunks, (b"XMP ", _PACKET)])
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def _webp_chunk(kind: bytes, body: bytes) -> bytes:
-    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from functions.swap.face.detect import Detector
 from functions.swap.notes import note_swap
 from functions.swap.selection import FaceSelection
 from functions.swap.values import Face, SkipReason, SwapRequest
+from layers.media.formats import PictureFormat
+from layers.media.header import FileTraits
 from layers.media.picture import Picture
 from tests.unit.swap.face_fixtures import keypoints_at
 from tests.unit.swap.fake_stack import UPLOADS, FakeSwapStack
@@ -50,6 +53,14 @@ def selection(*reasons: SkipReason | None) -> FaceSelection:
 )
 def test_faces_that_were_left_over_are_counted_by_reason(reasons: Any, notes: list[str]) -> None:
     assert note_swap(MEME, "png", selection(*reasons), 32) == notes
+
+
+@pytest.mark.parametrize(("profile", "format", "notes"), [(None, "png", 0), (b"CMYK", "jpeg", 1), (b"", "png", 1)])
+def test_a_colour_profile_is_not_dropped_unsaid(profile: bytes | None, format: PictureFormat, notes: int) -> None:
+    remarks = note_swap(replace(MEME, traits=FileTraits(profile=profile)), format, selection(None), 32)
+
+    assert len(remarks) == notes
+    assert all("profile" in remark for remark in remarks)
 
 
 def test_a_picture_with_36_faces_keeps_four_and_its_notes_say_so(monkeypatch: pytest.MonkeyPatch) -> None:

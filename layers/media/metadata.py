@@ -1,0 +1,51 @@
+"""Puts metadata into a picture that OpenCV encoded: a segment of a JPEG, a chunk of a PNG or WebP.
+
+JPEG: ITU-T T.81 annex B. PNG: the W3C's third edition. WebP: RFC 9649.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from layers.media.formats import PNG_SIGNATURE
+from layers.media.webp_header import webp_chunks, webp_frame_size
+
+_PNG_HEADER_BYTES = 25  # the chunk that is always the first
+_WEBP_FLAGS = {b"ICCP": 0x20, b"ALPH": 0x10, b"EXIF": 0x08, b"XMP ": 0x04}
+_USES_ALPHA = 0x10  # in the fifth byte of lossless data
+
+
+def add_jpeg_segment(data: bytes, marker: int, body: bytes) -> bytes:
+    """Put an APP segment before the others; JFIF's own stays the first."""
+    at = 2
+    if data[2:4] == b"\xff\xe0":
+        at += 2 + struct.unpack_from(">H", data, 4)[0]
+    return data[:at] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + data[at:]
+
+
+def add_png_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
+    """Put a chunk after the header."""
+    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    at = len(PNG_SIGNATURE) + _PNG_HEADER_BYTES
+    return data[:at] + chunk + data[at:]
+
+
+def add_webp_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
+    """Add a chunk, in the extended format, whose first chunk announces what follows; a profile comes before pixels."""
+    chunks = [(name, bytes(content)) for name, content in webp_chunks(data) if name not in (b"VP8X", kind)]
+    chunks.insert(0 if kind == b"ICCP" else len(chunks), (kind, body))
+    flags, size = 0, (0, 0)
+    for name, content in chunks:
+        flags |= _WEBP_FLAGS.get(name, 0)
+        if name in (b"VP8 ", b"VP8L"):
+            size = webp_frame_size(name, memoryview(content))
+        if name == b"VP8L" and content[4] & _USES_ALPHA:
+            flags |= _WEBP_FLAGS[b"ALPH"]
+    extended = struct.pack("<I", flags) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
+    file = b"WEBP" + b"".join(_frame_webp_chunk(*chunk) for chunk in [(b"VP8X", extended), *chunks])
+    return b"RIFF" + struct.pack("<I", len(file)) + file
+
+
+def _frame_webp_chunk(kind: bytes, body: bytes) -> bytes:
+    return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
