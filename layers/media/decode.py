@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layers.core.errors import PictureTooLarge, UnreadablePicture
 from layers.media.header import Header
@@ -33,7 +35,7 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
             f"The picture has {header.width} x {header.height} pixels; at most {max_pixels / 1e6:g} megapixels are "
             "allowed, and half as many with 16 bits per channel. Make it smaller."
         )
-    pixels, alpha = _split_channels(_decode_pixels(data, header))
+    pixels, alpha = _split_channels(_decode_pixels(data, header), header.clear_level)
     if alpha is not None:
         pixels[alpha == 0] = NEUTRAL  # nobody sees these colours, so nothing looks at them and they do not travel on
     return Picture(
@@ -46,8 +48,8 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
     )
 
 
-def _decode_pixels(data: bytes, header: Header) -> Pixels:
-    """Decode by OpenCV: uint8 [H, W], [H, W, 3] or [H, W, 4] (BGR, BGRA), not yet upright."""
+def _decode_pixels(data: bytes, header: Header) -> NDArray[Any]:
+    """Decode by OpenCV: uint8 or uint16 [H, W], [H, W, 3] or [H, W, 4] (BGR, BGRA), not yet upright."""
     import cv2
 
     # "Unchanged" would leave four raw channels of a CMYK JPEG; "color" converts them.
@@ -58,16 +60,21 @@ def _decode_pixels(data: bytes, header: Header) -> Pixels:
         pixels = None
     if pixels is None or pixels.shape[:2] != (header.height, header.width):
         raise UnreadablePicture("The picture is damaged. Send it again, or save it again first.")
-    if pixels.dtype == np.uint16:
-        pixels = np.right_shift(pixels.view(np.uint16), 8)
-    return pixels.astype(np.uint8, copy=False)
+    return pixels
 
 
-def _split_channels(pixels: Pixels) -> tuple[Pixels, Pixels | None]:
+def _split_channels(pixels: NDArray[Any], clear_level: int | None) -> tuple[Pixels, Pixels | None]:
+    """Colours and alpha, in 8 bits; grey that has `clear_level` is transparent, which OpenCV leaves out."""
     import cv2
 
+    cover = None
+    if clear_level is not None and pixels.ndim == 2:
+        cover = (pixels != clear_level).astype(np.uint8) * np.uint8(255)
+    if pixels.dtype == np.uint16:
+        pixels = np.right_shift(pixels.view(np.uint16), 8)
+    pixels = pixels.astype(np.uint8, copy=False)
     if pixels.ndim == 2:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8), None
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR), np.uint8), cover
     if pixels.shape[2] == 4:
         return np.ascontiguousarray(pixels[:, :, :3]), np.ascontiguousarray(pixels[:, :, 3])
     return pixels, None

@@ -31,6 +31,7 @@ class Header:
     orientation: int = 1
     sixteen_bit: bool = False
     grey: bool = False  # one channel, apart from alpha
+    clear_level: int | None = None  # of a grey PNG: the level, 0 to 255 or 65535, that is wholly transparent
     traits: FileTraits = field(default_factory=FileTraits)
 
 

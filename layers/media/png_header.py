@@ -13,7 +13,8 @@ from layers.media.exif import read_orientation
 from layers.media.formats import PNG_SIGNATURE
 from layers.media.header import FileTraits, Header, truncated
 
-_GREY_COLOUR_TYPES = {0, 4}  # without and with alpha
+_GREY, _GREY_WITH_ALPHA = 0, 4  # colour types
+_BIT_DEPTH_AT = 24  # in the file
 
 
 def probe_png(data: bytes) -> Header:
@@ -29,6 +30,8 @@ def probe_png(data: bytes) -> Header:
             raise UnsupportedPicture("This PNG is animated. Send one of its frames.")
         elif kind == b"eXIf" and orientation is None:
             orientation = read_orientation(body)
+        elif kind == b"tRNS" and header.grey and not pixels and len(body) == 2:
+            header = replace(header, clear_level=_scale_level(body, data[_BIT_DEPTH_AT]))
         elif kind == b"iCCP" and profile is None:
             profile = inflate_profile(bytes(body))
         pixels = pixels or kind == b"IDAT"
@@ -43,7 +46,13 @@ def _parse_header(kind: bytes, body: memoryview) -> Header:
     width, height, bits, colour_type = struct.unpack_from(">IIBB", body)
     if not (0 < width < 1 << 31 and 0 < height < 1 << 31):
         raise UnreadablePicture("The PNG is damaged: it has no size.")
-    return Header("png", width, height, sixteen_bit=bits == 16, grey=colour_type in _GREY_COLOUR_TYPES)
+    return Header("png", width, height, sixteen_bit=bits == 16, grey=colour_type in (_GREY, _GREY_WITH_ALPHA))
+
+
+def _scale_level(body: memoryview, bits: int) -> int:
+    """A grey level of that many bits, as a decoder gives it: in 8 or 16 bits."""
+    level = int.from_bytes(body, "big") & ((1 << bits) - 1)
+    return level if bits >= 8 else level * 255 // ((1 << bits) - 1)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

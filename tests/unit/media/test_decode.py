@@ -114,6 +114,37 @@ def test_16_bits_become_8(channels: int) -> None:
         assert np.array_equal(picture.alpha, expected[:, :, 3])
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_grey_level_that_is_transparent_is_alpha(bits: int) -> None:
+    steps = min(1 << bits, 16)
+    levels = np.arange(64).reshape(4, 16) % steps * ((1 << bits) // steps)
+    if bits == 16:
+        levels[0, 3] += 1  # the same in 8 bits, and not transparent
+    packed = ["".join(f"{level:0{bits}b}" for level in row) for row in levels]
+    rows = b"".join(b"\0" + int(row, 2).to_bytes(len(row) // 8, "big") for row in packed)
+    header = (b"IHDR", struct.pack(">IIBBBBB", 16, 4, bits, 0, 0, 0, 0))
+    key = int(levels[1, 3])
+    data = png(header, (b"tRNS", struct.pack(">H", key)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+
+    picture = decode_whole(data)
+
+    assert picture.alpha is not None
+    assert picture.grey
+    assert np.array_equal(picture.alpha == 0, levels == key)
+    assert set(np.unique(picture.alpha)) == {0, 255}
+    expected = levels >> 8 if bits == 16 else levels * 255 // ((1 << bits) - 1)
+    assert np.array_equal(picture.pixels[levels != key], np.repeat(expected[levels != key, None], 3, 1))
+
+
+@pytest.mark.parametrize("chunk", [b"", b"\0", b"\0\0\0", b"\xff\xff"])
+def test_a_transparent_level_that_no_pixel_has_hides_nothing(chunk: bytes) -> None:
+    header = (b"IHDR", struct.pack(">IIBBBBB", 2, 1, 8, 0, 0, 0, 0))
+    data = png(header, (b"tRNS", chunk), (b"IDAT", zlib.compress(b"\0\5\6")), (b"IEND", b""))
+    picture = decode_whole(data)
+    assert picture.alpha is None or picture.alpha.all()
+    assert picture.pixels[0, :, 0].tolist() == [5, 6]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_orientation_is_applied_once(format: str, orientation: int) -> None:
