@@ -1,4 +1,4 @@
-"""Colour profiles: read from a picture's file as they are, and written into a result's, never applied.
+"""Colour profiles (ICC) as a picture's file has them: never applied, only brought back.
 
 ICC.1:2022, 7.2 (header). Where a profile lives: ICC.1:2022 annex B (JPEG), the W3C's PNG 11.3.2.3, RFC 9649 (WebP).
 """
@@ -8,14 +8,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-from layers.media.formats import PictureFormat
-from layers.media.metadata import add_jpeg_segment, add_png_chunk, add_webp_chunk
-
 MAX_PROFILE_BYTES = 1 << 20  # a monitor's has a few thousand; those with tables for printers are larger, and are CMYK
 JPEG_PROFILE = b"ICC_PROFILE\0"
 _HEADER_BYTES = 128
-_MAX_PART_BYTES = 65_535 - 2 - len(JPEG_PROFILE) - 2  # in a segment of a JPEG
-_PNG_NAME = b"ICC profile\0\0"  # its name, and that it is compressed
 
 
 def join_parts(parts: Sequence[bytes]) -> bytes:
@@ -43,15 +38,3 @@ def fits(profile: bytes, *, grey: bool) -> bool:
     if not _HEADER_BYTES <= len(profile) <= MAX_PROFILE_BYTES or profile[36:40] != b"acsp":
         return False
     return profile[16:20] == (b"GRAY" if grey else b"RGB ")
-
-
-def embed_profile(data: bytes, format: PictureFormat, profile: bytes) -> bytes:
-    """Put a profile into a picture that OpenCV encoded."""
-    if format == "webp":
-        return add_webp_chunk(data, b"ICCP", profile)
-    if format == "png":
-        return add_png_chunk(data, b"iCCP", _PNG_NAME + zlib.compress(profile))
-    parts = [profile[at : at + _MAX_PART_BYTES] for at in range(0, len(profile), _MAX_PART_BYTES)]
-    for number in range(len(parts), 0, -1):  # each is put before those that are there
-        data = add_jpeg_segment(data, 0xE2, JPEG_PROFILE + bytes((number, len(parts))) + parts[number - 1])
-    return data

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layers.core.errors import PictureTooLarge, UnreadablePicture
-from layers.media.header import Header
+from layers.media.header import Header, truncated
 from layers.media.picture import NEUTRAL, Picture, Pixels
 from layers.media.picture_header import probe
+from layers.media.png_header import drop_broken_chunks
 
 # OpenCV reads this once, while it is imported. Our own limit applies before it.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(200_000_000))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+_JPEG_END = b"\xff\xd9"
+_NOISE = hashlib.sha512(b"noise").digest().replace(b"\xff", b"") * 4
 
 
 def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
     """Decode a JPEG, PNG or WebP into uint8 BGR [H, W, 3], upright, with alpha apart.
 
     16 bits per channel become 8 (such a picture counts twice against `max_pixels`), grey and palettes become BGR, CMYK
-    is converted as its Adobe marker says. Colours beneath an alpha of 0 become grey. Colour profiles are kept and
-    not applied. Raises PictureTooLarge, UnsupportedPicture or UnreadablePicture.
+    is converted as its Adobe marker says. Colours beneath an alpha of 0 become grey. Colour profiles are kept and not
+    applied. As viewers do, it passes over a missing end mark of a JPEG and broken texts in a PNG, but not over missing
+    pixels. Raises PictureTooLarge, UnsupportedPicture or UnreadablePicture.
     """
     if len(data) > max_bytes:
         raise PictureTooLarge(f"The picture has {len(data)} bytes; at most {max_bytes} are allowed.")
@@ -50,6 +56,20 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
 
 def _decode_pixels(data: bytes, header: Header) -> NDArray[Any]:
     """Decode by OpenCV: uint8 or uint16 [H, W], [H, W, 3] or [H, W, 4] (BGR, BGRA), not yet upright."""
+    if header.broken_chunks:
+        return _run_decoder(drop_broken_chunks(data), header)
+    if header.scans_end is None:
+        return _run_decoder(data, header)
+    # The decoder fills what is missing, without a word. What is whole stays the same, whatever follows it.
+    scans = data[: header.scans_end]
+    digest = zlib.crc32(_run_decoder(scans + _NOISE + _JPEG_END, header).data)
+    pixels = _run_decoder(scans + _JPEG_END, header)
+    if zlib.crc32(pixels.data) != digest:
+        raise truncated()
+    return pixels
+
+
+def _run_decoder(data: bytes, header: Header) -> NDArray[Any]:
     import cv2
 
     # "Unchanged" would leave four raw channels of a CMYK JPEG; "color" converts them.

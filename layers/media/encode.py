@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from layers.core.errors import PictureTooLarge
-from layers.media.color_profile import embed_profile, fits
+from layers.media.color_profile import fits
 from layers.media.formats import EXTENSIONS, MAX_SIDE_PIXELS, NAMES, PictureFormat
+from layers.media.metadata import embed_profile
 from layers.media.picture import Picture, Pixels, flatten
 
 DEFAULT_QUALITY = 90  # of a JPEG or WebP whose file was no JPEG or lossless WebP itself

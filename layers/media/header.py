@@ -32,6 +32,8 @@ class Header:
     sixteen_bit: bool = False
     grey: bool = False  # one channel, apart from alpha
     clear_level: int | None = None  # of a grey PNG: the level, 0 to 255 or 65535, that is wholly transparent
+    scans_end: int | None = None  # of a JPEG without an end mark: where the data of its last scan ends in the file
+    broken_chunks: bool = False  # whether a PNG has some that a viewer passes over
     traits: FileTraits = field(default_factory=FileTraits)
 
 

@@ -16,6 +16,7 @@ from layers.media.jpeg_quality import estimate_quality
 
 _QUANTIZATION, _START_OF_SCAN, _END_OF_IMAGE, _APP1, _APP2 = 0xDB, 0xDA, 0xD9, 0xE1, 0xE2
 _FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+_PROGRESSIVE, _ARITHMETIC = {0xC2, 0xCA}, {0xC9, 0xCA}
 _UNSUPPORTED_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
 # The next marker in or after entropy-coded data: 0xFF, then neither a stuffed zero, nor fill, nor a restart.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -30,47 +31,88 @@ class _Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class _Frame:
-    """A frame header: size in pixels, and of each component its factors of sampling and its quantization table."""
+    """A frame header: size in pixels, and of each component its name, factors of sampling and quantization table."""
 
+    progressive: bool
+    arithmetic: bool
     width: int
     height: int
+    components: list[int]
     factors: list[tuple[int, int]]
     tables: list[int]
 
 
-def probe_jpeg(data: bytes) -> Header:
-    """Read the header of a whole JPEG. Raises UnsupportedPicture or UnreadablePicture."""
-    frame: _Frame | None = None
-    orientation: int | None = None
-    tables: dict[int, tuple[int, ...]] = {}
-    profile: list[bytes] = []
-    scans = 0
-    for marker, body, _ in _segments(data):
-        if marker == _APP1 and orientation is None and bytes(body[:6]) == b"Exif\0\0":
-            orientation = read_orientation(body[6:])
+class _Parts:
+    """What the segments of a JPEG say, one after another."""
+
+    def __init__(self) -> None:
+        self.frame: _Frame | None = None
+        self.orientation: int | None = None
+        self.profile: list[bytes] = []
+        self.tables: dict[int, tuple[int, ...]] = {}
+        self.scans = 0
+        self.scans_end: int | None = None  # once all of the picture has been described
+        self._missing: set[tuple[int, int]] = set()  # components and coefficients not yet described to their last bit
+
+    def add(self, marker: int, body: memoryview, end: int) -> None:
+        """Raises UnsupportedPicture or UnreadablePicture."""
+        if marker == _START_OF_SCAN:
+            self._add_scan(body, end)
+        elif self.scans_end is not None:
+            return  # behind the picture, where the trailers of phones are
+        elif marker == _APP1 and self.orientation is None and bytes(body[:6]) == b"Exif\0\0":
+            self.orientation = read_orientation(body[6:])
         elif marker == _APP2 and bytes(body[: len(JPEG_PROFILE)]) == JPEG_PROFILE:
-            profile.append(bytes(body[len(JPEG_PROFILE) :]))
+            self.profile.append(bytes(body[len(JPEG_PROFILE) :]))
         elif marker == _QUANTIZATION:
-            tables |= _parse_tables(body)
+            self.tables |= _parse_tables(body)
         elif marker in _FRAMES:
-            frame = _parse_frame(body)
+            self.frame = _parse_frame(marker, body)
+            self._missing = {(name, index) for name in self.frame.components for index in range(64)}
         elif marker in _UNSUPPORTED_FRAMES:
             raise UnsupportedPicture("This is a lossless or hierarchical JPEG. Save it as an ordinary one.")
-        elif marker == _START_OF_SCAN:
-            scans += 1
-            if scans > _MAX_SCANS:
-                raise UnreadablePicture("The JPEG has too many scans.")
-    if not scans:
+
+    def _add_scan(self, body: memoryview, end: int) -> None:
+        self.scans += 1
+        if self.scans > _MAX_SCANS:
+            raise UnreadablePicture("The JPEG has too many scans.")
+        if self.frame and self.scans_end is None:
+            self._missing -= set(_describe_scan(body, self.frame))
+            self.scans_end = None if self._missing else end
+
+
+def probe_jpeg(data: bytes) -> Header:
+    """Read the header of a whole JPEG, which may lack its end mark, or have a trailer in its place.
+
+    Raises UnsupportedPicture or UnreadablePicture.
+    """
+    parts = _Parts()
+    has_end_mark = True
+    try:
+        for segment in _segments(data):
+            parts.add(*segment)
+    except UnreadablePicture:
+        if parts.scans_end is None or (parts.frame and parts.frame.arithmetic):
+            raise
+        has_end_mark = False
+    frame = parts.frame
+    if not parts.scans:
         raise truncated()
     if not frame or not frame.width or not frame.height:
         raise UnreadablePicture("The JPEG is damaged: it has no size.")
-    grey = len(frame.factors) == 1
-    traits = FileTraits(
-        sampling=_describe_sampling(frame),
-        qualities=_estimate_qualities(frame, tables),
-        profile=join_parts(profile) if profile else None,
+    return Header(
+        "jpeg",
+        frame.width,
+        frame.height,
+        parts.orientation or 1,
+        grey=len(frame.components) == 1,
+        scans_end=None if has_end_mark else parts.scans_end,
+        traits=FileTraits(
+            sampling=_describe_sampling(frame),
+            qualities=_estimate_qualities(frame, parts.tables),
+            profile=join_parts(parts.profile) if parts.profile else None,
+        ),
     )
-    return Header("jpeg", frame.width, frame.height, orientation or 1, grey=grey, traits=traits)
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
@@ -94,12 +136,12 @@ def _segments(data: bytes) -> Iterator[_Segment]:
             raise truncated()
         if marker == _START_OF_SCAN:
             match = _NEXT_MARKER.search(data, end)
-            end = match.start() if match else len(data)
+            end = match.start() if match else len(data) - data.endswith(b"\xff")  # half an end mark is none
         yield _Segment(marker, body, end)
         at = end
 
 
-def _parse_frame(body: memoryview) -> _Frame:
+def _parse_frame(marker: int, body: memoryview) -> _Frame:
     if len(body) < 6:
         raise truncated()
     bits, height, width, count = struct.unpack_from(">BHHB", body)
@@ -109,7 +151,21 @@ def _parse_frame(body: memoryview) -> _Frame:
         raise truncated()
     components = [body[6 + 3 * index : 9 + 3 * index] for index in range(count)]
     factors = [(each[1] >> 4, each[1] & 15) for each in components]
-    return _Frame(width, height, factors, [each[2] for each in components])
+    names, tables = [each[0] for each in components], [each[2] for each in components]
+    return _Frame(marker in _PROGRESSIVE, marker in _ARITHMETIC, width, height, names, factors, tables)
+
+
+def _describe_scan(body: memoryview, frame: _Frame) -> Iterator[tuple[int, int]]:
+    """Yield component and coefficient of all that a scan describes to the last bit."""
+    count = body[0] if body else 0
+    if not count or len(body) < 4 + 2 * count:
+        return
+    first, last, bits = body[1 + 2 * count : 4 + 2 * count]
+    if not frame.progressive:
+        first, last, bits = 0, 63, 0
+    if bits & 15 == 0:
+        for name in body[1 : 1 + 2 * count : 2]:
+            yield from ((name, index) for index in range(first, min(last, 63) + 1))
 
 
 def _parse_tables(body: memoryview) -> dict[int, tuple[int, ...]]:
@@ -127,7 +183,7 @@ def _parse_tables(body: memoryview) -> dict[int, tuple[int, ...]]:
 
 def _describe_sampling(frame: _Frame) -> Sampling:
     """How much coarser colours are stored than brightness; what has no name of its own gets the next finer one."""
-    if len(frame.factors) == 1:
+    if len(frame.components) == 1:
         return "4:4:4"
     luma, chroma = frame.factors[0], frame.factors[1:3]
     across = luma[0] / max(max(factor[0] for factor in chroma), 1)

@@ -8,12 +8,28 @@ from __future__ import annotations
 import struct
 import zlib
 
-from layers.media.formats import PNG_SIGNATURE
+from layers.media.color_profile import JPEG_PROFILE
+from layers.media.formats import PNG_SIGNATURE, PictureFormat
+from layers.media.png_header import frame_png_chunk
 from layers.media.webp_header import webp_chunks, webp_frame_size
 
+_MAX_PART_BYTES = 65_535 - 2 - len(JPEG_PROFILE) - 2  # of a profile in a segment of a JPEG
+_PNG_PROFILE_NAME = b"ICC profile\0\0"  # its name, and that it is compressed
 _PNG_HEADER_BYTES = 25  # the chunk that is always the first
 _WEBP_FLAGS = {b"ICCP": 0x20, b"ALPH": 0x10, b"EXIF": 0x08, b"XMP ": 0x04}
 _USES_ALPHA = 0x10  # in the fifth byte of lossless data
+
+
+def embed_profile(data: bytes, format: PictureFormat, profile: bytes) -> bytes:
+    """Put a profile into a picture that OpenCV encoded."""
+    if format == "webp":
+        return add_webp_chunk(data, b"ICCP", profile)
+    if format == "png":
+        return add_png_chunk(data, b"iCCP", _PNG_PROFILE_NAME + zlib.compress(profile))
+    parts = [profile[at : at + _MAX_PART_BYTES] for at in range(0, len(profile), _MAX_PART_BYTES)]
+    for number in range(len(parts), 0, -1):  # each is put before those that are there
+        data = add_jpeg_segment(data, 0xE2, JPEG_PROFILE + bytes((number, len(parts))) + parts[number - 1])
+    return data
 
 
 def add_jpeg_segment(data: bytes, marker: int, body: bytes) -> bytes:
@@ -26,9 +42,8 @@ def add_jpeg_segment(data: bytes, marker: int, body: bytes) -> bytes:
 
 def add_png_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
     """Put a chunk after the header."""
-    chunk = struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
     at = len(PNG_SIGNATURE) + _PNG_HEADER_BYTES
-    return data[:at] + chunk + data[at:]
+    return data[:at] + frame_png_chunk(kind, body) + data[at:]
 
 
 def add_webp_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:

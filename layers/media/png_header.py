@@ -15,6 +15,11 @@ from layers.media.header import FileTraits, Header, truncated
 
 _GREY, _GREY_WITH_ALPHA = 0, 4  # colour types
 _BIT_DEPTH_AT = 24  # in the file
+# Chunks whose loss changes no pixel: text, time, and how colours and sizes are meant.
+_DISPENSABLE = {
+    *(b"tEXt", b"zTXt", b"iTXt", b"tIME", b"eXIf", b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"cLLI"),
+    *(b"sBIT", b"bKGD", b"hIST", b"pHYs", b"sPLT"),
+}
 
 
 def probe_png(data: bytes) -> Header:
@@ -23,8 +28,13 @@ def probe_png(data: bytes) -> Header:
     orientation: int | None = None
     profile: bytes | None = None
     pixels = False
-    for kind, body in _chunks(data):
-        if header is None:
+    broken = False
+    for kind, body, intact in _chunks(data):
+        if not intact and (header is None or kind not in _DISPENSABLE):
+            raise UnreadablePicture("The PNG is damaged: a checksum is wrong.")
+        if not intact:
+            broken = True
+        elif header is None:
             header = _parse_header(kind, body)
         elif kind == b"acTL":
             raise UnsupportedPicture("This PNG is animated. Send one of its frames.")
@@ -37,7 +47,14 @@ def probe_png(data: bytes) -> Header:
         pixels = pixels or kind == b"IDAT"
     if header is None or not pixels:
         raise truncated()
-    return replace(header, orientation=orientation or 1, traits=FileTraits(lossless=True, profile=profile))
+    traits = FileTraits(lossless=True, profile=profile)
+    return replace(header, orientation=orientation or 1, broken_chunks=broken, traits=traits)
+
+
+def drop_broken_chunks(data: bytes) -> bytes:
+    """The PNG without the chunks whose checksum is wrong."""
+    bodies = [(kind, body) for kind, body, intact in _chunks(data) if intact]
+    return PNG_SIGNATURE + b"".join(frame_png_chunk(kind, body) for kind, body in bodies)
 
 
 def _parse_header(kind: bytes, body: memoryview) -> Header:
@@ -55,7 +72,13 @@ def _scale_level(body: memoryview, bits: int) -> int:
     return level if bits >= 8 else level * 255 // ((1 << bits) - 1)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+def frame_png_chunk(kind: bytes, body: bytes | memoryview) -> bytes:
+    """A chunk as it is in a file, with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview, bool]]:
+    """Yield name, body and whether the checksum is right, up to the end. Raises UnreadablePicture if there is none."""
     view, at = memoryview(data), len(PNG_SIGNATURE)
     while True:
         if at + 12 > len(data):
@@ -64,10 +87,9 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
         end = at + 8 + length
         if end + 4 > len(data):
             raise truncated()
-        if zlib.crc32(view[at + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
-            raise UnreadablePicture("The PNG is damaged: a checksum is wrong.")
+        intact = zlib.crc32(view[at + 4 : end]) == struct.unpack_from(">I", data, end)[0]
         kind = bytes(view[at + 4 : at + 8])
-        yield kind, view[at + 8 : end]
+        yield kind, view[at + 8 : end], intact
         if kind == b"IEND":
             return
         at = end + 4

@@ -258,7 +258,8 @@ def test_no_bytes_are_unreadable() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_cut_short_anywhere_is_told(kind: str) -> None:
     data = KINDS[kind]
-    for end in {3, 8, 12, 20, 40, len(data) // 3, len(data) // 2, len(data) - 3, len(data) - 1}:
+    last = 20 if "jpeg" in kind else 1  # a JPEG may lack its end mark
+    for end in {3, 8, 12, 20, 40, len(data) // 3, len(data) // 2, len(data) - 20, len(data) - last}:
         with pytest.raises(ColdswapError) as raised:
             decode_whole(data[:end])
         assert raised.value.code in ("unreadable_picture", "unsupported_picture")
@@ -285,6 +286,90 @@ def test_flipped_bits_give_a_picture_or_an_error_of_the_family(kind: str, data: 
 def test_any_bytes_give_an_error_of_the_family(start: bytes, rest: bytes) -> None:
     with pytest.raises(ColdswapError):
         decode_whole(start + rest)
+
+
+JPEGS = [kind for kind in KINDS if "jpeg" in kind]
+TRAILERS = {
+    "nothing": b"",
+    "half an end mark": b"\xff",
+    "text": b"a trailer of a phone " * 50,
+    "noise": np.random.default_rng(8).bytes(3000),
+    "a lossless frame": b"\xff\xc3\0\x0b" + bytes(40),
+}
+
+
+@pytest.mark.parametrize("trailer", TRAILERS)
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_without_an_end_mark_is_decoded_as_viewers_do(kind: str, trailer: str) -> None:
+    whole = KINDS[kind]
+    assert whole.endswith(b"\xff\xd9")
+    picture = decode_whole(whole[:-2] + TRAILERS[trailer])
+    assert np.array_equal(picture.pixels, decode_whole(whole).pixels)
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_what_follows_the_end_of_a_jpeg_is_not_looked_at(kind: str) -> None:
+    for trailer in (*TRAILERS.values(), KINDS["jpeg"]):  # a second picture, as in MPF
+        assert np.array_equal(decode_whole(KINDS[kind] + trailer).pixels, decode_whole(KINDS[kind]).pixels)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6])
+@pytest.mark.parametrize("rest", [b"", b"\xff", b"a trailer", b"\xff\xfe\0\5abc"])
+@pytest.mark.parametrize("kind", JPEGS)
+def test_missing_rows_are_an_error_and_not_grey(kind: str, rest: bytes, share: float) -> None:
+    data = KINDS[kind]
+    start = data.rfind(b"\xff\xda")
+    with pytest.raises(UnreadablePicture, match="truncated"):
+        decode_whole(data[: start + int(share * (len(data) - start))] + rest)
+
+
+def test_a_progressive_jpeg_without_its_last_scans_is_truncated() -> None:
+    data = KINDS["progressive jpeg"]
+    scan = data.find(b"\xff\xda") + 1
+    while (scan := data.find(b"\xff\xda", scan) + 1) > 0:
+        with pytest.raises(UnreadablePicture, match="truncated"):
+            decode_whole(data[: scan - 1])
+
+
+def test_the_first_of_two_orientations_counts() -> None:
+    first, second = Image.Exif(), Image.Exif()
+    first[0x0112], second[0x0112] = 6, 3
+    segments = [b"\xff\xe1" + struct.pack(">H", len(exif.tobytes()) + 2) + exif.tobytes() for exif in (first, second)]
+    data = KINDS["jpeg"][:2] + b"".join(segments) + KINDS["jpeg"][2:]
+    assert probe(data).orientation == 6
+
+
+def break_chunk(data: bytes, kind: bytes) -> bytes:
+    at = data.find(kind)
+    (length,) = struct.unpack_from(">I", data, at - 4)
+    return data[: at + 4 + length] + b"oops" + data[at + 8 + length :]
+
+
+PNG_PARTS = (
+    (b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 3, 0, 0, 0)),
+    (b"tEXt", b"Comment\0hello"),
+    (b"eXIf", b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0"),
+    (b"PLTE", bytes(range(0, 120, 10))),
+    (b"tRNS", b"\x80"),
+    (b"IDAT", zlib.compress(b"\0\0\1\2\3" * 4)),
+    (b"tIME", bytes(7)),
+    (b"IEND", b""),
+)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"eXIf", b"tIME"])
+def test_a_broken_chunk_that_changes_no_pixel_is_passed_over(kind: bytes) -> None:
+    whole = png(*PNG_PARTS)
+    picture = decode_whole(break_chunk(whole, kind))
+    expected = decode_whole(png(*(part for part in PNG_PARTS if part[0] != kind)))
+    assert np.array_equal(picture.pixels, expected.pixels)
+    assert picture.alpha is not None
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"])
+def test_a_broken_chunk_of_pixels_is_an_error(kind: bytes) -> None:
+    with pytest.raises(UnreadablePicture):
+        decode_whole(break_chunk(png(*PNG_PARTS), kind))
 
 
 def test_a_png_whose_checksum_is_wrong_is_unreadable() -> None:
