@@ -14,7 +14,7 @@ from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.notes import note_swap
 from functions.swap.picture_loading import MEME, PictureLoader  # before OpenCV, for which its imports set limits
-from functions.swap.provenance import describe_swap
+from functions.swap.provenance import choose_source_type, describe_swap
 from functions.swap.result_link import link_to_result
 from functions.swap.safeguards.denylist import Denylist
 from functions.swap.source_embedding import join_hint
@@ -185,9 +185,10 @@ class SwapRun:
     ) -> SwapOutcome:
         """Encode, label, sign and write the picture. Raises LabelFailed, StorageFailed or OutOfTime."""
         models, format = self._context.models, self._request.format or meme.format
-        if self._request.badge:
+        source_type = choose_source_type(len(selection.chosen), meme.traits.source_type)
+        if self._request.badge and source_type:
             self._draw_badge(meme, selection.faces)
-        content = self._sign(self._encode(meme, format), format, selection, sources)
+        content = self._sign(self._encode(meme, format, source_type), format, meme, selection, sources)
         key = f"{key}.{EXTENSIONS[format]}" if add_extension else key
         url = self._write(key, content, MEDIA_TYPES[format])
         common = [source.digests for source in _unique(sources) if source.role.index is None]
@@ -263,20 +264,27 @@ class SwapRun:
 
             draw_badge(meme.pixels, meme.alpha, [face.box for face in faces])
 
-    def _encode(self, meme: Picture, format: PictureFormat) -> bytes:
+    def _encode(self, meme: Picture, format: PictureFormat, source_type: str | None) -> bytes:
         with self._phases("import"):
             from layers.media.encode import encode
             from layers.media.xmp_label import label
         with self._phases("encode"):
-            return label(encode(meme, format, self._request.quality), format)
+            content = encode(meme, format, self._request.quality)
+            return label(content, format, source_type) if source_type else content
 
     def _sign(
-        self, content: bytes, format: PictureFormat, selection: FaceSelection, sources: Mapping[int, SourceFace]
+        self,
+        content: bytes,
+        format: PictureFormat,
+        meme: Picture,
+        selection: FaceSelection,
+        sources: Mapping[int, SourceFace],
     ) -> bytes:
         models, chosen = self._context.models, selection.chosen
         number = len({digest for face in chosen for digest in sources[face.index].pictures})
         with self._phases("label"):
-            provenance = describe_swap(len(chosen), len(selection.faces), models.manifest.pack, models.digests, number)
+            counts, pack, before = (len(chosen), len(selection.faces)), models.manifest.pack, meme.traits.source_type
+            provenance = describe_swap(*counts, pack, models.digests, number, before)
             return self._signer.sign_picture(content, format, provenance)
 
     def _write(self, key: str, content: bytes, content_type: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from layers.media.header import Header, truncated
 from layers.media.picture import NEUTRAL, Picture, Pixels
 from layers.media.picture_header import probe
 from layers.media.png_header import drop_broken_chunks
+from layers.media.xmp_label import find_source_type
 
 # OpenCV reads this once, while it is imported. Our own limit applies before it.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(200_000_000))
@@ -50,7 +52,7 @@ def decode(data: bytes, max_bytes: int, max_pixels: int) -> Picture:
         digest=hashlib.sha256(data).hexdigest(),
         format=header.format,
         grey=header.grey,
-        traits=header.traits,
+        traits=replace(header.traits, source_type=find_source_type(data)),
     )
 
 

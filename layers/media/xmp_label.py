@@ -19,18 +19,20 @@ from layers.media.webp_header import webp_chunks
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 
-_PACKET = (
+_PACKET = (  # around the source type
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about=""'
     ' xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
     ' xmlns:xmp="http://ns.adobe.com/xap/1.0/"'
-    f' Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"'
+    ' Iptc4xmpExt:DigitalSourceType="%s"'
     ' xmp:CreatorTool="Coldswap"/>'
     "</rdf:RDF></x:xmpmeta>"
     '<?xpacket end="r"?>'
-).encode()
+)
+_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+_TRAINED, _COMPOSITE = b"trainedAlgorithmicMedia", b"compositeWithTrainedAlgorithmicMedia"
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _PNG_XMP = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword, not compressed, no language, no translation
 _MP4_XMP = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")
@@ -39,13 +41,14 @@ _MAX_BOXES = 10_000  # of an MP4; a fragmented one has two for each second or so
 _SOURCE_TYPE = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
 
 
-def label(data: bytes, format: PictureFormat) -> bytes:
+def label(data: bytes, format: PictureFormat, source_type: str = SOURCE_TYPE) -> bytes:
     """Put the label into a picture that `encode` returned."""
+    packet = (_PACKET % source_type).encode()
     if format == "jpeg":
-        return add_jpeg_segment(data, 0xE1, _JPEG_XMP + _PACKET)
+        return add_jpeg_segment(data, 0xE1, _JPEG_XMP + packet)
     if format == "png":
-        return add_png_chunk(data, b"iTXt", _PNG_XMP + _PACKET)
-    return add_webp_chunk(data, b"XMP ", _PACKET)
+        return add_png_chunk(data, b"iTXt", _PNG_XMP + packet)
+    return add_webp_chunk(data, b"XMP ", packet)
 
 
 def label_mp4(path: Path) -> None:
@@ -56,7 +59,8 @@ def label_mp4(path: Path) -> None:
     with path.open("r+b") as file:
         *_, (_, _, end) = _mp4_boxes(file)
         file.seek(end)
-        file.write(struct.pack(">I4s", 24 + len(_PACKET), b"uuid") + _MP4_XMP + _PACKET)
+        packet = (_PACKET % SOURCE_TYPE).encode()
+        file.write(struct.pack(">I4s", 24 + len(packet), b"uuid") + _MP4_XMP + packet)
 
 
 def read_mp4_label(path: Path) -> str | None:
@@ -94,6 +98,18 @@ def read_label(data: bytes) -> str | None:
         if match := _SOURCE_TYPE.search(packet):
             return match[1].decode("ascii", "replace")
     return None
+
+
+def find_source_type(data: bytes) -> str | None:
+    """The digital source type by which any label in a picture, XMP or C2PA, says that a trained model made it.
+
+    Looks for the words alone, so what it returns is a claim, of a label that may be anybody's.
+    """
+    at = data.find(_TRAINED[1:])  # which both have
+    if at < 0:
+        return None
+    is_composite = data[: at + len(_TRAINED) - 1].endswith(_COMPOSITE)
+    return _TYPES + (_COMPOSITE if is_composite else _TRAINED).decode()
 
 
 def _mp4_boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:

@@ -17,7 +17,7 @@ from layers.media.decode import decode
 from layers.media.encode import encode
 from layers.media.formats import PICTURE_FORMATS, PictureFormat
 from layers.media.picture import Picture
-from layers.media.xmp_label import SOURCE_TYPE, label, read_label
+from layers.media.xmp_label import SOURCE_TYPE, find_source_type, label, read_label
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -123,3 +123,20 @@ def test_the_words_in_a_picture_without_the_label_are_not_one() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (9, 9)).save(buffer, "JPEG", comment=b'DigitalSourceType="mine"')
     assert read_label(buffer.getvalue()) is None
+
+
+@pytest.mark.parametrize("format", PICTURE_FORMATS)
+@pytest.mark.parametrize("kind", ["trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia"])
+def test_a_claim_that_a_model_made_a_picture_is_noticed(format: PictureFormat, kind: str) -> None:
+    source_type = f"http://cv.iptc.org/newscodes/digitalsourcetype/{kind}"
+    bare = encode(picture(), format)
+    labelled = label(bare, format, source_type)
+
+    assert read_label(labelled) == source_type
+    assert decode(labelled, 10**8, 10**8).traits.source_type == source_type
+    assert decode(bare, 10**8, 10**8).traits.source_type is None
+
+
+@pytest.mark.parametrize("kind", [b"digitalCapture", b"algorithmicMedia", b"humanEdits"])
+def test_a_claim_that_no_model_made_it_is_none(kind: bytes) -> None:
+    assert find_source_type(b"http://cv.iptc.org/newscodes/digitalsourcetype/" + kind) is None

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -29,7 +30,7 @@ from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import SYNTHETIC, Action, Provenance, Signer
 from layers.media.xmp_label import SOURCE_TYPE, label
 from tests.unit.swap.entry_clients import http
-from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, drawing, encode
+from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, FakeSwapStack, decode, drawing, encode
 from tools.verify import main
 
 JPEG = encode(drawing(), ".jpg")
@@ -41,9 +42,9 @@ def stack() -> FakeSwapStack:
     return FakeSwapStack()
 
 
-def make_result(stack: FakeSwapStack) -> str:
+def make_result(stack: FakeSwapStack, **fields: Any) -> str:
     """The key of a result."""
-    request, name = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", format="jpeg"), new_id()
+    request, name = SwapRequest(f"s3://{UPLOADS}/requests/1/meme", **{"format": "jpeg", **fields}), new_id()
     result = stack.services.swap(request, key=f"swaps/{name}.jpg", deadline=Deadline.after(60)).result
     stack.records.add(name, "1", frozenset(), asdict(result), frozenset())  # everybody's, where the API is open
     return result.key
@@ -129,6 +130,59 @@ def test_a_file_without_a_signed_label_proves_nothing(
 
     assert verdict["manifest"]["state"] == "absent"
     assert (verdict["ours"], verdict["made_with_a_model"]) == (False, model)
+
+
+def signed(name: str) -> bytes:
+    """A picture whose labels say that a trained model made it, in one of the ways of strangers."""
+    if name == "XMP":
+        return label(JPEG, "jpeg", SYNTHETIC)
+    return Signer(lambda: create_chain("Painters")).sign_picture(JPEG, "jpeg", STRANGE)
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("request_fields", [{"faces": []}, {"faces": "all"}], ids=["none chosen", "all too small"])
+def test_what_no_model_changed_has_no_label_that_one_did(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, format: Any, request_fields: Any
+) -> None:
+    scale = 1.2 if request_fields["faces"] == [] else 0.33
+    pixels = drawing(scale=scale)
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(pixels))
+
+    key = make_result(stack, badge=True, format=format, quality=100, **request_fields)
+    _, verdict = post_verify(stack, monkeypatch, f"s3://{OUTPUTS}/{key}")
+
+    assert (verdict["ours"], verdict["made_with_a_model"], verdict["source_type"]) == (True, False, None)
+    assert [each["action"] for each in verdict["manifest"]["actions"]] == ["c2pa.opened", "c2pa.transcoded"]
+    assert not [each for each in verdict["manifest"]["actions"] if "digitalSourceType" in each]
+    result = stack.storage.objects[OUTPUTS, key].data
+    assert b"AlgorithmicMedia" not in result
+    assert np.abs(decode(result).astype(int) - pixels).max() <= (6 if format == "jpeg" else 0), "nor a badge"
+
+
+@pytest.mark.parametrize("name", ["XMP", "C2PA"])
+def test_what_a_model_made_before_keeps_its_label_without_a_swap(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    stack.storage.put(UPLOADS, "requests/1/meme", signed(name))
+
+    key = make_result(stack, faces=[])
+    _, verdict = post_verify(stack, monkeypatch, f"s3://{OUTPUTS}/{key}")
+
+    assert (verdict["ours"], verdict["made_with_a_model"], verdict["source_type"]) == (True, True, SYNTHETIC)
+    assert verdict["manifest"]["actions"][0]["digitalSourceType"] == SYNTHETIC
+    assert verdict["manifest"]["actions"][1]["description"] == "No face was replaced."
+
+
+def test_a_swapped_result_swapped_no_further_stays_a_composite(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.storage.put(UPLOADS, "requests/1/meme", encode(drawing(2, width=900)))
+    once = stack.storage.objects[OUTPUTS, make_result(stack, faces=[0])].data
+    stack.storage.put(UPLOADS, "requests/1/meme", once)
+
+    _, verdict = post_verify(stack, monkeypatch, f"s3://{OUTPUTS}/{make_result(stack, faces=[])}")
+
+    assert (verdict["made_with_a_model"], verdict["source_type"]) == (True, SOURCE_TYPE)
 
 
 def gif() -> bytes:
