@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 import time
 
 from functions.swap.context import SwapContext
+from functions.swap.data_uri import check_data_uri, decode_data_uri, is_data_uri
 from functions.swap.results import check_location, check_owner
 from functions.swap.settings import Settings
 from functions.swap.values import SwapRequest
 from layers.core.errors import InputNotFound, InvalidRequest, ObjectNotFound, PictureTooLarge, RefusedUrl, TooLarge
 from layers.core.units import MIB
-
-_DATA_URI = re.compile(r"data:(image/[a-z0-9.+-]{1,64});base64,", re.IGNORECASE)
 
 
 def check(request: SwapRequest, settings: Settings) -> None:
@@ -32,7 +28,7 @@ def check_uri(uri: str, caller: str | None, settings: Settings) -> None:
     if scheme == "s3":
         _parse_location(uri, caller, settings)
     elif scheme == "data":
-        _match_data_uri(uri)
+        check_data_uri(uri)
     elif scheme in ("https", "http"):
         from layers.core.http_fetch import check_url
 
@@ -67,29 +63,6 @@ def read(uri: str, caller: str | None, context: SwapContext, limit: int | None =
         )
     except TooLarge as error:
         raise PictureTooLarge(str(error)) from None
-
-
-def is_data_uri(uri: str) -> bool:
-    """Whether the picture is inside its URI (RFC 2397)."""
-    return uri[:5].lower() == "data:"
-
-
-def decode_data_uri(uri: str, limit: int) -> tuple[bytes, str]:
-    """The bytes and the media type of a data: URI; `limit` in bytes. Raises InvalidRequest or PictureTooLarge."""
-    head = _match_data_uri(uri)
-    if (len(uri) - head.end()) // 4 * 3 > limit + 2:
-        raise _too_large(limit)
-    try:
-        return base64.b64decode(uri[head.end() :], validate=True), head[1].lower()
-    except (binascii.Error, ValueError):
-        raise InvalidRequest("The picture inside a data: URI is not valid base64.") from None
-
-
-def _match_data_uri(uri: str) -> re.Match[str]:
-    head = _DATA_URI.match(uri)
-    if head is None:
-        raise InvalidRequest("A data: URI must start with data:image/…;base64, and contain a picture.")
-    return head
 
 
 def _read_object(uri: str, caller: str | None, context: SwapContext, limit: int) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from functions.swap import cost, inputs, results
+from functions.swap.data_uri import decode_data_uri, is_data_uri
 from functions.swap.services import Services
 from functions.swap.values import PersonPictures, SwapRequest
 from layers.core.deadline import Deadline
@@ -90,10 +91,10 @@ def _store_pictures(services: Services, request: SwapRequest, caller: str, name:
     uploads: dict[str, str] = {}  # by the data: URI
 
     def store_picture(uri: str, file_name: str) -> str:
-        if not inputs.is_data_uri(uri):
+        if not is_data_uri(uri):
             return uri
         if uri not in uploads:
-            picture, content_type = inputs.decode_data_uri(uri, services.settings.max_picture_bytes)
+            picture, content_type = decode_data_uri(uri, services.settings.max_picture_bytes)
             key = f"{results.upload_prefix(caller)}{name}/{file_name}"
             services.storage.write(services.settings.uploads_bucket, key, picture, content_type)
             uploads[uri] = f"s3://{services.settings.uploads_bucket}/{key}"

@@ -30,8 +30,11 @@ FACE = (
 
 
 def _lower_scheme(uri: str) -> str:
-    """Put the scheme in lower case: schemes are case-insensitive (RFC 3986), and the code compares them as they are."""
-    scheme, colon, rest = uri.partition(":")
+    """Put the scheme in lower case: schemes are case-insensitive (RFC 3986), and the code compares them as they are.
+
+    Spaces and line breaks around a URI do not belong to it.
+    """
+    scheme, colon, rest = uri.strip().partition(":")
     return scheme.lower() + colon + rest if colon else uri
 
 
