@@ -237,3 +237,19 @@ def _translate_errors(uri: str) -> Iterator[None]:
         raise StorageFailed(f"Storage responded with {code or 'an error'} for {uri}.") from error
     except (BotoCoreError, HTTPClientError, HTTPError, OSError) as error:
         raise StorageFailed(f"Storage did not respond for {uri} ({type(error).__name__}).") from error
+
+
+def decode_metadata(value: str) -> str:
+    """A value of an object's metadata as it was written: S3 returns what is not ASCII in encoded words (RFC 2047).
+
+    The same value if it has none, or bad ones.
+    """
+    if "=?" not in value:
+        return value
+    from email.errors import HeaderParseError
+    from email.header import decode_header, make_header
+
+    try:
+        return str(make_header(decode_header(value)))
+    except (HeaderParseError, LookupError, ValueError):
+        return value

@@ -19,6 +19,7 @@ from layers.core.errors import (
     SafeguardFailed,
     problem,
 )
+from layers.core.storage import decode_metadata
 from layers.core.telemetry import count_fault, logger
 
 PREFIX = "memes/"
@@ -74,7 +75,7 @@ def _swap(bucket: str, key: str, context: Any, services: Services) -> str:
         head = services.storage.head(bucket, key)
         if head is None:
             raise InputNotFound(f"{key} no longer exists.")
-        request = SwapRequest(meme=f"s3://{bucket}/{key}", face=head.metadata.get("face") or None)
+        request = SwapRequest(meme=f"s3://{bucket}/{key}", face=decode_metadata(head.metadata.get("face", "")) or None)
         result = asdict(services.swap(request, key=f"swapped/{name}", deadline=deadline(context)).result)
     except ColdswapError as error:
         if error.retryable:

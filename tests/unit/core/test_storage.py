@@ -213,3 +213,22 @@ def test_an_object_is_renewed_with_all_that_is_known_of_it(stub: Stubber) -> Non
 def test_a_link_can_name_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(storage._clients, "s3", s3())
     assert "attachment%3B%20filename%3D%22short.mp4%22" in Storage().presign_get("b", "k", 60, "short.mp4")
+
+
+@pytest.mark.parametrize(
+    ("stored", "meant"),
+    [
+        ("s3://b/f.png", "s3://b/f.png"),
+        ("=?UTF-8?Q?s3://b/faces/J=C3=BCrgen.png?=", "s3://b/faces/J\u00fcrgen.png"),
+        ("=?utf-8?B?czM6Ly9iL2ZhY2VzL0rDvHJnZW4ucG5n?=", "s3://b/faces/J\u00fcrgen.png"),
+        ("=?UTF-8?Q?s3://b/faces/?= =?UTF-8?Q?=E6=9D=8E.png?=", "s3://b/faces/\u674e.png"),
+        ("=?ISO-8859-1?Q?J=FCrgen?=", "J\u00fcrgen"),
+        ("https://example.com/?a=?b", "https://example.com/?a=?b"),
+        ("=?no-such-charset?Q?a?=", "=?no-such-charset?Q?a?="),
+        ("=?UTF-8?B?a?=", "=?UTF-8?B?a?="),
+        ("=?UTF-8?Q?=FF?=", "=?UTF-8?Q?=FF?="),
+        ("", ""),
+    ],
+)
+def test_metadata_that_are_not_ascii_are_decoded(stored: str, meant: str) -> None:
+    assert storage.decode_metadata(stored) == meant

@@ -67,6 +67,16 @@ def test_keys_are_decoded_and_kept(stack: FakeSwapStack, monkeypatch: pytest.Mon
     assert outputs(stack) == {f"swapped/{name}", f"swapped/{name}.json"}
 
 
+def test_a_face_whose_name_is_not_ascii_is_found(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.storage.put(UPLOADS, "requests/1/J\u00fcrgen", encode(drawing(scale=1.6)))
+    encoded = f"=?UTF-8?Q?s3://{UPLOADS}/requests/1/J=C3=BCrgen?="  # as S3 returns it
+    stack.storage.put(UPLOADS, "memes/a.png", encode(drawing()), face=encoded)
+
+    invoke(stack, upload_event(), monkeypatch)
+
+    assert outputs(stack) == {"swapped/a.png", "swapped/a.png.json"}
+
+
 def test_metadata_overrides_the_default_face(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     other = drawing(scale=1.6)
     other[:40] = 0
