@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    Tag,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, TypeAdapter, ValidationError
 
 from functions.swap.settings import Settings
 from functions.swap.values import Detail, PersonPictures, SwapRequest
 from layers.core.ids import creation_time, is_id
-from layers.media.formats import PictureFormat
+from layers.core.request_body import RequestBody
 
 Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
 URI = "https://…, s3://bucket/key in one of the stack's own buckets, or data:image/…;base64,…"
@@ -54,10 +44,8 @@ PersonField = Annotated[
 ]
 
 
-class FaceAssignmentBody(BaseModel):
+class FaceAssignmentBody(RequestBody):
     """A face of the meme, and a source of its own."""
-
-    model_config = ConfigDict(extra="forbid")
 
     index: Annotated[Index, Field(description="the face's number")]
     face: Annotated[PersonField, Field(description=FACE)]
@@ -90,10 +78,13 @@ FacesField = Annotated[
 ]
 
 
-class SwapBody(BaseModel):
-    """What to swap, and how. Only `meme` is needed where the stack has a default face."""
+def _use_name(format: str | None) -> str | None:
+    """Give a JPEG one name, by which the code knows it."""
+    return "jpeg" if format == "jpg" else format
 
-    model_config = ConfigDict(extra="forbid")
+
+class SwapBody(RequestBody):
+    """What to swap, and how. Only `meme` is needed where the stack has a default face."""
 
     meme: Annotated[PictureUri, Field(description=f"the picture whose faces are replaced: {URI}")]
     face: Annotated[PersonField | None, Field(description=FACE)] = None
@@ -104,7 +95,11 @@ class SwapBody(BaseModel):
             "alone or with a `face` of its own"
         ),
     ] = "all"
-    format: Annotated[PictureFormat | None, Field(description="the result's format; by default the meme's own")] = None
+    format: Annotated[
+        Literal["jpeg", "jpg", "png", "webp"] | None,
+        Field(description="the result's format; by default the meme's own"),
+        AfterValidator(_use_name),
+    ] = None
     quality: Annotated[
         int | None,
         Field(ge=1, le=100, description="the quality of a JPEG or WebP result; by default a JPEG meme's own, or 90"),
@@ -165,18 +160,14 @@ def _check_id(text: str) -> str:
     return text
 
 
-class FacesBody(BaseModel):
+class FacesBody(RequestBody):
     """The picture whose faces are listed."""
-
-    model_config = ConfigDict(extra="forbid")
 
     meme: Annotated[PictureUri, Field(description=URI)]
 
 
-class VerifyBody(BaseModel):
+class VerifyBody(RequestBody):
     """The file to verify."""
-
-    model_config = ConfigDict(extra="forbid")
 
     uri: Annotated[
         str,
@@ -188,18 +179,14 @@ class VerifyBody(BaseModel):
     ]
 
 
-class TermsBody(BaseModel):
+class TermsBody(RequestBody):
     """The version of the terms that is accepted."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: Annotated[str, Field(min_length=1, max_length=20, description="the current version, from GET /terms")]
 
 
-class QueuedBody(BaseModel):
+class QueuedBody(RequestBody):
     """The payload of a swap that POST /swap queued: its id. The request is in its record."""
-
-    model_config = ConfigDict(extra="forbid")
 
     swap: Annotated[str, AfterValidator(_check_id)]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from functions.video.settings import VideoSettings
 from functions.video.values import Quality, VideoRequest
 from layers.core.errors import ScriptTooLong
 from layers.core.http_fetch import check_url
+from layers.core.request_body import RequestBody
 
 LAYOUT = "\n\r\t"  # control characters that a script may contain
 
@@ -30,10 +31,8 @@ def _one_line(text: str) -> str:
     return _speakable(text).strip()
 
 
-class VideoBody(BaseModel):
+class VideoBody(RequestBody):
     """What to say, and what to show meanwhile."""
-
-    model_config = ConfigDict(extra="forbid")
 
     script_text: Annotated[str, AfterValidator(_speakable), Field(description="what the voice says, in any language")]
     search_query: Annotated[

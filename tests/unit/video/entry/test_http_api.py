@@ -15,6 +15,7 @@ from functions.video import dry_run
 from functions.video.context import CallerContext
 from functions.video.cost import DRY_RUN_SECONDS
 from functions.video.entry import http_api
+from functions.video.entry.schemas import VideoBody
 from functions.video.tasks.lifecycle import delete
 from functions.video.tasks.slots import LEASE_SECONDS
 from functions.video.webhook_signature import derive_secret
@@ -65,6 +66,16 @@ def test_what_is_wrong_in_the_body_is_named(stack: FakeVideoStack, change: dict[
     assert response.body["code"] == "invalid_request"
     assert field in response.body["detail"]
     assert not stack.executions.started
+
+
+def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVideoStack) -> None:
+    nulls = {name: None for name, field in VideoBody.model_fields.items() if not field.is_required()}
+    assert len(nulls) == 6
+
+    first = stack.http("POST", "/generate-video", {**BODY, **nulls}, Idempotency_Key="k")
+
+    assert first.status == 202
+    assert stack.http("POST", "/generate-video", BODY, Idempotency_Key="k").body["task_id"] == first.body["task_id"]
 
 
 @pytest.mark.parametrize("body", ["", "{", "[]", "null", '"x"'])
