@@ -23,20 +23,29 @@ SNIFFED_BYTES: Final = 512  # more than any format is recognised by
 JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
-# Brands of files that begin like an MP4 and hold still pictures.
-_STILL_BRANDS = dict.fromkeys((b"avif", b"avis"), "an AVIF") | dict.fromkeys(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), "a HEIC"
-)
+# Brands of files that begin like an MP4: still pictures, and videos of another name.
+_AVIF_BRANDS = (b"avif", b"avis")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_STILL_BRANDS = (*_AVIF_BRANDS, *_HEIC_BRANDS, b"mif1", b"msf1")  # the last two say nothing of the codec
+_VIDEO_BRANDS = {b"qt  ": "a QuickTime video", b"M4A ": "a sound file"}
 _OTHERS = (
     (b"GIF8", "a GIF"),
-    (b"BM", "a BMP"),
-    (b"II*\0", "a TIFF"),
-    (b"MM\0*", "a TIFF"),
+    (b"BM", "a BMP picture"),
+    (b"II*\0", "a TIFF picture"),
+    (b"MM\0*", "a TIFF picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"8BPS", "a Photoshop file"),
+    (b"\0\0\1\0", "an icon"),
     (b"%PDF", "a PDF"),
-    (b"\xff\x0a", "a JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"%!PS", "a PostScript file"),
+    (b"\x1a\x45\xdf\xa3", "a WebM or Matroska video"),
+    (b"PK\3\4", "a ZIP archive"),
 )
-_XML = re.compile(rb"\s*(<\?xml|<!DOCTYPE svg|<!--|<svg)", re.IGNORECASE)
+_SVG = re.compile(rb"\s*(<\?xml|<!DOCTYPE svg|<!--|<svg)", re.IGNORECASE)
+_HTML = re.compile(rb"\s*(<!DOCTYPE html|<html|<head|<body)", re.IGNORECASE)
 
 
 def sniff_picture(head: bytes) -> PictureFormat | None:
@@ -61,7 +70,18 @@ def sniff(head: bytes) -> MediaType | None:
 def describe_other(head: bytes) -> str | None:
     """What any other file is by its first bytes, with the article ("a GIF"); None if unknown."""
     if head[4:8] == b"ftyp":
-        return _STILL_BRANDS.get(head[8:12], "a video")
-    if _XML.match(head):
+        return _describe_brand(head)
+    if _HTML.match(head):
+        return "a web page"
+    if _SVG.match(head):
         return "an SVG or another kind of XML"
     return next((name for signature, name in _OTHERS if head.startswith(signature)), None)
+
+
+def _describe_brand(head: bytes) -> str:
+    """What a file is that begins like an MP4, by its brand and those that it is compatible with."""
+    brand, size = head[8:12], int.from_bytes(head[:4], "big")
+    brands = {brand, *(head[at : at + 4] for at in range(16, min(size, len(head)), 4))}
+    if brand not in _STILL_BRANDS:
+        return _VIDEO_BRANDS.get(brand, "an MP4 video")
+    return "an AVIF picture" if brand in _AVIF_BRANDS or brands & set(_AVIF_BRANDS) else "an HEIC picture"
