@@ -22,7 +22,7 @@ def note_swap(
     meme: Picture, format: PictureFormat, selection: FaceSelection, limit: int, sources: Iterable[SourceFace] = ()
 ) -> list[str]:
     """Remarks on a swap of at most `limit` faces, by these sources."""
-    from layers.media.encode import choose_profile
+    from layers.media.encode import keeps_colors
 
     notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
     causes = {
@@ -34,7 +34,7 @@ def note_swap(
         notes.append(f"{_faces(count)} {'was left as it is' if count == 1 else 'were left as they are'}: {cause}.")
     if meme.alpha is not None and format == "jpeg":
         notes.append("JPEG has no transparency: transparent areas are now white.")
-    if meme.traits.profile is not None and not choose_profile(meme, format):
+    if not keeps_colors(meme, format):
         notes.append("The colour profile does not fit the result and was left out, so colours may look different.")
     return notes + [note for source in sources for note in _note_strangers(source)]
 

@@ -5,12 +5,20 @@ ICC.1:2022, 7.2 (header). Where a profile lives: ICC.1:2022 annex B (JPEG), the 
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 MAX_PROFILE_BYTES = 1 << 20  # a monitor's has a few thousand; those with tables for printers are larger, and are CMYK
 JPEG_PROFILE = b"ICC_PROFILE\0"
 _HEADER_BYTES = 128
+# What a PNG may say instead: code points (ITU-T H.273), sRGB, gamma and chromaticities. These mean sRGB.
+_SRGB_CHUNKS = {
+    b"cICP": b"\1\x0d\0\1",
+    b"gAMA": struct.pack(">I", 45_455),
+    b"cHRM": struct.pack(">8I", 31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000),
+}
+COLOR_CHUNKS = {*_SRGB_CHUNKS, b"sRGB"}
 
 
 def join_parts(parts: Sequence[bytes]) -> bytes:
@@ -38,3 +46,10 @@ def fits(profile: bytes, *, grey: bool) -> bool:
     if not _HEADER_BYTES <= len(profile) <= MAX_PROFILE_BYTES or profile[36:40] != b"acsp":
         return False
     return profile[16:20] == (b"GRAY" if grey else b"RGB ")
+
+
+def means_srgb(chunks: Mapping[bytes, bytes], *, profile: bool) -> bool:
+    """Whether a PNG's chunks say nothing but sRGB. `cICP` overrules all others, a profile and `sRGB` all but that."""
+    if b"cICP" in chunks:
+        return chunks[b"cICP"] == _SRGB_CHUNKS[b"cICP"]
+    return profile or b"sRGB" in chunks or all(_SRGB_CHUNKS[kind] == body for kind, body in chunks.items())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from layers.core.errors import PictureTooLarge
-from layers.media.color_profile import fits
+from layers.media.color_profile import fits, means_srgb
 from layers.media.formats import EXTENSIONS, MAX_SIDE_PIXELS, NAMES, PictureFormat
-from layers.media.metadata import embed_profile
+from layers.media.metadata import add_png_chunk, embed_profile
 from layers.media.picture import Picture, Pixels, flatten
 
 DEFAULT_QUALITY = 90  # of a JPEG or WebP whose file was no JPEG or lossless WebP itself
@@ -33,8 +33,20 @@ def encode(picture: Picture, format: PictureFormat, quality: int | None = None) 
     success, encoded = cv2.imencode(f".{EXTENSIONS[format]}", pixels, _choose_options(picture, format, quality))
     if not success:
         raise ValueError(f"OpenCV could not encode {pixels.shape} as {format}")
+    data = bytes(encoded)
+    if format == "png":
+        for kind, body in picture.traits.color_chunks:
+            data = add_png_chunk(data, kind, body)
     profile = choose_profile(picture, format)
-    return embed_profile(bytes(encoded), format, profile) if profile else bytes(encoded)
+    return embed_profile(data, format, profile) if profile else data
+
+
+def keeps_colors(picture: Picture, format: PictureFormat) -> bool:
+    """Whether the encoded picture says how its colours are meant, if its file did."""
+    traits, profile = picture.traits, choose_profile(picture, format)
+    if traits.profile is not None and not profile:
+        return False
+    return format == "png" or means_srgb(dict(traits.color_chunks), profile=bool(profile))
 
 
 def choose_profile(picture: Picture, format: PictureFormat) -> bytes | None:

@@ -19,6 +19,7 @@ class FileTraits:
     qualities: tuple[int, int] | None = None  # of a JPEG's brightness and colours: `estimate_quality`
     lossless: bool = False
     profile: bytes | None = None  # the colour profile (ICC); empty if it cannot be read
+    color_chunks: tuple[tuple[bytes, bytes], ...] = ()  # of a PNG: what else says how its colours are meant
     source_type: str | None = None  # by which its labels say that a trained model made it
 
 

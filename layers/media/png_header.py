@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
-from layers.media.color_profile import inflate_profile
+from layers.media.color_profile import COLOR_CHUNKS, inflate_profile
 from layers.media.exif import read_orientation
 from layers.media.formats import PNG_SIGNATURE
 from layers.media.header import FileTraits, Header, truncated
 
 _GREY, _GREY_WITH_ALPHA = 0, 4  # colour types
+_MAX_COLOR_BYTES = 32
 _BIT_DEPTH_AT = 24  # in the file
 # Chunks whose loss changes no pixel: text, time, and how colours and sizes are meant.
 _DISPENSABLE = {
@@ -28,6 +29,7 @@ def probe_png(data: bytes) -> Header:
     orientation: int | None = None
     profile: bytes | None = None
     pixels = False
+    colors: dict[bytes, bytes] = {}
     broken = False
     for kind, body, intact in _chunks(data):
         if not intact and (header is None or kind not in _DISPENSABLE):
@@ -42,12 +44,14 @@ def probe_png(data: bytes) -> Header:
             orientation = read_orientation(body)
         elif kind == b"tRNS" and header.grey and not pixels and len(body) == 2:
             header = replace(header, clear_level=_scale_level(body, data[_BIT_DEPTH_AT]))
+        elif kind in COLOR_CHUNKS and kind not in colors and not pixels:
+            colors[kind] = bytes(body[:_MAX_COLOR_BYTES])
         elif kind == b"iCCP" and profile is None:
             profile = inflate_profile(bytes(body))
         pixels = pixels or kind == b"IDAT"
     if header is None or not pixels:
         raise truncated()
-    traits = FileTraits(lossless=True, profile=profile)
+    traits = FileTraits(lossless=True, profile=profile, color_chunks=tuple(colors.items()))
     return replace(header, orientation=orientation or 1, broken_chunks=broken, traits=traits)
 
 

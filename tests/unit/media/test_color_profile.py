@@ -15,7 +15,7 @@ from layers.media.c2pa_chain import create_chain
 from layers.media.c2pa_label import Signer, read_manifest
 from layers.media.color_profile import MAX_PROFILE_BYTES
 from layers.media.decode import decode
-from layers.media.encode import choose_profile, encode
+from layers.media.encode import choose_profile, encode, keeps_colors
 from layers.media.formats import MEDIA_TYPES, PICTURE_FORMATS, PictureFormat
 from layers.media.picture import Picture
 from layers.media.xmp_label import SOURCE_TYPE, label, read_label
@@ -113,6 +113,39 @@ def test_a_profile_with_a_missing_part_is_left_out() -> None:
     picture = decode_whole(bytes(data))
     assert picture.traits.profile == b""
     assert choose_profile(picture, "jpeg") is None
+
+
+P3 = (b"cICP", b"\x0c\x0d\0\1")
+GAMMA = (b"gAMA", struct.pack(">I", 45_455))
+LINEAR = (b"gAMA", struct.pack(">I", 100_000))
+INTENT = (b"sRGB", b"\0")
+
+
+def with_chunks(data: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
+    framed = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    return data[:33] + b"".join(framed) + data[33:]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "kept"),
+    [((), True), ((P3,), False), ((LINEAR,), False), ((GAMMA,), True), ((LINEAR, INTENT), True), ((P3, INTENT), False)],
+)
+@pytest.mark.parametrize("format", PICTURE_FORMATS)
+def test_what_else_a_png_says_of_its_colours_stays_in_a_png(
+    format: PictureFormat, chunks: tuple[tuple[bytes, bytes], ...], kept: bool
+) -> None:
+    picture = decode_whole(with_chunks(saved(ramp(), "PNG"), *chunks))
+    again = decode_whole(label(encode(picture, format, 100), format))
+    assert dict(again.traits.color_chunks) == (dict(chunks) if format == "png" else {})
+    assert keeps_colors(picture, format) == (kept or format == "png")
+
+
+@pytest.mark.parametrize(("chunk", "kept"), [(LINEAR, True), (P3, False)])
+def test_a_profile_overrules_gamma_but_not_code_points(chunk: tuple[bytes, bytes], kept: bool) -> None:
+    picture = decode_whole(with_chunks(saved(ramp(), "PNG", icc_profile=RGB), chunk))
+    assert keeps_colors(picture, "jpeg") == kept
 
 
 @pytest.mark.parametrize("packed", [b"no zlib", zlib.compress(bytes(50 << 20), 9), zlib.compress(RGB)[:-5]])
