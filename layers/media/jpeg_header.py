@@ -74,8 +74,6 @@ class _Parts:
 
     def _add_scan(self, body: memoryview, end: int) -> None:
         self.scans += 1
-        if self.scans > _MAX_SCANS:
-            raise UnreadablePicture("The JPEG has too many scans.")
         if self.frame and self.scans_end is None:
             self._missing -= set(_describe_scan(body, self.frame))
             self.scans_end = None if self._missing else end
@@ -98,6 +96,8 @@ def probe_jpeg(data: bytes) -> Header:
     frame = parts.frame
     if not parts.scans:
         raise truncated()
+    if parts.scans > _MAX_SCANS:
+        raise UnreadablePicture("The JPEG has too many scans.")
     if not frame or not frame.width or not frame.height:
         raise UnreadablePicture("The JPEG is damaged: it has no size.")
     return Header(

@@ -25,7 +25,7 @@ HARMLESS = {
     *("png-many-chunks", "png-exif-loop", "png-and-html", "png-bad-interlace", "png-pixels-too-many"),
     *("jpeg-many-segments", "jpeg-fill", "jpeg-profile-parts", "jpeg-exif-loop", "jpeg-exif-far", "jpeg-many-exif"),
     *("jpeg-restarts", "jpeg-and-zip", "jpeg-twice", "webp-many-chunks", "webp-many-exif", "jpeg-arithmetic"),
-    *("webp-two-frames",),
+    *("jpeg-no-end", "webp-two-frames"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import time
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from functions.swap import pipeline
 from functions.swap.face import align, looks
@@ -19,6 +21,7 @@ from functions.swap.values import SwapRequest, SwapResult
 from layers.core.deadline import Deadline
 from layers.core.errors import InputNotFound, InvalidRequest, NoFaceInMeme, NoFaceInSource, OutOfTime, StorageFailed
 from layers.media.xmp_label import read_label
+from tests.unit.media.test_color_profile import RGB
 from tests.unit.swap.face_fixtures import keypoints_at
 from tests.unit.swap.fake_stack import (
     MODELS,
@@ -105,6 +108,24 @@ def test_transparency_is_kept_or_said_to_be_lost(stack: FakeSwapStack) -> None:
 
     opaque = swap(stack, SwapRequest(MEME, format="jpeg"))
     assert "transparent" in opaque.notes[0]
+
+
+def test_outside_of_the_face_a_jpeg_loses_no_more_than_one_encoding_of_its_own_must(stack: FakeSwapStack) -> None:
+    pixels = drawing()
+    pixels[300:390:3] = (30, 20, 230)  # thin red lines, which coarse colours would spoil
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, ::-1]).save(buffer, "JPEG", quality=85, subsampling="4:4:4", icc_profile=RGB)
+    stack.storage.put(UPLOADS, "requests/1/meme", buffer.getvalue())
+
+    result = swap(stack, SwapRequest(MEME))
+
+    stored = stack.storage.objects[OUTPUTS, "swaps/1.png"].data
+    before, after = decode(buffer.getvalue()).astype(int), decode(stored).astype(int)
+    assert result.content_type == "image/jpeg"
+    assert result.notes == []
+    assert np.square(after[300:] - before[300:]).mean() < 1
+    with Image.open(io.BytesIO(stored)) as image:
+        assert image.info["icc_profile"] == RGB
 
 
 @pytest.mark.parametrize(
