@@ -37,13 +37,12 @@ def add_jpeg_segment(data: bytes, marker: int, body: bytes) -> bytes:
     at = 2
     if data[2:4] == b"\xff\xe0":
         at += 2 + struct.unpack_from(">H", data, 4)[0]
-    return data[:at] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + data[at:]
+    return _insert(data, at, struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
 
 
 def add_png_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
     """Put a chunk after the header."""
-    at = len(PNG_SIGNATURE) + _PNG_HEADER_BYTES
-    return data[:at] + frame_png_chunk(kind, body) + data[at:]
+    return _insert(data, len(PNG_SIGNATURE) + _PNG_HEADER_BYTES, frame_png_chunk(kind, body))
 
 
 def add_webp_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
@@ -60,6 +59,12 @@ def add_webp_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
     extended = struct.pack("<I", flags) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
     file = b"WEBP" + b"".join(_frame_webp_chunk(*chunk) for chunk in [(b"VP8X", extended), *chunks])
     return b"RIFF" + struct.pack("<I", len(file)) + file
+
+
+def _insert(data: bytes, at: int, part: bytes) -> bytes:
+    """Copies the file only once, since it may be large."""
+    view = memoryview(data)
+    return b"".join((view[:at], part, view[at:]))
 
 
 def _frame_webp_chunk(kind: bytes, body: bytes) -> bytes:

@@ -105,10 +105,11 @@ def find_source_type(data: bytes) -> str | None:
 
     Looks for the words alone, so what it returns is a claim, of a label that may be anybody's.
     """
-    at = data.find(_TRAINED[1:])  # which both have
+    common = _TRAINED[1:]
+    at = data.find(common)
     if at < 0:
         return None
-    is_composite = data[: at + len(_TRAINED) - 1].endswith(_COMPOSITE)
+    is_composite = data.startswith(_COMPOSITE, max(at - len(_COMPOSITE) + len(common), 0))
     return _TYPES + (_COMPOSITE if is_composite else _TRAINED).decode()
 
 

@@ -176,6 +176,7 @@ class VerifyBody(RequestBody):
             description="a JPEG, PNG, WebP or MP4: https://… or s3:// in the uploads or outputs bucket; a picture may "
             "also be data:image/…;base64,…",
         ),
+        AfterValidator(_lower_scheme),
     ]
 
 

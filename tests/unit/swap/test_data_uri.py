@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from functions.swap.data_uri import check_data_uri, decode_data_uri, is_data_uri
-from functions.swap.entry.schemas import FacesBody
+from functions.swap.entry.schemas import FacesBody, VerifyBody
 from layers.core.errors import InvalidRequest, PictureTooLarge
 
 LIMIT = 1000
@@ -47,6 +47,7 @@ def test_a_type_that_says_nothing_is_a_file_of_any_type(media_type: str) -> None
 
 def test_spaces_around_a_uri_do_not_count() -> None:
     assert FacesBody.model_validate({"meme": f"\n {TAKEN['plain']}\n"}).meme == TAKEN["plain"]
+    assert VerifyBody.model_validate({"uri": " S3://bucket/Key "}).uri == "s3://bucket/Key"
 
 
 @pytest.mark.parametrize(
