@@ -22,8 +22,8 @@ COLOR_CHUNKS = {*_SRGB_CHUNKS, b"sRGB"}
 
 
 def join_parts(parts: Sequence[bytes]) -> bytes:
-    """The profile in the segments of a JPEG, each from its number on; empty if one is missing."""
-    if any(len(part) < 2 for part in parts):
+    """The profile in the segments of a JPEG, each from its number on; empty if one is missing, or it is too large."""
+    if any(len(part) < 2 for part in parts) or sum(map(len, parts)) > MAX_PROFILE_BYTES + 2 * len(parts):
         return b""
     numbered = {part[0]: part[2:] for part in parts}
     if sorted(numbered) != list(range(1, len(parts) + 1)) or {part[1] for part in parts} != {len(parts)}:

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
+from layers.media.color_profile import MAX_PROFILE_BYTES
 from layers.media.exif import read_orientation
 from layers.media.header import FileTraits, Header, truncated
 
@@ -28,7 +29,7 @@ def probe_webp(data: bytes) -> Header:
             frame = webp_frame_size(kind, body)
             lossless = kind == b"VP8L"
         elif kind == b"ICCP" and profile is None:
-            profile = bytes(body)
+            profile = bytes(body) if len(body) <= MAX_PROFILE_BYTES else b""
         elif kind == b"EXIF" and orientation is None:
             orientation = read_orientation(bytes(body).removeprefix(b"Exif\0\0"))
     if frame is None or not all(frame):
