@@ -112,7 +112,7 @@ def test_curl_without_a_content_type_is_understood(stack: FakeSwapStack, monkeyp
         ({**BODY, "faces": [-1]}, "faces"),
         ({**BODY, "quality": 101}, "quality"),
         ({**BODY, "detail": "best"}, "detail"),
-        ({**BODY, "detail": None}, "detail"),
+        ({**BODY, "detail": 2}, "detail"),
         ({**BODY, "format": "gif"}, "format"),
         ({**BODY, "colour": True}, "colour"),
         ("{", "body"),
