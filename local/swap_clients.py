@@ -148,7 +148,7 @@ def _read_outcome(cloud: Cloud, name: str) -> dict[str, Any] | None:
         except s3.exceptions.NoSuchKey:
             continue
         outcome: dict[str, Any] = json.loads(body.read())
-        return outcome
+        return None if outcome.get("will_be_retried") else outcome
     return None
 
 

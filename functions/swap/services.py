@@ -15,6 +15,7 @@ from functions.swap.jobs import Jobs
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.settings import Settings, load_settings
 from functions.swap.swap_records import SwapRecords
+from functions.swap.upload_claims import UploadClaims
 from functions.swap.values import FaceListing, SwapOutcome, SwapRequest, SwapResult, list_digests
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
@@ -49,6 +50,7 @@ class Services:
     terms: Terms
     denylist: DenylistStore
     records: SwapRecords
+    claims: UploadClaims
     pseudonyms: Pseudonyms
     sandboxes: Sandboxes
 
@@ -161,6 +163,7 @@ def load_services() -> Services:
         terms=Terms("" if settings.auth_mode == "open" else settings.state_table, _dynamodb),  # nobody to ask
         denylist=DenylistStore(storage, settings.models_bucket),
         records=SwapRecords(settings.state_table, _dynamodb, settings.result_seconds),
+        claims=UploadClaims(settings.state_table, _dynamodb, settings.result_seconds),
         pseudonyms=Pseudonyms(settings.state_table, _dynamodb),
         sandboxes=Sandboxes(
             settings.state_table, TIMEOUT_SECONDS, concurrency_limit(settings.reserved_concurrency, _lambda), _dynamodb

@@ -66,6 +66,7 @@ class Head:
     content_type: str | None
     metadata: dict[str, str] = field(default_factory=dict)
     last_modified: float | None = None  # seconds of the epoch
+    version: str | None = None  # where the bucket has versions
 
 
 class Storage:
@@ -112,6 +113,7 @@ class Storage:
             response.get("ContentType"),
             response.get("Metadata") or {},
             last_modified and last_modified.timestamp(),
+            response.get("VersionId"),
         )
 
     def write(

@@ -270,6 +270,25 @@ def test_a_second_delivery_changes_nothing(stack: SwapClient, pictures: dict[str
     assert first[1] is not None
 
 
+def test_the_later_of_two_uploads_of_one_name_has_the_result(stack: SwapClient, pictures: dict[str, Path]) -> None:
+    name = f"{uuid.uuid4()}.jpg"
+    s3, uploads, outputs = stack.cloud.client("s3"), stack.cloud.bucket("uploads"), stack.cloud.bucket("outputs")
+    older, newer = pictures["on-mute"].read_bytes(), pictures[MEME].read_bytes()
+
+    with stack.fault_proxy.fault(ProxyFault("PUT", f"/{outputs}/swapped/{name}", hold=60, times=1)) as fault:
+        s3.put_object(Bucket=uploads, Key=f"memes/{name}", Body=older)
+        assert fault.reached.wait(60)
+        tag = s3.put_object(Bucket=uploads, Key=f"memes/{name}", Body=newer)["ETag"].strip('"')
+        fault.release()
+
+    def newer_result() -> dict[str, Any] | None:
+        result = json.loads(stack.read_output(f"swapped/{name}.json") or b"{}")
+        return result if result.get("upload_etag") == tag else None
+
+    assert wait_for(newer_result)["digests"]["meme"] == hashlib.sha256(newer).hexdigest()
+    assert stack.read_output(f"failed/{name}.json") is None
+
+
 def _finished_job(stack: SwapClient, location: str) -> dict[str, Any] | None:
     response = stack.cloud.request("GET", location)
     assert response.status_code == 200

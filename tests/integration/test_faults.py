@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ import pytest
 from local.swap_clients import wait_for
 from tests.support.fault_proxy import ProxyFault
 from tests.support.swap_client import SwapClient
+from tools.redrive import redrive
 
 MEME = "works-on-my-machine"
 
@@ -43,19 +45,44 @@ def test_what_passes_by_itself_is_only_slower(
     assert outcome.result, outcome
 
 
-def test_an_upload_that_keeps_failing_ends_in_the_dead_letter_queue(
+def test_an_upload_that_keeps_failing_is_told_ends_in_the_dead_letter_queue_and_is_done_by_a_redrive(
     stack: SwapClient, pictures: dict[str, Path]
 ) -> None:
     key = f"memes/{uuid.uuid4()}.jpg"
-    uploads = stack.cloud.bucket("uploads")
+    uploads, name = stack.cloud.bucket("uploads"), key.removeprefix("memes/")
 
     with stack.fault_proxy.fault(ProxyFault("HEAD", f"/{uploads}/{key}", status=403)):
         stack.cloud.client("s3").put_object(Bucket=uploads, Key=key, Body=pictures[MEME].read_bytes())
+        told_at_once = wait_for(lambda: stack.read_output(f"failed/{name}.json"))
         dead_letter = wait_for(lambda: stack.dead_letter(key))
 
+    assert json.loads(told_at_once)["code"] == "storage_failed"
     assert dead_letter["responsePayload"]["errorType"] == "StorageFailed"
     assert dead_letter["requestContext"]["approximateInvokeCount"] == 3
-    assert stack.read_output(key.replace("memes/", "failed/") + ".json") is None
+    assert json.loads(stack.read_output(f"failed/{name}.json") or b"{}")["will_be_retried"] is False
+    redrive(
+        stack.cloud.outputs["FailedUploadsUrl"],
+        stack.cloud.outputs["SwapFunctionName"],
+        DeadLetterQueue(dead_letter),
+        stack.cloud.client("lambda"),
+    )
+    wait_for(lambda: stack.read_output(f"swapped/{name}.json"))
+    wait_for(lambda: stack.read_output(f"failed/{name}.json") is None or None)
+
+
+class DeadLetterQueue:
+    """SQS with one dead letter, which the test has received already."""
+
+    def __init__(self, dead_letter: dict[str, Any]) -> None:
+        self._messages = [{"Body": json.dumps(dead_letter), "ReceiptHandle": "1"}]
+
+    def receive_message(self, **_: Any) -> dict[str, Any]:
+        """The messages that are left."""
+        return {"Messages": list(self._messages)}
+
+    def delete_message(self, **_: Any) -> None:
+        """Delete the message."""
+        self._messages.clear()
 
 
 def test_http_survives_a_kill_in_mid_request(stack: SwapClient, pictures: dict[str, Path]) -> None:

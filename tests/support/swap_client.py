@@ -118,7 +118,8 @@ class SwapClient:
                 return Outcome(result, picture=self.read_output(result["key"]) or b"")
             if text := self.read_output(f"failed/{name}.json"):
                 problem = json.loads(text)
-                assert not problem["retryable"]
+                if problem["will_be_retried"]:
+                    return None
                 return Outcome(code=problem["code"], detail=problem["detail"])
             if dead_letter := self.dead_letter(f"memes/{name}"):
                 error = dead_letter["responsePayload"]

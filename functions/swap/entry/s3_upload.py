@@ -1,33 +1,47 @@
-"""The upload entry: a picture under `memes/` is swapped into `swapped/`, or its error is written to `failed/`."""
+"""The upload entry: a picture under `memes/` is swapped into `swapped/`, or its error is written to `failed/`.
+
+An event says only that something was uploaded under a name: by the time it is handled there may be a newer object, and
+the events of both may come in any order, side by side, twice, or again after days from the dead-letter queue. So the
+object that lies there now is swapped, by one invocation at a time (`functions/swap/upload_claims.py`), which looks
+again once it is done.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from functions.swap.services import Services, deadline
+from functions.swap.upload_claims import UploadClaim, UploadEvent
+from functions.swap.upload_outcomes import MAX_TRIES, UploadOutcomes
 from functions.swap.values import SwapRequest
 from layers.core.errors import (
     ColdswapError,
     InputNotFound,
+    InternalError,
     InvalidRequest,
     LabelFailed,
     ModelsCorrupt,
     ModelsMissing,
     SafeguardFailed,
-    problem,
+    StillRunning,
 )
 from layers.core.storage import decode_metadata
 from layers.core.telemetry import count_fault, logger
 
+if TYPE_CHECKING:
+    from layers.core.storage import Head
+
 PREFIX = "memes/"
-JSON = "application/json"
-PROBLEM = "application/problem+json"
 # Errors that the operator must fix. Nothing is wrong with the upload itself, so it becomes a dead letter.
 OPERATOR_ERRORS = (ModelsMissing, ModelsCorrupt, SafeguardFailed, LabelFailed)
 MAX_NAME_BYTES = 1024 - len("swapped/.json")  # of UTF-8; an S3 key has at most 1024
+MAX_ROUNDS = 5  # of one event, for an object that is replaced while it is being swapped
+CLAIM_MARGIN_SECONDS = 1.0  # clocks differ a little
 
 
 def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str, Any]:
@@ -56,38 +70,124 @@ def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str,
 
 
 def _handle_record(record: dict[str, Any], context: Any, services: Services) -> str:
-    """The key of the result or of the problem. A second delivery of the same object changes nothing."""
-    bucket, s3_object = record["s3"]["bucket"]["name"], record["s3"]["object"]
-    key = unquote_plus(s3_object["key"])
-    if len(key.removeprefix(PREFIX).encode()) > MAX_NAME_BYTES:
+    """The key of the result or of the problem of the object that lies there in the end."""
+    event = _parse_event(record)
+    if len(event.key.removeprefix(PREFIX).encode()) > MAX_NAME_BYTES:
         raise InvalidRequest(f"The name of an upload under {PREFIX} must not be longer than {MAX_NAME_BYTES} bytes.")
-    version = tuple(str(s3_object.get(part, "")) for part in ("versionId", "sequencer", "eTag"))
-    content = json.dumps([bucket, key, *version])
-    outcome = services.idempotency.run(
-        ("upload", bucket, key, *version), content, lambda: {"key": _swap(bucket, key, context, services)}, context
+    outcome: str | None = None
+    for _ in range(MAX_ROUNDS):
+        try:
+            claim = services.claims.take(event, _seconds_left(context))
+        except StillRunning:
+            if outcome is None:
+                services.claims.count_try(event)
+                raise
+            return outcome  # a newer event goes on from here
+        try:
+            outcome, state = _work(event, claim, outcome is None, context, services)
+        except BaseException:
+            # Whatever raised the error is more interesting than that the claim has to lapse by itself.
+            with contextlib.suppress(ColdswapError):
+                services.claims.release(claim)
+            raise
+        services.claims.settle(claim, event, state, outcome)
+        # Only now: an event that came until then was turned away, and one that comes later gets the claim.
+        head = services.storage.head(event.bucket, event.key)
+        if head is None or _describe_state(head) == state:
+            return outcome
+    raise StillRunning("The upload was replaced again and again while it was being swapped.")
+
+
+def _parse_event(record: dict[str, Any]) -> UploadEvent:
+    s3_object = record["s3"]["object"]
+    return UploadEvent(
+        record["s3"]["bucket"]["name"],
+        unquote_plus(s3_object["key"]),
+        *(str(s3_object.get(part, "")) for part in ("sequencer", "eTag", "versionId")),
     )
-    return str(outcome["key"])
 
 
-def _swap(bucket: str, key: str, context: Any, services: Services) -> str:
-    outputs, name = services.settings.outputs_bucket, key.removeprefix(PREFIX)
+def _seconds_left(context: Any) -> float:
+    return float(context.get_remaining_time_in_millis()) / 1000 + CLAIM_MARGIN_SECONDS
+
+
+def _describe_state(head: Head | None) -> str:
+    """A digest that changes whenever the object is replaced, also by the same bytes with another face."""
+    facts = [head.etag, head.version, head.last_modified, sorted(head.metadata.items())] if head else None
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _work(
+    event: UploadEvent, claim: UploadClaim, is_first_round: bool, context: Any, services: Services
+) -> tuple[str, str]:
+    """Swap the object that lies there now, unless that has been done; the outcome's key, and the object's state.
+
+    Raises the errors that a retry or the operator can cure.
+    """
+    if is_first_round and claim.covers(event):
+        return claim.outcome, claim.state
+    head: Head | None = None
     try:
-        head = services.storage.head(bucket, key)
-        if head is None:
-            raise InputNotFound(f"{key} no longer exists.")
-        request = SwapRequest(meme=f"s3://{bucket}/{key}", face=decode_metadata(head.metadata.get("face", "")) or None)
-        result = asdict(services.swap(request, key=f"swapped/{name}", deadline=deadline(context)).result)
+        head = services.storage.head(event.bucket, event.key)
+        if claim.state == _describe_state(head):
+            return claim.outcome, claim.state
+        if is_first_round and claim.follows_kill:
+            killed = InternalError("A try was cut off: it ran out of memory or of time.")
+            _report(event, head, killed, services.claims.count_try(event), context, services)
+        return _swap(event, head, context, services), _describe_state(head)
     except ColdswapError as error:
-        if error.retryable:
+        if not error.retryable:
+            count_fault(error)
+            logger().warning("upload failed", extra={"code": error.code, "detail": error.detail})
+        if error.retryable or isinstance(error, OPERATOR_ERRORS):
+            _report_retry(event, head, error, context, services)
             raise
-        count_fault(error)
-        document = problem(error, instance=f"urn:coldswap:request:{context.aws_request_id}")  # the id is in the log
-        logger().warning("upload failed", extra={"code": error.code, "detail": error.detail})
-        services.storage.write(outputs, f"failed/{name}.json", json.dumps(document).encode(), PROBLEM)
-        if isinstance(error, OPERATOR_ERRORS):
-            raise
-        return f"failed/{name}.json"
+        return _report(event, head, error, MAX_TRIES, context, services), _describe_state(head)
+    except Exception as error:
+        failure = InternalError(f"The swap failed with {type(error).__name__}. The log has details.")
+        _report_retry(event, head, failure, context, services)
+        raise
+
+
+def _swap(event: UploadEvent, head: Head | None, context: Any, services: Services) -> str:
+    """Swap the object, and write the result; its key."""
+    if head is None:
+        raise InputNotFound(f"{event.key} no longer exists.")
+    name = event.key.removeprefix(PREFIX)
+    face = decode_metadata(head.metadata.get("face", "")) or None
+    request = SwapRequest(meme=f"s3://{event.bucket}/{event.key}", face=face)
+    result = asdict(services.swap(request, key=f"swapped/{name}", deadline=deadline(context)).result)
     del result["url"]  # it would have expired before anyone reads it
-    services.storage.write(outputs, f"swapped/{name}.json", json.dumps(result).encode(), JSON)
-    services.storage.delete(outputs, f"failed/{name}.json")  # left by an earlier attempt
-    return f"swapped/{name}"
+    return _outcomes(services).add_result(name, {**result, **_name_object(head)})
+
+
+def _report_retry(
+    event: UploadEvent, head: Head | None, error: ColdswapError, context: Any, services: Services
+) -> None:
+    """Tell the uploader of a failure that Lambda tries again, so that nobody waits in the dark; if that fails too, the
+    first error is the one to raise."""
+    with contextlib.suppress(ColdswapError):
+        _report(event, head, error, services.claims.count_try(event), context, services)
+
+
+def _report(
+    event: UploadEvent, head: Head | None, error: ColdswapError, tries: int, context: Any, services: Services
+) -> str:
+    """Write the problem; its key. After the last try, tries are counted anew: a redrive has as many."""
+    instance = f"urn:coldswap:request:{context.aws_request_id}"  # the id is in the log
+    name = event.key.removeprefix(PREFIX)
+    key = _outcomes(services).add_problem(name, error, _name_object(head), instance=instance, tries=tries)
+    if tries >= MAX_TRIES:
+        services.claims.forget_tries(event)
+    return key
+
+
+def _outcomes(services: Services) -> UploadOutcomes:
+    return UploadOutcomes(services.storage, services.settings.outputs_bucket)
+
+
+def _name_object(head: Head | None) -> dict[str, str]:
+    """Which object an outcome is of, as S3 told the uploader."""
+    if head is None:
+        return {}
+    return {"upload_etag": head.etag.strip('"'), **({"upload_version": head.version} if head.version else {})}

@@ -108,9 +108,10 @@ def test_a_head_tells_size_and_metadata(stub: Stubber) -> None:
         "ContentType": "image/png",
         "Metadata": {"face": "s3://b/f"},
         "LastModified": datetime.fromtimestamp(7, UTC),
+        "VersionId": "v",
     }
     stub.add_response("head_object", response, NAMES)
-    assert Storage().head("b", "k") == Head(3, '"e"', "image/png", {"face": "s3://b/f"}, last_modified=7)
+    assert Storage().head("b", "k") == Head(3, '"e"', "image/png", {"face": "s3://b/f"}, 7, "v")
 
 
 def test_what_is_written_has_its_type(stub: Stubber) -> None:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from functions.swap.settings import Settings
+from functions.swap.upload_outcomes import LAST_TRY_SECONDS, MAX_TRIES
 from functions.video.settings import VideoSettings
 from layers.core import errors, telemetry
 from layers.core.warm_up import is_warm_up
@@ -343,6 +344,14 @@ def test_the_workflow_records_what_failed_where_the_api_looks_and_may_do_no_more
     assert statement["Action"] == "dynamodb:UpdateItem"
     assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{KINDS['swap']}*"]}}
     assert machine["DefinitionSubstitutions"]["StateTable"] == {"Ref": "StateTable"}
+
+
+def test_an_upload_is_tried_as_often_and_as_long_as_the_uploader_is_told() -> None:
+    function = TEMPLATE["Resources"]["SwapFunction"]["Properties"]
+    tries = function["EventInvokeConfig"]
+
+    assert tries["MaximumRetryAttempts"] + 1 == MAX_TRIES
+    assert tries["MaximumEventAgeInSeconds"] + function["Timeout"] == LAST_TRY_SECONDS
 
 
 def test_the_task_outlasts_the_function_and_the_workflow_the_task() -> None:

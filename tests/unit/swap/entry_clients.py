@@ -117,7 +117,7 @@ def fail_by_http(
 def fail_by_upload(
     stack: FakeSwapStack, request: RequestJson, patch: pytest.MonkeyPatch, context: FakeContext
 ) -> Refusal:
-    """A problem document in the outputs bucket; where a retry can help, the error itself; where the operator, both."""
+    """A problem document in the outputs bucket; where a retry or the operator can help, the error itself too."""
     request = SwapBody(**request).model_dump()
     upload = stack.storage.objects.get((UPLOADS, request["meme"].removeprefix(f"s3://{UPLOADS}/")))
     assert upload, "an upload is always there"
@@ -128,14 +128,14 @@ def fail_by_upload(
         outcome = invoke(stack, upload_event(), patch, context)
     except ColdswapError as error:
         raised = error
-    if raised and raised.retryable:
-        assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
-        return Refusal(raised.code, str(raised), True)
-    assert isinstance(raised, OPERATOR_ERRORS) if raised else outcome == {"outcomes": ["failed/a.png.json"]}
+    if raised is None:
+        assert outcome == {"outcomes": ["failed/a.png.json"]}
+    assert {key for bucket, key in stack.storage.objects if bucket == OUTPUTS} == {"failed/a.png.json"}
     problem = stack.storage.json("failed/a.png.json")
     assert problem["instance"] == f"urn:coldswap:request:{context.aws_request_id}"
-    assert not problem["retryable"]
-    return Refusal(problem["code"], problem["detail"], False)
+    assert problem["will_be_retried"] == (raised is not None)
+    assert (raised is not None) == (problem["retryable"] or problem["code"] in {kind.code for kind in OPERATOR_ERRORS})
+    return Refusal(problem["code"], problem["detail"], problem["retryable"])
 
 
 def fail_by_task(

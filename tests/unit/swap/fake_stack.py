@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,10 +30,11 @@ from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.services import Services
 from functions.swap.settings import Settings
 from functions.swap.swap_records import SwapRecord, SwapRecords
+from functions.swap.upload_claims import UploadClaim, UploadClaims, UploadEvent, is_later
 from functions.swap.values import Floats
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import ObjectNotFound, TooLarge
+from layers.core.errors import ObjectNotFound, StillRunning, TooLarge
 from layers.core.fair_share import Sandboxes
 from layers.core.identity import ANONYMOUS, AuthMode, identity
 from layers.core.operator_settings import OperatorSettings
@@ -90,9 +93,11 @@ class MemoryStorage:
         self.failures: dict[tuple[str, str], Exception] = {}
         self.reads: list[str] = []
         self.forms = 0
+        self.puts = 0  # so that no two are of the same moment
 
     def put(self, bucket: str, key: str, data: bytes, **metadata: str) -> None:
-        self.objects[bucket, key] = StoredObject(data, _etag(data), "image/png", metadata)
+        self.puts += 1
+        self.objects[bucket, key] = StoredObject(data, _etag(data), "image/png", metadata, time.time() + self.puts)
 
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
         deadline.check("reading")
@@ -108,7 +113,9 @@ class MemoryStorage:
     def head(self, bucket: str, key: str) -> Head | None:
         self._maybe_fail("head", key)
         stored = self.objects.get((bucket, key))
-        return Head(len(stored.data), stored.etag, stored.content_type, stored.metadata) if stored else None
+        if stored is None:
+            return None
+        return Head(len(stored.data), stored.etag, stored.content_type, stored.metadata, stored.last_modified)
 
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None
@@ -117,6 +124,7 @@ class MemoryStorage:
         self.objects[bucket, key] = StoredObject(data, _etag(data), content_type, metadata or {})
 
     def delete(self, bucket: str, key: str) -> None:
+        self._maybe_fail("delete", key)
         self.objects.pop((bucket, key), None)
 
     def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
@@ -190,6 +198,55 @@ class MemoryRecords(SwapRecords):
         if self.failure:
             raise self.failure
         self.items[record.id] = record
+
+
+class MemoryClaims(UploadClaims):
+    """Claims in a dictionary; test_upload_claims.py tests the table itself."""
+
+    def __init__(self) -> None:
+        super().__init__("", dict, 7 * 24 * 3600)
+        self.held: dict[tuple[str, str], UploadClaim] = {}
+        self.lapsed: set[tuple[str, str]] = set()
+        self.work: dict[tuple[str, str], UploadClaim] = {}
+        self.tries: dict[str, int] = {}
+        self._holders = itertools.count(1)
+
+    def take(self, event: UploadEvent, seconds: float) -> UploadClaim:
+        place = event.bucket, event.key
+        if place in self.held:
+            raise StillRunning
+        work = self.work.get(place, UploadClaim("", ""))
+        claim = replace(work, id=event.key, holder=str(next(self._holders)), follows_kill=place in self.lapsed)
+        self.lapsed.discard(place)
+        self.held[place] = claim
+        return claim
+
+    def lapse(self) -> None:
+        """Time passes until a killed invocation has no claim any more."""
+        self.lapsed |= self.held.keys()
+        self.held.clear()
+
+    def settle(self, claim: UploadClaim, event: UploadEvent, state: str, outcome: str) -> None:
+        latest = event.sequencer if is_later(event.sequencer, claim.sequencer) else claim.sequencer
+        self.work[event.bucket, event.key] = replace(claim, sequencer=latest, state=state, outcome=outcome)
+        self._free(claim)
+
+    def release(self, claim: UploadClaim) -> None:
+        place = self._free(claim)
+        if place in self.work:
+            self.work[place] = replace(self.work[place], state="")
+
+    def _free(self, claim: UploadClaim) -> tuple[str, str]:
+        (place,) = (place for place, each in self.held.items() if each.holder == claim.holder)
+        del self.held[place]
+        return place
+
+    def count_try(self, event: UploadEvent) -> int:
+        self.tries[event.id] = self.tries.get(event.id, 0) + 1
+        return self.tries[event.id]
+
+    def forget_tries(self, event: UploadEvent) -> None:
+        self.tries.pop(event.id, None)
 
 
 class FixedPseudonyms(Pseudonyms):
@@ -374,6 +431,7 @@ class FakeSwapStack:
     terms: Terms = field(default_factory=lambda: Terms("", dict))
     denylist: DenylistStore = field(init=False)
     records: MemoryRecords = field(default_factory=MemoryRecords)
+    claims: MemoryClaims = field(default_factory=MemoryClaims)
     sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 120, int, dict))
 
     def __post_init__(self) -> None:
@@ -393,6 +451,7 @@ class FakeSwapStack:
             terms=self.terms,
             denylist=self.denylist,
             records=self.records,
+            claims=self.claims,
             pseudonyms=FixedPseudonyms(),
             sandboxes=self.sandboxes,
         )

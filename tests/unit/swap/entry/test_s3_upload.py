@@ -123,9 +123,10 @@ def test_another_version_of_the_same_name_is_swapped_anew(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     invoke(stack, upload_event(), monkeypatch)
+    stack.storage.put(UPLOADS, "memes/a.png", encode(drawing()))
     invoke(stack, upload_event(sequencer="0055AED6DCD90281E6"), monkeypatch)
 
-    assert len(stack.models.swapper.crops) == 2
+    assert len(stack.models.swapper.crops) == 2, "the same bytes, uploaded once more"
 
 
 def test_a_failure_is_delivered_once_too(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +173,7 @@ def test_what_a_retry_can_cure_is_raised_and_cured(stack: FakeSwapStack, monkeyp
     stack.storage.failures["write", "swapped/"] = StorageFailed("S3 answered 500.")
     with pytest.raises(StorageFailed):
         invoke(stack, upload_event(), monkeypatch)
-    assert outputs(stack) == set()
+    assert outputs(stack) == {"failed/a.png.json"}
     stack.storage.failures.clear()
 
     invoke(stack, upload_event(), monkeypatch)
@@ -190,7 +191,7 @@ def test_one_record_that_has_to_wait_does_not_hold_up_the_others(
     with pytest.raises(StorageFailed):
         invoke(stack, event, monkeypatch)
 
-    assert outputs(stack) == {"swapped/b.png", "swapped/b.png.json"}
+    assert outputs(stack) == {"failed/a.png.json", "swapped/b.png", "swapped/b.png.json"}
 
 
 def test_a_delivery_while_the_first_is_at_work_is_tried_again(
