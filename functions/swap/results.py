@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from functions.swap.settings import Settings
 from functions.swap.swap_records import SwapRecord, SwapRecords
 from functions.swap.values import SwapRequest
-from layers.core.errors import InputNotFound, NotFound, RefusedUrl
+from layers.core.errors import Deleted, InputNotFound, NotFound, RefusedUrl
 from layers.media.formats import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -62,11 +62,16 @@ def list_uploads(request: SwapRequest, settings: Settings) -> frozenset[str]:
 
 
 def find_own(name: str, caller: str, records: SwapRecords) -> SwapRecord:
-    """The caller's swap with that id. Raises NotFound, for another caller's swap just as for a missing one."""
+    """The caller's swap with that id.
+
+    Raises Deleted if the caller deleted it, and NotFound for another caller's swap just as for a missing one.
+    """
     record = records.find(name)
-    if record is None or record.caller != caller:
-        raise NotFound(f"There is no swap {name!r:.60}, or it was deleted.")
-    return record
+    if record is not None and record.caller == caller:
+        return record
+    if record is None and records.was_deleted(name, caller):
+        raise Deleted("This swap was deleted.")
+    raise NotFound(f"There is no swap {name!r:.60}, or it has expired.")
 
 
 def delete(record: SwapRecord, storage: Storage, records: SwapRecords, settings: Settings) -> None:
@@ -79,7 +84,7 @@ def delete(record: SwapRecord, storage: Storage, records: SwapRecords, settings:
         storage.delete(settings.models_bucket, key)
     for key in sorted(record.inputs):
         storage.delete(settings.uploads_bucket, key)
-    records.remove(record.id)
+    records.delete(record.id, record.caller)
 
 
 def delete_picture(name: str, storage: Storage, settings: Settings) -> None:

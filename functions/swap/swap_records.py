@@ -22,6 +22,7 @@ from layers.core.ids import is_id, time_sort_key
 
 INDEX = "by-caller"
 KINDS = {"swap": "result#", "video": "task#"}  # the prefix of the id in the table's key
+DELETED = "deleted#"  # the same, of what remains of a swap that its caller deleted
 # A workflow is stopped after 900 s (swap.asl.yaml) and then cannot record how it ended; nor can one stopped by hand.
 OVERDUE_SECONDS = 960
 _SORT_KEY = re.compile(r"[0-9T:.+-]{10,40}#[0-9A-Za-z-]{1,64}")
@@ -58,7 +59,7 @@ class ResultSummary:
 
 
 class SwapRecords:
-    """Items `result#ID`. Every method raises StorageFailed if the table does not respond.
+    """Items `result#ID`, and `deleted#ID` of what was deleted. Every method raises StorageFailed if the table does not respond.
 
     Without a table nothing is stored: nobody owns anything, and nothing can be listed.
     """
@@ -119,10 +120,28 @@ class SwapRecords:
         return str(item["caller"]["S"]) if item and "caller" in item else None
 
     def remove(self, name: str) -> None:
-        """Delete the record."""
+        """Delete the record, as if there never had been one."""
         if self._table:
             with translate_errors():
                 self._client().delete_item(TableName=self._table, Key={"id": {"S": KINDS["swap"] + name}})
+
+    def delete(self, name: str, caller: str) -> None:
+        """Delete the record, and remember for its caller that there was one, for as long as a result is kept."""
+        if not self._table:
+            return
+        item = {
+            "id": {"S": DELETED + name},
+            "caller": {"S": caller},
+            "expiration": {"N": str(int(self._now()) + self._retention_seconds)},
+        }
+        with translate_errors():
+            self._client().put_item(TableName=self._table, Item=item)
+        self.remove(name)
+
+    def was_deleted(self, name: str, caller: str) -> bool:
+        """Whether that caller deleted a swap with that id."""
+        item = self._get(DELETED, name)
+        return item is not None and item["caller"]["S"] == caller
 
     def page(self, caller: str, cursor: str | None, limit: int) -> tuple[list[ResultSummary], str | None]:
         """What the caller has made, the newest first, at most `limit` items; and the cursor of the next page, if any.

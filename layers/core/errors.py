@@ -194,7 +194,7 @@ class IdempotencyConflict(ColdswapError):
 
 
 class Deleted(ColdswapError):
-    """The result of the request that first used this Idempotency-Key has been deleted."""
+    """What is asked for, by its id or by the Idempotency-Key that made it, has been deleted."""
 
     code, status, title = "deleted", 410, "The result has been deleted"
 

@@ -97,7 +97,8 @@ def test_a_result_is_there_until_it_is_deleted(stack: SwapClient, pictures: dict
     assert stack.cloud.request("DELETE", f"/results/{name}").status_code == 200
 
     assert requests.get(result["url"], timeout=60).status_code == 404
-    assert stack.cloud.request("DELETE", f"/results/{name}").json()["code"] == "not_found"
+    assert stack.cloud.request("DELETE", f"/results/{name}").json()["code"] == "deleted"
+    assert stack.cloud.request("GET", f"/swap/{name}").status_code == 410
 
 
 def test_the_form_takes_no_more_than_its_limit(stack: SwapClient) -> None:

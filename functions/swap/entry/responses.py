@@ -76,7 +76,7 @@ PROBLEMS = {
         403: "the terms of use have not been accepted yet, or a face or picture must not be used here",
         404: "a picture named in the request, or the requested swap, does not exist",
         409: "the same request is still being processed",
-        410: "the result of this Idempotency-Key was deleted or has expired",
+        410: "the swap was deleted, or what this Idempotency-Key made was, or has expired",
         413: "a picture is too large",
         415: "the format of a picture is not supported",
         422: "a picture cannot be read, shows no face, or must not be fetched; or the Idempotency-Key was used before",

@@ -156,6 +156,7 @@ class MemoryRecords(SwapRecords):
         super().__init__("", dict, 7 * 24 * 3600)
         self.items: dict[str, SwapRecord] = {}
         self.videos: dict[str, str] = {}
+        self.deleted: set[tuple[str, str]] = set()
         self.failure: Exception | None = None
 
     def queue(self, name: str, caller: str, request: Mapping[str, Any], inputs: frozenset[str]) -> None:
@@ -193,6 +194,13 @@ class MemoryRecords(SwapRecords):
 
     def remove(self, name: str) -> None:
         self.items.pop(name, None)
+
+    def delete(self, name: str, caller: str) -> None:
+        self.deleted.add((name, caller))
+        self.remove(name)
+
+    def was_deleted(self, name: str, caller: str) -> bool:
+        return (name, caller) in self.deleted
 
     def _keep(self, record: SwapRecord) -> None:
         if self.failure:

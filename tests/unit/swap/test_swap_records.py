@@ -58,6 +58,26 @@ def test_what_is_over_does_not_begin_again(records: SwapRecords) -> None:
     assert running.status == "succeeded"
 
 
+def test_a_deletion_is_remembered_for_its_caller_alone_and_as_long_as_a_result(
+    records: SwapRecords, clock: Clock, dynamodb: Any, table: str
+) -> None:
+    name = new_id()
+    records.queue(name, "ann", {"meme": "https://me.example/a.jpg"}, frozenset({"requests/ann/1/upload"}))
+
+    records.delete(name, "ann")
+
+    assert records.find(name) is None
+    assert records.begin(name) is None
+    assert records.finish(name, RESULT, frozenset()) is False
+    assert records.owner("swap", name) is None
+    assert records.page("ann", None, 10) == ([], None)
+    assert (records.was_deleted(name, "ann"), records.was_deleted(name, "ben")) == (True, False)
+    (item,) = dynamodb.scan(TableName=table)["Items"]
+    assert item.keys() == {"id", "caller", "expiration"}
+    clock.at += 7 * DAY
+    assert not records.was_deleted(name, "ann")
+
+
 def test_what_was_deleted_neither_begins_nor_ends(records: SwapRecords) -> None:
     name = new_id()
     records.queue(name, "ann", {}, frozenset())

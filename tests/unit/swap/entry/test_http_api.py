@@ -394,7 +394,7 @@ def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
     payload, start = execution_input(stack, name), stack.models.start_swapper
 
     def delete_and_start(deadline: Deadline) -> Any:
-        stack.records.remove(name)
+        stack.records.delete(name, "1")
         return start(deadline)
 
     if when == "before":
@@ -405,7 +405,8 @@ def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
     with pytest.raises(NotFound):
         invoke(stack, payload, monkeypatch)
     assert results(stack) == []
-    assert http(stack, monkeypatch, "GET", f"/swap/{name}").status == 404
+    job = http(stack, monkeypatch, "GET", f"/swap/{name}")
+    assert (job.status, job.body["code"], job.body["retryable"]) == (410, "deleted", False)
 
 
 def test_pictures_inside_an_asynchronous_request_are_stored_first(
@@ -818,7 +819,10 @@ def test_a_result_is_deleted_with_all_that_was_kept_to_make_it(
     assert set(stack.storage.objects) == before
     assert stack.records.items == {}
     assert "faces" not in str(stack.table.records.values()), "what the key is remembered by is an id"
-    assert http(stack, monkeypatch, "DELETE", f"/results/{name}", authorizer=ANN).status == 404
+    for method, path in (("DELETE", f"/results/{name}"), ("GET", f"/swap/{name}")):
+        gone = http(stack, monkeypatch, method, path, authorizer=ANN)
+        assert (gone.status, gone.body["code"]) == (410, "deleted")
+        assert http(stack, monkeypatch, method, path, authorizer=BEN).status == 404, "for others it never was"
     repeat = http(stack, monkeypatch, body=body, authorizer=ANN, idempotency_key="k")
     assert (repeat.status, repeat.body["code"]) == (410, "deleted")
 
@@ -835,6 +839,8 @@ def test_a_key_whose_queued_swap_was_deleted_leads_nowhere(
     http(stack, monkeypatch, "DELETE", f"/results/{name}")
 
     assert (queue().status, queue().body["code"]) == (410, "deleted")
+    job = http(stack, monkeypatch, "GET", f"/swap/{name}")
+    assert (job.status, job.body["code"]) == (410, "deleted")
 
 
 def test_nobody_learns_from_a_kept_latent_whose_picture_was_here_before(
