@@ -59,7 +59,9 @@ class ResultSummary:
 
 
 class SwapRecords:
-    """Items `result#ID`, and `deleted#ID` of what was deleted. Every method raises StorageFailed if the table does not respond.
+    """Items `result#ID`, and `deleted#ID` of what was deleted.
+
+    Every method raises StorageFailed if the table does not respond.
 
     Without a table nothing is stored: nobody owns anything, and nothing can be listed.
     """

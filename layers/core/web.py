@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -13,15 +12,14 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from layers.core.errors import ColdswapError, InternalError, InvalidRequest, NotFound, problem
+from layers.core.errors import ColdswapError, InternalError, NotFound, problem
 from layers.core.identity import AuthMode, identity
+from layers.core.mistakes import invalid_request
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.telemetry import count_fault, logger
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
-MAX_MISTAKES = 20  # that are reported of one request
-_MAX_FIELD_CHARS = 200  # of a field's name, which may be the caller's
 RESPONSE_SECONDS = 29.0  # after API Gateway received the request; after 30 it responds 503 itself (API Gateway quotas)
 MAX_WAIT_SECONDS = 20.0  # before the handler starts; what looks longer is a wrong clock
 RETRY_SECONDS = 2  # of Retry-After, where a retryable error does not say more
@@ -74,23 +72,15 @@ def as_json_request(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_json(text: str) -> Any:
-    """Parse a body. Raises JSONDecodeError, also where json.loads fails in another way (nesting, very long numbers)."""
+    """Parse a body. Raises JSONDecodeError, whose message says where the mistake is, also where json.loads fails in
+    another way (nesting, very long numbers)."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
-        raise
+    except json.JSONDecodeError as error:
+        message = f"line {error.lineno}, column {error.colno}: {error.msg[:1].lower()}{error.msg[1:]}"
+        raise json.JSONDecodeError(message, text, error.pos) from None
     except (RecursionError, ValueError):
         raise json.JSONDecodeError("nested too deeply, or a number is too long", "", 0) from None
-
-
-def invalid_request(errors: Any) -> InvalidRequest:
-    """Translate pydantic's list of errors, of which at most MAX_MISTAKES are reported, into one error of ours."""
-    mistakes = [
-        {"field": ".".join(map(str, error["loc"]))[:_MAX_FIELD_CHARS], "message": str(error["msg"])}
-        for error in itertools.islice(errors, MAX_MISTAKES)
-    ]
-    detail = "; ".join(f"{mistake['field']}: {mistake['message']}" for mistake in mistakes)
-    return InvalidRequest(f"{detail}.", errors=mistakes)
 
 
 def http_seconds(event: Mapping[str, Any], now: float) -> float:
@@ -134,7 +124,11 @@ def render_errors(resolver: APIGatewayHttpResolver, documentation: str) -> None:
         return Response(error.status, content_type=PROBLEM, body=json.dumps(document), headers=headers)
 
     def render_invalid(error: RequestValidationError) -> Response[Any]:
-        return render(invalid_request(error.errors()))
+        try:
+            body = resolver.current_event.json_body
+        except (ValueError, TypeError):  # it is not JSON, or there is none
+            body = None
+        return render(invalid_request(error.errors(), body, "body"))
 
     def render_unforeseen(_: Exception) -> Response[Any]:
         logger().exception("unforeseen")

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, PlainValidator, Tag, 
 from functions.swap.settings import Settings
 from functions.swap.values import Detail, PersonPictures, SwapRequest
 from layers.core.ids import creation_time, is_id
+from layers.core.mistakes import invalid_request, match
 from layers.core.request_body import RequestBody
 
 Index = Annotated[int, Field(ge=0, le=9999, strict=True)]
@@ -55,17 +56,27 @@ def _check_choices(choices: list[int | FaceAssignmentBody]) -> list[int | FaceAs
     """Reject more sources than are loaded for one request, and a face that is to get two."""
     own = [each.index for each in choices if not isinstance(each, int)]
     if len(own) > Settings.max_own_sources:
-        raise ValueError(f"at most {Settings.max_own_sources} faces may have a source of their own")
+        raise ValueError(f"must give at most {Settings.max_own_sources} faces a source of their own")
     numbers = [each if isinstance(each, int) else each.index for each in choices]
     if twice := sorted({index for index in own if numbers.count(index) > 1}):
-        raise ValueError(f"face {twice[0]} has a source of its own and is chosen more than once")
+        raise ValueError(f"must have face {twice[0]} only once, because it has a source of its own")
     return choices
+
+
+def _tag_choice(value: Any) -> str | None:
+    if isinstance(value, dict | FaceAssignmentBody):
+        return "object"
+    return "number" if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 # The kind of a value is decided before it is validated, so that a mistake is reported once, where it is.
 Choice = Annotated[
     Annotated[Index, Tag("number")] | Annotated[FaceAssignmentBody, Tag("object")],
-    Discriminator(lambda value: "object" if isinstance(value, dict | FaceAssignmentBody) else "number"),
+    Discriminator(
+        _tag_choice,
+        custom_error_type="choice",
+        custom_error_message="must be the number of a face, or an object with `index` and `face`",
+    ),
 ]
 Choices = Annotated[
     list[Choice],
@@ -74,7 +85,19 @@ Choices = Annotated[
 ]
 FacesField = Annotated[
     Annotated[Literal["all", "largest"], Tag("word")] | Annotated[Choices, Tag("list")],
-    Discriminator(lambda value: "list" if isinstance(value, list) else "word"),
+    Discriminator(
+        lambda value: "list" if isinstance(value, list) else "word" if value in ("all", "largest") else None,
+        custom_error_type="faces",
+        custom_error_message='must be "all", "largest" or a list of numbers',
+    ),
+]
+
+
+ONE_LINE = r"^[^\x00-\x1f\x7f]+$"
+Consent = Annotated[
+    str,
+    Field(min_length=1, max_length=200, json_schema_extra={"pattern": ONE_LINE}),
+    AfterValidator(match(ONE_LINE, "must be one line, without control characters")),
 ]
 
 
@@ -115,13 +138,7 @@ class SwapBody(RequestBody):
     ] = "balanced"
     badge: Annotated[bool, Field(description="draw a small AI badge in a corner without a face")] = False
     consent: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=200,
-            pattern=r"^[^\x00-\x1f\x7f]+$",
-            description="why the face may be used; kept in the audit log, so do not name anyone",
-        ),
+        Consent | None, Field(description="why the face may be used; kept in the audit log, so do not name anyone")
     ] = None
 
     def request(self) -> SwapRequest:
@@ -129,11 +146,20 @@ class SwapBody(RequestBody):
         return SwapRequest(**self.model_dump())
 
 
-def _reject_dot_segments(key: str | None) -> str | None:
-    """Reject `..`: an ordinary name in S3, but in a URL or a path made from the key it leads out of the folder."""
-    if key and {".", ".."} & set(key.split("/")):
-        raise ValueError("the key must not contain . or .. as a segment")
-    return key
+_check_key = match(
+    r"^swaps(/[\w!.*'()-]+)+$",
+    "must begin with swaps/ and have nothing but letters, digits and !_.*'()- between slashes",
+)
+
+
+def _check_result_key(key: str | None) -> str | None:
+    """Reject other folders, and `..`: an ordinary name in S3, but in a URL or a path made from the key it leads out of
+    the folder."""
+    if key is None:
+        return None
+    if {".", ".."} & set(key.split("/")):
+        raise ValueError("must not have . or .. as a segment")
+    return _check_key(key)
 
 
 class TaskBody(SwapBody):
@@ -142,11 +168,10 @@ class TaskBody(SwapBody):
     key: Annotated[
         str | None,
         Field(
-            pattern=r"^swaps(/[\w!.*'()-]+)+$",
             max_length=512,
             description="the result's key in the outputs bucket, under swaps/; without an extension, one is added",
         ),
-        AfterValidator(_reject_dot_segments),
+        AfterValidator(_check_result_key),
     ] = None
 
     def request(self) -> SwapRequest:
@@ -200,9 +225,7 @@ def parse_task(payload: Any) -> TaskBody | QueuedBody:
         is_queued = isinstance(payload, dict) and "swap" in payload
         return (QueuedBody if is_queued else TaskBody).model_validate(payload)
     except ValidationError as error:
-        from layers.core.web import invalid_request  # late: a task needs nothing else of HTTP
-
-        raise invalid_request(error.errors(include_input=False, include_url=False)) from None
+        raise invalid_request(error.errors(include_input=False, include_url=False), payload) from None
 
 
 def _is_from_version_0_1(key: Any) -> bool:

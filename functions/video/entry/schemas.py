@@ -11,6 +11,7 @@ from functions.video.settings import VideoSettings
 from functions.video.values import Quality, VideoRequest
 from layers.core.errors import ScriptTooLong
 from layers.core.http_fetch import check_url
+from layers.core.mistakes import match
 from layers.core.request_body import RequestBody
 
 LAYOUT = "\n\r\t"  # control characters that a script may contain
@@ -31,6 +32,14 @@ def _one_line(text: str) -> str:
     return _speakable(text).strip()
 
 
+VOICE_ID = r"^[A-Za-z0-9]{1,64}$"
+VoiceId = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": VOICE_ID}),
+    AfterValidator(match(VOICE_ID, "must have 1 to 64 letters and digits, and nothing else")),
+]
+
+
 class VideoBody(RequestBody):
     """What to say, and what to show meanwhile."""
 
@@ -39,10 +48,7 @@ class VideoBody(RequestBody):
         str, AfterValidator(_one_line), Field(max_length=200, description="what the stock footage shows")
     ]
     voice_id: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9]{1,64}$", description="a voice of the voice service; by default the operator's choice"
-        ),
+        VoiceId | None, Field(description="a voice of the voice service; by default the operator's choice")
     ] = None
     callback_url: Annotated[
         str | None,

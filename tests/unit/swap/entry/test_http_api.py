@@ -134,6 +134,56 @@ def test_what_is_wrong_with_a_request_is_said_by_field(
     assert stack.models.pending == []
 
 
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({}, "meme is missing."),
+        ({"meme": ""}, "meme must not be empty."),
+        ({"meme": 3}, "meme must be text."),
+        ({**BODY, "faces": "some"}, 'faces must be "all", "largest" or a list of numbers.'),
+        ({**BODY, "faces": {"index": 0}}, 'faces must be "all", "largest" or a list of numbers.'),
+        ({**BODY, "faces": [0, -1]}, "faces[1] must be at least 0."),
+        ({**BODY, "faces": ["0"]}, "faces[0] must be the number of a face, or an object with `index` and `face`."),
+        ({**BODY, "faces": [{"index": 0}]}, "faces[0].face is missing."),
+        ({**BODY, "faces": [{"index": 0, "face": 1}]}, "faces[0].face must be text."),
+        ({**BODY, "faces": list(range(33))}, "faces must have at most 32 items."),
+        ({**BODY, "format": "gif"}, 'format must be "jpeg", "png" or "webp".'),
+        ({**BODY, "quality": 0, "badge": "x"}, "quality must be at least 1; badge must be true or false."),
+        ({**BODY, "quality": 1.5}, "quality must be a whole number."),
+        ({**BODY, "colour": True}, "colour is not a field of this request."),
+        ({**BODY, "consent": "two\nlines"}, "consent must be one line, without control characters."),
+        ({**BODY, "consent": "one line\n"}, "consent must be one line, without control characters."),
+        ("[]", "The body must be a JSON object."),
+        (None, "The body is missing."),
+        ("{'meme': 1}", "The body is not JSON: line 1, column 2: expecting property name enclosed in double quotes."),
+        ('{"meme": "m",\n "faces": }', "The body is not JSON: line 2, column 11: expecting value."),
+        ("[" * 100_000, "The body is not JSON: nested too deeply, or a number is too long."),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_mistake_is_told_by_the_name_that_the_caller_wrote_and_by_what_to_write(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, body: Any, detail: str
+) -> None:
+    response = http(stack, monkeypatch, body=body)
+
+    assert (response.status, response.body["detail"]) == (400, detail)
+
+
+@pytest.mark.parametrize(("path", "field"), [("/results?limit=0", "limit"), ("/results?cursor=" + "a" * 500, "cursor")])
+def test_parameters_are_named_as_in_the_address(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, path: str, field: str
+) -> None:
+    response = http(stack, monkeypatch, "GET", path)
+
+    assert [error["field"] for error in response.body["errors"]] == [field]
+
+
+def test_headers_are_named_as_they_are_documented(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    response = http(stack, monkeypatch, body=BODY, idempotency_key="k" * 256)
+
+    assert response.body["detail"] == "Idempotency-Key must have at most 255 characters."
+
+
 def test_a_body_that_is_not_text_is_the_callers_fault(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     event = {
         "version": "2.0",

@@ -54,6 +54,26 @@ def test_a_wrong_payload_is_an_invalid_request(monkeypatch: pytest.MonkeyPatch, 
         invoke(FakeSwapStack(), wrong, monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("payload", "detail"),
+    [
+        ({}, "meme is missing."),
+        ({**TASK, "faces": ["all"]}, "faces[0] must be the number of a face, or an object with `index` and `face`."),
+        ({**TASK, "key": "swapped/a"}, "key must begin with swaps/ and have nothing but"),
+        ({**TASK, "key": "swaps/a\n"}, "key must begin with swaps/ and have nothing but"),
+        ({**TASK, "key": "swaps/../a"}, "key must not have . or .. as a segment."),
+        (["meme"], "The payload must be a JSON object."),
+    ],
+)
+def test_a_mistake_in_a_payload_is_told_like_one_in_a_body(
+    monkeypatch: pytest.MonkeyPatch, payload: Any, detail: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        invoke(FakeSwapStack(), payload, monkeypatch)
+
+    assert caught.value.detail.startswith(detail)
+
+
 def test_a_swap_that_the_version_before_queued_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """As its POST /swap gave it to the workflow: whole, and with who asked."""
     name = new_id()

@@ -78,6 +78,29 @@ def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVid
     assert stack.http("POST", "/generate-video", BODY, Idempotency_Key="k").body["task_id"] == first.body["task_id"]
 
 
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"script_text": None}, "script_text must be text."),
+        ({"script_text": " "}, "script_text must not be blank."),
+        ({"search_query": "x" * 201}, "search_query must have at most 200 characters."),
+        ({"voice_id": "../v1/user"}, "voice_id must have 1 to 64 letters and digits, and nothing else."),
+        ({"voice_id": "a\n"}, "voice_id must have 1 to 64 letters and digits, and nothing else."),
+        ({"quality": "best"}, 'quality must be "draft", "standard" or "high".'),
+        ({"captions": "maybe"}, "captions must be true or false."),
+        ({"colour": "red"}, "colour is not a field of this request."),
+    ],
+)
+def test_a_mistake_is_told_by_what_to_write(stack: FakeVideoStack, change: dict[str, Any], detail: str) -> None:
+    assert stack.http("POST", "/generate-video", {**BODY, **change}).body["detail"] == detail
+
+
+def test_a_body_that_is_no_json_is_told_where(stack: FakeVideoStack) -> None:
+    response = stack.http("POST", "/generate-video", '{"script_text": "Hi",\n}')
+
+    assert response.body["detail"].startswith("The body is not JSON: line 2, column 1: ")
+
+
 @pytest.mark.parametrize("body", ["", "{", "[]", "null", '"x"'])
 def test_what_is_no_object_is_refused(stack: FakeVideoStack, body: str) -> None:
     assert stack.http("POST", "/generate-video", body).status == 400
