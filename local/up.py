@@ -9,7 +9,7 @@ import sys
 import threading
 from types import FrameType
 
-from local.cloud import ACCOUNT, REGION, STACK, STATE_FOLDER, Cloud, CloudFailed, free_port
+from local.cloud import ACCOUNT, CREDENTIALS, REGION, STACK, STATE_FOLDER, Cloud, CloudFailed, free_port
 from local.demo import draw_pictures
 from local.providers import provider_environment
 from local.publish_demo_pack import publish_demo_pack
@@ -49,10 +49,23 @@ def main() -> int:
     return 0 if stop_event.is_set() else 1
 
 
+def shell_variables(cloud: Cloud) -> dict[str, str]:
+    """What the documentation's lines name, and where aws finds this cloud."""
+    return {
+        "API": cloud.api_url,
+        "UPLOADS": cloud.bucket("uploads"),
+        "OUTPUTS": cloud.bucket("outputs"),
+        "AWS_ENDPOINT_URL": cloud.endpoint,
+        "AWS_DEFAULT_REGION": REGION,
+        **CREDENTIALS,
+    }
+
+
 def _instructions(cloud: Cloud, pack: str) -> str:
     meme = os.path.relpath(STATE_FOLDER / "pictures/memes" / f"{MEME}.jpg")
     body = os.path.relpath(STATE_FOLDER / "swap.json")
     uploads, outputs = cloud.bucket("uploads"), cloud.bucket("outputs")
+    variables = " ".join(f"{name}={value}" for name, value in shell_variables(cloud).items())
     return f"""
 API       {cloud.api_url}
 browser   {cloud.browser_url}/docs, {cloud.browser_url}/video/docs
@@ -61,6 +74,9 @@ buckets   {cloud.bucket("models")}
           {outputs}
 pack      {pack}
 log       {os.path.relpath(cloud.log)}
+
+For the lines of README.md and docs/api.md, and for aws (2.13 or 1.29, or newer), in another terminal:
+  export {variables}
 
 Swap by upload, then fetch the result (the default face is put in):
   curl -T {meme} {cloud.endpoint}/{uploads}/memes/a.jpg

@@ -48,6 +48,11 @@ def code(text: str) -> list[str]:
     return [*lines, *code_names(_FENCED.sub("", text))]
 
 
+def shell_blocks(text: str) -> list[str]:
+    """The blocks of lines for a shell."""
+    return [block for language, block in _FENCED.findall(text) if language == "sh"]
+
+
 def anchors(text: str) -> set[str]:
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", _FENCED.sub("", text), re.MULTILINE)

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from layers.media.xmp_label import SOURCE_TYPE, read_label
 from local import demo
 from local.cloud import ROOT, Cloud, CloudFailed
 from local.publish_demo_pack import publish_demo_pack
+from tests.docs.pages import read, shell_blocks
 from tests.support.fault_proxy import FaultProxy
 from tests.support.swap_client import SwapClient
 
@@ -62,7 +64,36 @@ def run(line: str) -> str:
     return subprocess.run(["bash", "-c", line], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_a_standing_cloud_takes_the_lines_that_it_prints(tmp_path: Path) -> None:
+# The commands of the AWS CLI that the pages use, for machines without it.
+AWS = """
+aws() {
+    case "$1 $2 $3" in
+        "s3 cp s3://"*) curl -s -o "$4" "$AWS_ENDPOINT_URL/${3#s3://}" ;;
+        "s3 cp "*) curl -s -T "$3" ${6:+-H "x-amz-meta-${6/=/: }"} "$AWS_ENDPOINT_URL/${4#s3://}" ;;
+        "s3api wait object-exists") until curl -s -I -o exists "$AWS_ENDPOINT_URL/$5/$7"; do sleep 0.1; done ;;
+        *) return 1 ;;
+    esac
+}
+"""
+
+
+def run_pages(variables: str, folder: Path) -> None:
+    """Run every line for a shell in README.md's part for users and in docs/api.md, as they stand, after the line
+    `export …` that `make up` prints. Fails where a command does, or where the API answers with an error."""
+    blocks = [block for block in shell_blocks(read(ROOT / "README.md")) if "$API" in block or "$UPLOADS" in block]
+    blocks += shell_blocks(read(ROOT / "docs/api.md"))
+    folder.mkdir()
+    (folder / "examples").symlink_to(ROOT / "examples")
+    (folder / ".curlrc").write_text("fail\n")
+    script = "\n".join(["set -euo pipefail", variables, AWS, *blocks])
+    environment = {"PATH": os.environ["PATH"], "CURL_HOME": str(folder)}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_standing_cloud_takes_the_lines_that_it_prints_and_those_of_the_pages(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", UP_SCRIPT, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -77,6 +108,8 @@ def test_a_standing_cloud_takes_the_lines_that_it_prints(tmp_path: Path) -> None
             items = json.loads(run(results_line))["items"]
             task = json.loads(run(video_line))
             same_task = json.loads(run(task_line.replace("ID", task["task_id"])))
+            (variables,) = (line.strip() for line in output.splitlines() if line.startswith("  export"))
+            run_pages(variables, tmp_path / "pages")
         finally:
             process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
@@ -85,6 +118,9 @@ def test_a_standing_cloud_takes_the_lines_that_it_prints(tmp_path: Path) -> None
     assert [line["id"] for line in items] == [PurePosixPath(result["key"]).stem]
     assert task["status"] == "queued"
     assert same_task["status"] in ("queued", "running", "succeeded")
+    for picture in ("swapped.jpg", "a.jpg"):
+        assert read_label((tmp_path / "pages" / picture).read_bytes()) == SOURCE_TYPE, picture
+    assert b"ftyp" in (tmp_path / "pages/short.mp4").read_bytes()[:12]
     assert process.returncode == 0
     assert "The buckets are kept" in rest
 
