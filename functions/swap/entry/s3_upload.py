@@ -79,10 +79,11 @@ def _handle_record(record: dict[str, Any], context: Any, services: Services) -> 
         try:
             claim = services.claims.take(event, _seconds_left(context))
         except StillRunning:
-            if outcome is None:
-                services.claims.count_try(event)
-                raise
-            return outcome  # a newer event goes on from here
+            if outcome is not None:
+                return outcome  # a newer event goes on from here
+            if services.claims.count_try(event) >= MAX_TRIES:
+                services.claims.forget_tries(event)
+            raise
         try:
             outcome, state = _work(event, claim, outcome is None, context, services)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote_plus
@@ -19,6 +20,7 @@ from layers.core.errors import (
     SafeguardFailed,
     StillRunning,
     StorageFailed,
+    UpstreamFailed,
 )
 from layers.core.storage import StoredObject
 from tests.unit.swap.entry_clients import invoke, upload_event
@@ -179,6 +181,23 @@ def test_what_a_retry_can_cure_is_raised_and_cured(stack: FakeSwapStack, monkeyp
     invoke(stack, upload_event(), monkeypatch)
 
     assert outputs(stack) == {"swapped/a.png", "swapped/a.png.json"}
+
+
+def test_a_face_at_a_host_that_does_not_exist_is_told_from_the_first_try_to_the_last(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    stack.storage.put(UPLOADS, "memes/a.png", encode(drawing()), face="https://nowhere.example/me.png")
+
+    for will_be_retried in (True, True, False):
+        with pytest.raises(UpstreamFailed):
+            invoke(stack, upload_event(), monkeypatch)
+        problem = stack.storage.json("failed/a.png.json")
+        assert (problem["code"], problem["will_be_retried"]) == ("upstream_failed", will_be_retried)
+        assert "nowhere.example" in problem["detail"]
 
 
 def test_one_record_that_has_to_wait_does_not_hold_up_the_others(

@@ -350,6 +350,24 @@ def test_tries_that_found_another_event_at_work_count_too(uploader: Uploader) ->
     assert uploader.problem["will_be_retried"] is False
 
 
+def test_a_redrive_of_an_event_that_always_found_another_at_work_has_as_many_tries(uploader: Uploader) -> None:
+    older = uploader.put("older")
+    newer: list[Event] = []
+
+    def try_in_vain() -> None:
+        newer.append(uploader.put("newer"))
+        for _ in range(MAX_TRIES):
+            uploader.deliver_in_vain(newer[0], StillRunning)
+        uploader.failure = UpstreamFailed()
+
+    uploader.during = [try_in_vain]
+    uploader.deliver_in_vain(older, UpstreamFailed)
+
+    for will_be_retried in (True, True, False):
+        uploader.deliver_in_vain(newer[0], UpstreamFailed)
+        assert uploader.problem["will_be_retried"] is will_be_retried
+
+
 def test_whoever_waits_for_an_upload_that_kills_its_sandbox_is_told(uploader: Uploader) -> None:
     event = uploader.put("heavy")
     assert uploader.deliver_and_kill(event, 0)
