@@ -3,23 +3,54 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from functions.swap.context import SwapContext
 from functions.swap.data_uri import check_data_uri, decode_data_uri, is_data_uri
 from functions.swap.results import check_location, check_owner
 from functions.swap.settings import Settings
 from functions.swap.values import SwapRequest
-from layers.core.errors import InputNotFound, InvalidRequest, ObjectNotFound, PictureTooLarge, RefusedUrl, TooLarge
+from layers.core.errors import (
+    ColdswapError,
+    InputNotFound,
+    InvalidRequest,
+    ObjectNotFound,
+    PictureTooLarge,
+    RefusedUrl,
+    TooLarge,
+)
 from layers.core.units import MIB
 
 
 def check(request: SwapRequest, settings: Settings) -> None:
-    """Reject, before anything is loaded, what could never be fetched. Raises RefusedUrl or InvalidRequest."""
+    """Reject, before anything is loaded, what could never be fetched.
+
+    Raises RefusedUrl or InvalidRequest, which name the field.
+    """
     sources = request.sources(settings.default_face)
     if not all(sources):
         raise InvalidRequest("The request names no face, and this stack has no default face. Set `face`.")
+    fields = dict(_list_fields(request))
     for uri in (*request.pictures, *(uri for source in sources for uri in source)):
-        check_uri(uri, request.caller, settings)
+        try:
+            check_uri(uri, request.caller, settings)
+        except ColdswapError as error:
+            field = fields.get(uri, "the stack's default face")
+            raise type(error)(f"About {field}: {error.detail}", **error.extra) from None
+
+
+def _list_fields(request: SwapRequest) -> Iterator[tuple[str, str]]:
+    """Every URI of a request, with the field that has it, as its caller wrote it."""
+    yield request.meme, "meme"
+    sources = [("face", request.face or "")]
+    for position, choice in enumerate(request.faces):
+        if not isinstance(choice, (int, str)):
+            sources.append((f"faces[{position}].face", choice["face"]))
+    for field, pictures in sources:
+        if isinstance(pictures, str):
+            yield pictures, field
+        else:
+            yield from ((uri, f"{field}[{number}]") for number, uri in enumerate(pictures))
 
 
 def check_uri(uri: str, caller: str | None, settings: Settings) -> None:

@@ -239,6 +239,7 @@ def test_a_source_that_could_never_be_fetched_costs_nothing(
     refusals = [http(stack, monkeypatch, body=body, prefer=prefer) for prefer in ("", "respond-async")]
 
     assert [refusal.body["code"] for refusal in refusals] == [code, code]
+    assert all(refusal.body["detail"].startswith("About faces[0].face: ") for refusal in refusals)
     assert http(stack, monkeypatch, body={"meme": MEME}).status == 200
 
 

@@ -169,6 +169,23 @@ def test_a_mistake_is_told_by_the_name_that_the_caller_wrote_and_by_what_to_writ
     assert (response.status, response.body["detail"]) == (400, detail)
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"meme": "meme.png"}, "meme"),
+        ({"face": "face.png"}, "face"),
+        ({"faces": [0, {"index": 1, "face": "ftp://faces.example/a.png"}]}, "faces[1].face"),
+    ],
+)
+def test_a_uri_that_can_never_be_fetched_is_named_by_its_field(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], field: str
+) -> None:
+    response = http(stack, monkeypatch, body={**BODY, **change})
+
+    assert (response.status, response.body["code"]) == (422, "refused_url")
+    assert response.body["detail"] == f"About {field}: A picture must be named by an https:, s3: or data: URI."
+
+
 @pytest.mark.parametrize(("path", "field"), [("/results?limit=0", "limit"), ("/results?cursor=" + "a" * 500, "cursor")])
 def test_parameters_are_named_as_in_the_address(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, path: str, field: str
