@@ -32,11 +32,7 @@ def check(request: SwapRequest, settings: Settings) -> None:
         raise InvalidRequest("The request names no face, and this stack has no default face. Set `face`.")
     fields = dict(_list_fields(request))
     for uri in (*request.pictures, *(uri for source in sources for uri in source)):
-        try:
-            check_uri(uri, request.caller, settings)
-        except ColdswapError as error:
-            field = fields.get(uri, "the stack's default face")
-            raise type(error)(f"About {field}: {error.detail}", **error.extra) from None
+        check_uri(uri, fields.get(uri, "the stack's default face"), request.caller, settings)
 
 
 def _list_fields(request: SwapRequest) -> Iterator[tuple[str, str]]:
@@ -53,8 +49,15 @@ def _list_fields(request: SwapRequest) -> Iterator[tuple[str, str]]:
             yield from ((uri, f"{field}[{number}]") for number, uri in enumerate(pictures))
 
 
-def check_uri(uri: str, caller: str | None, settings: Settings) -> None:
-    """Reject a URI that this caller could never have fetched. Raises RefusedUrl or InvalidRequest."""
+def check_uri(uri: str, field: str, caller: str | None, settings: Settings) -> None:
+    """Reject a URI that this caller could never have fetched. Raises RefusedUrl or InvalidRequest, naming the field."""
+    try:
+        _check_scheme(uri, caller, settings)
+    except ColdswapError as error:
+        raise type(error)(f"About {field}: {error.detail}", **error.extra) from None
+
+
+def _check_scheme(uri: str, caller: str | None, settings: Settings) -> None:
     scheme = uri.partition(":")[0].lower()
     if scheme == "s3":
         _parse_location(uri, caller, settings)

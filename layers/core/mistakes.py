@@ -93,7 +93,7 @@ def _follow(location: list[Any], value: Any, is_missing: bool) -> str:
 def _describe(error: Mapping[str, Any]) -> str:
     """What the field must be, as the rest of a sentence that begins with its name."""
     kind, context, message = error["type"], error.get("ctx") or {}, str(error["msg"])
-    if kind == "string_too_short" and context.get("min_length") == 1:
+    if kind in ("string_too_short", "too_short") and context.get("min_length") == 1:
         return "must not be empty"
     if kind == "too_long" and context.get("field_type") != "List":
         kind = "string_too_long"

@@ -37,6 +37,8 @@ _SEVERAL: TypeAdapter[list[str]] = TypeAdapter(PersonUris)
 
 def _validate_person(value: Any) -> PersonPictures:
     """Validate a list as a list and anything else as one URI, so that a mistake is reported once, where it is."""
+    if not isinstance(value, (str, list)):
+        raise ValueError("must be a URI or a list of URIs")
     return (_SEVERAL if isinstance(value, list) else _ONE).validate_python(value)
 
 

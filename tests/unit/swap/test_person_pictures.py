@@ -118,9 +118,9 @@ def test_a_list_of_one_picture_is_that_picture(stack: FakeSwapStack, uris: list[
     [
         ([], "face"),
         ([ANN_FACE] * 5, "face"),
-        ([ANN_FACE, ""], "face.1"),
-        ([ANN_FACE, None], "face.1"),
-        ([[ANN_FACE]], "face.0"),
+        ([ANN_FACE, ""], "face[1]"),
+        ([ANN_FACE, None], "face[1]"),
+        ([[ANN_FACE]], "face[0]"),
         ("", "face"),
         (7, "face"),
         ({"0": ANN_FACE}, "face"),
@@ -133,8 +133,8 @@ def test_what_is_wrong_with_a_list_is_reported_once_and_by_field(
     own = http(stack, monkeypatch, body={"meme": MEME, "faces": [{"index": 0, "face": face}]})
 
     assert [common.body["code"], own.body["code"]] == ["invalid_request"] * 2
-    assert [error["field"] for error in common.body["errors"]] == [f"body.{field}"]
-    assert [error["field"] for error in own.body["errors"]] == [f"body.faces.list.0.object.{field}"]
+    assert [error["field"] for error in common.body["errors"]] == [field]
+    assert [error["field"] for error in own.body["errors"]] == [f"faces[0].{field}"]
 
 
 def test_four_pictures_are_accepted_and_their_schemes_may_be_in_capitals() -> None:

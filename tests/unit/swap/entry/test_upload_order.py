@@ -17,7 +17,7 @@ from functions.swap import pipeline
 from functions.swap.context import SwapContext
 from functions.swap.entry.s3_upload import MAX_ROUNDS
 from functions.swap.upload_outcomes import LAST_TRY_SECONDS, MAX_TRIES
-from functions.swap.values import SwapOutcome, SwapRequest, SwapResult
+from functions.swap.values import PictureDigests, SwapOutcome, SwapRequest, SwapResult
 from layers.core.errors import (
     ColdswapError,
     ModelsMissing,
@@ -124,8 +124,9 @@ class Uploader:
         if picture.startswith("bad"):
             raise NoFaceInMeme(f"No face was found in {picture}.")
         self.stack.storage.write(OUTPUTS, key, picture.encode(), "image/png")
+        digests: dict[str, PictureDigests] = {"meme": picture}
         result = SwapResult(
-            key, "", "image/png", 1, 1, 1, [], {}, 1.0, {}, None, "none", {"meme": picture}, False, 0, 0, []
+            key, "", "image/png", 1, 1, 1, [], {}, 1.0, {}, None, "none", "fast", digests, False, 0, 0, []
         )
         return SwapOutcome(result, frozenset())
 
