@@ -159,7 +159,8 @@ class SwapRun:
         if not selection.chosen:
             self._bytes_wasted = self.pending.drop()
             return None
-        mirror = self._request.color_match or self._request.soft_edges  # otherwise as insightface does it
+        request = self._request
+        mirror = request.color_match or request.soft_edges or request.detail != "fast"  # or as insightface does it
         crops = []
         for face in selection.chosen:
             crop, forward = crop_face(meme.pixels, face.keypoints, SWAPPER_SIZE, mirror_border=mirror)
@@ -255,6 +256,7 @@ class SwapRun:
                     forward,
                     color_match=request.color_match,
                     soft_edges=request.soft_edges,
+                    detail=request.detail,
                     neighbours=neighbours,
                 )
 

@@ -38,7 +38,7 @@ class Ours:
         """Make one swap. The face is the stack's default face if DEFAULT_FACE is set."""
         uri = f"s3://{UPLOADS}/{PICTURE}"
         face = None if os.environ["DEFAULT_FACE"] else uri
-        request = SwapRequest(uri, face, format="png", color_match=False, soft_edges=False)
+        request = SwapRequest(uri, face, format="png", color_match=False, soft_edges=False, detail="fast")
         result = load_services().swap(request, key=RESULT, deadline=Deadline.after(SECONDS)).result
         assert [report.swapped for report in result.faces] == [True]
         assert (result.engine or "").endswith(instructions.instruction_set())

@@ -23,7 +23,7 @@ from insightface.app.common import Face as TheirFace
 
 from functions.swap.face import align
 from functions.swap.face.paste import paste
-from functions.swap.values import Floats
+from functions.swap.values import Detail, Floats
 from layers.media.picture import Pixels
 from local.demo_pack import memes
 from local.demo_pack.drawing import draw
@@ -33,10 +33,11 @@ from local.demo_pack.reference_pack import ReferencePack
 from tests.bench import form
 
 FRAMES = {"1080p": (1080, 1920), "4K": (2160, 3840)}  # height, width; the face's crop takes half of the height
-OPTIONS = {  # color_match and soft_edges
-    "linear": (False, False),
-    "cubic": (False, True),
-    "cubic and colour match": (True, True),
+OPTIONS: dict[str, tuple[bool, bool, Detail]] = {  # color_match, soft_edges, detail
+    "linear": (False, False, "fast"),
+    "cubic": (False, True, "fast"),
+    "cubic and colour match": (True, True, "fast"),
+    "balanced": (True, True, "balanced"),
 }
 HEAD = 100  # pixels, half the width of a drawn head and a little more
 
@@ -119,11 +120,13 @@ def _embed(pack: ReferencePack, number: int) -> Floats | None:
     return np.asarray(faces[0].normed_embedding, np.float32) if faces else None
 
 
-def _paste(picture: Pixels, points: Floats, swap: Callable[[Pixels], Pixels], options: tuple[bool, bool]) -> None:
+def _paste(
+    picture: Pixels, points: Floats, swap: Callable[[Pixels], Pixels], options: tuple[bool, bool, Detail]
+) -> None:
     """Replace a face, given by its keypoints, in place by what `swap` makes of its crop."""
-    color_match, soft_edges = options
+    color_match, soft_edges, detail = options
     crop, forward = align.crop_face(picture, points, align.SWAPPER_SIZE, mirror_border=color_match or soft_edges)
-    paste(picture, crop, swap(crop), forward, color_match=color_match, soft_edges=soft_edges)
+    paste(picture, crop, swap(crop), forward, color_match=color_match, soft_edges=soft_edges, detail=detail)
 
 
 def main() -> None:

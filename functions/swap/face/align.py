@@ -92,14 +92,19 @@ def crop_face(picture: Pixels, keypoints: Floats, size: int, *, mirror_border: b
     `mirror_border`, the picture is mirrored at the frame instead, so that no network sees an edge there.
     """
     forward = alignment_matrix(keypoints, size)
+    return crop_with(picture, forward, size, mirror_border=mirror_border), forward
+
+
+def crop_with(picture: Pixels, forward: Matrix, size: int = SWAPPER_SIZE, *, mirror_border: bool = False) -> Pixels:
+    """The crop to which a transform maps the picture, as `crop_face` takes it."""
     height, width = picture.shape[:2]
     x0, y0, x1, y1 = bounding_box(invert(forward), size, width, height)
     part = picture[y0:y1, x0:x1]
     if not part.size:
-        return np.zeros((size, size, 3), np.uint8), forward
+        return np.zeros((size, size, 3), np.uint8)
     border = cv2.BORDER_REFLECT_101 if mirror_border else cv2.BORDER_CONSTANT
     warped = cv2.warpAffine(part, translate(forward, x0, y0), (size, size), borderMode=border, borderValue=0.0)
-    return warped.astype(np.uint8, copy=False), forward
+    return warped.astype(np.uint8, copy=False)
 
 
 def to_planes(aligned: Pixels) -> Floats:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.swap.face.align import SWAPPER_SIZE, Matrix, bounding_box, invert
+from functions.swap.face.align import SWAPPER_SIZE, Matrix, bounding_box, crop_with, invert
 from functions.swap.face.color_match import match_color
+from functions.swap.face.detail import Change, find_change
 from functions.swap.face.face_mask import Neighbour, erode_mask, feather_mask, frame_mask, share_mask
+from functions.swap.face.grain import Grain, cut_tile, make_tile, measure_grain
+from functions.swap.values import Detail
 from layers.media.picture import Pixels
 
 BAND_PIXELS = 1 << 19  # blended at a time, so that a face of forty megapixels needs little more memory than its mask
+FINE_BAND_PIXELS = 1 << 17  # the same in float32, with detail and grain
 
 
 def paste(
@@ -25,13 +29,15 @@ def paste(
     *,
     color_match: bool,
     soft_edges: bool,
+    detail: Detail,
     neighbours: Sequence[Neighbour] = (),
 ) -> None:
     """Put `swapped` (uint8 BGR [128, 128, 3]) over the face that `crop` shows; `forward` maps the picture to the crop.
 
     Changes `pixels` (uint8 BGR [H, W, 3]) in place, only within the crop's box, and not where a neighbour is nearer.
-    With both options off and no neighbour near, the result is that of insightface's `INSwapper.get(paste_back=True)`
-    up to rounding; with one of them the crop is enlarged by a cubic kernel instead of a linear one.
+    `balanced` detail keeps the picture's own where the swapper changed nothing, captions, and the grain; `fast` is the
+    crop alone, enlarged by a cubic kernel, or with both options off by a linear one: then, with no neighbour near, the
+    result is that of insightface's `INSwapper.get(paste_back=True)` up to rounding.
     """
     height, width = pixels.shape[:2]
     inverse = invert(forward)
@@ -42,20 +48,58 @@ def paste(
         swapped = match_color(swapped, crop, frame_mask(forward, width, height))
     local = inverse.copy()
     local[:, 2] -= (x0, y0)
-    size = (x1 - x0, y1 - y0)
-    mask = _warp_mask(local, size, share_mask(forward, neighbours), soft_edges)
+    box = pixels[y0:y1, x0:x1]
+    mask = _warp_mask(local, (x1 - x0, y1 - y0), share_mask(forward, neighbours), soft_edges)
+    if detail == "fast":
+        _blend(box, swapped, local, mask, _SMOOTH if color_match or soft_edges else _PLAIN)
+        return
+    now = crop_with(pixels, forward, mirror_border=True) if neighbours else crop
+    change = find_change(swapped, crop, now)
+    _blend_change(box, change, local, mask, measure_grain(box), (x0, y0))
+
+
+def _blend(box: Pixels, swapped: Pixels, local: Matrix, mask: NDArray[Any], warp: dict[str, Any]) -> None:
+    """Lay the swapped crop over the box, in bands; `local` maps the crop to the box."""
     opaque = np.iinfo(mask.dtype).max
-    warp = _SMOOTH if color_match or soft_edges else _PLAIN
-    rows = max(BAND_PIXELS // size[0], 1)
-    for top in range(0, size[1], rows):
-        band_mask = mask[top : top + rows]
-        band = pixels[y0 + top : y0 + top + len(band_mask), x0:x1]
-        band_transform = local.copy()
-        band_transform[1, 2] -= top
-        face = cv2.warpAffine(swapped, band_transform, (size[0], len(band_mask)), **warp)
-        opacity = band_mask.astype(np.float32)
+    for rows, transform in _split(box, local, BAND_PIXELS):
+        band = box[rows]
+        face = cv2.warpAffine(swapped, transform, (band.shape[1], band.shape[0]), **warp)
+        opacity = mask[rows].astype(np.float32)
         opacity /= opaque
         cv2.blendLinear(face, band, opacity, 1 - opacity, dst=band)
+
+
+def _blend_change(
+    box: Pixels, change: Change, local: Matrix, mask: NDArray[Any], grain: Grain | None, corner: tuple[int, int]
+) -> None:
+    """Apply the change to the box, in bands, and add grain for what is lost of the picture's own."""
+    opaque = np.iinfo(mask.dtype).max
+    tile = make_tile(grain) if grain else None
+    for rows, transform in _split(box, local, FINE_BAND_PIXELS):
+        band = box[rows]
+        size = (band.shape[1], band.shape[0])
+        opacity = mask[rows].astype(np.float32)
+        opacity /= opaque
+        result = cv2.warpAffine(change.added, transform, size, **_SMOOTH)
+        kept = cv2.warpAffine(change.weight, transform, size, **_SMOOTH)  # by the kernel of what was taken away
+        kept = 1 - opacity * (1 - kept)
+        cv2.multiply(result, cv2.merge([opacity] * 3), dst=result)
+        cv2.add(result, cv2.multiply(band, cv2.merge([kept] * 3), dtype=cv2.CV_32F), dst=result)
+        if tile is not None:
+            lost = cv2.sqrt(np.maximum(1 - kept * kept, 0))
+            grains = cut_tile(tile, corner[0], corner[1] + rows.start, *size)
+            cv2.add(result, cv2.multiply(grains, cv2.merge([lost] * 3)), dst=result)
+        cv2.convertScaleAbs(np.maximum(result, 0, out=result), dst=band)
+
+
+def _split(box: Pixels, local: Matrix, pixels: int) -> Iterator[tuple[slice, Matrix]]:
+    """The bands of a box, from top to bottom: rows, and the transform from the crop to the band."""
+    height, width = box.shape[:2]
+    rows = max(pixels // width, 1)
+    for top in range(0, height, rows):
+        transform = local.copy()
+        transform[1, 2] -= top
+        yield slice(top, min(top + rows, height)), transform
 
 
 # How a swapped crop is enlarged: as insightface does it, and sharper, without the black around it.

@@ -37,7 +37,7 @@ from tests.unit.swap.fake_stack import (
 from tests.unit.swap.networks import draw_marks
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
-PLAIN: dict[str, Any] = {"color_match": False, "soft_edges": False}
+PLAIN: dict[str, Any] = {"color_match": False, "soft_edges": False, "detail": "fast"}
 
 
 @pytest.fixture

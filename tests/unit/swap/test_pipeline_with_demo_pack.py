@@ -95,7 +95,9 @@ def swap_with_insightface(meme: Pixels, face: Pixels) -> Pixels:
 def test_a_plain_swap_is_insightfaces_within_two_levels(s3: FaultyS3, pictures: dict[str, Pixels], meme: str) -> None:
     expected = swap_with_insightface(pictures[meme], pictures["ruby"])
 
-    _, picture = swap(load_models(s3), pictures[meme], pictures["ruby"], color_match=False, soft_edges=False)
+    _, picture = swap(
+        load_models(s3), pictures[meme], pictures["ruby"], color_match=False, soft_edges=False, detail="fast"
+    )
 
     assert np.abs(picture.astype(int) - expected).max() <= 2
     assert (expected != pictures[meme]).any()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from functions.swap.face import align, cielab
 from functions.swap.face.face_mask import Neighbour
 from functions.swap.face.paste import paste
-from functions.swap.values import Floats
+from functions.swap.values import Detail, Floats
 from layers.media.picture import Pixels
 from local.demo_pack import memes
 from local.demo_pack.drawing import draw
@@ -98,11 +98,12 @@ def swap(
     *,
     color_match: bool = True,
     soft_edges: bool = True,
+    detail: Detail = "balanced",
 ) -> Pixels:
     """A copy of the picture with the chosen of its faces, given by keypoints, replaced by a person of the reserve."""
     result = picture.copy()
     matrices = [align.alignment_matrix(five, 128) for five in points]
-    mirror = color_match or soft_edges
+    mirror = color_match or soft_edges or detail != "fast"
     crops = [align.crop_face(picture, points[index], 128, mirror_border=mirror)[0] for index in chosen]
     for index, crop in zip(chosen, crops, strict=True):
         face = load_pack().swap_crop(crop, embed(source))
@@ -114,6 +115,7 @@ def swap(
             matrices[index],
             color_match=color_match,
             soft_edges=soft_edges,
+            detail=detail,
             neighbours=others,
         )
     return result

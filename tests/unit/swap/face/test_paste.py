@@ -15,7 +15,7 @@ from insightface.app.common import Face as TheirFace
 from insightface.model_zoo.inswapper import INSwapper
 
 from functions.swap.face import align, cielab, face_mask, paste
-from functions.swap.values import Floats
+from functions.swap.values import Detail, Floats
 from layers.media.picture import Pixels
 from tests.unit.swap import networks
 from tests.unit.swap.face.drawn_swaps import IVY, RUBY, Drawn, plain_ground, swap
@@ -31,7 +31,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def paste_plainly(pixels: Pixels, keypoints: Floats, swapped: Pixels) -> Pixels:
     result = pixels.copy()
     crop, forward = align.crop_face(pixels, keypoints, 128)
-    paste.paste(result, crop, swapped, forward, color_match=False, soft_edges=False)
+    paste.paste(result, crop, swapped, forward, color_match=False, soft_edges=False, detail="fast")
     return result
 
 
@@ -78,16 +78,17 @@ def test_plain_paste_is_insightface_within_two_levels(theirs: Any, keypoints: Fl
     st.floats(-np.pi, np.pi),
     st.booleans(),
     st.booleans(),
+    st.sampled_from(["fast", "balanced"]),
 )
 def test_nothing_outside_the_box_ever_changes(
-    x: float, y: float, scale: float, angle: float, color_match: bool, soft_edges: bool
+    x: float, y: float, scale: float, angle: float, color_match: bool, soft_edges: bool, detail: Detail
 ) -> None:
     picture = grainy_picture(320, 240)
     before = picture.copy()
     crop, forward = align.crop_face(picture, keypoints_at(x / 2, y / 2, scale, angle), 128)
     swapped = np.full((128, 128, 3), 77, np.uint8)
 
-    paste.paste(picture, crop, swapped, forward, color_match=color_match, soft_edges=soft_edges)
+    paste.paste(picture, crop, swapped, forward, color_match=color_match, soft_edges=soft_edges, detail=detail)
 
     x0, y0, x1, y1 = align.bounding_box(align.invert(forward), 128, 320, 240)
     picture[y0:y1, x0:x1] = before[y0:y1, x0:x1]
@@ -100,21 +101,24 @@ def test_a_face_put_back_as_it_was_leaves_no_trace_but_resampling(soft_edges: bo
     before = picture.copy()
     crop, forward = align.crop_face(picture, keypoints_at(300, 220, 1.4, 0.3), 128)
 
-    paste.paste(picture, crop, crop.copy(), forward, color_match=True, soft_edges=soft_edges)
+    paste.paste(picture, crop, crop.copy(), forward, color_match=True, soft_edges=soft_edges, detail="fast")
 
     assert np.abs(picture.astype(int) - before).max() <= 6
 
 
-def test_large_faces_are_pasted_in_bands_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("detail", ["fast", "balanced"])
+def test_large_faces_are_pasted_in_bands_without_seams(detail: Detail, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = grainy_picture(640, 480)
     crop, forward = align.crop_face(picture, keypoints_at(320, 240, 3, 0.2), 128)
     swapped = grainy_picture(128, 128, seed=9)
     whole, banded = picture.copy(), picture.copy()
 
     monkeypatch.setattr(paste, "BAND_PIXELS", 1 << 30)
-    paste.paste(whole, crop, swapped, forward, color_match=True, soft_edges=True)
+    monkeypatch.setattr(paste, "FINE_BAND_PIXELS", 1 << 30)
+    paste.paste(whole, crop, swapped, forward, color_match=True, soft_edges=True, detail=detail)
     monkeypatch.setattr(paste, "BAND_PIXELS", 7_000)
-    paste.paste(banded, crop, swapped, forward, color_match=True, soft_edges=True)
+    monkeypatch.setattr(paste, "FINE_BAND_PIXELS", 7_000)
+    paste.paste(banded, crop, swapped, forward, color_match=True, soft_edges=True, detail=detail)
 
     assert np.abs(whole.astype(int) - banded).max() <= 1
     assert (whole != picture).any()
@@ -161,7 +165,7 @@ def test_the_kernel_is_cubic_unless_both_options_are_off(options: tuple[bool, bo
     crop, forward = align.crop_face(truth, drawn.keypoints, 128)
     result = truth.copy()
 
-    paste.paste(result, crop, crop, forward, color_match=options[0], soft_edges=options[1])
+    paste.paste(result, crop, crop, forward, color_match=options[0], soft_edges=options[1], detail="fast")
 
     face = np.s_[150:330, 150:360]
     kernel = cv2.INTER_CUBIC if sharp else cv2.INTER_LINEAR
