@@ -85,4 +85,4 @@ def feature_mask() -> Floats:
     rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
     radii = [np.hypot((columns - x) / wide, (rows - y) / high) for x, y, wide, high in FEATURES]
     features = smoothstep((1 + FEATURE_FADE - np.min(radii, 0)) / FEATURE_FADE)
-    return np.asarray(features * inner_mask(*AROUND), np.float32)
+    return np.asarray(features * inner_mask(*DROPPED), np.float32)

@@ -22,7 +22,8 @@ FLAT_SHARE = 0.2  # of the blocks: the flattest of them have grain and nothing e
 FLAT_RATIO = 1.8  # blocks with up to so many times the variance of the last of these are flat too
 MIN_GRAIN = 1.0  # levels: less is rounding, or a trace of JPEG; nobody sees it
 MAX_GRAIN = 16.0  # levels: more is texture
-MAX_CORRELATION = 0.65  # of neighbouring pixels; three taps cannot make more
+MAX_CORRELATION = 0.65  # of neighbouring pixels: three taps cannot make more
+MAX_DIRECTION = 0.3  # by which correlations down and across may differ: weaves and stripes have a direction
 TILE = 256  # pixels, the period of the grain that is made
 
 
@@ -51,8 +52,10 @@ def measure_grain(pixels: Pixels) -> Grain | None:
     if not MIN_GRAIN <= strength <= MAX_GRAIN:
         return None
     tone = flat.mean(3)
-    neighbours = (tone[:, 1:] * tone[:, :-1]).mean() + (tone[:, :, 1:] * tone[:, :, :-1]).mean()
-    correlation = float(neighbours / (2 * np.square(tone).mean()))
+    down, across = (tone[:, 1:] * tone[:, :-1]).mean(), (tone[:, :, 1:] * tone[:, :, :-1]).mean()
+    correlation = float((down + across) / (2 * np.square(tone).mean()))
+    if abs(down - across) > MAX_DIRECTION * np.square(tone).mean():
+        return None
     values, vectors = np.linalg.eigh(covariance)
     mixture = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     grey = bool((blocks == blocks[:, :, :, :1]).all())

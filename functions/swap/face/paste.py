@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from functions.swap.face.color_match import match_color
 from functions.swap.face.detail import Change, find_change
 from functions.swap.face.face_mask import Neighbour, erode_mask, feather_mask, frame_mask, share_mask
 from functions.swap.face.grain import Grain, cut_tile, make_tile, measure_grain
+from functions.swap.face.overlay import Overlay, cut_overlay, find_overlay
 from functions.swap.values import Detail
 from layers.media.picture import Pixels
 
@@ -55,7 +56,7 @@ def paste(
         return
     now = crop_with(pixels, forward, mirror_border=True) if neighbours else crop
     change = find_change(swapped, crop, now)
-    _blend_change(box, change, local, mask, measure_grain(box), (x0, y0))
+    _blend_change(box, change, local, mask, _Surroundings(find_overlay(box), measure_grain(box), x0, y0))
 
 
 def _blend(box: Pixels, swapped: Pixels, local: Matrix, mask: NDArray[Any], warp: dict[str, Any]) -> None:
@@ -69,17 +70,27 @@ def _blend(box: Pixels, swapped: Pixels, local: Matrix, mask: NDArray[Any], warp
         cv2.blendLinear(face, band, opacity, 1 - opacity, dst=band)
 
 
-def _blend_change(
-    box: Pixels, change: Change, local: Matrix, mask: NDArray[Any], grain: Grain | None, corner: tuple[int, int]
-) -> None:
-    """Apply the change to the box, in bands, and add grain for what is lost of the picture's own."""
+class _Surroundings(NamedTuple):
+    """What the picture has over and around a face."""
+
+    overlay: Overlay | None
+    grain: Grain | None
+    x: int  # of the box's first pixel in the picture, on which its grain depends
+    y: int
+
+
+def _blend_change(box: Pixels, change: Change, local: Matrix, mask: NDArray[Any], surroundings: _Surroundings) -> None:
+    """Apply the change to the box, in bands, except under an overlay; add grain for what is lost of the picture's."""
     opaque = np.iinfo(mask.dtype).max
+    overlay, grain, x, y = surroundings
     tile = make_tile(grain) if grain else None
     for rows, transform in _split(box, local, FINE_BAND_PIXELS):
         band = box[rows]
         size = (band.shape[1], band.shape[0])
         opacity = mask[rows].astype(np.float32)
         opacity /= opaque
+        if overlay is not None:
+            opacity[cut_overlay(overlay, rows.start, size) > 0] = 0
         result = cv2.warpAffine(change.added, transform, size, **_SMOOTH)
         kept = cv2.warpAffine(change.weight, transform, size, **_SMOOTH)  # by the kernel of what was taken away
         kept = 1 - opacity * (1 - kept)
@@ -87,7 +98,7 @@ def _blend_change(
         cv2.add(result, cv2.multiply(band, cv2.merge([kept] * 3), dtype=cv2.CV_32F), dst=result)
         if tile is not None:
             lost = cv2.sqrt(np.maximum(1 - kept * kept, 0))
-            grains = cut_tile(tile, corner[0], corner[1] + rows.start, *size)
+            grains = cut_tile(tile, x, y + rows.start, *size)
             cv2.add(result, cv2.multiply(grains, cv2.merge([lost] * 3)), dst=result)
         cv2.convertScaleAbs(np.maximum(result, 0, out=result), dst=band)
 
