@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo gallery up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -100,6 +100,9 @@ bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## run every benchmark once
 
 bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## measure what a swap holds in memory, in every setting; table and plot in out/bench/
 	$(PY) -m tests.bench.memory
+
+bench-quality: .venv/ready $(ENGINE) ## compare pasted faces with drawn truths: sharpness, likeness, CPU; table and a sheet at full size in out/bench/
+	$(PY) -m tests.bench.quality
 
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
 	$(PY) -m local.demo_pack.training.measure

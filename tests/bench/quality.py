@@ -10,9 +10,9 @@ quality.jpg, the first pair of each size at full size. CPU is over one run of th
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,30 +84,25 @@ def _head_mask(carrier: Carrier, state: State, placement: Floats, shape: tuple[i
     return mask > 0
 
 
-def paste_by(arm: str, pack: ReferencePack, scene: Scene, embedding: Floats) -> tuple[Pixels, float, float]:
-    """The meme with the swapped face, CPU seconds of pasting it, and the megabytes it took beyond the picture."""
+def paste_by(arm: str, pack: ReferencePack, scene: Scene, embedding: Floats) -> tuple[Pixels, dict[str, float]]:
+    """The meme with the swapped face; CPU seconds of pasting it and the peak of its arrays in MB, if it is ours."""
     picture = scene.meme.copy()
     if arm == "insightface":
         face, source = TheirFace(kps=scene.points), TheirFace(embedding=embedding)
-        return pack.swapper.get(picture, face, source, paste_back=True), float("nan"), float("nan")
+        return pack.swapper.get(picture, face, source, paste_back=True), {}
     color_match, soft_edges, detail = OPTIONS[arm]
     crop, forward = align.crop_face(picture, scene.points, align.SWAPPER_SIZE, mirror_border=arm != "plain")
     swapped = pack.swap_crop(crop, embedding)
-    before, began = _reset_peak(), time.process_time()
-    paste(picture, crop, swapped, forward, color_match=color_match, soft_edges=soft_edges, detail=detail)
-    return picture, time.process_time() - began, _read_status("VmHWM") - before
 
+    def work(onto: Pixels) -> None:
+        paste(onto, crop, swapped, forward, color_match=color_match, soft_edges=soft_edges, detail=detail)
 
-def _reset_peak() -> float:
-    Path("/proc/self/clear_refs").write_text("5")
-    return _read_status("VmRSS")
-
-
-def _read_status(key: str) -> float:
-    """A line of this process's memory statistics, in MB."""
-    match = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert match
-    return int(match[1]) / 1024
+    cpu = measure_cpu(lambda: work(scene.meme.copy()), 3)
+    tracemalloc.start()
+    work(picture)
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return picture, {"cpu": cpu, "mb": peak}
 
 
 def grade(result: Pixels, scene: Scene) -> dict[str, float]:
@@ -186,21 +181,21 @@ def measure_size(judge: Judge, size: int, pairs: int, swap_cpu: float) -> tuple[
             continue
         results = []
         for arm in ARMS:
-            result, cpu, megabytes = paste_by(arm, judge.pack, scene, faces[0].normed_embedding)
+            result, costs = paste_by(arm, judge.pack, scene, faces[0].normed_embedding)
             results.append(result)
             grades = judge.grade(*(encode_png(picture) for picture in (portrait, scene.meme, result)))
             identity = {} if grades is None else {"identity": grades[0]}
-            rows[arm].append(grade(result, scene) | identity | {"cpu_over_swap": cpu / swap_cpu, "mb": megabytes})
+            rows[arm].append(grade(result, scene) | identity | costs)
         sheet = sheet or [scene.meme, scene.truth, *results]
-    return {arm: summarise(each) for arm, each in rows.items()}, sheet
+    return {arm: summarise(each, swap_cpu) for arm, each in rows.items()}, sheet
 
 
-def summarise(rows: list[dict[str, float]]) -> dict[str, float]:
+def summarise(rows: list[dict[str, float]], swap_cpu: float) -> dict[str, float]:
     """The mean of each measure over the pairs that have it, but the median of CPU and the peak of memory."""
     columns = {key: [row[key] for row in rows if key in row] for row in rows for key in row}
-    ways: dict[str, Callable[[list[float]], float]] = {"cpu_over_swap": statistics.median, "mb": max}
+    ways: dict[str, Callable[[list[float]], float]] = {"cpu": statistics.median, "mb": max}
     summary = {key: round(float(ways.get(key, statistics.fmean)(values)), 4) for key, values in columns.items()}
-    return {key: value for key, value in summary.items() if value == value}
+    return summary | ({"cpu_over_swap": round(summary.pop("cpu") / swap_cpu, 4)} if "cpu" in summary else {})
 
 
 def encode_png(picture: Pixels) -> bytes:

@@ -20,21 +20,21 @@ from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
 # How far apart crop and swap may be in the face, in CIELAB: all detail up to the first, none from the second.
-# inswapper_128 changes everything by 2 to 4.4, and new features by more than 15.
-AGREE, DIFFER = 5.0, 12.0
-FACE_BLUR = 0.7  # sigma in pixels of the crop, before both are compared
+# inswapper_128 changes everything by 2 to 4.4, and new features by more than 15; freckles of the old face differ by 6.
+AGREE, DIFFER = 3.5, 9.0
+FACE_BLUR = 0.5  # sigma in pixels of the crop, before both are compared
 MARGIN = 5  # pixels of the crop: the square around each pixel in which the worst counts
 # The same around the face, where edges that moved by half a pixel of the crop are no change, but a beard is one.
-AGREE_AROUND, DIFFER_AROUND = 16.0, 36.0
+AGREE_AROUND, DIFFER_AROUND = 17.0, 38.0
 BLUR_AROUND = 2.5
-AROUND = (0.8, 0.95)  # radii of the face's oval: the face up to the first, its surroundings from the second
-DROPPED = (0.85, 1.05)  # the same for small changes, which fade out between the two
+AROUND = (0.79, 0.94)  # radii of the face's oval: the face up to the first, its surroundings from the second
+DROPPED = (0.85, 1.0)  # the same for small changes, which fade out between the two
 
 WEIGHT_BLUR = 1.5  # sigma in pixels of the crop
 CHANGE_BLUR = 2.0  # the same for what the swapper changed where both agree: what is finer is grain and noise of its own
 
 # Brows and eyes, nose, mouth, in pixels of the crop: x, y, half width and half height. Detail there is the old face's.
-FEATURES = ((46.0, 47.0, 20.0, 15.0), (82.0, 47.0, 20.0, 15.0), (64.0, 67.0, 13.0, 15.0), (64.0, 93.0, 25.0, 14.0))
+FEATURES = ((44.0, 46.0, 22.0, 16.0), (84.0, 46.0, 22.0, 16.0), (64.0, 67.0, 13.0, 15.0), (64.0, 93.0, 25.0, 14.0))
 FEATURE_FADE = 0.25  # of a feature's radius, over which its detail begins
 
 
