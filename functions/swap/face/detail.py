@@ -25,7 +25,7 @@ AGREE, DIFFER = 3.5, 9.0
 FACE_BLUR = 0.5  # sigma in pixels of the crop, before both are compared
 MARGIN = 5  # pixels of the crop: the square around each pixel in which the worst counts
 # The same around the face, where edges that moved by half a pixel of the crop are no change, but a beard is one.
-AGREE_AROUND, DIFFER_AROUND = 17.0, 38.0
+AGREE_AROUND, DIFFER_AROUND = 20.0, 42.0
 BLUR_AROUND = 2.5
 AROUND = (0.79, 0.94)  # radii of the face's oval: the face up to the first, its surroundings from the second
 DROPPED = (0.85, 1.0)  # the same for small changes, which fade out between the two
@@ -35,6 +35,7 @@ CHANGE_BLUR = 2.0  # the same for what the swapper changed where both agree: wha
 
 # Brows and eyes, nose, mouth, in pixels of the crop: x, y, half width and half height. Detail there is the old face's.
 FEATURES = ((44.0, 46.0, 22.0, 16.0), (84.0, 46.0, 22.0, 16.0), (64.0, 67.0, 13.0, 15.0), (64.0, 93.0, 25.0, 14.0))
+BROWS = (0.92, 1.06)  # radii of the face's oval, beyond which not even a brow reaches
 FEATURE_FADE = 0.25  # of a feature's radius, over which its detail begins
 
 
@@ -61,7 +62,7 @@ def find_change(swapped: Pixels, crop: Pixels, seen: Pixels) -> Change:
     smooth = cv2.GaussianBlur(difference, (0, 0), CHANGE_BLUR)
     difference += weights * (smooth - difference)
     large = cv2.GaussianBlur(differs, (0, 0), WEIGHT_BLUR)
-    difference *= np.maximum(inner_mask(*DROPPED), large)[:, :, None]
+    difference *= np.maximum(np.maximum(inner_mask(*DROPPED), feature_mask()), large)[:, :, None]
     return Change(difference + (1 - weights) * seen, weight)
 
 
@@ -85,4 +86,4 @@ def feature_mask() -> Floats:
     rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
     radii = [np.hypot((columns - x) / wide, (rows - y) / high) for x, y, wide, high in FEATURES]
     features = smoothstep((1 + FEATURE_FADE - np.min(radii, 0)) / FEATURE_FADE)
-    return np.asarray(features * inner_mask(*DROPPED), np.float32)
+    return np.asarray(features * inner_mask(*BROWS), np.float32)
