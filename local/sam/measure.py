@@ -221,7 +221,7 @@ def full_size(engine: Engine) -> Iterator[tuple[dict[str, str], dict[str, Any]]]
                 "POWERTOOLS_METRICS_NAMESPACE": "Coldswap",
             }
             picture = "s3://uploads/picture.jpg"
-            plain = {"format": "png", "color_match": False, "soft_edges": False}
+            plain = {"format": "png", "color_match": False, "soft_edges": False, "detail": "fast"}
             yield environment, {"meme": picture, "face": picture, **plain}
         finally:
             server.stdin.close()
