@@ -1,4 +1,4 @@
-"""No test may make the code under it log what must not be in any log."""
+"""What holds for every test: nothing is logged that must not be in any log, and no clock decides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from layers.core.telemetry import logger
 from local.standins import elevenlabs, pexels
@@ -15,6 +16,10 @@ from tests.support.log_leaks import find_leaks
 TESTS = Path(__file__).parent
 CLOUD = TESTS / "integration"
 PRIVATE = (elevenlabs.API_KEY, pexels.API_KEY)
+
+# No example has a time limit of its own: a busy machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 class Watch(logging.Handler):

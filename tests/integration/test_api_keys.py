@@ -166,4 +166,4 @@ def test_a_result_is_its_key_s_alone(keyed: KeyedCloud, pictures: dict[str, Path
 
     assert response.status_code == 200
     result = f"/results/{PurePosixPath(response.json()['key']).stem}"
-    assert [keyed.status("DELETE", result, key) for key in (bob, alice, alice)] == [404, 200, 404]
+    assert [keyed.status("DELETE", result, key) for key in (bob, alice, alice)] == [404, 200, 410]

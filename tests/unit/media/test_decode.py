@@ -266,7 +266,7 @@ def test_a_file_cut_short_anywhere_is_told(kind: str) -> None:
 
 
 @given(kind=st.sampled_from(sorted(KINDS)), data=st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_flipped_bits_give_a_picture_or_an_error_of_the_family(kind: str, data: st.DataObject) -> None:
     broken = bytearray(KINDS[kind])
     for _ in range(data.draw(st.integers(1, 4))):
@@ -282,7 +282,7 @@ def test_flipped_bits_give_a_picture_or_an_error_of_the_family(kind: str, data: 
     st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"GIF8"]),
     st.binary(max_size=300),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_bytes_give_an_error_of_the_family(start: bytes, rest: bytes) -> None:
     with pytest.raises(ColdswapError):
         decode_whole(start + rest)

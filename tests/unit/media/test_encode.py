@@ -111,7 +111,7 @@ def test_what_a_format_cannot_hold_is_an_error_and_not_a_crash() -> None:
 @given(
     height=st.integers(1, 40), width=st.integers(1, 40), alpha=st.booleans(), format=st.sampled_from(PICTURE_FORMATS)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_size_can_be_labelled_and_read_again(height: int, width: int, alpha: bool, format: PictureFormat) -> None:
     labelled = label(encode(picture(height, width, alpha), format, 80), format)
     decoded = decode(labelled, 10**8, 10**8)

@@ -23,7 +23,7 @@ keypoint_sets = st.builds(
 picture = np.random.default_rng(7).integers(0, 256, (300, 400, 3), np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(keypoint_sets, st.sampled_from([112, 128]))
 def test_crops_are_those_of_insightface(keypoints: Floats, size: int) -> None:
     expected, expected_matrix = face_align.norm_crop2(picture, keypoints, size)
@@ -44,7 +44,7 @@ def test_the_smaller_crop_lies_in_the_larger() -> None:
     assert np.abs(large[:112, 8:120].astype(int) - small).max() <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(keypoint_sets, st.sampled_from([112, 128]))
 def test_the_box_holds_every_pixel_that_the_crop_touches(keypoints: Floats, size: int) -> None:
     height, width = picture.shape[:2]
@@ -83,7 +83,7 @@ def test_a_thin_box_is_too_small() -> None:
     assert align.rejection_reason(Face(0, (190, 100, 205, 200), keypoints, 0.9), 400, 300) == "too_small"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.floats(width=32), min_size=10, max_size=10))
 def test_no_keypoints_break_it(numbers: list[float]) -> None:
     keypoints = np.array(numbers, np.float32).reshape(5, 2)

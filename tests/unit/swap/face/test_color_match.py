@@ -77,7 +77,7 @@ def test_colour_match_without_cheeks_in_the_frame_changes_nothing() -> None:
     assert color_match.match_color(swapped, portrait(TANNED, BEARD), np.zeros((128, 128), bool)) is swapped
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(10, 245), st.integers(10, 245))
 def test_colour_match_of_flat_colours_comes_near_them(ours: int, theirs: int) -> None:
     swapped, target = (np.full((128, 128, 3), level, np.uint8) for level in (ours, theirs))

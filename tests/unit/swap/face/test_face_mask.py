@@ -39,7 +39,7 @@ def test_a_face_alone_is_all_its_own() -> None:
     assert share_mask(here, [Neighbour(far, swapped=False)]) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(20, 90), st.floats(0.5, 2), st.floats(-np.pi, np.pi))
 def test_two_replaced_faces_share_each_pixel_of_their_ovals(distance: float, scale: float, angle: float) -> None:
     one, other = matrix_at(200, 200, 1), matrix_at(200 + distance, 210, scale, angle)

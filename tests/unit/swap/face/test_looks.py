@@ -35,7 +35,7 @@ def centroid(pixels: Pixels) -> Floats:
 
 
 @given(st.integers(1, 3), st.integers(2, 400), st.integers(2, 400), st.integers(0, 2**16))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_turn_is_opencvs_and_leads_back(quarters: int, width: int, height: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, y = int(rng.integers(width)), int(rng.integers(height))

@@ -70,7 +70,7 @@ def test_plain_paste_is_insightface_within_two_levels(theirs: Any, keypoints: Fl
     assert (expected != picture).any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.floats(-100, 740),
     st.floats(-100, 580),

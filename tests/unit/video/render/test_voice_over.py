@@ -278,7 +278,7 @@ def test_sound_that_is_none_is_not_asked_for_again(
 
 
 @given(st.text(alphabet="ab .,!?\n\u4f60\u3002", max_size=200), st.integers(1, 50))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_parts_hold_all_of_a_text_in_order_and_no_more_than_allowed(text: str, longest: int) -> None:
     cuts = split_text(text, longest)
     assert all(0 < last - first <= longest for first, last in cuts)
