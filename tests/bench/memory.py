@@ -22,9 +22,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
 from layers.models.tools.publish import publish
 from local.cloud import ROOT, Cloud
 from local.swap_clients import put_input
@@ -36,6 +33,7 @@ from tests.bench.prepare import (
     SIDE,
     SIZE,
     Folder,
+    framed,
     make_detector,
     make_embedder,
     make_swapper,
@@ -95,7 +93,7 @@ def prepare(folder: Path, quick: bool = False) -> None:
     five = naive / "buffalo_l"
     five.mkdir(parents=True, exist_ok=True)
     objects = Folder(folder / "objects")
-    picture = picture_with_one_face(five / "det_10g.onnx", make_detector(quick))
+    picture = picture_with_one_face(five / "det_10g.onnx", make_detector(quick), (SIZE, LARGER))
     for size in (SIZE, LARGER):
         objects.put_object(UPLOADS, f"picture_{size}.jpg", framed(picture, SIDE * size // SIZE))
     make_embedder(five / "w600k_r50.onnx", quick)
@@ -111,15 +109,6 @@ def prepare(folder: Path, quick: bool = False) -> None:
             (Path(lowering) / f"{model}.onnx").symlink_to(path)
         publish(Path(lowering), MODELS, objects, "standin", LICENCES)
     marker.write_text(version())
-
-
-def framed(picture: bytes, side: int) -> bytes:
-    """Put the picture (JPEG) on a larger grey square, so that a detector of a larger size sees it unchanged."""
-    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
-    assert pixels is not None
-    square = np.full((side, side, 3), 128, np.uint8)
-    square[:SIDE, :SIDE] = pixels
-    return cv2.imencode(".jpg", square, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
 def run(arm: Arm, url: str, more: Mapping[str, str] = NOTHING) -> dict[str, float]:

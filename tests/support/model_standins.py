@@ -22,6 +22,7 @@ Precision = Literal["fp32", "fp16", "fp16-weights"]
 
 OPSET, IR = 11, 6
 SCORES, BOXES, KEYPOINTS = ("448", "471", "494"), ("451", "474", "497"), ("454", "477", "500")
+SPREAD = 0.1  # of the weights of the scores' head
 STRIDES = (8, 16, 32)
 # Half the side of the box, and the eyes, nose and corners of the mouth, in strides from the anchor's centre:
 # an upright face of the ArcFace template's proportions (insightface/utils/face_align.py).
@@ -207,11 +208,12 @@ def _iresnet(graph: Graph, input: str, width: int, blocks: Sequence[int]) -> tup
     return _batch_norm(graph, x, into), into
 
 
-def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:
+def det_10g(path: Path, shift: float = 0.0, seed: int = 3, spread: float = SPREAD) -> Path:
     """The detector (4.2 million parameters).
 
     Its heads for boxes and keypoints give the same upright face everywhere; `shift` is added to the score's logit at
-    stride 32, and the finer strides give no score, so that a picture with one detected face can be found.
+    stride 32, to which `spread` is proportional otherwise, and the finer strides give no score, so that a picture
+    with one detected face can be found.
     """
     graph = Graph(seed)
 
@@ -239,11 +241,11 @@ def det_10g(path: Path, shift: float = 0.0, seed: int = 3) -> Path:
         for channels in (56, 80, 80):
             x = relu(graph.conv(x, channels, 80, 3, 1, 1, 1.4))
         finer[at] = x
-    _add_heads(graph, finer, 80, shift, (SCORES, BOXES, KEYPOINTS), path)
+    _add_heads(graph, finer, 80, shift, spread, (SCORES, BOXES, KEYPOINTS), path)
     return path
 
 
-def det_500m(path: Path, shift: float = 0.0, seed: int = 4) -> Path:
+def det_500m(path: Path, shift: float = 0.0, seed: int = 4, spread: float = SPREAD) -> Path:
     """The small detector (0.6 million parameters); its convolutions are depthwise; its heads are as in `det_10g`."""
     graph = Graph(seed)
 
@@ -263,7 +265,7 @@ def det_500m(path: Path, shift: float = 0.0, seed: int = 4) -> Path:
         levels.append((x, out))
     finer = [separable(separable(level, 16, 64), 64, 64) for level in _add_neck(graph, levels[1:], 16)]
     names = (("443", "468", "493"), ("446", "471", "496"), ("449", "474", "499"))
-    _add_heads(graph, finer, 64, shift, names, path)
+    _add_heads(graph, finer, 64, shift, spread, names, path)
     return path
 
 
@@ -284,14 +286,20 @@ def _add_neck(graph: Graph, levels: Sequence[tuple[str, int]], channels: int) ->
 
 
 def _add_heads(
-    graph: Graph, finer: Sequence[str], into: int, shift: float, names: Sequence[Sequence[str]], path: Path
+    graph: Graph,
+    finer: Sequence[str],
+    into: int,
+    shift: float,
+    spread: float,
+    names: Sequence[Sequence[str]],
+    path: Path,
 ) -> None:
     """Scores, boxes and keypoints under these names, each for all strides, and the file."""
     outputs: dict[str, list[Any]] = {}
     for x, stride, *heads in zip(finer, STRIDES, *names, strict=True):
         biases = [np.full(2, shift if stride == 32 else -20.0), np.full(8, HALF_SIDE), np.tile(FACE.reshape(-1), 2)]
         for name, size, bias in zip(heads, (1, 4, 10), biases, strict=True):
-            scale = 0.1 if size == 1 and stride == 32 else 0.0
+            scale = spread if size == 1 and stride == 32 else 0.0
             weights = [graph.normal((2 * size, into, 3, 3), scale), graph.tensor(bias.astype(np.float32))]
             y = graph.node("Conv", [x, *weights], kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4)
             if size == 4:
