@@ -78,13 +78,13 @@ def prepare(folder: Path, quick: bool = False) -> None:
     detector, embedder, swapper = (naive / name for name in FILES)
     make_swapper(swapper, quick)
     make_embedder(embedder, quick)
-    objects.put_object(UPLOADS, PICTURE, picture_with_one_face(detector, make_detector(quick)))
+    objects.put_object(UPLOADS, PICTURE, picture_with_one_face(detector))
     publish(naive, MODELS, objects, "standin", dict.fromkeys(("detector", "embedder", "swapper"), "none"))
     marker.write_text(version())
 
 
 def make_detector(quick: bool) -> Callable[..., Path]:
-    """The function that makes the detector: det_10g, or in quick form det_500m of the same family."""
+    """The function that makes the detector of buffalo_l: det_10g, or in quick form det_500m of the same family."""
     return model_standins.det_500m if quick else model_standins.det_10g
 
 
@@ -102,7 +102,7 @@ def make_embedder(path: Path, quick: bool) -> None:
 
 
 def picture_with_one_face(
-    detector: Path, make: Callable[..., Path] = model_standins.det_10g, sizes: Sequence[int] = (SIZE,)
+    detector: Path, make: Callable[..., Path] = model_standins.det_500m, sizes: Sequence[int] = (SIZE,)
 ) -> bytes:
     """Make the detector's file and a JPEG in which it finds one face: black pictures with a random patch are tried
     until one has a single best place well inside, and the detector's bias puts the threshold between it and the next.
