@@ -26,6 +26,11 @@ class Pace:
         self._whole = self._burst = burst
         self._lock = threading.Lock()
         self._free_at = 0.0
+        self._is_over = threading.Event()
+
+    def end(self) -> None:
+        """Let everything pass from now on, so that no connection holds up the end."""
+        self._is_over.set()
 
     def restore_burst(self) -> None:
         """Allow the burst again."""
@@ -40,7 +45,7 @@ class Pace:
             now = time.monotonic()
             self._free_at = max(self._free_at, now) + size / self._rate
             wait = self._free_at - now
-        time.sleep(wait)  # the slow line itself: there is no event to wait for
+        self._is_over.wait(wait)
 
 
 def main() -> None:
@@ -58,6 +63,7 @@ def main() -> None:
         print(server.url, flush=True)
         for _ in sys.stdin:
             pace.restore_burst()
+        pace.end()
 
 
 if __name__ == "__main__":

@@ -70,7 +70,8 @@ aws() {
     case "$1 $2 $3" in
         "s3 cp s3://"*) curl -s -o "$4" "$AWS_ENDPOINT_URL/${3#s3://}" ;;
         "s3 cp "*) curl -s -T "$3" ${6:+-H "x-amz-meta-${6/=/: }"} "$AWS_ENDPOINT_URL/${4#s3://}" ;;
-        "s3api wait object-exists") until curl -s -I -o exists "$AWS_ENDPOINT_URL/$5/$7"; do sleep 0.1; done ;;
+        "s3api wait object-exists")
+            curl -s -I -o exists --retry 60 --retry-delay 1 --retry-all-errors "$AWS_ENDPOINT_URL/$5/$7" ;;
         *) return 1 ;;
     esac
 }
