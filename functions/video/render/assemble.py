@@ -17,16 +17,20 @@ from functions.video.values import Clip, Plan, VoiceOver
 from layers.core.errors import EncodingFailed
 from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import Signer, build_manifest
-from layers.media.ffmpeg import run, untrusted_input
+from layers.media.ffmpeg import escape, run, untrusted_input
 from layers.media.xmp_label import label_mp4
 
-VERSION = 1  # raise it with code below, or of the labels, that makes another sound or video
+VERSION = 2  # raise it with code below, or of the labels, that makes another sound or video
 LOUDNESS = -14.0  # LUFS (EBU R 128); YouTube and the short-video apps turn everything down to it
 TRUE_PEAK = -1.5  # dBTP, so that encoding does not clip
 _SILENCE = -70.0  # LUFS: anything below is silence and stays silent
+_GATE = -10.0  # LU below the mean: pauses, which do not count (EBU R 128)
+_USUAL, _BURST = 0.75, 8.0  # share of all blocks, and LU above the loudest of those: a burst, which does not count
 _STEREO = "aformat=channel_layouts=stereo,"
 # Peaks between samples are higher than samples: the limiter works at four times the rate, as a meter does.
 _LIMITER = "aresample=192000,alimiter=level=false:limit={ceiling:.4f}:attack=2:release=40:latency=true,"
+_QUICK_LIMITER = "alimiter=level=false:limit={ceiling:.4f}:attack=2:release=40:latency=true,"  # for measuring
+_CORRECTIONS, _CLOSE_ENOUGH = 2, 0.75  # of the gain at most, and the error in dB after which there is not another
 _RESAMPLE = "aresample=48000"
 # At this rate speech needs no better search than the fast one, which takes a third of the time.
 _AAC = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "128k", "-map_metadata", "-1", "-f", "mp4")
@@ -106,19 +110,61 @@ def _loudness_filters(voice: Path, context: StepContext) -> str:
     They are one gain for all of it, and a limiter for the few peaks that would be too high. ffmpeg's loudnorm would
     audibly level the whole where a single peak is too high; and measuring with it costs ten times as much.
     """
-    meter = [*untrusted_input(voice), "-af", f"{_STEREO}ebur128=peak=true:framelog=quiet", "-f", "null", "-"]
-    log = run(meter, deadline=context.deadline, threads=context.settings.threads, loglevel="info")
-    loudness, peak = _read_meter("I", log), _read_meter("Peak", log)
-    if not math.isfinite(loudness) or loudness < _SILENCE:
+    loudness, peak = _measure(voice, "", context)
+    if loudness < _SILENCE:
         return _STEREO
     gain = LOUDNESS - loudness
-    limiter = _LIMITER.format(ceiling=10 ** (TRUE_PEAK / 20)) if peak + gain > TRUE_PEAK else ""
-    return f"{_STEREO}volume={gain:.2f}dB,{limiter}"
+    if peak + gain <= TRUE_PEAK:
+        return f"{_STEREO}volume={gain:.2f}dB,"
+    ceiling = 10 ** (TRUE_PEAK / 20)
+    # What the limiter takes away is not heard, so the loudness that counts is the one after it.
+    for _ in range(_CORRECTIONS):
+        loudness, _peak = _measure(voice, f"volume={gain:.2f}dB,{_QUICK_LIMITER.format(ceiling=ceiling)}", context)
+        error = LOUDNESS - loudness
+        gain += error
+        if abs(error) < _CLOSE_ENOUGH:
+            break
+    return f"{_STEREO}volume={gain:.2f}dB,{_LIMITER.format(ceiling=ceiling)}"
 
 
-def _read_meter(name: str, log: str) -> float:
-    """A value of ebur128's summary: LUFS or dBFS. Raises EncodingFailed."""
-    values = re.findall(rf"^\s+{name}:\s+(\S+) (?:LUFS|dBFS)$", log, re.MULTILINE)
+def _measure(voice: Path, filters: str, context: StepContext) -> tuple[float, float]:
+    """Loudness of the speech in LUFS, and true peak in dBFS, after those filters; with filters the peak is 0."""
+    peak = "" if filters else "peak=true:"
+    blocks = context.folder / "loudness.txt"
+    meter = f"ebur128={peak}metadata=1:framelog=quiet,ametadata=print:key=lavfi.r128.M:file={escape(blocks)}"
+    arguments = [*untrusted_input(voice), "-af", f"{_STEREO}{filters}{meter}", "-f", "null", "-"]
+    try:
+        log = run(arguments, deadline=context.deadline, threads=context.settings.threads, loglevel="info")
+        values = [
+            float(line.rpartition("=")[2]) for line in blocks.read_text().splitlines() if line.startswith("lavfi")
+        ]
+    finally:
+        blocks.unlink(missing_ok=True)
+    return _speech_loudness(values), _read_peak(log) if peak else 0.0
+
+
+def _speech_loudness(blocks: Sequence[float]) -> float:
+    """Loudness in LUFS of overlapping blocks of 0.4 s (EBU R 128, with its two gates), without bursts; -inf of silence.
+
+    A burst is what is far louder than nearly all the rest. The relative gate would take the speech beside it for
+    silence.
+    """
+    audible = sorted(each for each in blocks if each > _SILENCE)
+    if not audible:
+        return -math.inf
+    usual = audible[int(_USUAL * (len(audible) - 1))]
+    speech = [each for each in audible if each <= usual + _BURST]
+    gate = _mean_loudness(speech) + _GATE
+    return _mean_loudness([each for each in speech if each >= gate])
+
+
+def _mean_loudness(blocks: Sequence[float]) -> float:
+    return 10 * math.log10(math.fsum(10 ** (each / 10) for each in blocks) / len(blocks))
+
+
+def _read_peak(log: str) -> float:
+    """The true peak of ebur128's summary in dBFS. Raises EncodingFailed."""
+    values = re.findall(r"^\s+Peak:\s+(\S+) dBFS$", log, re.MULTILINE)
     if not values:
         raise EncodingFailed("The loudness of the voice could not be measured.")
     return float(values[-1])

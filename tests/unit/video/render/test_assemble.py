@@ -182,6 +182,20 @@ def test_any_voice_is_as_loud_as_the_apps_play(
     assert np.abs(both[:, 0] - both[:, 1]).max() < 0.01
 
 
+def test_a_pop_does_not_make_the_speech_quiet(
+    clips: list[Clip], artifacts: ArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    """Speech at about -36 LUFS, and for 40 ms a noise at full scale."""
+    pop = "0.014*sin(2000*t)*gt(sin(6*t),-0.6)+0.9*(random(0)*2-1)*between(t,0.5,0.54)"
+    _, path = join(clips, speech(artifacts, tmp_path, f"aevalsrc='{pop}':s=44100"), artifacts, folder)
+
+    speech_only = tmp_path / "after.wav"
+    run(["-i", str(path), "-vn", "-ss", "1.2", str(speech_only)], deadline=soon())
+
+    assert loudness(speech_only)[0] == pytest.approx(assemble.LOUDNESS, abs=2.0)
+    assert loudness(path)[1] < 0.0
+
+
 def test_silence_stays_silent(clips: list[Clip], artifacts: ArtifactStore, folder: Path, tmp_path: Path) -> None:
     _, path = join(clips, speech(artifacts, tmp_path, "anullsrc=cl=mono:r=44100"), artifacts, folder)
     assert np.abs(sound(path)).max() < 0.001
