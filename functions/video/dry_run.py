@@ -9,10 +9,11 @@ from functions.video.context import CallerContext
 from functions.video.cost import DRY_RUN_SECONDS, estimate_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import footage
-from functions.video.render.alignment import align_words, spread_evenly
+from functions.video.render.alignment import align_words, join_words, spread_evenly
 from functions.video.render.plan import lay_out
 from functions.video.render.script_chunks import chunk_script
-from functions.video.values import SearchResult, VideoRequest, VoiceOver
+from functions.video.render.script_markup import mask_pauses, speech_text
+from functions.video.values import SHORTEST_VIDEO_SECONDS, SearchResult, VideoRequest, VoiceOver
 from layers.core.errors import InvalidRequest, ScriptTooLong
 
 
@@ -20,19 +21,22 @@ def estimate(
     request: VideoRequest,
     service: FootageService,
     longest_voice_request: int,
+    obeys_breaks: bool,
     context: CallerContext,
     spend: Callable[[int], None],
 ) -> dict[str, Any]:
     """The plan as JSON; the video after it uses the same footage without another search.
 
-    `longest_voice_request` is the voice service's limit in characters; `spend` takes seconds of video from the caller's
-    budget. Raises ScriptTooLong, InvalidRequest, NoFootage, and what `spend`, the store and the footage service raise.
+    `longest_voice_request` is the voice service's limit in characters, `obeys_breaks` whether it takes tags for pauses;
+    `spend` takes seconds of video from the caller's budget. Raises ScriptTooLong, InvalidRequest,
+    NoFootage, and what `spend`, the store and the footage service raise.
     """
-    script, most_seconds = request.script_text, context.settings.max_video_seconds
-    seconds = estimate_seconds(script)
+    text, most_seconds = speech_text(request.script_text, pauses=obeys_breaks), context.settings.max_video_seconds
+    script = mask_pauses(text)
+    seconds = max(estimate_seconds(" ".join(script.split())), SHORTEST_VIDEO_SECONDS)
     if seconds > most_seconds:
         raise ScriptTooLong(f"The script takes about {seconds:.0f} s to speak; the limit is {most_seconds:.0f} s.")
-    words = tuple(align_words(script, spread_evenly(script, seconds), 0, 0.0, seconds))
+    words = join_words([align_words(script, spread_evenly(script, seconds), 0, 0.0, seconds)], seconds)
     if not words:
         raise InvalidRequest("The script has no words to speak.")
     key = footage.find(request.search_query, service, context, charge=lambda: spend(DRY_RUN_SECONDS))
@@ -40,7 +44,7 @@ def estimate(
     plan = lay_out(VoiceOver("", seconds, words, aligned=False), result)
     return {
         "seconds": round(plan.frames / plan.fps, 2),
-        "characters": len(script),
+        "characters": len(text),
         "voice_requests": len(chunk_script(script, longest_voice_request)),
         "query": result.query,
         "segments": [

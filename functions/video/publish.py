@@ -28,8 +28,10 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
         credits=list_credits(clips),
     )
     if published.srt and published.vtt:
-        storage.write(bucket, published.srt, captions.render_srt(voice.words).encode(), "application/x-subrip")
-        storage.write(bucket, published.vtt, captions.render_vtt(voice.words).encode(), "text/vtt")
+        storage.write(
+            bucket, published.srt, captions.render_srt(voice.words, plan.scene_ends).encode(), "application/x-subrip"
+        )
+        storage.write(bucket, published.vtt, captions.render_vtt(voice.words, plan.scene_ends).encode(), "text/vtt")
     artifacts.publish(poster_key, published.poster)
     artifacts.publish(video_key, published.video)
     try:

@@ -14,6 +14,7 @@ Stage = Literal["queued", "voice-over", "footage", "plan", "clips", "assemble", 
 
 WIDTH, HEIGHT, FPS = 720, 1280, 30  # of every video
 MOST_CLIPS = 5  # in a video
+SHORTEST_VIDEO_SECONDS = 3.0  # that the short-video apps accept
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class VideoRequest:
 
 @dataclass(frozen=True)
 class Word:
-    """A spoken word with the punctuation that touches it: characters first to last (exclusive) of the script."""
+    """A spoken word with the punctuation that touches it: characters first to last (exclusive) of the script as it is
+    spoken, without its markup."""
 
     text: str
     start: float
@@ -57,7 +59,7 @@ class VoiceOver:
     audio_key: str
     seconds: float  # exactly samples / 44,100
     words: tuple[Word, ...]
-    aligned: bool  # False: the voice service gave no alignment, so the words are spread by their characters
+    aligned: bool  # False: the times of some words are estimated, because the voice service gave none or wrong ones
     speaker: VoiceIdentity | None = None  # None: made by 0.1.0, or an estimate that nobody speaks
 
 
@@ -113,6 +115,11 @@ class Plan:
     width: int = WIDTH
     height: int = HEIGHT
     fps: int = FPS
+
+    @property
+    def scene_ends(self) -> tuple[float, ...]:
+        """The seconds at which other footage follows, and at which the video ends."""
+        return tuple((each.first_frame + each.frames) / self.fps for each in self.segments)
 
 
 @dataclass(frozen=True)

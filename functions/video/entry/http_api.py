@@ -83,7 +83,7 @@ def _estimate(request: VideoRequest, keys: ProviderKeys) -> dict[str, Any]:
     )
     service = choice.footage_service(services, keys, caller)
     spend = partial(services.budget.spend, caller)
-    return dry_run.estimate(request, service, choice.LONGEST_VOICE_REQUEST, context, spend)
+    return dry_run.estimate(request, service, choice.LONGEST_VOICE_REQUEST, choice.VOICE_OBEYS_BREAKS, context, spend)
 
 
 @resolver.get(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from functions.video.render.script_markup import has_words
 from functions.video.settings import VideoSettings
 from functions.video.values import Quality, VideoRequest
 from layers.core.errors import ScriptTooLong
@@ -23,6 +24,13 @@ def _speakable(text: str) -> str:
         raise ValueError("must not be blank")
     if any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in LAYOUT for letter in text):
         raise ValueError("must not contain control characters")
+    return text
+
+
+def _script(text: str) -> str:
+    """The text, which has words. Blanks that cannot be seen, punctuation and markup would cost a paid request."""
+    if not has_words(_speakable(text)):
+        raise ValueError("has no word to speak: it needs a letter or a digit")
     return text
 
 
@@ -43,7 +51,7 @@ VoiceId = Annotated[
 class VideoBody(RequestBody):
     """What to say, and what to show meanwhile."""
 
-    script_text: Annotated[str, AfterValidator(_speakable), Field(description="what the voice says, in any language")]
+    script_text: Annotated[str, AfterValidator(_script), Field(description="what the voice says, in any language")]
     search_query: Annotated[
         str, AfterValidator(_one_line), Field(max_length=200, description="what the stock footage shows")
     ]

@@ -14,6 +14,7 @@ HOUR, DAY = 3600, 24 * 3600  # seconds
 MONTH_DAYS = 30
 VOICE_KEY, FOOTAGE_KEY = "ELEVENLABS_API_KEY", "PEXELS_API_KEY"
 LONGEST_VOICE_REQUEST = ElevenLabs.longest_request  # characters, known without a key
+VOICE_OBEYS_BREAKS = ElevenLabs.obeys_breaks
 
 
 def footage_service(services: Services, keys: ProviderKeys, caller: str) -> FootageService:

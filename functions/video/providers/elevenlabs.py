@@ -35,6 +35,7 @@ class ElevenLabs:
 
     title = "ElevenLabs"
     longest_request = API_REQUEST_CHARACTERS
+    obeys_breaks = True  # the only tag that this model takes; others would be read aloud
     identity = VoiceIdentity("elevenlabs", MODEL, FORMAT)
 
     def __init__(self, url: str, key: str) -> None:

@@ -27,7 +27,7 @@ class SharedVoice:
 
     def __init__(self, service: VoiceService, quota: Quota, caller: str) -> None:
         self._service, self._quota, self._caller = service, quota, caller
-        self.longest_request = service.longest_request
+        self.longest_request, self.obeys_breaks = service.longest_request, service.obeys_breaks
 
     @property
     def identity(self) -> VoiceIdentity:

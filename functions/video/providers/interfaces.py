@@ -23,6 +23,7 @@ class VoiceService(Protocol):
     """A service that speaks texts."""
 
     longest_request: int  # characters
+    obeys_breaks: bool  # whether <break time="1.5s" /> in a text is a pause to it
 
     @property
     def identity(self) -> VoiceIdentity:

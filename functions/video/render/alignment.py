@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from math import isfinite
 
-from functions.video.render.script_chunks import ends_sentence, word_spans
+from functions.video.render.script_chunks import word_spans
+from functions.video.render.sentences import ends_sentence
 from functions.video.values import Word
 
-_SLACK = 0.5  # seconds by which an alignment may go on after the sound ends
+SHORTEST_WORD = 0.06  # seconds between the starts of two words, so that each can be seen
 
 
 @dataclass(frozen=True)
@@ -20,17 +19,6 @@ class Alignment:
     characters: tuple[str, ...]
     starts: tuple[float, ...]
     ends: tuple[float, ...]
-
-    def fits(self, text: str, seconds: float) -> bool:
-        """Whether these are plausible times of this very text, whose sound has that many seconds."""
-        times = [time for pair in zip(self.starts, self.ends, strict=False) for time in pair]
-        return (
-            "".join(self.characters) == text
-            and len(self.characters) == len(self.starts) == len(self.ends) == len(text)
-            and all(isfinite(time) and time >= 0 for time in times)
-            and all(before <= after + 1e-6 for before, after in pairwise(self.starts))
-            and (not times or max(times) <= seconds + _SLACK)
-        )
 
     def shift_earlier(self, seconds: float) -> Alignment:
         """The same after that many seconds are cut off the beginning of the sound."""
@@ -77,7 +65,24 @@ def align_words(text: str, alignment: Alignment, first: int, offset: float, seco
     return words
 
 
-def join_words(chunks: Sequence[list[Word]]) -> tuple[Word, ...]:
-    """The words of all chunks; the last of the script ends a sentence, whatever its punctuation."""
-    words = [word for chunk in chunks for word in chunk]
+def join_words(chunks: Sequence[list[Word]], seconds: float) -> tuple[Word, ...]:
+    """The words of all chunks, of a voice-over of that length; the last of the script ends a sentence, whatever its
+    punctuation."""
+    words = _space_out([word for chunk in chunks for word in chunk], seconds)
     return (*words[:-1], replace(words[-1], ends_sentence=True)) if words else ()
+
+
+def _space_out(words: Sequence[Word], seconds: float) -> list[Word]:
+    """The words, each shown for a moment at least: those whose times are one and the same follow each other."""
+    gap = min(SHORTEST_WORD, seconds / max(len(words), 1))
+    starts: list[float] = []
+    for word in words:
+        starts.append(max(word.start, starts[-1] + gap) if starts else word.start)
+    latest = seconds
+    for number in reversed(range(len(words))):
+        latest = starts[number] = min(starts[number], latest - gap)
+    ends = [*starts[1:], seconds][: len(starts)]
+    return [
+        replace(word, start=start, end=min(max(word.end, start + gap), following))
+        for word, start, following in zip(words, starts, ends, strict=True)
+    ]

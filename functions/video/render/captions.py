@@ -15,19 +15,25 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
+from functions.video.render.long_words import SMALLEST_SCALE, fit_words
 from functions.video.values import FPS, HEIGHT, WIDTH, Word
 
 FONT = "Roboto Black"
 _FONT_SIZE = 92  # pixels as ASS counts them: from the font's highest ascent to its lowest descent
 _EM = _FONT_SIZE * 2048 / 2701  # pixels, by Roboto's OS/2 table
-# TikTok, Reels and Shorts cover about the lower fifth and, beside it, a strip for their buttons on the right.
-_CENTRE = (WIDTH // 2, round(0.66 * HEIGHT))
-_LINE_WIDTH = (WIDTH - 2 * 64) / _EM  # in ems
+# TikTok, Reels and Shorts cover about the lower fifth and, beside it, a strip of 100 pixels for their buttons on the
+# right. What is left is not quite in the middle.
+_LEFT, _RIGHT = 56, 616  # pixels between which the widest line is, its outline included
+_CENTRE = ((_LEFT + _RIGHT) // 2, round(0.66 * HEIGHT))
+_LINE_WIDTH = (_RIGHT - _LEFT - 12) / _EM  # in ems
 _FILE_LINE_WIDTH = 20.0  # ems, in a caption file: about 37 letters, as broadcasters have it
 _LINES = 2  # on a page
 _BADGE = (40, 150, 74, 46, 11)  # x, y, width, height and radius in pixels
 _PAUSE = 0.7  # seconds of silence after which a page does not go on
 _LINGER = 0.35  # seconds that the last page before a pause stays
+_FRAME = 1 / FPS  # seconds by which a cut, which is between two frames, may miss the end of a word
+_TORN = 5.0  # cost of a page that ends between an abbreviation, an initial or a number and what follows
+_LIST_NUMBER = re.compile(r"\(?\w{1,3}\)")
 
 _HEAD = f"""[Script Info]
 ScriptType: v4.00+
@@ -76,40 +82,59 @@ def font_digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def lay_out_pages(words: Sequence[Word], line_width: float = _LINE_WIDTH) -> list[Page]:
-    """The words on pages of at most two lines of about `line_width` ems; no page goes on after a sentence's end."""
-    layout = [lines for passage in _passages(words) for lines in _split(passage, line_width)]
+def lay_out_pages(
+    words: Sequence[Word],
+    line_width: float = _LINE_WIDTH,
+    scene_ends: Sequence[float] = (),
+    smallest_scale: float = SMALLEST_SCALE,
+) -> list[Page]:
+    """The words on pages of at most two lines of about `line_width` ems; no page goes on after a sentence's end.
+
+    A word that would have to be set smaller than `smallest_scale` to fit a line is broken.
+    `scene_ends` are the seconds at which other footage follows, and at which the video ends: no page outlasts the scene
+    in which its last word is spoken.
+    """
+    words = fit_words(words, line_width, smallest_scale, _text_width)
+    layout = [lines for passage in _passages(words, scene_ends) for lines in _split(passage, line_width)]
+    starts = [*(_page_start(lines[0][0].start, scene_ends) for lines in layout), float("inf")]
     pages = []
-    for number, lines in enumerate(layout):
-        start, last = lines[0][0].start, lines[-1][-1].end
-        following = layout[number + 1][0][0].start if number + 1 < len(layout) else float("inf")
-        pages.append(Page(lines, start, following if following - last < _PAUSE else last + _LINGER))
+    for lines, (start, following) in zip(layout, pairwise(starts), strict=True):
+        last = lines[-1][-1].end
+        end = following if following - last < _PAUSE else last + _LINGER
+        pages.append(Page(lines, start, min([end, *(each for each in scene_ends if each >= last - _FRAME)])))
     return pages
 
 
-def render_ass(words: Sequence[Word], first_frame: int, frames: int, badge: bool = False) -> str:
+def _page_start(start: float, scene_ends: Sequence[float]) -> float:
+    """The start of a page whose first word is spoken then: not in the last frame of the scene before."""
+    return next((each for each in scene_ends if start < each <= start + _FRAME), start)
+
+
+def render_ass(
+    words: Sequence[Word], first_frame: int, frames: int, badge: bool = False, scene_ends: Sequence[float] = ()
+) -> str:
     """The captions, as ASS, of the clip that shows these frames of the video; its first frame is at 0.
 
     With `badge` a small plate with the letters AI is in every frame, below what the apps lay over the top.
     """
     mark = _badge(frames / FPS) if badge else ""
-    return _HEAD + mark + "".join(_events(words, first_frame / FPS, frames / FPS))
+    return _HEAD + mark + "".join(_events(words, first_frame / FPS, frames / FPS, scene_ends))
 
 
-def render_srt(words: Sequence[Word]) -> str:
+def render_srt(words: Sequence[Word], scene_ends: Sequence[float] = ()) -> str:
     """All captions as a SubRip file."""
     cues = (
         f"{number}\n{_timestamp(page.start, ',')} --> {_timestamp(page.end, ',')}\n{_page_text(page)}\n"
-        for number, page in enumerate(lay_out_pages(words, _FILE_LINE_WIDTH), 1)
+        for number, page in enumerate(lay_out_pages(words, _FILE_LINE_WIDTH, scene_ends, 1.0), 1)
     )
     return "\n".join(cues)
 
 
-def render_vtt(words: Sequence[Word]) -> str:
+def render_vtt(words: Sequence[Word], scene_ends: Sequence[float] = ()) -> str:
     """All captions as a WebVTT file."""
     cues = (
         f"{_timestamp(page.start, '.')} --> {_timestamp(page.end, '.')}\n{escape(_page_text(page), quote=False)}\n"
-        for page in lay_out_pages(words, _FILE_LINE_WIDTH)
+        for page in lay_out_pages(words, _FILE_LINE_WIDTH, scene_ends, 1.0)
     )
     return "\n".join(["WEBVTT\n", *cues])
 
@@ -131,15 +156,27 @@ def _badge(seconds: float) -> str:
     )
 
 
-def _passages(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """Runs of words with neither the end of a sentence nor a pause in them."""
+def _passages(words: Sequence[Word], scene_ends: Sequence[float]) -> Iterator[list[Word]]:
+    """Runs of words with neither the end of a sentence, nor a pause, nor a cut of the footage in them."""
     passage: list[Word] = []
     for word, after in pairwise([*words, None]):
         assert word is not None  # only the last has nothing after it
         passage.append(word)
-        if after is None or word.ends_sentence or after.start - word.end >= _PAUSE:
+        if after is None or word.ends_sentence or after.start - word.end >= _PAUSE or _is_cut(word, after, scene_ends):
             yield passage
             passage = []
+
+
+def _is_cut(word: Word, after: Word, scene_ends: Sequence[float]) -> bool:
+    return any(word.end - _FRAME <= each <= after.start + _FRAME for each in scene_ends)
+
+
+def _is_torn(words: Sequence[Word], end: int) -> bool:
+    """Whether a line or page that ends before that word would part what belongs together: an initial and a name, an
+    abbreviation or a number and what it is of."""
+    text = words[end - 1].text
+    is_short = (text.endswith(".") and not text.endswith("..")) or _LIST_NUMBER.fullmatch(text)
+    return end < len(words) and bool(is_short)
 
 
 def _split(passage: Sequence[Word], line_width: float) -> list[tuple[tuple[Word, ...], ...]]:
@@ -154,6 +191,7 @@ def _split(passage: Sequence[Word], line_width: float) -> list[tuple[tuple[Word,
             room = 1 - _width(passage[begin:end]) / (_LINES * line_width)
             clause = end == len(passage) or passage[end - 1].text[-1:] in ",;:—–"  # noqa: RUF001 - a dash is meant
             cost = best[begin][0] + 1.0 + max(0.0, room) ** 2 + (0.0 if clause else 0.3)
+            cost += _TORN if _is_torn(passage, end) else 0.0
             options.append((cost, [*best[begin][1], lines]))
         best.append(min(options, key=lambda option: option[0]))
     return best[-1][1]
@@ -163,15 +201,21 @@ def _lines(words: Sequence[Word], line_width: float) -> tuple[tuple[Word, ...], 
     """The words on one line, or on two of about equal length; None where they do not fit. A single word always fits."""
     if len(words) == 1 or _width(words) <= line_width:
         return (tuple(words),)
-    at = min(range(1, len(words)), key=lambda cut: max(_width(words[:cut]), _width(words[cut:])))
-    if max(_width(words[:at]), _width(words[at:])) > line_width:
+    options = {cut: max(_width(words[:cut]), _width(words[cut:])) for cut in range(1, len(words))}
+    fitting = [cut for cut, widest in options.items() if widest <= line_width]
+    if not fitting:
         return None
+    at = min(fitting, key=lambda cut: (_is_torn(words, cut), options[cut]))
     return tuple(words[:at]), tuple(words[at:])
 
 
 def _width(words: Sequence[Word]) -> float:
     """The approximate width of a line, in ems of a heavy sans-serif typeface."""
-    return sum(_letter_width(letter) for letter in _line_text(words))
+    return _text_width(_line_text(words))
+
+
+def _text_width(text: str) -> float:
+    return sum(_letter_width(letter) for letter in text)
 
 
 def _letter_width(letter: str) -> float:
@@ -201,11 +245,11 @@ def _page_text(page: Page) -> str:
     return "\n".join(_line_text(line) for line in page.lines)
 
 
-def _events(words: Sequence[Word], begin: float, seconds: float) -> Iterator[str]:
+def _events(words: Sequence[Word], begin: float, seconds: float, scene_ends: Sequence[float]) -> Iterator[str]:
     """One event for each word: its whole page, with this word highlighted, until the next word is spoken."""
-    for page in lay_out_pages(words):
+    for page in lay_out_pages(words, scene_ends=scene_ends):
         order = [word for line in page.lines for word in line]
-        starts = [*(word.start for word in order), page.end]
+        starts = [page.start, *(word.start for word in order[1:]), page.end]
         widest = max(_width(line) for line in page.lines)
         font_size = rf"\fs{int(_FONT_SIZE * _LINE_WIDTH / widest)}" if widest > _LINE_WIDTH else ""
         for number, (start, end) in enumerate(pairwise(starts)):

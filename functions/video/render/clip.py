@@ -10,7 +10,7 @@ from pathlib import Path
 
 from functions.video.artifacts import recipe
 from functions.video.context import StepContext
-from functions.video.render import captions
+from functions.video.render import captions, long_words
 from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
 from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
@@ -47,7 +47,7 @@ def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -
     EncodingFailed, StorageFull, StorageFailed or OutOfTime.
     """
     artifacts, deadline = context.artifacts, context.deadline
-    subtitles = _subtitles(segment, voice, context)
+    subtitles = _subtitles(segment, plan, voice, context)
     key = _key(segment, plan, subtitles, context)
     if artifacts.reuse(key, Clip, deadline, lambda clip: clip.key):
         return key
@@ -78,7 +78,7 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
         arguments(EncoderInput(Path("source"), fps, seconds), segment, plan, marker, quality)
         for fps, seconds in product((0.0, 1e9), repeat=2)
     ]
-    look = (subtitles, captions.font_digests(captions.fonts()), recipe(captions, without=_NOT_IN_KEY))
+    look = (subtitles, captions.font_digests(captions.fonts()), recipe(captions, long_words, without=_NOT_IN_KEY))
     return context.artifacts.key(
         "clip",
         "json",
@@ -92,13 +92,13 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
     )
 
 
-def _subtitles(segment: Segment, voice: VoiceOver, context: StepContext) -> str:
+def _subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
     """Captions and badge as ASS; empty where the request wants neither."""
     request = context.task.request
     if not (request.captions or request.badge):
         return ""
     words = voice.words if request.captions else ()
-    return captions.render_ass(words, segment.first_frame, segment.frames, request.badge)
+    return captions.render_ass(words, segment.first_frame, segment.frames, request.badge, plan.scene_ends)
 
 
 def candidates(segment: Segment, plan: Plan) -> Iterator[Footage]:

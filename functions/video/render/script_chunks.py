@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from functions.video.render.sentences import ends_clause, ends_sentence
+
 # Shorter than any service's limit: a chunk that fails costs less, and every chunk that was paid for is kept.
 LONGEST_CHUNK_CHARACTERS = 2_500
 
@@ -13,11 +15,6 @@ LONGEST_CHUNK_CHARACTERS = 2_500
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # A run between blanks; in unspaced scripts up to four characters, with the punctuation that follows them.
 _WORD = re.compile(rf"[{_UNSPACED}]{{1,4}}[^\s\w{_UNSPACED}]*|[^\s{_UNSPACED}]+")
-_ABBREVIATION = re.compile(r"\b(?:mr|mrs|ms|dr|prof|st|vs|e\.g|i\.e)\.\Z", re.IGNORECASE)
-_PARAGRAPH = re.compile(r"[^\S\n]*\n[^\S\n]*\n")
-_SENTENCE_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964][\"'\u201d\u2019\u00bb)\]\u300d\u300f]*$")
-_CLAUSE_END = re.compile(r"[,;:\u2013\u2014\u3001\uff0c\uff1b\uff1a\u060c][\"'\u201d\u2019\u00bb)\]]*$")
-_LOOK_BACK = 8  # characters before a place that show whether a sentence or a clause ends there
 
 
 def chunk_script(script: str, longest_request: int) -> list[tuple[int, int]]:
@@ -51,24 +48,9 @@ def word_spans(text: str, first: int = 0, last: int | None = None) -> Iterator[t
         yield match.start(), first
 
 
-def ends_sentence(text: str, at: int) -> bool:
-    """Whether a sentence ends before this character."""
-    if _PARAGRAPH.match(text, at):
-        return True
-    following = text[at:].lstrip()[:1]
-    begin = max(0, at - _LOOK_BACK)
-    return bool(
-        _SENTENCE_END.search(text, begin, at) and not _ABBREVIATION.search(text, begin, at) and not following.islower()
-    )
-
-
-def _ends_clause(text: str, at: int) -> bool:
-    return bool(_CLAUSE_END.search(text, max(0, at - _LOOK_BACK), at))
-
-
 def _find_cut(text: str, first: int, last: int) -> int:
     word_ends = [end for _, end in word_spans(text, first, last) if end < last or _is_blank(text, last)]
-    for is_good in (ends_sentence, _ends_clause):
+    for is_good in (ends_sentence, ends_clause):
         if good_ends := [end for end in word_ends if is_good(text, end)]:
             return good_ends[-1]
     return word_ends[-1] if word_ends else last

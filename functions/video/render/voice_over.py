@@ -15,19 +15,21 @@ from functions.video.artifacts import recipe
 from functions.video.context import StepContext
 from functions.video.providers.interfaces import Payment, VoiceService
 from functions.video.render import alignment as alignment_module
-from functions.video.render import script_chunks
-from functions.video.render.alignment import Alignment, align_words, join_words, spread_evenly
+from functions.video.render import alignment_repair, script_chunks, script_markup, sentences
+from functions.video.render.alignment import Alignment, align_words, join_words
+from functions.video.render.alignment_repair import repair
 from functions.video.render.encoder import encoder_version
 from functions.video.render.script_chunks import chunk_script
-from functions.video.values import VoiceOver, Word
+from functions.video.render.script_markup import mask_pauses, speech_text
+from functions.video.values import SHORTEST_VIDEO_SECONDS, VoiceOver, Word
 from layers.core.errors import ProviderRefused, ScriptTooLong, StorageFailed, UnreadableMedia
 from layers.core.units import MIB
 from layers.media import ffmpeg
 
-VERSION = 1  # raise it with code below that joins speech in another way
+VERSION = 2  # raise it with code below that joins speech in another way
 RATE = 44_100  # samples a second, mono, 16 bits
 CONTEXT_CHARACTERS = 300  # around a chunk, which its prosody is to fit
-PAUSE, LAST_PAUSE = 0.3, 0.45  # seconds of silence that are left after a chunk, and after the script
+PAUSE, LAST_PAUSE = 0.3, 0.45  # seconds of silence after a chunk, and after the script
 LEAD = 0.05  # seconds of silence that are left before a chunk; MP3 encoders alone put about as much there
 POLL_SECONDS = 2.0  # between two looks at whether another step's request was answered
 STORE_WAITS = (1.0, 5.0, 15.0)  # seconds before a broken store gets speech that was paid for again
@@ -42,7 +44,7 @@ _NOT_IN_KEY = ("POLL_SECONDS", "STORE_WAITS", "_MOST_CHUNK_BYTES")  # waits, and
 class _Chunk:
     """One request to the voice service: a text, the texts around it, and the voice; and its key in the store."""
 
-    first: int  # character of the script
+    first: int  # character of the script without its markup
     text: str
     before: str
     after: str
@@ -133,11 +135,11 @@ def make(
 
     Raises ScriptTooLong, UnreadableMedia, SpeechNotDelivered, and what the service, the payments and ffmpeg raise.
     """
-    script, artifacts = context.task.request.script_text, context.artifacts
-    most_characters = context.settings.max_script_characters
-    if len(script) > most_characters:
-        raise ScriptTooLong(f"The script has {len(script)} characters; the limit is {most_characters}.")
-    spans = chunk_script(script, service.longest_request)
+    artifacts, most_characters = context.artifacts, context.settings.max_script_characters
+    if (characters := len(context.task.request.script_text)) > most_characters:
+        raise ScriptTooLong(f"The script has {characters} characters; the limit is {most_characters}.")
+    script = speech_text(context.task.request.script_text, pauses=service.obeys_breaks)
+    spans = chunk_script(mask_pauses(script), service.longest_request)
     if not spans:
         raise ProviderRefused("The script has no words to speak.")
     chunks = [_chunk(script, first, last, voice_id, service, context) for first, last in spans]
@@ -152,19 +154,22 @@ def make(
         track = _Track(file)
         for chunk in chunks:
             _append(track, chunk, speaker.speak(chunk), LAST_PAUSE if chunk is chunks[-1] else PAUSE, context)
+        _add_silence(track, round(SHORTEST_VIDEO_SECONDS * RATE) - track.samples)
     # By its sound, which no service makes twice alike: what is made of this one is never taken for another's.
     with pcm.open("rb") as sound:
         audio_key = artifacts.key("voice", "flac", key, hashlib.file_digest(sound, "sha256").hexdigest())
     _store_flac(audio_key, pcm, context)
     # Last, because whoever finds it relies on all the rest.
-    voice = VoiceOver(audio_key, track.samples / RATE, join_words(track.words), track.aligned, service.identity)
+    seconds = track.samples / RATE
+    voice = VoiceOver(audio_key, seconds, join_words(track.words, seconds), track.aligned, service.identity)
     artifacts.put(key, voice)
     return key
 
 
 def _key(script: str, chunks: Sequence[_Chunk], context: StepContext) -> str:
     """The voice-over's key; voice and service are in the chunks' own."""
-    modules = (sys.modules[__name__], script_chunks, alignment_module)
+    makers = (alignment_module, alignment_repair, script_chunks, script_markup, sentences)
+    modules = (sys.modules[__name__], *makers)
     return context.artifacts.key(
         "voice",
         "json",
@@ -184,25 +189,32 @@ def _chunk(script: str, first: int, last: int, voice_id: str, service: VoiceServ
 
 
 def _append(track: _Track, chunk: _Chunk, speech: _SpokenChunk, pause: float, context: StepContext) -> None:
-    """Add a chunk's sound, without the silence around it, and its words. Raises ScriptTooLong."""
+    """Add a chunk's sound, with a pause in place of the silence after it, and its words. Raises ScriptTooLong."""
     pcm, most_seconds = context.folder / "chunk.pcm", context.settings.max_video_seconds
     _decode(speech, pcm, context)
     length = pcm.stat().st_size // _SAMPLE_BYTES
-    alignment = speech.alignment if speech.alignment and speech.alignment.fits(chunk.text, length / RATE) else None
-    track.aligned = track.aligned and alignment is not None
+    offset, text = track.samples, mask_pauses(chunk.text)
     with pcm.open("rb") as sound:
         start, end = _find_audible(sound)
-        alignment = alignment or spread_evenly(chunk.text, (end - start) / RATE, start / RATE)
-        start = max(0, start - round(LEAD * RATE))
-        end = min(length, end + round(pause * RATE))
+        alignment, aligned = repair(speech.alignment, text, start / RATE, end / RATE, chunk.text)
+        start, end = max(0, start - round(LEAD * RATE)), end + round(pause * RATE)
         sound.seek(start * _SAMPLE_BYTES)
-        _copy(sound, track.file, (end - start) * _SAMPLE_BYTES)
+        _copy(sound, track.file, (min(length, end) - start) * _SAMPLE_BYTES)
     pcm.unlink()
+    track.samples += min(length, end) - start
+    _add_silence(track, end - length)
+    track.aligned = track.aligned and aligned
     alignment = alignment.shift_earlier(start / RATE)
-    track.words.append(align_words(chunk.text, alignment, chunk.first, track.samples / RATE, (end - start) / RATE))
-    track.samples += end - start
+    track.words.append(align_words(text, alignment, chunk.first, offset / RATE, (end - start) / RATE))
     if track.samples > most_seconds * RATE:
         raise ScriptTooLong(f"The script takes more than {most_seconds:.0f} s to speak.")
+
+
+def _add_silence(track: _Track, samples: int) -> None:
+    """Add that many silent samples; none where the number is not positive."""
+    if samples > 0:
+        track.file.write(bytes(samples * _SAMPLE_BYTES))
+        track.samples += samples
 
 
 def _decode(speech: _SpokenChunk, pcm: Path, context: StepContext) -> None:

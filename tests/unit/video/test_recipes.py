@@ -15,7 +15,20 @@ import pytest
 from functions.video import provenance
 from functions.video.artifacts import ArtifactStore, constants, recipe
 from functions.video.context import StepContext
-from functions.video.render import alignment, assemble, captions, clip, encoder, footage, poster, script_chunks
+from functions.video.render import (
+    alignment,
+    alignment_repair,
+    assemble,
+    captions,
+    clip,
+    encoder,
+    footage,
+    long_words,
+    poster,
+    script_chunks,
+    script_markup,
+    sentences,
+)
 from functions.video.render import footage_download as download
 from functions.video.render import voice_over as voice
 from functions.video.settings import VideoSettings
@@ -49,7 +62,7 @@ class CompleteStore(ArtifactStore):
 class FakeProvider:
     """A voice and footage service that gets no request."""
 
-    name, longest_request, identity = "fake", 1000, SPEAKER
+    name, longest_request, identity, obeys_breaks = "fake", 1000, SPEAKER, True
 
     def speak(self, text: str, **_: Any) -> Any:
         raise AssertionError("everything exists already")
@@ -166,8 +179,9 @@ def test_a_key_changes_with_every_constant_that_changes_the_result(
 
 
 def test_the_walk_finds_the_modules_of_a_step() -> None:
-    assert modules_of(voice) == {voice, script_chunks, alignment, encoder}
-    assert modules_of(clip) == {clip, captions, download, encoder}
+    words = {script_chunks, script_markup, sentences}
+    assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
+    assert modules_of(clip) == {clip, captions, long_words, download, encoder}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}
     assert "_FONT_SIZE" in constants(captions)
@@ -255,7 +269,7 @@ def speech_keys() -> set[str]:
     return {key for key in context.artifacts.used if key.startswith("work/speech/") and key.endswith(".json")}
 
 
-@pytest.mark.parametrize("module", [voice, script_chunks, alignment])
+@pytest.mark.parametrize("module", [voice, alignment, alignment_repair, script_chunks, sentences])
 def test_no_change_in_joining_speech_pays_for_it_again(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     before = speech_keys()
     for name, value in constants(module).items():

@@ -45,6 +45,9 @@ def test_a_video_is_asked_for_and_followed(stack: FakeVideoStack) -> None:
     [
         ({"script_text": ""}, "script_text"),
         ({"script_text": " \n\t"}, "script_text"),
+        ({"script_text": "\u00a0\u200b\u2060"}, "script_text"),
+        ({"script_text": "... \u2014 !"}, "script_text"),
+        ({"script_text": '<break time="1s"/>'}, "script_text"),
         ({"script_text": "a\x00b"}, "script_text"),
         ({"script_text": "a\x1b[2Jb"}, "script_text"),
         ({"script_text": 7}, "script_text"),
@@ -392,7 +395,7 @@ def searching(stack: FakeVideoStack, standins: StandIns, seconds: int) -> FakeVi
 def test_what_a_dry_run_waited_for_a_sandbox_is_taken_off(stack: FakeVideoStack) -> None:
     seconds_left: list[float] = []
 
-    def note(request: Any, service: Any, longest: int, context: CallerContext, spend: Any) -> dict[str, Any]:
+    def note(request: Any, service: Any, longest: int, breaks: bool, context: CallerContext, spend: Any) -> Any:
         seconds_left.append(context.deadline.left())
         return {}
 

@@ -33,7 +33,7 @@ class FakeFootageService:
 class FakeVoiceService:
     """A voice service whose speech is the text itself."""
 
-    longest_request, identity = 100, VoiceIdentity("fake", "m", "mp3")
+    longest_request, identity, obeys_breaks = 100, VoiceIdentity("fake", "m", "mp3"), True
 
     def speak(self, text: str, **_: Any) -> Speech:
         return Speech(text.encode(), None)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,11 +93,124 @@ def test_a_clip_after_the_last_word_has_no_captions() -> None:
     assert events(render_ass(WORDS, 100_000, 90)) == []
 
 
-def test_long_words_are_set_smaller() -> None:
-    (only,) = events(render_ass(speak("Rindfleischetikettierungsüberwachung"), 0, 300))
-    size = re.search(r"\\fs(\d+)", only[2])
-    assert size is not None
-    assert 20 <= int(size[1]) < 60
+def sizes(document: str) -> list[int]:
+    """The size in pixels of each event's letters."""
+    return [int(size[1]) if (size := re.search(r"\\fs(\d+)", text)) else 92 for _, _, text in events(document)]
+
+
+def test_a_word_that_is_a_little_too_long_is_set_smaller() -> None:
+    document = render_ass(speak("Donaudampfschifffahrt"), 0, 300)
+    assert len(events(document)) == 1
+    assert 55 <= sizes(document)[0] < 92
+
+
+LONG = "Das Rindfleischetikettierungs\u00fcberwachungsaufgaben\u00fcbertragungsgesetz gilt nicht mehr."
+URL = (
+    "https://www.example.com/blog/2024/05/how-to-make-short-videos-with-stock-footage-and-captions"
+    "?utm_source=newsletter&utm_campaign=may"
+)
+
+
+def test_a_very_long_word_is_broken_over_lines_and_stays_readable() -> None:
+    words = speak(LONG)
+    document = render_ass(words, 0, 900)
+
+    assert min(sizes(document)) >= 55
+    lines = [line for _, _, text in events(document) for line in visible_text(text).split("\n")]
+    assert max(map(len, lines)) <= 20
+    assert all(start < end for start, end, _ in events(document))
+    # As many parts as lines, one after another, each in its share of the word's time.
+    shown = [HIGHLIGHT.findall(text)[0] for _, _, text in events(document)]
+    assert "".join(part.removesuffix("-") for part in shown[1:-3]) == LONG.split()[1]
+    assert "Rindfleisch" in render_srt(words)
+    assert max(len(line) for line in render_srt(words).splitlines()) <= 40
+
+
+@pytest.mark.parametrize("url", [URL, URL.replace("https://www.", "www."), URL.replace("https://www.", "")])
+def test_a_long_address_is_shown_as_its_host(url: str) -> None:
+    words = speak(f"Go to {url}, today.")
+    for document in (render_srt(words), render_vtt(words)):
+        assert "example.com, today." in document
+        assert "utm" not in document
+    shown = [HIGHLIGHT.findall(text)[0] for _, _, text in events(render_ass(words, 0, 900))]
+    assert shown == ["Go", "to", "example.com,", "today."]
+    assert min(sizes(render_ass(words, 0, 900))) >= 55
+
+
+def test_a_long_host_is_broken_without_a_hyphen() -> None:
+    host = "a-very-long-name-of-a-host.with-many-parts.and-more-of-them.example.org"
+    words = speak(f"https://{host}/x?y")
+    assert "".join(HIGHLIGHT.findall(text)[0] for _, _, text in events(render_ass(words, 0, 900))) == host
+
+
+def test_a_long_word_is_not_broken_before_its_accents() -> None:
+    words = speak("e\u0301" * 60)
+    for page in lay_out_pages(words):
+        assert not any(word.text.startswith("\u0301") for line in page.lines for word in line)
+
+
+@pytest.mark.parametrize(
+    ("text", "together"),
+    [
+        ("J. R. R. Tolkien wrote it.", ["J. R. R. Tolkien"]),
+        ("The U.S. Army met at 5 p.m. Eastern.", ["U.S. Army", "p.m. Eastern"]),
+        (
+            "Many people believe what Mr. Montgomery said about Dr. Frankenstein.",
+            ["Mr. Montgomery", "Dr. Frankenstein"],
+        ),
+        ("Seit vielen Jahren feiern wir am 29. Juli zusammen.", ["29. Juli"]),
+    ],
+)
+def test_initials_and_abbreviations_stay_with_what_follows(text: str, together: list[str]) -> None:
+    words = tuple(replace(word, ends_sentence=word.last == len(text)) for word in speak(text, pause=0.0))
+    pages = [" ".join(word.text for line in page.lines for word in line) for page in lay_out_pages(words)]
+    for phrase in together:
+        assert any(phrase in page for page in pages), pages
+
+
+def test_pages_end_with_the_scene_in_which_their_words_are_spoken() -> None:
+    """A cut at the end of a sentence, one between two words, and the end of the video right after the last word."""
+    sentence = next(word for word in WORDS if word.ends_sentence)
+    middle = WORDS[WORDS.index(sentence) + 3]
+    cuts = [round(sentence.end * FPS) / FPS, round(middle.end * FPS) / FPS, round(WORDS[-1].end * FPS) / FPS]
+
+    pages = lay_out_pages(WORDS, scene_ends=cuts)
+
+    for page in pages:
+        assert page.start < page.end <= cuts[-1]
+        last = page.lines[-1][-1]
+        assert not any(last.end + 1 / FPS < cut < page.end for cut in cuts)
+        assert not any(page.start < cut < page.lines[0][0].start for cut in cuts)
+    assert any(page.end == cuts[0] for page in pages)
+    assert any(page.end == cuts[1] for page in pages)
+    begin = round(cuts[0] * FPS)
+    first, *_ = events(render_ass(WORDS, begin, 60, scene_ends=cuts))
+    assert HIGHLIGHT.findall(first[2]) == [WORDS[WORDS.index(sentence) + 1].text]
+
+
+def test_lines_keep_clear_of_the_buttons_that_apps_draw_on_the_right(tmp_path: Path) -> None:
+    """The pixels of the widest lines of each kind of letters, drawn by libass."""
+    texts = (
+        "Woman makes memes",
+        "ILLUMINATION",
+        "one two three four five six",
+        "10,000,000 mm",
+        "Go to www.example.com",
+    )
+    for text in texts:
+        words = tuple(replace(word, ends_sentence=False) for word in speak(text, pause=0.0))
+        (tmp_path / "a.ass").write_text(render_ass(words, 0, 90), encoding="utf-8")
+        source = f"color=black:s=720x1280:d=1,ass=filename={tmp_path / 'a.ass'}:fontsdir={fonts()},format=gray"
+        path = tmp_path / "a.raw"
+        run(
+            ["-f", "lavfi", "-i", source, "-ss", "0.5", "-frames:v", "1", "-f", "rawvideo", str(path)],
+            deadline=Deadline.after(60),
+        )
+        columns = np.frombuffer(path.read_bytes(), np.uint8).reshape(1280, 720).max(0)
+        lit = np.flatnonzero(columns > 32)
+        assert lit.size
+        assert lit.min() >= 40
+        assert lit.max() <= 620, text
 
 
 def test_words_of_a_script_without_blanks_are_joined() -> None:
