@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from functions.video.context import CallerContext
@@ -39,7 +40,7 @@ def estimate(
     words = join_words([align_words(script, spread_evenly(script, seconds), 0, 0.0, seconds)], seconds)
     if not words:
         raise InvalidRequest("The script has no words to speak.")
-    key = footage.find(request.search_query, service, context, charge=lambda: spend(DRY_RUN_SECONDS))
+    key = footage.find(request, service, context, charge=lambda: spend(DRY_RUN_SECONDS))
     result = context.artifacts.get(key, SearchResult, context.deadline)
     plan = lay_out(VoiceOver("", seconds, words, aligned=False), result)
     return {
@@ -51,10 +52,13 @@ def estimate(
             {
                 "start": round(each.first_frame / plan.fps, 2),
                 "seconds": round(each.frames / plan.fps, 2),
+                "query": each.footage.query,
+                "general": each.footage.general,
                 "footage_url": each.footage.page_url,
                 "photographer": each.footage.photographer,
                 "photographer_url": each.footage.photographer_url,
             }
             for each in plan.segments
         ],
+        "searches": [asdict(each) for each in plan.searches],
     }

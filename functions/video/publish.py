@@ -8,8 +8,22 @@ from functions.video.context import StepContext
 from functions.video.provenance import list_credits
 from functions.video.render import captions, poster
 from functions.video.tasks.store import Task
-from functions.video.values import Clip, Plan, PublishedVideo, VoiceOver, file_keys, list_files
+from functions.video.values import Clip, Plan, PublishedVideo, Shot, VoiceOver, file_keys, list_files
 from layers.core.errors import Cancelled
+
+
+def list_shots(plan: Plan, clips: Sequence[Clip]) -> tuple[Shot, ...]:
+    """What the video shows when: the footage of its clips, which may be spares."""
+    return tuple(
+        Shot(
+            start=round(segment.first_frame / plan.fps, 3),
+            seconds=round(segment.frames / plan.fps, 3),
+            query=clip.footage.query,
+            general=clip.footage.general,
+            footage_url=clip.footage.page_url,
+        )
+        for segment, clip in zip(plan.segments, sorted(clips, key=lambda clip: clip.index), strict=True)
+    )
 
 
 def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepContext) -> Task:
@@ -26,6 +40,9 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
         seconds=plan.frames / plan.fps,
         size=size,
         credits=list_credits(clips),
+        captions_timing="exact" if voice.aligned else "estimated",
+        shots=list_shots(plan, clips),
+        searches=plan.searches,
     )
     if published.srt and published.vtt:
         storage.write(

@@ -125,7 +125,7 @@ def _footage(payload: Payload, context: StepContext) -> dict[str, Any]:
     from functions.video.render import footage
 
     task, keys = context.task, read_keys(context.settings.provider_keys)
-    key = footage.find(task.request.search_query, footage_service(context.services, keys, task.caller), context)
+    key = footage.find(task.request, footage_service(context.services, keys, task.caller), context)
     context.mark_done("footage")
     return {"found": key}
 

@@ -85,6 +85,20 @@ class Footage:
     photographer_url: str
     renditions: tuple[Rendition, ...]
     source: str = ""  # the service's name as credits show it; empty in what 0.1.0 searched for
+    query: str = ""  # the words that were searched for when it was found
+    general: bool = False  # whether those are words that fit any script, since nothing fitted this one's
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search for footage, and what came of it."""
+
+    query: str
+    orientation: str  # portrait or landscape
+    locale: str | None  # the language of the query, such as de-DE; None: not told to the service
+    general: bool  # whether the query has nothing to do with the request's
+    results: int
+    usable: int  # of the results, those that are long and large enough and were not found before
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,7 @@ class SearchResult:
 
     query: str
     footage: tuple[Footage, ...]
+    searches: tuple[Search, ...] = ()  # in their order
 
 
 @dataclass(frozen=True)
@@ -115,6 +130,7 @@ class Plan:
     width: int = WIDTH
     height: int = HEIGHT
     fps: int = FPS
+    searches: tuple[Search, ...] = ()  # that gave the footage
 
     @property
     def scene_ends(self) -> tuple[float, ...]:
@@ -144,6 +160,20 @@ class Credit:
 
 
 @dataclass(frozen=True)
+class Shot:
+    """What a finished video shows for some seconds, and the words for which that was found."""
+
+    start: float
+    seconds: float
+    query: str
+    general: bool  # whether those words fit any script, since nothing fitted the request's
+    footage_url: str
+
+
+CaptionsTiming = Literal["exact", "estimated"]
+
+
+@dataclass(frozen=True)
 class PublishedVideo:
     """Keys of a finished video's files in the outputs bucket."""
 
@@ -154,6 +184,9 @@ class PublishedVideo:
     seconds: float
     size: int  # of the video
     credits: tuple[Credit, ...]
+    captions_timing: CaptionsTiming | None = None  # None: made by 0.1.0
+    shots: tuple[Shot, ...] = ()
+    searches: tuple[Search, ...] = ()
 
 
 def list_files(published: PublishedVideo) -> list[str]:

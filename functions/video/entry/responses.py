@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from functions.video.values import Stage, Status
+from functions.video.values import CaptionsTiming, Stage, Status
 from layers.core.web import PROBLEM, ProblemResponse, response_schema
 
 
@@ -17,6 +17,27 @@ class CreditResponse(BaseModel):
     photographer_url: str
     footage_url: str
     source: str
+
+
+class ShotResponse(BaseModel):
+    """What the video shows for some seconds, and the words for which that was found."""
+
+    start: float
+    seconds: float
+    query: str
+    general: Annotated[bool, Field(description="whether nothing fitted search_query, and the words fit any script")]
+    footage_url: str
+
+
+class SearchResponse(BaseModel):
+    """One search for footage, and what came of it."""
+
+    query: str
+    orientation: Literal["portrait", "landscape"]
+    locale: Annotated[str | None, Field(description="the language of the query; null: not told to the service")]
+    general: bool
+    results: int
+    usable: Annotated[int, Field(description="new ones that are long and large enough")]
 
 
 class TaskResponse(BaseModel):
@@ -33,6 +54,11 @@ class TaskResponse(BaseModel):
     seconds: Annotated[float | None, Field(description="of the video")] = None
     bytes: Annotated[int | None, Field(description="of the video")] = None
     credits: list[CreditResponse] | None = None
+    shots: list[ShotResponse] | None = None
+    searches: list[SearchResponse] | None = None
+    captions_timing: Annotated[
+        CaptionsTiming | None, Field(description="estimated where the voice service gave no times, or wrong ones")
+    ] = None
     problem: ProblemResponse | None = None
     callback: Annotated[Literal["delivered", "failed"] | None, Field(description="its outcome")] = None
 
@@ -48,6 +74,8 @@ class SegmentResponse(BaseModel):
 
     start: float
     seconds: float
+    query: Annotated[str, Field(description="that found the footage")]
+    general: Annotated[bool, Field(description="whether nothing fitted search_query, and the words fit any script")]
     footage_url: str
     photographer: str
     photographer_url: str
@@ -61,6 +89,7 @@ class PlanResponse(BaseModel):
     voice_requests: int
     query: Annotated[str, Field(description="that found the footage; it may be more general than yours")]
     segments: list[SegmentResponse]
+    searches: list[SearchResponse]
 
 
 class SecretResponse(BaseModel):

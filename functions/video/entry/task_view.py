@@ -29,6 +29,9 @@ def render_task(task: Task, now: float, result_seconds: int) -> dict[str, Any]:
             "seconds": round(task.published.seconds, 3),
             "bytes": task.published.size,
             "credits": [asdict(each) for each in task.published.credits],
+            "shots": [asdict(each) for each in task.published.shots],
+            "searches": [asdict(each) for each in task.published.searches],
+            **({"captions_timing": timing} if (timing := task.published.captions_timing) else {}),
             "expires_at": rfc3339((task.finished_at or 0) + result_seconds),
         }
     if task.problem:

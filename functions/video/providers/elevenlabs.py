@@ -27,6 +27,7 @@ API_REQUEST_CHARACTERS = 10_000  # the API's own limit for this model; scripts a
 MOST_BYTES = 64 << 20  # of a response: an hour of speech in base64
 REQUEST_SECONDS = 150.0  # for one request; a chunk takes half a minute at most
 _KEY_CODES = ("invalid_api_key", "needs_authorization", "missing_permissions")  # which also came with status 400
+_UNUSUAL_ACTIVITY = "detected_unusual_activity"
 _BUSY_SECONDS = 3.0  # until another of the account's few concurrent requests may have ended
 
 
@@ -98,6 +99,11 @@ def _error(response: ProviderResponse) -> Exception:
     reason = f"{code}, status {response.status}" if code else f"status {response.status}"
     if code == "quota_exceeded" or response.status == 402:
         return QuotaExceeded("The quota at ElevenLabs is used up.")
+    if code == _UNUSUAL_ACTIVITY:
+        return KeyRejected(
+            f"ElevenLabs has blocked this account's free plan ({reason}): it takes many users of one address, such as "
+            "those of a cloud, for one who evades its limits. Put the key of a paid plan into ELEVENLABS_API_KEY."
+        )
     if response.status in (401, 403) or code in _KEY_CODES:
         return KeyRejected(f"ElevenLabs does not accept ELEVENLABS_API_KEY ({reason}).")
     if response.status == 429:

@@ -16,10 +16,12 @@ class SharedFootage:
         self._service, self._quota, self._caller = service, quota, caller
         self.name = service.name
 
-    def search(self, query: str, *, orientation: str, count: int, deadline: Deadline) -> list[Footage]:
+    def search(
+        self, query: str, *, orientation: str, count: int, deadline: Deadline, locale: str | None = None
+    ) -> list[Footage]:
         """As the service. Raises AtCapacity where this caller has had its share."""
         self._quota.take(self._caller, 1)
-        return self._service.search(query, orientation=orientation, count=count, deadline=deadline)
+        return self._service.search(query, orientation=orientation, count=count, deadline=deadline, locale=locale)
 
 
 class SharedVoice:

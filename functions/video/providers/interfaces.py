@@ -40,5 +40,8 @@ class FootageService(Protocol):
 
     name: str
 
-    def search(self, query: str, *, orientation: str, count: int, deadline: Deadline) -> list[Footage]:
-        """The best `count` for the query, the best first; `orientation` is portrait or landscape."""
+    def search(
+        self, query: str, *, orientation: str, count: int, deadline: Deadline, locale: str | None = None
+    ) -> list[Footage]:
+        """The best `count` for the query, the best first; `orientation` is portrait or landscape, `locale` the
+        query's language (de-DE), or None."""

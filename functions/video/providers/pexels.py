@@ -14,6 +14,11 @@ HOURLY_REQUESTS = 200  # of a key that Pexels grants nothing more
 MOST_PER_PAGE = 80
 MOST_BYTES = 4 << 20  # of a response; 80 videos have about 300 KB
 REQUEST_SECONDS = 20.0  # for one search
+LOCALES = (
+    *("en-US", "pt-BR", "es-ES", "ca-ES", "de-DE", "it-IT", "fr-FR", "sv-SE", "id-ID", "pl-PL", "ja-JP", "zh-TW"),
+    *("zh-CN", "ko-KR", "th-TH", "nl-NL", "hu-HU", "vi-VN", "cs-CZ", "da-DK", "fi-FI", "uk-UA", "el-GR", "ro-RO"),
+    *("nb-NO", "sk-SK", "tr-TR", "ru-RU"),
+)
 _HOUR = 3600.0  # seconds: a limit that ends later than this is the month's
 
 
@@ -29,12 +34,16 @@ class Pexels:
     def __repr__(self) -> str:
         return f"Pexels({self._url!r})"
 
-    def search(self, query: str, *, orientation: str, count: int, deadline: Deadline) -> list[Footage]:
+    def search(
+        self, query: str, *, orientation: str, count: int, deadline: Deadline, locale: str | None = None
+    ) -> list[Footage]:
         """Videos for the query as Pexels describes them, the most relevant first; only malformed ones are left out.
 
         Raises KeyRejected, QuotaExceeded, RateLimited, ProviderRefused, ProviderFailed or OutOfTime.
         """
         params = {"query": query, "orientation": orientation, "per_page": str(min(count, MOST_PER_PAGE))}
+        if locale in LOCALES:
+            params["locale"] = locale
 
         def attempt() -> list[Footage]:
             response = send(
@@ -60,6 +69,10 @@ def _check(response: ProviderResponse) -> None:
     """Raise the error for a response without success."""
     if response.status == 200:
         return
+    if response.status == 403 and not isinstance(response.json(), dict):
+        raise ProviderFailed(
+            "The network in front of Pexels refused the request (status 403), which says nothing about PEXELS_API_KEY."
+        )
     if response.status in (401, 403):
         raise KeyRejected(f"Pexels does not accept PEXELS_API_KEY (status {response.status}).")
     if response.status == 429:

@@ -14,7 +14,7 @@ from functions.video.render import captions, long_words
 from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
 from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
-from layers.core.errors import MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
+from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import escape, run, untrusted_input
 from layers.media.mp4 import read_index
 
@@ -51,7 +51,8 @@ def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -
     key = _key(segment, plan, subtitles, context)
     if artifacts.reuse(key, Clip, deadline, lambda clip: clip.key):
         return key
-    last_error: Exception | None = None
+    last_error: ColdswapError | None = None
+    last_id = ""
     for footage in candidates(segment, plan):
         deadline.check("making a clip")
         files = _Files(context.folder, segment.index)
@@ -61,13 +62,14 @@ def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -
             media_key = artifacts.key("clip", "mp4", key, footage.id)
             artifacts.put_file(media_key, files.clip, "video/mp4")
         except (RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge) as error:
-            last_error = error
+            last_error, last_id = error, footage.id
             continue
         finally:
             files.remove()
         artifacts.put(key, Clip(media_key, segment.index, segment.frames, footage, bytes_fetched))
         return key
-    raise NoFootage("None of the footage that was found could be used.") from last_error
+    reason = f" The last was the file of {last_id}: {last_error.detail}" if last_error else ""
+    raise NoFootage(f"None of the footage that was found could be used.{reason}") from last_error
 
 
 def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> str:

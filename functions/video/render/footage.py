@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from functions.video.artifacts import recipe
 from functions.video.context import CallerContext
 from functions.video.providers.interfaces import FootageService
+from functions.video.render import query_locale
+from functions.video.render.query_locale import guess_locale
 from functions.video.settings import VideoSettings
-from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, SearchResult
+from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, Search, SearchResult, VideoRequest
 from layers.core.errors import AtCapacity, NoFootage, ProviderFailed, QuotaExceeded, RateLimited
 
-VERSION = 1  # raise it with code below that searches for, or leaves out, other footage
+VERSION = 2  # raise it with code below that searches for, or leaves out, other footage
 RESULTS_PER_SEARCH = 30  # five clips, spares, and what the filter takes away
 MOST_FOOTAGE = 15  # of what was found
 SHORTEST_SECONDS = 2.0
@@ -21,7 +23,19 @@ GENERAL_QUERIES = ("nature", "abstract background")  # fit any script; searched 
 _MOST_QUERIES = 6
 
 
-def find(query: str, service: FootageService, context: CallerContext, charge: Callable[[], None] = lambda: None) -> str:
+@dataclass(frozen=True)
+class _Query:
+    """Words to search for, and how."""
+
+    words: str
+    orientation: str = "portrait"
+    locale: str | None = None
+    general: bool = False
+
+
+def find(
+    request: VideoRequest, service: FootageService, context: CallerContext, charge: Callable[[], None] = lambda: None
+) -> str:
     """The key of a SearchResult in the artifact store, searched for unless it exists.
 
     `charge` is called before a search that is really made, and may refuse it. Raises NoFootage, and what the service
@@ -29,47 +43,73 @@ def find(query: str, service: FootageService, context: CallerContext, charge: Ca
     """
     settings, artifacts = context.settings, context.artifacts
     limits = (settings.max_clip_pixels, settings.max_clip_bytes)
-    key = artifacts.key("footage", "json", service.name, query, limits, recipe(sys.modules[__name__]))
+    locales = _locales(request)
+    modules = (sys.modules[__name__], query_locale)
+    key = artifacts.key("footage", "json", service.name, request.search_query, locales, limits, recipe(*modules))
     if artifacts.reuse(key, SearchResult, context.deadline) is None:
         charge()
-        artifacts.put(key, search(query, service, context))
+        artifacts.put(key, search(request.search_query, service, context, locales))
     return key
 
 
-def search(query: str, service: FootageService, context: CallerContext) -> SearchResult:
-    """Search until there is enough footage for a video, or no words are left to search for. Raises NoFootage."""
+def search(
+    query: str, service: FootageService, context: CallerContext, locales: Sequence[str | None] = (None,)
+) -> SearchResult:
+    """Search until there is enough footage for a video, or no words are left to search for. Raises NoFootage.
+
+    `locales` are the languages in which the query may be, the likeliest first; None leaves that to the service.
+    """
     usable: dict[str, Footage] = {}
-    first_query = ""
-    for words, orientation in _queries(query):
+    searches: list[Search] = []
+    for each in _queries(query, locales):
         try:
             results = service.search(
-                words, orientation=orientation, count=RESULTS_PER_SEARCH, deadline=context.deadline
+                each.words,
+                orientation=each.orientation,
+                locale=each.locale,
+                count=RESULTS_PER_SEARCH,
+                deadline=context.deadline,
             )
         except (AtCapacity, ProviderFailed, QuotaExceeded, RateLimited):
             if usable:  # less than wished for is better than nothing
                 break
             raise
+        before = len(usable)
         for footage in results:
             if footage.id not in usable and (fitting := _keep_usable(footage, context.settings)):
-                usable[footage.id] = fitting
-                first_query = first_query or words
-        if len(usable) >= MOST_CLIPS or (usable and words in GENERAL_QUERIES):
+                usable[footage.id] = replace(fitting, query=each.words, general=each.general)
+        searches.append(
+            Search(each.words, each.orientation, each.locale, each.general, len(results), len(usable) - before)
+        )
+        if len(usable) >= MOST_CLIPS or (usable and each.general):
             break
     if not usable:
         # Without the phrase: the sentence ends in the workflow's history, which nobody can delete.
         raise NoFootage("No footage was found for search_query, nor for more general words. Try another one.")
-    return SearchResult(first_query, tuple(usable.values())[:MOST_FOOTAGE])
+    footage_list = tuple(usable.values())[:MOST_FOOTAGE]
+    return SearchResult(footage_list[0].query, footage_list, tuple(searches))
 
 
-def _queries(query: str) -> Iterator[tuple[str, str]]:
-    """Queries and orientations to try: the phrase; the phrase without its first words, which are the adjectives; the
-    phrase in landscape; and general ones."""
+def _locales(request: VideoRequest) -> list[str | None]:
+    """The languages in which the query may be: its own where its letters or words show it; else the service's choice,
+    and then the script's."""
+    if own := guess_locale(request.search_query):
+        return [own]
+    script_locale = guess_locale(request.script_text)
+    return [None, script_locale] if script_locale else [None]
+
+
+def _queries(query: str, locales: Sequence[str | None]) -> Iterator[_Query]:
+    """What to try: the phrase, in its languages; without its first words, which are the adjectives; in landscape; and
+    general words."""
     words = query.split()
-    shorter = [" ".join(words[start:]) for start in range(1, len(words))]
-    portrait = [" ".join(words), *shorter][: _MOST_QUERIES - len(GENERAL_QUERIES) - 1]
-    yield from ((each, "portrait") for each in portrait)
-    yield " ".join(words), "landscape"
-    yield from ((each, "portrait") for each in GENERAL_QUERIES if each not in portrait)
+    phrase = " ".join(words)
+    portrait = [_Query(phrase, locale=locale) for locale in locales]
+    portrait += [_Query(" ".join(words[start:]), locale=locales[0]) for start in range(1, len(words))]
+    yield from portrait[: _MOST_QUERIES - len(GENERAL_QUERIES) - 1]
+    yield _Query(phrase, "landscape", locales[0])
+    searched = {each.words for each in portrait}
+    yield from (_Query(each, general=True) for each in GENERAL_QUERIES if each not in searched)
 
 
 def _keep_usable(footage: Footage, settings: VideoSettings) -> Footage | None:

@@ -120,6 +120,10 @@ def _start(transfer: _Transfer, path: Path, seconds: float, headers: Mapping[str
     ) as response:
         if response.status == 200:
             return _fetch_in_order(transfer, response, path, seconds)
+        if response.status == 403:
+            raise UpstreamFailed(
+                f"{response.host} refuses the file (status 403), which says nothing about the footage service's key."
+            )
         if response.status != 206:
             raise UpstreamFailed(f"{response.host} answered with status {response.status}.")
         begin, end, size = _content_range(response)

@@ -43,7 +43,8 @@ def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int = MOST_CL
         for index, ((first, length), each) in enumerate(zip(slots, chosen, strict=True))
     )
     used_ids = {each.id for each in chosen}
-    return Plan(frames, segments, tuple(each for each in footage if each.id not in used_ids)[:MOST_SPARES])
+    spares = tuple(each for each in footage if each.id not in used_ids)[:MOST_SPARES]
+    return Plan(frames, segments, spares, searches=result.searches)
 
 
 def _choose_cuts(words: Sequence[Word], frames: int, clips: int, price: float) -> tuple[float, list[int]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from functions.video.values import Credit, PublishedVideo, Stage, Status, VideoRequest
+from functions.video.values import Credit, PublishedVideo, Search, Shot, Stage, Status, VideoRequest
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import Cancelled
 from layers.core.ids import creation_time, is_id, time_sort_key
@@ -19,16 +19,16 @@ REMEMBERED_SECONDS = 7 * 24 * 3600
 
 # The share of each step in the whole, roughly by its time; all clips together are one step.
 _SHARES: dict[str, float] = {
-    "voice": 0.2,
     "footage": 0.1,
+    "voice": 0.2,
     "plan": 0.02,
     "clips": 0.45,
     "assemble": 0.18,
     "publish": 0.05,
 }
 _STAGES: dict[str, Stage] = {
-    "voice": "voice-over",
     "footage": "footage",
+    "voice": "voice-over",
     "plan": "plan",
     "clips": "clips",
     "assemble": "assemble",
@@ -75,7 +75,7 @@ class Task:
 
     @property
     def stage(self) -> Stage:
-        """The first step that is not done. Voice-over and footage are made side by side."""
+        """The first step that is not done."""
         if self.status == "queued":
             return "queued"
         return next((_STAGES[step] for step in _SHARES if self._done_share(step) < 1), "done")
@@ -276,4 +276,10 @@ def _step_change(step: str, artifact_keys: Collection[str]) -> tuple[str, dict[s
 
 
 def _published_video(document: dict[str, Any]) -> PublishedVideo:
-    return PublishedVideo(**{**document, "credits": tuple(Credit(**each) for each in document["credits"])})
+    # What 0.1.0 published has neither shots nor searches.
+    lists: dict[str, Any] = {
+        "credits": tuple(Credit(**each) for each in document["credits"]),
+        "shots": tuple(Shot(**each) for each in document.get("shots", ())),
+        "searches": tuple(Search(**each) for each in document.get("searches", ())),
+    }
+    return PublishedVideo(**{**document, **lists})

@@ -89,6 +89,8 @@ def serving() -> Iterator[FileServer]:
             name, byte_range = self.path[1:], self.headers.get("Range")
             files.requests.append(f"{name} {byte_range or ''}".strip())
             data = files.files.get(name)
+            if files.behaviour == "forbidden":
+                return self.answer(403, b"<html>forbidden</html>")
             if data is None:
                 return self.answer(404, b"<html>not here</html>")
             if name.startswith("moved"):

@@ -106,7 +106,7 @@ def context_of(inputs: Inputs) -> StepContext:
 
 STEPS: dict[str, tuple[ModuleType, Callable[[Inputs, StepContext], str]]] = {
     "voice": (voice, lambda each, context: voice.make(each.voice_id, each.service, context)),
-    "footage": (footage, lambda each, context: footage.find(each.request.search_query, each.service, context)),
+    "footage": (footage, lambda each, context: footage.find(each.request, each.service, context)),
     "clip": (clip, lambda each, context: clip.make(each.plan.segments[0], each.plan, each.voice, context)),
     "sound": (assemble, lambda each, context: assemble.make_sound(each.voice, context)),
     "video": (assemble, lambda each, context: assemble.join(each.plan, [each.clip], each.voice, context)),
@@ -202,6 +202,7 @@ OTHER_PAGE = replace(SEA, page_url="https://p.example/2")
         ("voice", {"request": replace(REQUEST, script_text=f" {SCRIPT}")}),
         ("voice", {"voice_id": "other"}),
         ("footage", {"request": replace(REQUEST, search_query="sky")}),
+        ("footage", {"request": replace(REQUEST, script_text="Das Meer ist nicht nur blau, und es ist tief.")}),
         ("footage", {"settings": replace(SETTINGS, max_clip_pixels=1)}),
         ("footage", {"settings": replace(SETTINGS, max_clip_bytes=1)}),
         ("clip", {"request": replace(REQUEST, captions=False)}),

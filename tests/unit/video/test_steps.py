@@ -17,6 +17,7 @@ from aws_lambda_powertools import Logger
 
 from functions.video import app, steps, values
 from functions.video.context import StepContext
+from functions.video.entry.task_view import render_task
 from functions.video.providers.elevenlabs import ElevenLabs
 from functions.video.providers.interfaces import VoiceService
 from functions.video.render import assemble, clip, footage, plan, poster, voice_over
@@ -24,10 +25,23 @@ from functions.video.tasks import lifecycle
 from functions.video.tasks.lifecycle import workflow_error
 from functions.video.tasks.slots import ENDING_SECONDS
 from functions.video.tasks.store import Task, digest
-from functions.video.values import Clip, Footage, Plan, Rendition, SearchResult, Segment, VideoRequest, VoiceOver, Word
+from functions.video.values import (
+    Clip,
+    Footage,
+    Plan,
+    Rendition,
+    Search,
+    SearchResult,
+    Segment,
+    VideoRequest,
+    VoiceOver,
+    Word,
+)
 from layers.core import errors
+from local.cloud import ROOT
 from local.standins.servers import StandIns
 from tests.unit.video.fake_stack import BODY, REQUEST, FakeVideoStack
+from tools.template import load_template
 
 SECRET = "a sentence that nobody else should read"
 WORDS = (Word("Say", 0.0, 0.5, 0, 3), Word("this.", 0.5, 1.0, 4, 9, ends_sentence=True))
@@ -45,11 +59,13 @@ def footage_of(name: str) -> Footage:
         f"{name}'s",
         f"https://p.example/by-{name}",
         (Rendition("https://f.example/", 720, 1280),),
+        query=name,
     )
 
 
-SEA, SKY, DUNE = footage_of("sea"), footage_of("sky"), footage_of("dune")
-PLAN = Plan(60, (Segment(0, 0, 30, SEA), Segment(1, 30, 30, SKY)), (DUNE,))
+SEA, SKY, DUNE = footage_of("sea"), footage_of("sky"), replace(footage_of("dune"), query="nature", general=True)
+SEARCHES = (Search("sea", "portrait", None, False, 2, 2), Search("nature", "portrait", None, True, 9, 1))
+PLAN = Plan(60, (Segment(0, 0, 30, SEA), Segment(1, 30, 30, SKY)), (DUNE,), searches=SEARCHES)
 CLIPS = (Clip("work/clip/0.mp4", 0, 30, SEA, 1000), Clip("work/clip/1.mp4", 1, 30, DUNE, 2000))
 
 
@@ -126,6 +142,50 @@ def test_the_steps_hand_each_other_what_they_need(step_stack: FakeVideoStack) ->
     assert (bucket / task.published.poster).read_bytes() == b"work/poster/a.jpg"
     assert b"this." in (bucket / str(task.published.srt)).read_bytes()
     assert (bucket / str(task.published.vtt)).read_bytes().startswith(b"WEBVTT")
+
+
+def test_what_was_searched_found_and_shown_is_told_of_each_shot(step_stack: FakeVideoStack) -> None:
+    step(step_stack, "publish", **up_to_publish(step_stack))
+
+    answer = view(step_stack)
+    assert answer["shots"] == [
+        {"start": 0.0, "seconds": 1.0, "query": "sea", "general": False, "footage_url": SEA.page_url},
+        {"start": 1.0, "seconds": 1.0, "query": "nature", "general": True, "footage_url": DUNE.page_url},
+    ]
+    assert [(each["query"], each["general"], each["usable"]) for each in answer["searches"]] == [
+        ("sea", False, 2),
+        ("nature", True, 1),
+    ]
+    assert answer["captions_timing"] == "exact"
+
+
+def test_estimated_times_are_told(step_stack: FakeVideoStack) -> None:
+    guessed = replace(VOICE, aligned=False)
+    step_stack.patch.setattr(voice_over, "make", lambda *inputs: keep(context_of(inputs), guessed))
+
+    step(step_stack, "publish", **up_to_publish(step_stack))
+
+    assert view(step_stack)["captions_timing"] == "estimated"
+
+
+def view(stack: FakeVideoStack) -> dict[str, Any]:
+    """The task "t" as its caller and its callback see it."""
+    task = stack.services.tasks.find("t")
+    assert task
+    return render_task(task, stack.clock(), 1000)
+
+
+def keep(context: StepContext, voice: VoiceOver) -> str:
+    context.artifacts.put("work/voice/a.json", voice)
+    return "work/voice/a.json"
+
+
+def test_footage_is_searched_before_speech_is_paid() -> None:
+    workflow = load_template(ROOT / "functions/video/short_video.asl.yaml")["States"]["Make"]["Branches"][0]
+    search, speak = (workflow["States"][name] for name in ("Search", "Speak"))
+    assert (workflow["StartAt"], search["Next"], speak["Next"]) == ("Search", "Speak", "Plan")
+    steps = [each["Arguments"]["Payload"]["step"] for each in (search, speak)]
+    assert steps == ["footage", "voice"]
 
 
 def test_publishing_frees_the_slot(step_stack: FakeVideoStack) -> None:

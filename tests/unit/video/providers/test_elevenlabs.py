@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -97,6 +98,17 @@ def test_a_fault_has_its_error_and_is_asked_about_again_where_that_helps(
     assert len(standins.requests_to("elevenlabs")) == times
     assert TEXT not in message
     assert standins.environment["ELEVENLABS_API_KEY"] not in message
+
+
+@pytest.mark.parametrize("shape", ["code", "status"])
+def test_a_blocked_free_plan_is_told_with_what_to_do(
+    elevenlabs: ElevenLabs, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    body = json.dumps({"detail": {shape: "detected_unusual_activity", "message": "Free Tier usage disabled."}})
+    answer = client.ProviderResponse(401, {}, body.encode())
+    monkeypatch.setattr("functions.video.providers.elevenlabs.send", lambda *_, **__: answer)
+    with pytest.raises(KeyRejected, match=r"detected_unusual_activity.* paid plan into ELEVENLABS_API_KEY"):
+        speak(elevenlabs)
 
 
 def test_speech_comes_with_the_times_of_its_characters(elevenlabs: ElevenLabs, standins: StandIns) -> None:

@@ -25,7 +25,9 @@ class FakeFootageService:
     name = "fake"
     searches = 0
 
-    def search(self, query: str, *, orientation: str, count: int, deadline: Deadline) -> list[Any]:
+    def search(
+        self, query: str, *, orientation: str, count: int, deadline: Deadline, locale: str | None = None
+    ) -> list[Any]:
         self.searches += 1
         return []
 

@@ -43,9 +43,7 @@ __all__ = ["artifacts", "running", "standins", "storage"]
 
 TEXT = "The sea is calm tonight."
 VOICE = "JBFqnCBsd6RMkjVDRZzb"
-SPEAK = load_template(ROOT / "functions/video/short_video.asl.yaml")["States"]["Make"]["Branches"][0]["States"][
-    "Prepare"
-]["Branches"][0]["States"]["Speak"]
+SPEAK = load_template(ROOT / "functions/video/short_video.asl.yaml")["States"]["Make"]["Branches"][0]["States"]["Speak"]
 
 
 @pytest.fixture(autouse=True)

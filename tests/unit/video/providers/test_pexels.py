@@ -89,6 +89,27 @@ def test_the_key_goes_to_the_api(pexels: Pexels, standins: StandIns) -> None:
     assert recorded.request.query == {"query": "sea", "orientation": "portrait", "per_page": "20"}
 
 
+def test_a_language_that_pexels_knows_is_sent(pexels: Pexels, standins: StandIns) -> None:
+    for locale in ("de-DE", "he-IL"):
+        pexels.search("Meer", orientation="portrait", count=20, deadline=soon(), locale=locale)
+    first, second = standins.requests_to("pexels")
+    assert first.request.query["locale"] == "de-DE"
+    assert "locale" not in second.request.query
+
+
+@pytest.mark.parametrize(
+    ("body", "error"), [(b"<html>Just a moment...</html>", ProviderFailed), (b'{"error": "Forbidden"}', KeyRejected)]
+)
+def test_a_page_of_the_network_in_front_is_no_word_about_the_key(
+    pexels: Pexels, monkeypatch: pytest.MonkeyPatch, body: bytes, error: type[ColdswapError]
+) -> None:
+    monkeypatch.setattr(
+        "functions.video.providers.pexels.send", lambda *_, **__: client.ProviderResponse(403, {}, body)
+    )
+    with pytest.raises(error):
+        search(pexels)
+
+
 def test_waiting_never_outlasts_the_deadline(pexels: Pexels, standins: StandIns, waits: list[float]) -> None:
     standins.fault("pexels.status", status=429, retry_after=19)
     with pytest.raises(RateLimited):

@@ -314,6 +314,15 @@ def test_every_hostile_or_broken_footage_gives_way_to_a_spare(
             make(plan_of(footage), server, artifacts, folder, most_pixels=1_000_000)
 
 
+def test_a_file_that_its_host_refuses_is_named_and_not_the_key(
+    server: FileServer, artifacts: ArtifactStore, folder: Path
+) -> None:
+    server.behaviour = "forbidden"
+    with pytest.raises(NoFootage, match=r"file of test:small\.mp4: \S+ refuses the file \(status 403\)") as raised:
+        make(plan_of(shot(server, "small.mp4")), server, artifacts, folder)
+    assert "API_KEY" not in str(raised.value)
+
+
 def test_too_many_bytes_give_way_too(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
     plan = plan_of(shot(server, "sea.mp4"), shot(server, "small.mp4"))
     result, _ = make(plan, server, artifacts, folder, most_bytes=300_000)

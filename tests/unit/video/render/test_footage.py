@@ -29,9 +29,13 @@ class FakeFootageService:
     def __init__(self, answer: Callable[[str, str], list[Footage]]) -> None:
         self._answer = answer
         self.searches: list[tuple[str, str]] = []
+        self.locales: list[str | None] = []
 
-    def search(self, query: str, *, orientation: str, count: int, deadline: object) -> list[Footage]:
+    def search(
+        self, query: str, *, orientation: str, count: int, deadline: object, locale: str | None = None
+    ) -> list[Footage]:
         self.searches.append((query, orientation))
+        self.locales.append(locale)
         return self._answer(query, orientation)
 
 
@@ -102,6 +106,48 @@ def test_nothing_at_all_is_told_after_a_few_requests() -> None:
     assert len(service.searches) <= 6
 
 
+def test_what_was_searched_and_found_is_told() -> None:
+    """A phrase of which only half has footage, and half of that can be used."""
+    service = fake_service({"zeppelin": [footage(1), footage(2, 1.0)], GENERAL_QUERIES[0]: several(9, first=50)})
+
+    result = search_for(service, "xylophone zeppelin")
+
+    assert [(each.query, each.orientation, each.results, each.usable) for each in result.searches] == [
+        ("xylophone zeppelin", "portrait", 0, 0),
+        ("zeppelin", "portrait", 2, 1),
+        ("xylophone zeppelin", "landscape", 0, 0),
+        (GENERAL_QUERIES[0], "portrait", 9, 9),
+    ]
+    assert [each.general for each in result.searches] == [False, False, False, True]
+    assert (result.footage[0].query, result.footage[0].general) == ("zeppelin", False)
+    assert {(each.query, each.general) for each in result.footage[1:]} == {(GENERAL_QUERIES[0], True)}
+
+
+@pytest.mark.parametrize(
+    ("query", "script", "locales"),
+    [
+        ("calm sea", "The sea was here first, and it is calm.", {None}),
+        ("\u6d77\u6d0b", "", {"zh-CN", None}),
+        ("Stra\u00dfe", "", {"de-DE", None}),
+        ("\u043c\u043e\u0440\u0435", "", {"ru-RU", None}),
+        ("chat sur la plage", "", {"fr-FR", None}),
+        ("Strand", "Das Meer ist ruhig, und die Sonne geht auf.", {None, "de-DE"}),
+    ],
+)
+def test_a_query_in_another_language_carries_it(
+    query: str, script: str, locales: set[str | None], tmp_path: Path
+) -> None:
+    service = fake_service({GENERAL_QUERIES[0]: several(9)})
+
+    find(VideoRequest(script, query), service, context(tmp_path))
+
+    assert set(service.locales) == locales
+    asked = list(zip(service.searches, service.locales, strict=True))
+    assert all(locale is None for (words, _), locale in asked if words in GENERAL_QUERIES), "which are English"
+    own = [locale for (words, _), locale in asked if words == query]
+    assert own[0] == (None if script else next(iter(locales - {None})))
+
+
 def test_a_fault_after_something_was_found_does_not_lose_it() -> None:
     def answer(query: str, orientation: str) -> list[Footage]:
         if query == "calm sea":
@@ -162,7 +208,7 @@ def test_of_equal_sizes_the_one_with_fewer_bytes_is_fetched() -> None:
 
 def test_a_search_is_kept(tmp_path: Path) -> None:
     service = fake_service({"sea": several(6)})
-    first, again = (find("sea", service, context(tmp_path)) for _ in range(2))
+    first, again = (find(VideoRequest("", "sea"), service, context(tmp_path)) for _ in range(2))
     assert first == again
     assert len(service.searches) == 1
     assert context(tmp_path).artifacts.get(first, SearchResult, soon()) == search_for(service, "sea")

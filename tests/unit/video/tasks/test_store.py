@@ -69,7 +69,7 @@ def test_stage_and_progress_follow_the_steps_in_any_order(tasks: TaskStore, task
 
     assert [stage for stage, _ in views] == [
         "queued",
-        "voice-over",
+        "footage",
         "voice-over",
         "plan",
         "clips",
