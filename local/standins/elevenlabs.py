@@ -33,6 +33,7 @@ MODELS = {  # characters per request
 }
 
 _PATH = re.compile(r"/v1/text-to-speech/([^/]+)(/with-timestamps)?")
+_BREAK = re.compile(r'<break time="[\d.]+m?s"\s*/>')
 _FORMATS = re.compile(
     r"mp3_(?:22050_32|24000_48|44100_(?:32|64|96|128|192))|pcm_(?:8000|16000|22050|24000|44100|48000)"
 )
@@ -111,8 +112,11 @@ def _check(payload: Any, request: Request) -> Response | None:
 def _speak(
     payload: dict[str, Any], request: Request, timbre: speech_synthesis.Timbre, *, timestamps: bool, fault: Fault | None
 ) -> Response:
+    # A tag for a pause is not spoken.
     speech = speech_synthesis.speak(
-        payload["text"], timbre, speed=(payload.get("voice_settings") or {}).get("speed", 1.0)
+        _BREAK.sub(lambda tag: " " * len(tag[0]), payload["text"]),
+        timbre,
+        speed=(payload.get("voice_settings") or {}).get("speed", 1.0),
     )
     audio = speech_synthesis.encode(speech, _format(request))
     cost = {"request-id": "standin", "character-cost": str(len(payload["text"]))}

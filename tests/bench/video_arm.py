@@ -101,7 +101,7 @@ class Ours:
 
     def footage(self) -> str:
         service = Pexels(self.settings.pexels_url, self.job.environment["PEXELS_API_KEY"])
-        return footage.find(self.job.query, service, self.context)
+        return footage.find(self.context.task.request, service, self.context)
 
     def search_result(self) -> SearchResult:
         return self.context.read(self.footage(), SearchResult)

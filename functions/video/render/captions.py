@@ -101,7 +101,8 @@ def lay_out_pages(
     for lines, (start, following) in zip(layout, pairwise(starts), strict=True):
         last = lines[-1][-1].end
         end = following if following - last < _PAUSE else last + _LINGER
-        pages.append(Page(lines, start, min([end, *(each for each in scene_ends if each >= last - _FRAME)])))
+        scene_end = min((each for each in scene_ends if each > start and each >= last - _FRAME), default=end)
+        pages.append(Page(lines, start, min(end, scene_end)))
     return pages
 
 

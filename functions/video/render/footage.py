@@ -91,10 +91,10 @@ def search(
 
 
 def _locales(request: VideoRequest) -> list[str | None]:
-    """The languages in which the query may be: its own where its letters or words show it; else the service's choice,
-    and then the script's."""
+    """The languages in which the query may be: first its own, where its letters or words show it; else the service's
+    choice, and then the script's."""
     if own := guess_locale(request.search_query):
-        return [own]
+        return [own, None]
     script_locale = guess_locale(request.script_text)
     return [None, script_locale] if script_locale else [None]
 

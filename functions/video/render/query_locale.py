@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 VERSION = 1  # raise it with code below that takes a phrase for another language's
 LEAST_SHARE = 0.1  # of a text's words that are a language's most frequent ones
-LEAST_WORDS = 2  # of them
+LEAST_WORDS = 2  # different ones of them
 
-# Letters that one language alone uses, or that most texts with them are in; the first that fits counts.
-_LETTERS: tuple[tuple[str, str], ...] = (
+# Letters of one language's script, or that most texts with them are in; the first that fits counts.
+_SCRIPTS: tuple[tuple[str, str], ...] = (
     ("ja-JP", "\u3040-\u30ff"),
     ("ko-KR", "\u1100-\u11ff\uac00-\ud7af"),
     ("th-TH", "\u0e00-\u0e7f"),
@@ -19,6 +19,8 @@ _LETTERS: tuple[tuple[str, str], ...] = (
     ("el-GR", "\u0370-\u03ff"),
     ("uk-UA", "\u0404\u0406\u0407\u0454\u0456\u0457\u0490\u0491"),
     ("ru-RU", "\u0400-\u04ff"),
+)
+_LATIN_LETTERS: tuple[tuple[str, str], ...] = (
     ("vi-VN", "\u0111\u01a1\u01b0\u1ea0-\u1ef9"),
     ("pl-PL", "\u0105\u0119\u0142\u0144\u015b\u017a\u017c"),
     ("tr-TR", "\u011f\u0131\u015f"),
@@ -62,11 +64,21 @@ def _frequent_words() -> dict[str, frozenset[str]]:
 
 def guess_locale(text: str) -> str | None:
     """The language and country of a text, such as de-DE; None where it is English, or cannot be told."""
-    for locale, letters in _LETTERS:
-        if re.search(f"[{letters}]", text.lower()):
-            return locale
-    words = re.findall(r"[^\W\d_]+", text.lower())
-    scores = {locale: sum(word in frequent for word in words) for locale, frequent in _frequent_words().items()}
-    best = max(scores, key=lambda locale: scores[locale])
-    is_clear = scores[best] >= max(LEAST_WORDS, LEAST_SHARE * len(words)) and scores[best] > scores["en-US"]
-    return best if is_clear else None
+    text = text.lower()
+    if locale := _by_letters(text, _SCRIPTS):
+        return locale
+    words = re.findall(r"[^\W\d_]+", text)
+    scores = {
+        locale: (len(frequent.intersection(words)), sum(word in frequent for word in words))
+        for locale, frequent in _frequent_words().items()
+    }
+    first, second = sorted(scores, key=lambda locale: scores[locale], reverse=True)[:2]
+    different, count = scores[first]
+    if different >= LEAST_WORDS and count >= LEAST_SHARE * len(words) and scores[first] > scores[second]:
+        return first if first != "en-US" else None
+    # In English, a word with such a letter is a foreign one: the facade of a house.
+    return None if scores["en-US"][0] else _by_letters(text, _LATIN_LETTERS)
+
+
+def _by_letters(text: str, languages: Sequence[tuple[str, str]]) -> str | None:
+    return next((locale for locale, letters in languages if re.search(f"[{letters}]", text)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.video.render.captions import fonts, lay_out_pages, render_ass, render_srt, render_vtt
@@ -186,6 +187,23 @@ def test_pages_end_with_the_scene_in_which_their_words_are_spoken() -> None:
     begin = round(cuts[0] * FPS)
     first, *_ = events(render_ass(WORDS, begin, 60, scene_ends=cuts))
     assert HIGHLIGHT.findall(first[2]) == [WORDS[WORDS.index(sentence) + 1].text]
+
+
+@given(st.lists(st.floats(0.06, 2.0), min_size=1, max_size=12), st.lists(st.floats(0.0, 1.0), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_every_cue_has_a_length_and_ends_before_the_video(lengths: list[float], parts: list[float]) -> None:
+    """Words without gaps, and cuts anywhere."""
+    starts = [sum(lengths[:at]) for at in range(len(lengths) + 1)]
+    words = tuple(Word(f"word{at}", start, end, at * 9, at * 9 + 5) for at, (start, end) in enumerate(pairwise(starts)))
+    frames = math.ceil(round(starts[-1] * FPS, 6))
+    cuts = [*sorted(round(part * frames) / FPS for part in parts), frames / FPS]
+
+    pages = lay_out_pages(words, scene_ends=cuts)
+
+    assert [word for page in pages for line in page.lines for word in line] == list(words)
+    assert all(page.end - page.start >= 0.01 for page in pages)
+    assert all(before.end <= after.start for before, after in pairwise(pages))
+    assert pages[-1].end <= frames / FPS
 
 
 def test_lines_keep_clear_of_the_buttons_that_apps_draw_on_the_right(tmp_path: Path) -> None:
