@@ -10,7 +10,7 @@ from functions.video.context import CallerContext
 from functions.video.cost import DRY_RUN_SECONDS, estimate_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import footage
-from functions.video.render.alignment import align_words, join_words, spread_evenly
+from functions.video.render.alignment import align_words, estimate_times, join_words
 from functions.video.render.plan import lay_out
 from functions.video.render.script_chunks import chunk_script
 from functions.video.render.script_markup import mask_pauses, speech_text
@@ -37,7 +37,7 @@ def estimate(
     seconds = max(estimate_seconds(" ".join(script.split())), SHORTEST_VIDEO_SECONDS)
     if seconds > most_seconds:
         raise ScriptTooLong(f"The script takes about {seconds:.0f} s to speak; the limit is {most_seconds:.0f} s.")
-    words = join_words([align_words(script, spread_evenly(script, seconds), 0, 0.0, seconds)], seconds)
+    words = join_words([align_words(script, estimate_times(script, seconds), 0, 0.0, seconds)], seconds)
     if not words:
         raise InvalidRequest("The script has no words to speak.")
     key = footage.find(request, service, context, charge=lambda: spend(DRY_RUN_SECONDS))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from functions.video.render.script_chunks import word_spans
 from functions.video.render.sentences import ends_sentence
 from functions.video.values import Word
 
+# Measured on English speech with its true times: half the error of times without pauses.
+SENTENCE_LETTERS, CLAUSE_LETTERS = 5.0, 3.0
+SENTENCE_STOPS, CLAUSE_STOPS = ".!?\u2026\u3002\uff01\uff1f\u061f\u0964", ",;:\u3001\uff0c\uff1b\uff1a\u060c"
+WIDE_STOPS = "\u3002\uff01\uff1f\u3001\uff0c\uff1b\uff1a"  # that no blank follows
 SHORTEST_WORD = 0.06  # seconds between the starts of two words, so that each can be seen
 
 
@@ -37,10 +42,24 @@ class Speech:
     alignment: Alignment | None
 
 
-def spread_evenly(text: str, seconds: float, begin: float = 0.0) -> Alignment:
-    """An alignment in which every character takes the same time, from `begin` on."""
-    times = [begin + at * seconds / max(len(text), 1) for at in range(len(text) + 1)]
-    return Alignment(tuple(text), tuple(times[:-1]), tuple(times[1:]))
+def estimate_times(text: str, seconds: float, begin: float = 0.0) -> Alignment:
+    """An alignment made without any: from `begin` on, each character takes a share of the time by its weight."""
+    times = list(accumulate(letter_weights(text), initial=0.0))
+    whole = times[-1] or 1.0
+    places = [begin + time * seconds / whole for time in times]
+    return Alignment(tuple(text), tuple(places[:-1]), tuple(places[1:]))
+
+
+def letter_weights(text: str) -> list[float]:
+    """About how long each character takes to speak, in letters: a pause follows a sentence or a clause."""
+    return [_weight(letter, text[at : at + 1]) for at, letter in enumerate(text, 1)]
+
+
+def _weight(letter: str, following: str) -> float:
+    is_pause = following.isspace() or (bool(following) and letter in WIDE_STOPS)
+    if not is_pause:  # as within a number, or at the end of the sound
+        return 1.0
+    return SENTENCE_LETTERS if letter in SENTENCE_STOPS else CLAUSE_LETTERS if letter in CLAUSE_STOPS else 1.0
 
 
 def align_words(text: str, alignment: Alignment, first: int, offset: float, seconds: float) -> list[Word]:

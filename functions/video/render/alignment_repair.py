@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
 
-from functions.video.render.alignment import Alignment, spread_evenly
+from functions.video.render.alignment import Alignment, estimate_times
 from functions.video.render.script_chunks import word_spans
 
 VERSION = 1  # raise it with code below that gives words other times
@@ -44,7 +44,7 @@ def repair(
     points = _keep_plausible(_match(alignment, spoken or text), text, begin, end) if alignment else []
     mended = _interpolate(points, text, begin, end)
     if not points or _is_crowded(mended, points):
-        return spread_evenly(text, end - begin, begin), False
+        return estimate_times(text, end - begin, begin), False
     timed = {point.at for point in points}
     return mended, all(any(at in timed for at in _letters(text, *span)) for span in word_spans(text))
 
@@ -154,15 +154,14 @@ def _without_rushes(points: Sequence[_Point]) -> list[_Point]:
 
 
 def _interpolate(points: Sequence[_Point], text: str, begin: float, end: float) -> Alignment:
-    """Times of every character: the points' own, and even steps between them, from `begin` to `end`."""
+    """Times of every character: the points' own, and estimates between them, from `begin` to `end`."""
     starts, ends = [0.0] * len(text), [0.0] * len(text)
     at, time = 0, min([begin, *(point.start for point in points[:1])])
     for number, point in enumerate([*points, _Point(len(text), end, end)]):
         following = points[number + 1].start if number + 1 < len(points) else end
         start = max(time, point.start)
-        step = (start - time) / (point.at - at) if point.at > at else 0.0
-        for place in range(at, point.at):
-            starts[place], ends[place] = time + (place - at) * step, time + (place - at + 1) * step
+        between = estimate_times(text[at : point.at], start - time, time)
+        starts[at : point.at], ends[at : point.at] = between.starts, between.ends
         if point.at < len(text):
             starts[point.at], ends[point.at] = start, max(start, min(point.end, max(following, start)))
             at, time = point.at + 1, ends[point.at]

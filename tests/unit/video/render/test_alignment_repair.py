@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.video.render.alignment import Alignment, align_words, join_words, spread_evenly
+from functions.video.render.alignment import Alignment, align_words, estimate_times, join_words
 from functions.video.render.alignment_repair import repair
 from functions.video.values import Word
 
@@ -125,7 +125,7 @@ def test_what_has_no_believable_times_is_spread_over_the_rest_and_told(sent: Ali
     [
         pytest.param(None, id="none"),
         pytest.param(Alignment((), (), ()), id="empty"),
-        pytest.param(spread_evenly("something else, which nobody asked for", END), id="of another text"),
+        pytest.param(estimate_times("something else, which nobody asked for", END), id="of another text"),
         pytest.param(
             Alignment(GOOD.characters, tuple(t / 3 for t in GOOD.starts), tuple(t / 3 for t in GOOD.ends)),
             id="three times too fast",
@@ -133,11 +133,22 @@ def test_what_has_no_believable_times_is_spread_over_the_rest_and_told(sent: Ali
         pytest.param(replace(GOOD, starts=(math.inf,) * len(TEXT)), id="no numbers"),
     ],
 )
-def test_without_believable_times_all_is_spread_evenly_and_told(sent: Alignment | None) -> None:
+def test_without_believable_times_all_is_estimate_times_and_told(sent: Alignment | None) -> None:
     times, is_exact = repair(sent, TEXT, 1.0, END)
 
     assert not is_exact
-    assert times == spread_evenly(TEXT, END - 1.0, 1.0)
+    assert times == estimate_times(TEXT, END - 1.0, 1.0)
+
+
+def test_estimated_times_pause_after_sentences_and_clauses_but_not_within_numbers() -> None:
+    text = "Ab. Cd, 1,000 ef."
+    times = estimate_times(text, 23.0, 1.0)
+
+    lengths = [round(end - start, 3) for start, end in zip(times.starts, times.ends, strict=True)]
+    assert [lengths[text.index(". ")], lengths[text.index(", ")]] == [5.0, 3.0]
+    assert (lengths[text.index(",000")], lengths[-1]) == (1.0, 1.0)
+    assert times.starts[0] == 1.0
+    assert times.ends[-1] == pytest.approx(24.0)
 
 
 def test_tags_in_or_missing_from_an_alignment_do_not_matter() -> None:
@@ -156,7 +167,7 @@ def test_tags_in_or_missing_from_an_alignment_do_not_matter() -> None:
 
 def test_any_two_texts_are_compared_in_a_moment() -> None:
     """difflib takes five minutes for these."""
-    times, is_exact = repair(spread_evenly("ab" * 1250, 100.0), "a" * 2500, 0.0, 100.0)
+    times, is_exact = repair(estimate_times("ab" * 1250, 100.0), "a" * 2500, 0.0, 100.0)
     assert len(times.characters) == 2500
     assert not is_exact or times.starts == tuple(sorted(times.starts))
 

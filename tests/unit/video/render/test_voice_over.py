@@ -18,7 +18,7 @@ from functions.video.providers.elevenlabs import ElevenLabs
 from functions.video.providers.interfaces import Payment, VoiceService
 from functions.video.providers.payments import Payments
 from functions.video.render import script_chunks, voice_over
-from functions.video.render.alignment import Alignment, Speech, align_words, join_words, spread_evenly
+from functions.video.render.alignment import Alignment, Speech, align_words, estimate_times, join_words
 from functions.video.render.script_chunks import split_text
 from functions.video.render.voice_over import RATE
 from functions.video.settings import VideoSettings
@@ -343,7 +343,7 @@ def test_a_cut_is_where_a_reader_breathes() -> None:
     ],
 )
 def test_sentences_end_where_a_reader_would_stop(text: str, ends: list[str]) -> None:
-    words = join_words([align_words(text, spread_evenly(text, 9.0), 0, 0.0, 9.0)], 9.0)
+    words = join_words([align_words(text, estimate_times(text, 9.0), 0, 0.0, 9.0)], 9.0)
     assert [word.text for word in words if word.ends_sentence] == ends
 
 
@@ -355,14 +355,14 @@ def test_a_pause_is_not_part_of_the_word_before_it() -> None:
 
 def test_signs_over_and_under_a_letter_stay_with_it() -> None:
     text = "\u0e01\u0e33\u0e25\u0e31\u0e07\u0e40\u0e14\u0e34\u0e19\u0e17\u0e35\u0e48\u0e19\u0e35\u0e48"  # Thai
-    words = [word.text for word in align_words(text, spread_evenly(text, 9.0), 0, 0.0, 9.0)]
+    words = [word.text for word in align_words(text, estimate_times(text, 9.0), 0, 0.0, 9.0)]
     assert "".join(words) == text
     assert all(unicodedata.category(word[0]) != "Mn" for word in words)
 
 
 def test_scripts_without_blanks_have_words_too() -> None:
     text = "\u4eca\u5929\u5929\u6c14\u5f88\u597d\u3002\u6211\u4eec"
-    words = align_words(text, spread_evenly(text, 9.0), 100, 1.0, 9.0)
+    words = align_words(text, estimate_times(text, 9.0), 100, 1.0, 9.0)
     assert [word.text for word in words] == ["\u4eca\u5929\u5929\u6c14", "\u5f88\u597d\u3002", "\u6211\u4eec"]
     assert [(word.first, word.last) for word in words] == [(100, 104), (104, 107), (107, 109)]
     assert [word.ends_sentence for word in words] == [False, True, False]
