@@ -47,7 +47,7 @@ def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -
     EncodingFailed, StorageFull, StorageFailed or OutOfTime.
     """
     artifacts, deadline = context.artifacts, context.deadline
-    subtitles = _subtitles(segment, plan, voice, context)
+    subtitles = render_subtitles(segment, plan, voice, context)
     key = _key(segment, plan, subtitles, context)
     if artifacts.reuse(key, Clip, deadline, lambda clip: clip.key):
         return key
@@ -94,7 +94,7 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
     )
 
 
-def _subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
+def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
     """Captions and badge as ASS; empty where the request wants neither."""
     request = context.task.request
     if not (request.captions or request.badge):

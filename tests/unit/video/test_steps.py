@@ -140,7 +140,8 @@ def test_the_steps_hand_each_other_what_they_need(step_stack: FakeVideoStack) ->
     bucket = step_stack.buckets / "outputs"
     assert (bucket / task.published.video).read_bytes() == b"work/video/a.mp4"
     assert (bucket / task.published.poster).read_bytes() == b"work/poster/a.jpg"
-    assert b"this." in (bucket / str(task.published.srt)).read_bytes()
+    srt = (bucket / str(task.published.srt)).read_text()
+    assert srt == "1\n00:00:00,000 --> 00:00:01,000\nSay this.\n", "gone with the cut after the first second"
     assert (bucket / str(task.published.vtt)).read_bytes().startswith(b"WEBVTT")
 
 

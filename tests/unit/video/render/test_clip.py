@@ -14,7 +14,7 @@ from functions.video.artifacts import ArtifactStore
 from functions.video.render import clip
 from functions.video.render.footage_download import HEAD_BYTES, download
 from functions.video.settings import VideoSettings
-from functions.video.values import Clip, Footage, Plan, Quality, Rendition, Segment, VideoRequest, VoiceOver
+from functions.video.values import FPS, Clip, Footage, Plan, Quality, Rendition, Segment, VideoRequest, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, OutOfTime, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import run
@@ -230,6 +230,27 @@ def test_captions_are_where_and_when_they_should_be(server: FileServer, artifact
     # Its second word is spoken from 0.34 s, the third from 0.7 s; the yellow moves on with them.
     first, second = _yellow(pictures[8]), _yellow(pictures[15])
     assert second > first + 30
+
+
+def test_the_words_of_the_last_scene_are_gone_after_the_cut(artifacts: ArtifactStore, folder: Path) -> None:
+    context = step_context(
+        FolderStorage(folder.parent / "buckets"),
+        artifacts,
+        folder,
+        settings=SETTINGS,
+        request=VideoRequest("", "", captions=True),
+        deadline=soon(),
+    )
+    sea = Footage("test:1", 8, "", "", "", (Rendition("https://a.example/", 720, 1280),))
+    sentence = next(word for word in VOICE.words if word.ends_sentence)
+    cut, frames = round(sentence.end * FPS), round(VOICE.seconds * FPS)
+    plan = Plan(frames, (Segment(0, 0, cut, sea), Segment(1, cut, frames - cut, sea)), ())
+
+    before, after = (clip.render_subtitles(segment, plan, VOICE, context) for segment in plan.segments)
+
+    assert sentence.text in before
+    assert sentence.text not in after
+    assert VOICE.words[-1].text in after
 
 
 @pytest.mark.parametrize("captions", [False, True])
