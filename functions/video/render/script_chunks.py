@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator
 
+from functions.video.render.phrases import UNSPACED, split_phrases
 from functions.video.render.sentences import ends_clause, ends_sentence
 
 # Shorter than any service's limit: a chunk that fails costs less, and every chunk that was paid for is kept.
 LONGEST_CHUNK_CHARACTERS = 2_500
 
-# Scripts that write without blanks between words: Thai, Lao, Myanmar, Khmer, kana, and Han.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-# A run between blanks; in unspaced scripts up to four characters, with the punctuation that follows them.
-_WORD = re.compile(rf"[{_UNSPACED}]{{1,4}}[^\s\w{_UNSPACED}]*|[^\s{_UNSPACED}]+")
+_RUN = re.compile(r"\S+")
 
 
 def chunk_script(script: str, longest_request: int) -> list[tuple[int, int]]:
@@ -39,13 +36,11 @@ def split_text(text: str, longest: int) -> list[tuple[int, int]]:
 
 
 def word_spans(text: str, first: int = 0, last: int | None = None) -> Iterator[tuple[int, int]]:
-    """First and last (exclusive) character of each word; accents and vowel signs stay with their letter."""
+    """First and last (exclusive) character of each word, or of each phrase where no blanks are between words."""
     end = len(text) if last is None else last
-    while match := _WORD.search(text, first, end):
-        first = match.end()
-        while first < end and unicodedata.category(text[first])[0] == "M":
-            first += 1
-        yield match.start(), first
+    for run in _RUN.finditer(text, first, end):
+        parts = split_phrases(run[0]) if UNSPACED.search(run[0]) else [(0, len(run[0]))]
+        yield from ((run.start() + begin, run.start() + after) for begin, after in parts)
 
 
 def _find_cut(text: str, first: int, last: int) -> int:

@@ -167,7 +167,7 @@ def make(
 
 
 def _key(script: str, chunks: Sequence[_Chunk], context: StepContext) -> str:
-    """The voice-over's key; voice and service are in the chunks' own."""
+    """The voice-over's key; voice and service are in the chunks' own. A model decides, too, where words end."""
     makers = (alignment_module, alignment_repair, script_chunks, script_markup, sentences)
     modules = (sys.modules[__name__], *makers)
     return context.artifacts.key(
@@ -175,6 +175,7 @@ def _key(script: str, chunks: Sequence[_Chunk], context: StepContext) -> str:
         "json",
         script,
         [chunk.key for chunk in chunks],
+        list(script_chunks.word_spans(mask_pauses(script))),
         encoder_version(),
         recipe(*modules, without=_NOT_IN_KEY),
     )

@@ -363,7 +363,7 @@ def test_signs_over_and_under_a_letter_stay_with_it() -> None:
 def test_scripts_without_blanks_have_words_too() -> None:
     text = "\u4eca\u5929\u5929\u6c14\u5f88\u597d\u3002\u6211\u4eec"
     words = align_words(text, estimate_times(text, 9.0), 100, 1.0, 9.0)
-    assert [word.text for word in words] == ["\u4eca\u5929\u5929\u6c14", "\u5f88\u597d\u3002", "\u6211\u4eec"]
-    assert [(word.first, word.last) for word in words] == [(100, 104), (104, 107), (107, 109)]
+    assert [word.text for word in words] == ["\u4eca\u5929", "\u5929\u6c14\u5f88\u597d\u3002", "\u6211\u4eec"]
+    assert [(word.first, word.last) for word in words] == [(100, 102), (102, 107), (107, 109)]
     assert [word.ends_sentence for word in words] == [False, True, False]
     assert (words[0].start, words[-1].end) == (1.0, 10.0)
