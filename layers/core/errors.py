@@ -42,6 +42,7 @@
         ├── ProviderRefused         422  provider_refused
         ├── NoFootage               422  no_footage
         ├── ScriptTooLong           413  script_too_long
+        ├── UnsupportedScript       422  unsupported_script
         ├── UnreadableMedia         502  unreadable_media
         ├── MediaTooLarge           413  media_too_large
         ├── EncodingFailed          500  encoding_failed
@@ -339,6 +340,12 @@ class ScriptTooLong(VideoError):
     """The script, or the time it takes to speak it, is over the limit."""
 
     code, status, title = "script_too_long", 413, "The script is too long"
+
+
+class UnsupportedScript(VideoError):
+    """Captions would need letters that no typeface of the stack has."""
+
+    code, status, title = "unsupported_script", 422, "Captions cannot be drawn in this writing system"
 
 
 class UnreadableMedia(VideoError):

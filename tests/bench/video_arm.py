@@ -27,6 +27,7 @@ from functions.video.providers.interfaces import Payment
 from functions.video.providers.payments import Payments
 from functions.video.providers.pexels import Pexels
 from functions.video.render import assemble, captions, clip, footage, plan, voice_over
+from functions.video.render.faces import FACES
 from functions.video.settings import VideoSettings
 from functions.video.values import Clip, Plan, SearchResult, VideoRequest, VoiceOver
 from layers.core.deadline import Deadline
@@ -152,7 +153,7 @@ def run(arm: str, job: VideoJob, folder: Path) -> Path | None:
     ass = folder / "captions.ass"
     laid = ours.plan()
     ass.write_text(captions.render_ass(ours.voice_over().words, 0, laid.frames))
-    return video_peers.peers(_slots(job, "2160"), speech, ass, captions.fonts(), folder)
+    return video_peers.peers(_slots(job, "2160"), speech, ass, FACES["Roboto"].path.parent, folder)
 
 
 def _slots(job: VideoJob, rendition: str) -> list[video_peers.Slot]:

@@ -5,30 +5,26 @@ The formats are ASS as libass reads it (the file format's page of the Aegisub ma
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from html import escape
 from itertools import pairwise
-from pathlib import Path
 
 from functions.video.render.long_words import SMALLEST_SCALE, fit_words
+from functions.video.render.scripts import letter_width
+from functions.video.render.typesetting import BADGE, EM, PLAIN, Typesetting
 from functions.video.values import FPS, HEIGHT, WIDTH, Word
 
-FONT = "Roboto Black"
-_FONT_SIZE = 92  # pixels as ASS counts them: from the font's highest ascent to its lowest descent
-_EM = _FONT_SIZE * 2048 / 2701  # pixels, by Roboto's OS/2 table
 # TikTok, Reels and Shorts cover about the lower fifth and, beside it, a strip of 100 pixels for their buttons on the
 # right. What is left is not quite in the middle.
 _LEFT, _RIGHT = 56, 616  # pixels between which the widest line is, its outline included
 _CENTRE = ((_LEFT + _RIGHT) // 2, round(0.66 * HEIGHT))
-_LINE_WIDTH = (_RIGHT - _LEFT - 12) / _EM  # in ems
+_LINE_WIDTH = (_RIGHT - _LEFT - 12) / EM  # in ems
 _FILE_LINE_WIDTH = 20.0  # ems, in a caption file: about 37 letters, as broadcasters have it
 _LINES = 2  # on a page
-_BADGE = (40, 150, 74, 46, 11)  # x, y, width, height and radius in pixels
+_PLATE = (40, 150, 74, 46, 11)  # x, y, width, height and radius in pixels
 _PAUSE = 0.7  # seconds of silence after which a page does not go on
 _LINGER = 0.35  # seconds that the last page before a pause stays
 _FRAME = 1 / FPS  # seconds by which a cut, which is between two frames, may miss the end of a word
@@ -46,7 +42,7 @@ YCbCr Matrix: TV.709
 [V4+ Styles]
 Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
 StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Words,{FONT},{_FONT_SIZE},&H00FFFFFF,&H00FFFFFF,&H00101010,&H78000000,0,0,0,0,100,100,0,0,1,6,3,5,0,0,0,-1
+Style: Words,{{font}},{{size}},&H00FFFFFF,&H00FFFFFF,&H00101010,&H78000000,0,0,0,0,100,100,0,0,1,6,3,5,0,0,0,-1
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -65,21 +61,11 @@ class Page:
     end: float
 
 
-def fonts() -> Path:
-    """The folder of the captions' font files."""
-    import font_roboto
-
-    return Path(font_roboto.__file__).parent / "files"
-
-
-@cache
-def font_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a folder of fonts, by its name."""
-    digests = {}
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return digests
+def fit_lines(
+    words: Sequence[Word], line_width: float = _LINE_WIDTH, smallest_scale: float = SMALLEST_SCALE
+) -> list[Word]:
+    """The words as they are shown: one that would have to be set smaller than `smallest_scale` to fit is broken."""
+    return fit_words(words, line_width, smallest_scale, _text_width)
 
 
 def lay_out_pages(
@@ -90,11 +76,10 @@ def lay_out_pages(
 ) -> list[Page]:
     """The words on pages of at most two lines of about `line_width` ems; no page goes on after a sentence's end.
 
-    A word that would have to be set smaller than `smallest_scale` to fit a line is broken.
     `scene_ends` are the seconds at which other footage follows, and at which the video ends: no page outlasts the scene
     in which its last word is spoken.
     """
-    words = fit_words(words, line_width, smallest_scale, _text_width)
+    words = fit_lines(words, line_width, smallest_scale)
     layout = [lines for passage in _passages(words, scene_ends) for lines in _split(passage, line_width)]
     starts = [*(_page_start(lines[0][0].start, scene_ends) for lines in layout), float("inf")]
     pages = []
@@ -112,14 +97,20 @@ def _page_start(start: float, scene_ends: Sequence[float]) -> float:
 
 
 def render_ass(
-    words: Sequence[Word], first_frame: int, frames: int, badge: bool = False, scene_ends: Sequence[float] = ()
+    words: Sequence[Word],
+    first_frame: int,
+    frames: int,
+    badge: bool = False,
+    scene_ends: Sequence[float] = (),
+    typesetting: Typesetting = PLAIN,
 ) -> str:
     """The captions, as ASS, of the clip that shows these frames of the video; its first frame is at 0.
 
     With `badge` a small plate with the letters AI is in every frame, below what the apps lay over the top.
     """
-    mark = _badge(frames / FPS) if badge else ""
-    return _HEAD + mark + "".join(_events(words, first_frame / FPS, frames / FPS, scene_ends))
+    head = _HEAD.format(font=typesetting.font, size=typesetting.font_size)
+    mark = _badge(frames / FPS, typesetting) if badge else ""
+    return head + mark + "".join(_events(words, first_frame / FPS, frames / FPS, scene_ends, typesetting))
 
 
 def render_srt(words: Sequence[Word], scene_ends: Sequence[float] = ()) -> str:
@@ -140,9 +131,9 @@ def render_vtt(words: Sequence[Word], scene_ends: Sequence[float] = ()) -> str:
     return "\n".join(["WEBVTT\n", *cues])
 
 
-def _badge(seconds: float) -> str:
+def _badge(seconds: float, typesetting: Typesetting) -> str:
     """A dark, translucent plate with round corners, and the letters on it, as ASS events."""
-    x, y, width, height, radius = _BADGE
+    x, y, width, height, radius = _PLATE
     right, bottom = width - radius, height - radius
     plate = (
         f"m {radius} 0 l {right} 0 b {width} 0 {width} 0 {width} {radius} l {width} {bottom} "
@@ -150,10 +141,11 @@ def _badge(seconds: float) -> str:
         f"l 0 {radius} b 0 0 0 0 {radius} 0"
     )
     middle = f"{x + width // 2},{y + height // 2}"
+    size = round(0.95 * height * typesetting.font_size / PLAIN.font_size)
     event = f"Dialogue: 1,{_centiseconds(0)},{_centiseconds(seconds)},Words,,0,0,0,,"
     return (
         f"{event}{{\\an7\\pos({x},{y})\\bord0\\shad0\\1c&H101010&\\1a&H66&\\p1}}{plate}\n"
-        f"{event}{{\\an5\\pos({middle})\\bord0\\shad0\\fs{round(0.95 * height)}}}AI\n"
+        f"{event}{{\\an5\\pos({middle})\\bord0\\shad0\\fs{size}}}{_draw(BADGE, typesetting)}\n"
     )
 
 
@@ -220,8 +212,9 @@ def _text_width(text: str) -> float:
 
 
 def _letter_width(letter: str) -> float:
-    if unicodedata.combining(letter) or unicodedata.category(letter) == "Cf":
-        return 0.0
+    width = letter_width(letter)
+    if width is not None:
+        return width
     if unicodedata.east_asian_width(letter) in "WF":
         return 1.0
     if letter in " .,:;'!|()[]ijl":
@@ -246,13 +239,15 @@ def _page_text(page: Page) -> str:
     return "\n".join(_line_text(line) for line in page.lines)
 
 
-def _events(words: Sequence[Word], begin: float, seconds: float, scene_ends: Sequence[float]) -> Iterator[str]:
+def _events(
+    words: Sequence[Word], begin: float, seconds: float, scene_ends: Sequence[float], typesetting: Typesetting
+) -> Iterator[str]:
     """One event for each word: its whole page, with this word highlighted, until the next word is spoken."""
     for page in lay_out_pages(words, scene_ends=scene_ends):
         order = [word for line in page.lines for word in line]
         starts = [page.start, *(word.start for word in order[1:]), page.end]
         widest = max(_width(line) for line in page.lines)
-        font_size = rf"\fs{int(_FONT_SIZE * _LINE_WIDTH / widest)}" if widest > _LINE_WIDTH else ""
+        font_size = rf"\fs{int(typesetting.font_size * _LINE_WIDTH / widest)}" if widest > _LINE_WIDTH else ""
         for number, (start, end) in enumerate(pairwise(starts)):
             start, end = start - begin, min(end - begin, seconds)
             if end <= 0 or start >= seconds:
@@ -261,20 +256,31 @@ def _events(words: Sequence[Word], begin: float, seconds: float, scene_ends: Seq
             style = rf"{{\an5\pos({_CENTRE[0]},{_CENTRE[1]}){font_size}{pop}}}"
             first, last = _centiseconds(max(0.0, start)), _centiseconds(end)
             if first != last:
-                yield f"Dialogue: 0,{first},{last},Words,,0,0,0,,{style}{_highlight(page, order[number])}\n"
+                text = _highlight(page, order[number], typesetting)
+                yield f"Dialogue: 0,{first},{last},Words,,0,0,0,,{style}{text}\n"
 
 
-def _highlight(page: Page, spoken: Word) -> str:
+def _highlight(page: Page, spoken: Word, typesetting: Typesetting) -> str:
     """The page's text with tags around the spoken word."""
     lines = []
     for line in page.lines:
-        text = ""
+        text = typesetting.line_start
         for word, after in pairwise([*line, None]):
             assert word is not None  # only the last has nothing after it
-            literal = _escape(word.text)
+            literal = _draw(word.text, typesetting)
             text += (f"{_SPOKEN}{literal}{_PLAIN}" if word is spoken else literal) + _gap(word, after)
         lines.append(text)
     return r"\N".join(lines)
+
+
+def _draw(text: str, typesetting: Typesetting) -> str:
+    """The text as ASS draws it, with the family of each piece that is not in the style's."""
+    drawing = ""
+    for family, run in typesetting.runs(_clean(text)):
+        literal = _escape(run)
+        other = family != typesetting.font
+        drawing += rf"{{\fn{family}}}{literal}{{\fn{typesetting.font}}}" if other else literal
+    return drawing
 
 
 def _clean(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from functions.video.artifacts import recipe
 from functions.video.context import StepContext
-from functions.video.render import captions, long_words
+from functions.video.render import captions, faces, font_files, long_words, scripts, typesetting
 from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
+from functions.video.render.typesetting import PLAIN, Typesetting, typeset
 from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import escape, run, untrusted_input
@@ -28,7 +30,8 @@ _ENCODER: dict[Quality, tuple[str, str]] = {
     "high": ("veryfast", "23"),
 }
 _AHEAD = 0.25  # seconds of footage read beyond the slot: the last frame's successor decides when it ends
-_NOT_IN_KEY = ("FETCH_SECONDS", "_FILE_LINE_WIDTH")  # a time-out; and caption files, which no clip shows
+# A time-out; caption files, which no clip shows; limits; and what an error names.
+_NOT_IN_KEY = ("FETCH_SECONDS", "_FILE_LINE_WIDTH", "_MOST_BYTES", "_MOST_NAMED")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -
     EncodingFailed, StorageFull, StorageFailed or OutOfTime.
     """
     artifacts, deadline = context.artifacts, context.deadline
-    subtitles = render_subtitles(segment, plan, voice, context)
+    subtitles, look = render_subtitles(segment, plan, voice, context)
     key = _key(segment, plan, subtitles, context)
     if artifacts.reuse(key, Clip, deadline, lambda clip: clip.key):
         return key
@@ -58,7 +61,7 @@ def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -
         files = _Files(context.folder, segment.index)
         try:
             source, bytes_fetched = _fetch(footage, segment, plan, files.source, context)
-            _encode(source, segment, plan, subtitles, files, context)
+            _encode(source, segment, plan, subtitles, look, files, context)
             media_key = artifacts.key("clip", "mp4", key, footage.id)
             artifacts.put_file(media_key, files.clip, "video/mp4")
         except (RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge) as error:
@@ -80,7 +83,8 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
         arguments(EncoderInput(Path("source"), fps, seconds), segment, plan, marker, quality)
         for fps, seconds in product((0.0, 1e9), repeat=2)
     ]
-    look = (subtitles, captions.font_digests(captions.fonts()), recipe(captions, long_words, without=_NOT_IN_KEY))
+    modules = (captions, faces, font_files, long_words, scripts, typesetting)
+    look = (subtitles, font_files.roboto_digest(), recipe(*modules, without=_NOT_IN_KEY))
     return context.artifacts.key(
         "clip",
         "json",
@@ -94,13 +98,15 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
     )
 
 
-def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
-    """Captions and badge as ASS; empty where the request wants neither."""
+def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> tuple[str, Typesetting]:
+    """Captions and badge as ASS, empty where the request wants neither; and the faces of the whole video."""
     request = context.task.request
     if not (request.captions or request.badge):
-        return ""
+        return "", PLAIN
     words = voice.words if request.captions else ()
-    return captions.render_ass(words, segment.first_frame, segment.frames, request.badge, plan.scene_ends)
+    look = typeset(word.text for word in captions.fit_lines(words))
+    ass = captions.render_ass(words, segment.first_frame, segment.frames, request.badge, plan.scene_ends, look)
+    return ass, look
 
 
 def candidates(segment: Segment, plan: Plan) -> Iterator[Footage]:
@@ -157,12 +163,17 @@ class _Files:
         return self.folder / f"{self.index}.ass"
 
     @property
+    def fonts(self) -> Path:
+        return self.folder / f"{self.index}.fonts"
+
+    @property
     def clip(self) -> Path:
         return self.folder / f"{self.index}.mp4"
 
     def remove(self) -> None:
         for path in (self.source, self.subtitles, self.clip):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.fonts, ignore_errors=True)
 
 
 def _fetch(
@@ -188,13 +199,20 @@ def _fetch(
 
 
 def _encode(
-    source: EncoderInput, segment: Segment, plan: Plan, subtitles: str, files: _Files, context: StepContext
+    source: EncoderInput,
+    segment: Segment,
+    plan: Plan,
+    subtitles: str,
+    look: Typesetting,
+    files: _Files,
+    context: StepContext,
 ) -> None:
     """Encode the clip's file. Raises UnreadableMedia, EncodingFailed, StorageFull or OutOfTime."""
     captions_filter = None
     if subtitles:
         files.subtitles.write_text(subtitles, encoding="utf-8")
-        captions_filter = f"ass=filename={escape(files.subtitles)}:fontsdir={escape(captions.fonts())}"
+        fonts = font_files.make(look, files.fonts, context)
+        captions_filter = f"ass=filename={escape(files.subtitles)}:fontsdir={escape(fonts)}"
     settings, quality = context.settings, context.task.request.quality
     command = [
         *("-max_pixels", str(settings.max_clip_pixels)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -22,12 +22,17 @@ from functions.video.render import (
     captions,
     clip,
     encoder,
+    faces,
+    font_files,
     footage,
     long_words,
+    phrases,
     poster,
     script_chunks,
     script_markup,
+    scripts,
     sentences,
+    typesetting,
 )
 from functions.video.render import footage_download as download
 from functions.video.render import voice_over as voice
@@ -135,7 +140,11 @@ HARMLESS: dict[tuple[str, ModuleType], dict[str, str]] = {
         "STORE_WAITS": "waits",
         "_MOST_CHUNK_BYTES": "a limit that only raises an error",
     },
+    ("voice", phrases): dict.fromkeys(constants(phrases), "where words begin and end is in the key itself"),
+    ("voice", scripts): dict.fromkeys(constants(scripts), "where words begin and end is in the key itself"),
     ("clip", clip): {"FETCH_SECONDS": "a time-out"},
+    ("clip", font_files): {"_MOST_BYTES": "a limit that only raises an error"},
+    ("clip", typesetting): {"_MOST_NAMED": "only in an error"},
     ("clip", captions): {"_FILE_LINE_WIDTH": "only caption files have it, which are written anew for every video"},
     ("clip", download): dict.fromkeys(constants(download), "how bytes are fetched; the pictures are the same"),
     ("sound", provenance): dict.fromkeys(constants(provenance), "sound alone has no label"),
@@ -162,6 +171,9 @@ def alter(value: Any) -> Any:
             return (alter(value[0]), *value[1:])
         case dict():
             return {name: alter(each) for name, each in value.items()}
+        case faces.Face() | typesetting.Style() | typesetting.Typesetting():
+            first = fields(value)[0].name
+            return replace(value, **{first: alter(getattr(value, first))})
         case re.Pattern():
             return re.compile(value.pattern + "|zzz", value.flags)
     raise TypeError(f"how to alter {value!r}?")
@@ -179,12 +191,13 @@ def test_a_key_changes_with_every_constant_that_changes_the_result(
 
 
 def test_the_walk_finds_the_modules_of_a_step() -> None:
-    words = {script_chunks, script_markup, sentences}
+    words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
-    assert modules_of(clip) == {clip, captions, long_words, download, encoder}
+    letters = {faces, font_files, scripts, typesetting}
+    assert modules_of(clip) == {clip, captions, long_words, download, encoder, *letters}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}
-    assert "_FONT_SIZE" in constants(captions)
+    assert "_LINE_WIDTH" in constants(captions)
     assert "FPS" in constants(captions), "what a module imports is its own, too"
 
 
@@ -252,7 +265,7 @@ def test_other_font_files_make_captioned_clips_anew(tmp_path: Path, monkeypatch:
     before, bare_before = key_of("clip"), key_of("clip", bare)
     (tmp_path / "Roboto-Black.ttf").write_bytes(b"another font")
 
-    monkeypatch.setattr(captions, "fonts", lambda: tmp_path)
+    monkeypatch.setattr(faces.Face, "path", tmp_path / "Roboto-Black.ttf")
 
     assert key_of("clip") != before
     assert key_of("clip", bare) == bare_before

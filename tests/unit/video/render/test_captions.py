@@ -13,12 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.video.render.captions import fonts, lay_out_pages, render_ass, render_srt, render_vtt
+from functions.video.render.captions import lay_out_pages, render_ass, render_srt, render_vtt
+from functions.video.render.faces import FACES
 from functions.video.values import FPS, Word
 from layers.core.deadline import Deadline
 from layers.media.ffmpeg import run
 from tests.unit.video.scripts import SCRIPT, speak
 
+FONTS = FACES["Roboto"].path.parent
 WORDS = speak(SCRIPT)
 EVENT = re.compile(r"Dialogue: 0,(\d):(\d\d):(\d\d\.\d\d),(\d):(\d\d):(\d\d\.\d\d),Words,,0,0,0,,(.*)")
 HIGHLIGHT = re.compile(r"\{\\1c&H2BDDFF&\}(.*?)\{\\1c&HFFFFFF&\}")
@@ -218,7 +220,7 @@ def test_lines_keep_clear_of_the_buttons_that_apps_draw_on_the_right(tmp_path: P
     for text in texts:
         words = tuple(replace(word, ends_sentence=False) for word in speak(text, pause=0.0))
         (tmp_path / "a.ass").write_text(render_ass(words, 0, 90), encoding="utf-8")
-        source = f"color=black:s=720x1280:d=1,ass=filename={tmp_path / 'a.ass'}:fontsdir={fonts()},format=gray"
+        source = f"color=black:s=720x1280:d=1,ass=filename={tmp_path / 'a.ass'}:fontsdir={FONTS},format=gray"
         path = tmp_path / "a.raw"
         run(
             ["-f", "lavfi", "-i", source, "-ss", "0.5", "-frames:v", "1", "-f", "rawvideo", str(path)],
@@ -241,6 +243,7 @@ def test_words_of_a_script_without_blanks_are_joined() -> None:
 hostile = st.text(alphabet=st.sampled_from("{}\\Nnh\n\r\t a1b&<>,:-\u2028\x1b\0|漢é\u0301"), min_size=1, max_size=12)
 
 
+@settings(deadline=None)  # the first letter that is not ASCII imports tables
 @given(st.lists(hostile.filter(lambda text: text.strip() != ""), min_size=1, max_size=8))
 def test_no_text_becomes_a_tag_a_line_or_an_event(texts: list[str]) -> None:
     words = tuple(Word(text, i * 0.5, i * 0.5 + 0.5, i * 20, i * 20 + len(text)) for i, text in enumerate(texts))
@@ -255,7 +258,7 @@ def test_no_text_becomes_a_tag_a_line_or_an_event(texts: list[str]) -> None:
         assert ours.count(r"\N") <= 1
         assert not re.search(r"\\(?![{}N\u2060])", ours)
     for document in (render_srt(words), render_vtt(words)):
-        assert document.count(" --> ") == len(lay_out_pages(words, 20.0))
+        assert len(re.findall(r"^[\d:,.]{12} --> ", document, re.MULTILINE)) == len(lay_out_pages(words, 20.0))
     assert "<" not in render_vtt(words)
 
 
@@ -281,7 +284,3 @@ def test_hours_are_counted() -> None:
 def test_nothing_said_is_an_empty_file() -> None:
     assert render_srt(()) == ""
     assert render_vtt(()) == "WEBVTT\n"
-
-
-def test_the_typeface_is_there() -> None:
-    assert (fonts() / "Roboto-Black.ttf").stat().st_size > 100_000

@@ -246,7 +246,7 @@ def test_the_words_of_the_last_scene_are_gone_after_the_cut(artifacts: ArtifactS
     cut, frames = round(sentence.end * FPS), round(VOICE.seconds * FPS)
     plan = Plan(frames, (Segment(0, 0, cut, sea), Segment(1, cut, frames - cut, sea)), ())
 
-    before, after = (clip.render_subtitles(segment, plan, VOICE, context) for segment in plan.segments)
+    before, after = (clip.render_subtitles(segment, plan, VOICE, context)[0] for segment in plan.segments)
 
     assert sentence.text in before
     assert sentence.text not in after
@@ -267,6 +267,17 @@ def test_the_badge_is_there_in_every_frame_and_nothing_else_of_it(
     assert (pictures[inside].min(axis=3) > 200).any(axis=(1, 2)).all()  # the letters
     changed[inside] = False
     assert not changed.any()
+
+
+def test_captions_in_another_script_are_drawn(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
+    plan = plan_of(shot(server, "small.mp4"), length=10)
+    _, bare = make(plan, server, artifacts, folder)
+    voice = voice_over("ทะเล เก่า.", letter=0.02)
+    _, path = make(plan, server, artifacts, folder, captions=True, voice=voice)
+
+    changed = np.abs(frames(path, 360, 640).astype(np.int16) - frames(bare, 360, 640)).max(axis=3) > 90
+
+    assert changed[8, 320:500].sum() > 500
 
 
 def _yellow(picture: Frames) -> float:
