@@ -14,6 +14,7 @@ from functions.video.render.alignment import align_words, estimate_times, join_w
 from functions.video.render.plan import lay_out
 from functions.video.render.script_chunks import chunk_script
 from functions.video.render.script_markup import mask_pauses, speech_text
+from functions.video.render.typesetting import check
 from functions.video.values import SHORTEST_VIDEO_SECONDS, SearchResult, VideoRequest, VoiceOver
 from layers.core.errors import InvalidRequest, ScriptTooLong
 
@@ -48,6 +49,7 @@ def estimate(
         "characters": len(text),
         "voice_requests": len(chunk_script(script, longest_voice_request)),
         "query": result.query,
+        "captions_left_out": list(check(script)) if request.captions else [],
         "segments": [
             {
                 "start": round(each.first_frame / plan.fps, 2),

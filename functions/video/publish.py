@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functions.video.context import StepContext
 from functions.video.provenance import list_credits
 from functions.video.render import captions, poster
+from functions.video.render.typesetting import find_undrawn
 from functions.video.tasks.store import Task
 from functions.video.values import Clip, Plan, PublishedVideo, Shot, VoiceOver, file_keys, list_files
 from layers.core.errors import Cancelled
@@ -32,6 +33,7 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
     bucket, storage, keys = services.settings.outputs_bucket, services.storage, file_keys(task_id)
     size = artifacts.size(video_key)
     poster_key = poster.make(video_key, plan, context)
+    words = voice.words if context.task.request.captions else ()
     published = PublishedVideo(
         video=keys["video"],
         poster=keys["poster"],
@@ -43,6 +45,7 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
         captions_timing="exact" if voice.aligned else "estimated",
         shots=list_shots(plan, clips),
         searches=plan.searches,
+        captions_left_out=find_undrawn(word.text for word in words),
     )
     if published.srt and published.vtt:
         storage.write(

@@ -187,6 +187,7 @@ class PublishedVideo:
     captions_timing: CaptionsTiming | None = None  # None: made by 0.1.0
     shots: tuple[Shot, ...] = ()
     searches: tuple[Search, ...] = ()
+    captions_left_out: tuple[str, ...] = ()  # visible signs that no typeface has
 
 
 def list_files(published: PublishedVideo) -> list[str]:

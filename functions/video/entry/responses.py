@@ -59,6 +59,9 @@ class TaskResponse(BaseModel):
     captions_timing: Annotated[
         CaptionsTiming | None, Field(description="estimated where the voice service gave no times, or wrong ones")
     ] = None
+    captions_left_out: Annotated[
+        list[str] | None, Field(description="signs of the script, such as new emoji, that the captions do not show")
+    ] = None
     problem: ProblemResponse | None = None
     callback: Annotated[Literal["delivered", "failed"] | None, Field(description="its outcome")] = None
 
@@ -88,6 +91,7 @@ class PlanResponse(BaseModel):
     characters: Annotated[int, Field(description="that the voice service would charge for")]
     voice_requests: int
     query: Annotated[str, Field(description="that found the footage; it may be more general than yours")]
+    captions_left_out: Annotated[list[str], Field(description="signs of the script that captions cannot show")]
     segments: list[SegmentResponse]
     searches: list[SearchResponse]
 

@@ -79,10 +79,14 @@ def mask_pauses(text: str) -> str:
     return _PAUSE.sub(lambda tag: "\n\n".ljust(len(tag[0])), text)
 
 
+def shown_text(script: str) -> str:
+    """What captions show of a script: nothing of its markup."""
+    return mask_pauses(speech_text(script, pauses=True))
+
+
 def has_words(script: str) -> bool:
     """Whether there is anything to speak: a letter or a digit that is no markup."""
-    text = mask_pauses(speech_text(script, pauses=True))
-    return any(unicodedata.category(letter)[0] in "LN" for letter in text)
+    return any(unicodedata.category(letter)[0] in "LN" for letter in shown_text(script))
 
 
 def _replace_tag(tag: re.Match[str]) -> str:

@@ -276,10 +276,11 @@ def _step_change(step: str, artifact_keys: Collection[str]) -> tuple[str, dict[s
 
 
 def _published_video(document: dict[str, Any]) -> PublishedVideo:
-    # What 0.1.0 published has neither shots nor searches.
+    # What 0.1.0 published has none of these but credits.
     lists: dict[str, Any] = {
         "credits": tuple(Credit(**each) for each in document["credits"]),
         "shots": tuple(Shot(**each) for each in document.get("shots", ())),
         "searches": tuple(Search(**each) for each in document.get("searches", ())),
+        "captions_left_out": tuple(document.get("captions_left_out", ())),
     }
     return PublishedVideo(**{**document, **lists})

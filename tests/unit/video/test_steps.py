@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools import Logger
 
-from functions.video import app, steps, values
+from functions.video import app, publish, steps, values
 from functions.video.context import StepContext
 from functions.video.entry.task_view import render_task
 from functions.video.providers.elevenlabs import ElevenLabs
@@ -187,6 +187,16 @@ def test_footage_is_searched_before_speech_is_paid() -> None:
     assert (workflow["StartAt"], search["Next"], speak["Next"]) == ("Search", "Speak", "Plan")
     steps = [each["Arguments"]["Payload"]["step"] for each in (search, speak)]
     assert steps == ["footage", "voice"]
+
+
+def test_what_the_captions_leave_out_is_told(step_stack: FakeVideoStack) -> None:
+    step_stack.patch.setattr(publish, "find_undrawn", tuple)
+
+    step(step_stack, "publish", **up_to_publish(step_stack))
+
+    published = task_of(step_stack).published
+    assert published
+    assert published.captions_left_out == ("Say", "this.")
 
 
 def test_publishing_frees_the_slot(step_stack: FakeVideoStack) -> None:

@@ -119,6 +119,26 @@ def test_a_script_in_any_language_and_layout_is_taken(stack: FakeVideoStack) -> 
     assert stack.http("POST", "/generate-video", {**BODY, "script_text": script}).status == 202
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_script_that_captions_cannot_show_is_refused_before_anything_is_spent(
+    stack: FakeVideoStack, dry_run: bool
+) -> None:
+    body = {**BODY, "script_text": "The word བོད is Tibetan.", "dry_run": dry_run}
+
+    response = stack.http("POST", "/generate-video", body)
+
+    assert (response.status, response.body["code"]) == (422, "unsupported_script")
+    assert "Tibetan" in response.body["detail"]
+    assert not stack.executions.started
+    assert stack.http("POST", "/generate-video", {**body, "captions": False, "dry_run": False}).status == 202
+
+
+def test_letters_of_markup_are_not_shown_and_so_not_refused(stack: FakeVideoStack) -> None:
+    body = {**BODY, "script_text": "The sea <!-- བོད --> is old."}
+
+    assert stack.http("POST", "/generate-video", body).status == 202
+
+
 def test_a_script_over_the_limit_is_too_long(stack: FakeVideoStack) -> None:
     response = stack.http("POST", "/generate-video", {**BODY, "script_text": "x" * 5001})
 
@@ -377,6 +397,7 @@ def test_a_dry_run_plans_and_spends_nothing(stack: FakeVideoStack) -> None:
     assert 3 <= len(segments) <= 5
     assert response.body["characters"] == 270
     assert response.body["voice_requests"] == 1
+    assert response.body["captions_left_out"] == []
     assert response.body["seconds"] == pytest.approx(sum(each["seconds"] for each in segments), abs=0.1)
     assert len({each["footage_url"] for each in segments}) == len(segments)
 
