@@ -11,6 +11,7 @@ from functions.video.cost import DRY_RUN_SECONDS, estimate_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import footage
 from functions.video.render.alignment import align_words, estimate_times, join_words
+from functions.video.render.own_font import load_own_face
 from functions.video.render.plan import lay_out
 from functions.video.render.script_chunks import chunk_script
 from functions.video.render.script_markup import mask_pauses, speech_text
@@ -43,13 +44,14 @@ def estimate(
         raise InvalidRequest("The script has no words to speak.")
     key = footage.find(request, service, context, charge=lambda: spend(DRY_RUN_SECONDS))
     result = context.artifacts.get(key, SearchResult, context.deadline)
+    left_out = check(script, load_own_face(context.services, context.deadline)) if request.captions else ()
     plan = lay_out(VoiceOver("", seconds, words, aligned=False), result)
     return {
         "seconds": round(plan.frames / plan.fps, 2),
         "characters": len(text),
         "voice_requests": len(chunk_script(script, longest_voice_request)),
         "query": result.query,
-        "captions_left_out": list(check(script)) if request.captions else [],
+        "captions_left_out": list(left_out),
         "segments": [
             {
                 "start": round(each.first_frame / plan.fps, 2),

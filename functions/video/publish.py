@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functions.video.context import StepContext
 from functions.video.provenance import list_credits
 from functions.video.render import captions, poster
+from functions.video.render.own_font import load_own_face
 from functions.video.render.typesetting import find_undrawn
 from functions.video.tasks.store import Task
 from functions.video.values import Clip, Plan, PublishedVideo, Shot, VoiceOver, file_keys, list_files
@@ -34,6 +35,7 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
     size = artifacts.size(video_key)
     poster_key = poster.make(video_key, plan, context)
     words = voice.words if context.task.request.captions else ()
+    own = load_own_face(services, context.deadline) if words else None
     published = PublishedVideo(
         video=keys["video"],
         poster=keys["poster"],
@@ -45,7 +47,7 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
         captions_timing="exact" if voice.aligned else "estimated",
         shots=list_shots(plan, clips),
         searches=plan.searches,
-        captions_left_out=find_undrawn(word.text for word in words),
+        captions_left_out=find_undrawn((word.text for word in words), own),
     )
     if published.srt and published.vtt:
         storage.write(

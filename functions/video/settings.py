@@ -19,6 +19,7 @@ class VideoSettings(VideoLimits):
     """Times in seconds, sizes in bytes, pixels or characters."""
 
     outputs_bucket: str  # finished videos under videos/, intermediate files under work/
+    models_bucket: str  # a typeface of the operator's own under fonts/; "": there is none
     state_table: str  # DynamoDB table (key `id`, time to live `expiration`) of tasks and slots
     state_machine_arn: str
     max_concurrent_tasks: int
@@ -48,6 +49,7 @@ class VideoSettings(VideoLimits):
             raise ValueError(f"not set: {', '.join(missing)}")
         return VideoSettings(
             outputs_bucket=env["OUTPUTS_BUCKET"],
+            models_bucket=env.get("MODELS_BUCKET", ""),
             state_table=env["STATE_TABLE"],
             state_machine_arn=env["STATE_MACHINE_ARN"],
             max_concurrent_tasks=_positive(env, "MAX_CONCURRENT_TASKS", 2),

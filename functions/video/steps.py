@@ -133,13 +133,15 @@ def _footage(payload: Payload, context: StepContext) -> dict[str, Any]:
 def _plan(payload: Payload, context: StepContext) -> dict[str, Any]:
     from functions.video.render import font_files
     from functions.video.render.captions import fit_lines
+    from functions.video.render.own_font import load_own_face
     from functions.video.render.plan import lay_out
     from functions.video.render.typesetting import typeset
 
     voice = context.read(payload["voice"], VoiceOver)
     plan = lay_out(voice, context.read(payload["found"], SearchResult))
     if context.task.request.captions:
-        font_files.prepare(typeset(word.text for word in fit_lines(voice.words)), context)
+        own = load_own_face(context.services, context.deadline)
+        font_files.prepare(typeset((word.text for word in fit_lines(voice.words)), own), context)
     key = context.artifacts.key("plan", "json", plan)
     context.artifacts.put(key, plan)
     context.mark_done("plan", clips=len(plan.segments))

@@ -43,6 +43,7 @@
         ├── NoFootage               422  no_footage
         ├── ScriptTooLong           413  script_too_long
         ├── UnsupportedScript       422  unsupported_script
+        ├── FontUnusable            503  font_unusable
         ├── UnreadableMedia         502  unreadable_media
         ├── MediaTooLarge           413  media_too_large
         ├── EncodingFailed          500  encoding_failed
@@ -346,6 +347,13 @@ class UnsupportedScript(VideoError):
     """Captions would need letters that no typeface of the stack has."""
 
     code, status, title = "unsupported_script", 422, "Captions cannot be drawn in this writing system"
+
+
+class FontUnusable(VideoError):
+    """The operator's own typeface for captions is missing, is no font, or must not be used like this."""
+
+    code, status, title = "font_unusable", 503, "The typeface for captions cannot be used"
+    fault = "stack"
 
 
 class UnreadableMedia(VideoError):

@@ -7,6 +7,7 @@ lowered must not be forgotten because of a typing error beside it.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -20,12 +21,14 @@ KEPT_SECONDS = 60.0  # a change is in use after this
 # Codes of GetParameter (its API reference) that no retry cures.
 _NOT_THERE = ("ParameterNotFound", "ValidationException")
 _MOST = 10**9
+_FILE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,95}\.(?i:ttf|otf|ttc))?")
 _UNUSABLE = "The settings of this stack cannot be read, so nothing is made. Its operator must fix them (make settings)."
 
 
 @dataclass(frozen=True)
 class OperatorSettings:
-    """The fields of the document. Each is a `bool` or an `int` that is not negative, and says what it does."""
+    """The fields of the document. Each is a `bool`, an `int` that is not negative, or the name of a font file, and says
+    what it does."""
 
     daily_budget: int = field(
         default=5000,
@@ -40,6 +43,15 @@ class OperatorSettings:
         metadata={
             "help": "Keep what was computed from a face for a day, so that the same face is faster next time. It is "
             "biometric data. The default face is always kept."
+        },
+    )
+
+    caption_font: str = field(
+        default="",
+        metadata={
+            "help": "Name of a font file of yours under fonts/ of the models bucket, such as Brand.ttf: captions are "
+            "drawn by it, and what it lacks by the typefaces of the image. It has at most 20 MiB, and its licence "
+            "allows cutting and embedding."
         },
     )
 
@@ -63,6 +75,9 @@ class OperatorSettings:
             if isinstance(defaults[name], bool):
                 if not isinstance(value, bool):
                     raise ValueError(f"{name} must be true or false.")
+            elif isinstance(defaults[name], str):
+                if not isinstance(value, str) or not _FILE_NAME.fullmatch(value):
+                    raise ValueError(f"{name} must be the name of a file that ends in .ttf, .otf or .ttc, or empty.")
             elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
                 raise ValueError(f"{name} must be a whole number from 0 to {_MOST:,}.")
         return OperatorSettings(**{**vars(self), **values})

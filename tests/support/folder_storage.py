@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from layers.core.deadline import Deadline
-from layers.core.errors import ObjectNotFound
+from layers.core.errors import ObjectNotFound, TooLarge
 from layers.core.storage import Head, Storage, StoredObject
 
 
@@ -22,11 +22,17 @@ class FolderStorage(Storage):
         self._root = root
 
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
-        return StoredObject(self._existing_path(bucket, key).read_bytes(), "", None)
+        data = self._existing_path(bucket, key).read_bytes()
+        if len(data) > limit:
+            raise TooLarge(f"{key} has {len(data)} bytes; at most {limit} are allowed.")
+        return StoredObject(data, "", None)
 
     def head(self, bucket: str, key: str) -> Head | None:
         path = self._root / bucket / key
-        return Head(path.stat().st_size, "", None, last_modified=path.stat().st_mtime) if path.exists() else None
+        if not path.exists():
+            return None
+        about = path.stat()
+        return Head(about.st_size, f'"{about.st_mtime_ns}"', None, last_modified=about.st_mtime)
 
     def write(
         self, bucket: str, key: str, data: bytes, content_type: str, metadata: dict[str, str] | None = None

@@ -14,6 +14,7 @@ from functions.video.context import StepContext
 from functions.video.render import captions, faces, font_files, long_words, scripts, typesetting
 from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
+from functions.video.render.own_font import load_own_face
 from functions.video.render.typesetting import PLAIN, Typesetting, typeset
 from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
@@ -104,7 +105,8 @@ def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: St
     if not (request.captions or request.badge):
         return "", PLAIN
     words = voice.words if request.captions else ()
-    look = typeset(word.text for word in captions.fit_lines(words))
+    own = load_own_face(context.services, context.deadline)
+    look = typeset((word.text for word in captions.fit_lines(words)), own)
     ass = captions.render_ass(words, segment.first_frame, segment.frames, request.badge, plan.scene_ends, look)
     return ass, look
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fontTools.ttLib import TTFont
 
 _NOTO, _NOTO_CJK = ("manimgx_fonts", "manimgx-fonts"), ("manimgx_fonts_cjk", "manimgx-fonts-cjk")
 _NOTO_FACES = (
@@ -14,6 +18,26 @@ _NOTO_FACES = (
     "Oriya Sinhala Symbols Tamil Telugu Thai"
 )
 _CJK_FACES = "JP KR SC TC HK"  # in this order in the collection
+
+
+# Lines as high as what is drawn needs them; the files' own leave room for every sign that they have.
+_ROBOTO_LINE = (2146 / 2048, 555 / 2048)
+_TALL_LINES = {
+    "Arabic": (1.15, 0.50),
+    "Bengali": (1.05, 0.45),
+    "Devanagari": (1.10, 0.45),
+    "Gujarati": (1.05, 0.42),
+    "Gurmukhi": (1.05, 0.42),
+    "Kannada": (1.05, 0.52),
+    "Khmer": (1.10, 0.60),
+    "Lao": (1.20, 0.40),
+    "Malayalam": (1.05, 0.42),
+    "Myanmar": (1.10, 0.60),
+    "Oriya": (1.05, 0.40),
+    "Sinhala": (1.05, 0.40),
+    "Telugu": (1.05, 0.50),
+    "Thai": (1.20, 0.40),
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +49,13 @@ class Face:
     package: str
     file: str
     number: int = -1  # in a collection; -1: the file has one face
+    line: tuple[float, float] = _ROBOTO_LINE  # ascent and descent of a line in ems
+
+    def open(self) -> TTFont:
+        """The font, whose tables are read when they are needed."""
+        from fontTools.ttLib import TTFont
+
+        return TTFont(self.path, fontNumber=self.number, lazy=True)
 
     @property
     def path(self) -> Path:
@@ -41,7 +72,10 @@ FACES: dict[str, Face] = {
     "Roboto": Face("Roboto", "font_roboto", "font-roboto", "files/Roboto-Black.ttf"),
     "Sans": Face("Sans", *_NOTO, "NotoSans[wght].ttf"),
     "Emoji": Face("Emoji", *_NOTO, "NotoEmoji[wght].ttf"),
-    **{name: Face(name, *_NOTO, f"NotoSans{name}[wght].ttf") for name in _NOTO_FACES.split()},
+    **{
+        name: Face(name, *_NOTO, f"NotoSans{name}[wght].ttf", line=_TALL_LINES.get(name, _ROBOTO_LINE))
+        for name in _NOTO_FACES.split()
+    },
     **{
         name: Face(name, *_NOTO_CJK, "NotoSansCJK-VF.otf.ttc", number) for number, name in enumerate(_CJK_FACES.split())
     },
@@ -59,19 +93,16 @@ _IN_ROBOTO = (
 )
 
 
-def has(name: str, letter: str) -> bool:
+def has(face: Face, letter: str) -> bool:
     """Whether a face has a shape for the letter."""
     code = ord(letter)
-    if name == "Roboto" and any(first <= code <= last for first, last in _IN_ROBOTO):
+    if face is FACES["Roboto"] and any(first <= code <= last for first, last in _IN_ROBOTO):
         return True
-    return code in _coverage(name)
+    return code in coverage(face)
 
 
-@cache
-def _coverage(name: str) -> frozenset[int]:
+@lru_cache(maxsize=64)
+def coverage(face: Face) -> frozenset[int]:
     """The code points of a face."""
-    from fontTools.ttLib import TTFont
-
-    face = FACES[name]
-    with TTFont(face.path, fontNumber=face.number, lazy=True) as font:
+    with face.open() as font:
         return frozenset(font.getBestCmap())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functions.video.context import StepContext
-from functions.video.render.faces import FACES
+from functions.video.render.faces import FACES, Face
 from functions.video.render.typesetting import Typesetting
 from layers.core.units import MIB
 
@@ -61,7 +61,7 @@ def prepare_face(name: str, typesetting: Typesetting, path: Path, context: StepC
     if not context.artifacts.reuse_file(key):
         context.deadline.check("cutting a typeface")
         letters = dict(typesetting.letters)[name]
-        write_face(name, letters, typesetting.family(name), typesetting.line, path)
+        write_face(typesetting.style.face(name), letters, typesetting.family(name), typesetting.line, path)
         context.artifacts.put_file(key, path, "font/sfnt")
     return key
 
@@ -77,18 +77,16 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_face(name: str, letters: str, family: str, line: tuple[float, float], path: Path) -> None:
+def write_face(face: Face, letters: str, family: str, line: tuple[float, float], path: Path) -> None:
     """Write a static, bold font file with these letters only, under that family's name; `line` is ascent and descent
     of a line in ems.
 
     The letters come first: making the whole of a large typeface bold takes minutes and gigabytes.
     """
     from fontTools import subset
-    from fontTools.ttLib import TTFont
     from fontTools.varLib import instancer
 
-    face = FACES[name]
-    with TTFont(face.path, fontNumber=face.number, lazy=True) as font:
+    with face.open() as font:
         # Hints are of no use here, but the instancer fails on CFF2 outlines that have lost theirs.
         options = subset.Options(hinting="CFF2" in font, notdef_outline=True, name_IDs=[0, 13, 14])
         options.drop_tables += _NOT_DRAWN
@@ -96,7 +94,11 @@ def write_face(name: str, letters: str, family: str, line: tuple[float, float], 
         subsetter.populate(text=_with_parts(letters))
         subsetter.subset(font)
         if "fvar" in font:
-            instancer.instantiateVariableFont(font, {"wght": BOLD}, inplace=True)
+            axes = {axis.axisTag: axis.defaultValue for axis in font["fvar"].axes}
+            for axis in font["fvar"].axes:
+                if axis.axisTag == "wght":
+                    axes["wght"] = min(max(BOLD, axis.minValue), axis.maxValue)
+            instancer.instantiateVariableFont(font, axes, inplace=True)
         _set_line(font, line)
         _set_names(font, family)
         font.save(path)

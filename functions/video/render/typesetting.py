@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from functions.video.render import scripts
-from functions.video.render.faces import FACES, has
+from functions.video.render.faces import FACES, Face, has
 from layers.core.errors import UnsupportedScript
 
 VERSION = 1  # raise it with code of font_files.py that makes other files of the same faces
@@ -18,24 +18,6 @@ EM = 92 * 2048 / 2701  # pixels of every face: libass counts from a font's highe
 BADGE = "AI"
 RIGHT_TO_LEFT_MARK = "\u200f"  # at the start of a line: its first word may be one that is read from the left
 
-# Ascent and descent of a line in ems, for what is drawn; the files' own leave room for every sign that they have.
-_ROBOTO_LINE = (2146 / 2048, 555 / 2048)
-_TALL_LINES = {
-    "Arabic": (1.15, 0.50),
-    "Bengali": (1.05, 0.45),
-    "Devanagari": (1.10, 0.45),
-    "Gujarati": (1.05, 0.42),
-    "Gurmukhi": (1.05, 0.42),
-    "Kannada": (1.05, 0.52),
-    "Khmer": (1.10, 0.60),
-    "Lao": (1.20, 0.40),
-    "Malayalam": (1.05, 0.42),
-    "Myanmar": (1.10, 0.60),
-    "Oriya": (1.05, 0.40),
-    "Sinhala": (1.05, 0.40),
-    "Telugu": (1.05, 0.50),
-    "Thai": (1.20, 0.40),
-}
 _MOST_NAMED = 5  # letters that an error names
 _MODIFIERS = ("\U0001f3fb", "\U0001f3ff")  # skin tones, first and last
 _REGIONS = ("\U0001f1e6", "\U0001f1ff")  # two of these are a flag
@@ -49,13 +31,18 @@ class Style:
     main: str
     han: str
     right_to_left: bool
+    own: Face | None = None  # the operator's, which draws whatever it has
+
+    def face(self, name: str) -> Face:
+        """The face of that name."""
+        return self.own if self.own and name == self.own.name else FACES[name]
 
     def runs(self, text: str) -> Iterator[tuple[str, str]]:
         """Pieces of a text, each with the name of the face that draws it; without what no face can draw."""
         name, run = self.main, ""
         for cluster in _clusters(text):
             face = self._face(cluster, name) or name
-            letters = "".join(letter for letter in cluster if has(face, letter))
+            letters = "".join(letter for letter in cluster if self._has(face, letter))
             if face != name and letters:
                 if run:
                     yield name, run
@@ -69,7 +56,9 @@ class Style:
         before = self.main
         for cluster in _clusters(text):
             face = self._face(cluster, before)
-            yield from (each for each in cluster if not scripts.is_ignorable(each) and not (face and has(face, each)))
+            yield from (
+                each for each in cluster if not scripts.is_ignorable(each) and not (face and self._has(face, each))
+            )
             before = face or before
 
     def _face(self, cluster: str, before: str) -> str | None:
@@ -80,19 +69,25 @@ class Style:
         candidates = list(self._candidates(cluster, visible[0], before))
         for letters in (visible, visible[:1]):
             for face in candidates:
-                if all(has(face, letter) for letter in letters):
+                if all(self._has(face, letter) for letter in letters):
                     return face
         return None
 
+    def _has(self, name: str, letter: str) -> bool:
+        return has(self.face(name), letter)
+
     def _candidates(self, cluster: str, letter: str, before: str) -> Iterable[str]:
+        if self.own:
+            yield self.own.name
         code = scripts.script_of(letter)
         if code in ("Hani", "Bopo"):
-            return (self.han, *scripts.FACES_BY_SCRIPT[code])
-        if code is not None:
-            return scripts.FACES_BY_SCRIPT.get(code, ())
-        if scripts.is_emoji(letter) or "\ufe0f" in cluster or "\u20e3" in cluster:
-            return scripts.EMOJI_FACES
-        return (before, self.main, *scripts.COMMON_FACES, *scripts.faces_of_users(letter))
+            yield from (self.han, *scripts.FACES_BY_SCRIPT[code])
+        elif code is not None:
+            yield from scripts.FACES_BY_SCRIPT.get(code, ())
+        elif scripts.is_emoji(letter) or "\ufe0f" in cluster or "\u20e3" in cluster:
+            yield from scripts.EMOJI_FACES
+        else:
+            yield from (before, self.main, *scripts.COMMON_FACES, *scripts.faces_of_users(letter))
 
 
 LATIN = Style("Roboto", "SC", right_to_left=False)
@@ -114,7 +109,7 @@ class Typesetting:
     @cached_property
     def line(self) -> tuple[float, float]:
         """Ascent and descent, in ems, that the files of all faces get."""
-        lines = [_ROBOTO_LINE, *(_TALL_LINES.get(name, _ROBOTO_LINE) for name, _ in self.letters)]
+        lines = [FACES["Roboto"].line, *(self.style.face(name).line for name, _ in self.letters)]
         return max(ascent for ascent, _ in lines), max(descent for _, descent in lines)
 
     @property
@@ -137,7 +132,7 @@ class Typesetting:
         """SHA-256 of all that a face's file is made from."""
         from fontTools import version
 
-        inputs = [VERSION, version, FACES[name].source, dict(self.letters)[name], self.line]
+        inputs = [VERSION, version, self.style.face(name).source, dict(self.letters)[name], self.line]
         return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
     def runs(self, text: str) -> Iterator[tuple[str, str]]:
@@ -153,12 +148,12 @@ class Typesetting:
 PLAIN = Typesetting(LATIN, ())
 
 
-def typeset(texts: Iterable[str]) -> Typesetting:
-    """The typesetting of a video whose captions show these texts."""
+def typeset(texts: Iterable[str], own: Face | None = None) -> Typesetting:
+    """The typesetting of a video whose captions show these texts; `own` is the operator's face."""
     text = _normalize(texts)
-    if _is_plain(text):
+    if own is None and _is_plain(text):
         return PLAIN
-    style = _choose_style(text)
+    style = _choose_style(text, own)
     letters: dict[str, set[str]] = {style.main: {" ", *(RIGHT_TO_LEFT_MARK if style.right_to_left else "")}}
     for word in [*text.split(), BADGE]:
         for name, run in style.runs(word):
@@ -166,21 +161,21 @@ def typeset(texts: Iterable[str]) -> Typesetting:
     return Typesetting(style, tuple((name, "".join(sorted(letters[name]))) for name in sorted(letters)))
 
 
-def find_undrawn(texts: Iterable[str]) -> tuple[str, ...]:
+def find_undrawn(texts: Iterable[str], own: Face | None = None) -> tuple[str, ...]:
     """The visible characters that no face has, each once."""
     text = _normalize(texts)
     if _is_plain(text):
         return ()
-    style = _choose_style(text)
+    style = _choose_style(text, own)
     return tuple(dict.fromkeys(each for word in text.split() for each in style.undrawn(word)))
 
 
-def check(script: str) -> tuple[str, ...]:
+def check(script: str, own: Face | None = None) -> tuple[str, ...]:
     """Check that captions can show every letter of a script; return the signs, such as emoji, that are left out.
 
     Raises UnsupportedScript, which names the writing system, or the letters.
     """
-    missing = find_undrawn([script])
+    missing = find_undrawn([script], own)
     letters = [each for each in missing if unicodedata.category(each)[0] in "LN"]
     codes = {scripts.script_of(each) for each in missing} - scripts.FACES_BY_SCRIPT.keys()
     names = ", ".join(sorted(scripts.script_name(code) for code in codes if code))
@@ -199,14 +194,17 @@ def _normalize(texts: Iterable[str]) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    return all(has("Roboto", letter) for letter in text if not scripts.is_ignorable(letter))
+    return all(has(FACES["Roboto"], letter) for letter in text if not scripts.is_ignorable(letter))
 
 
-def _choose_style(text: str) -> Style:
+def _choose_style(text: str, own: Face | None) -> Style:
     code = scripts.main_script(text)
     han = scripts.han_face(text)
     main = han if code == "Hani" else scripts.FACES_BY_SCRIPT.get(code, ("Roboto",))[0]
-    return Style(main, han, scripts.is_right_to_left(text))
+    letters = [letter for letter in text if letter.isalpha()]
+    if own and 2 * sum(has(own, letter) for letter in letters) >= len(letters):
+        main = own.name
+    return Style(main, han, scripts.is_right_to_left(text), own)
 
 
 def _clusters(text: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ from functions.video.render import (
     font_files,
     footage,
     long_words,
+    own_font,
     phrases,
     poster,
     script_chunks,
@@ -144,6 +145,7 @@ HARMLESS: dict[tuple[str, ModuleType], dict[str, str]] = {
     ("voice", scripts): dict.fromkeys(constants(scripts), "where words begin and end is in the key itself"),
     ("clip", clip): {"FETCH_SECONDS": "a time-out"},
     ("clip", font_files): {"_MOST_BYTES": "a limit that only raises an error"},
+    ("clip", own_font): dict.fromkeys(constants(own_font), "what it reads is in the captions, by its digest"),
     ("clip", typesetting): {"_MOST_NAMED": "only in an error"},
     ("clip", captions): {"_FILE_LINE_WIDTH": "only caption files have it, which are written anew for every video"},
     ("clip", download): dict.fromkeys(constants(download), "how bytes are fetched; the pictures are the same"),
@@ -193,7 +195,7 @@ def test_a_key_changes_with_every_constant_that_changes_the_result(
 def test_the_walk_finds_the_modules_of_a_step() -> None:
     words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
-    letters = {faces, font_files, scripts, typesetting}
+    letters = {faces, font_files, own_font, scripts, typesetting}
     assert modules_of(clip) == {clip, captions, long_words, download, encoder, *letters}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}

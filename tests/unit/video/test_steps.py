@@ -190,7 +190,7 @@ def test_footage_is_searched_before_speech_is_paid() -> None:
 
 
 def test_what_the_captions_leave_out_is_told(step_stack: FakeVideoStack) -> None:
-    step_stack.patch.setattr(publish, "find_undrawn", tuple)
+    step_stack.patch.setattr(publish, "find_undrawn", lambda texts, own: tuple(texts))
 
     step(step_stack, "publish", **up_to_publish(step_stack))
 

@@ -39,7 +39,9 @@ CELL = 90  # pixels
 def write_faces(typesetting: Typesetting, folder: Path) -> Path:
     folder.mkdir()
     for name, letters in typesetting.letters:
-        font_files.write_face(name, letters, typesetting.family(name), typesetting.line, folder / name)
+        font_files.write_face(
+            typesetting.style.face(name), letters, typesetting.family(name), typesetting.line, folder / name
+        )
     return folder
 
 
@@ -106,7 +108,7 @@ def test_a_sign_that_no_face_has_is_left_out_and_told() -> None:
 
 
 def test_most_texts_need_roboto_alone_and_no_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "_coverage", lambda name: pytest.fail(f"{name} was read"))
+    monkeypatch.setattr(faces, "coverage", lambda face: pytest.fail(f"{face} was read"))
 
     assert typeset(["Çà et là, “naïve” — Größe,", "Ελλάδα", "Привет!", "5 % of 10"]) is PLAIN
 
@@ -167,8 +169,8 @@ def test_cutting_a_face_changes_no_letter_that_stays(tmp_path: Path) -> None:
     for number, word in enumerate(words):
         ((family, run_text),) = typesetting.runs(word)
         name = family.split()[1]
-        letters = "".join(map(chr, faces._coverage(name)))
-        font_files.write_face(name, letters, family, typesetting.line, whole / name)
+        letters = "".join(map(chr, faces.coverage(faces.FACES[name])))
+        font_files.write_face(faces.FACES[name], letters, family, typesetting.line, whole / name)
         place = f"\\an5\\pos(360,{100 + 200 * number})\\bord0\\shad0\\fn{family}"
         events.append(f"Dialogue: 0,0:00:00.00,0:00:01.00,Words,,0,0,0,,{{{place}}}{run_text}\n")
     document = captions.render_ass((), 0, 1, typesetting=typesetting) + "".join(events)
