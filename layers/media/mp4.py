@@ -16,6 +16,7 @@ ReadBytes = Callable[[int, int], bytes]
 
 MAX_INDEX_BYTES = 16 << 20  # of a moov box; an hour of video has about 2 MB
 _MAX_BOXES = 1000  # in one box, or at the top level
+_MAX_EDITS = 8  # more come from no camera
 _MAX_SAMPLES = 200_000  # looked at for a window: 55 minutes of 60 frames a second
 _REORDER_SECONDS = 0.5  # how much later than its display a frame may be stored; encoders reorder by 4 frames
 
@@ -28,7 +29,7 @@ class Index:
     width: int
     height: int
     rotation: int
-    seconds: float
+    seconds: float  # that are shown: of the edit list where there is one
     fps: float | None
     fragmented: bool
     _table: _Table
@@ -109,19 +110,26 @@ def _children(data: bytes) -> dict[bytes, bytes]:
 def _parse_movie(movie: bytes) -> Index:
     boxes = list(_boxes(movie))
     fragmented = any(kind == b"mvex" for kind, _ in boxes)
+    clock = next((_parse_clock(body) for kind, body in boxes if kind == b"mvhd"), (0, 0))[0]
     for kind, body in boxes:
         if kind != b"trak":
             continue
         track = _children(body)
         media = _children(track[b"mdia"])
         if media[b"hdlr"][8:12] == b"vide":
-            return _parse_video(track, media, fragmented)
+            return _parse_video(track, media, fragmented, clock)
     raise UnreadableMedia("This file has no video track.")
 
 
-def _parse_video(track: dict[bytes, bytes], media: dict[bytes, bytes], fragmented: bool) -> Index:
-    head = media[b"mdhd"]
+def _parse_clock(head: bytes) -> tuple[int, int]:
+    """Ticks a second, and ticks in all, of a movie's or a media's header."""
     scale, duration = struct.unpack_from(">IQ" if head[0] == 1 else ">II", head, 20 if head[0] == 1 else 12)
+    return scale, duration
+
+
+def _parse_video(track: dict[bytes, bytes], media: dict[bytes, bytes], fragmented: bool, clock: int) -> Index:
+    """`clock`: ticks a second of the movie, by which edit lists count."""
+    scale, duration = _parse_clock(media[b"mdhd"])
     table = _children(_children(media[b"minf"])[b"stbl"])
     _, _, entry = _parse_box_head(table[b"stsd"][8:24], len(table[b"stsd"]) - 8)
     codec, width, height = struct.unpack_from(">4s24xHH", table[b"stsd"], 12)
@@ -133,24 +141,29 @@ def _parse_video(track: dict[bytes, bytes], media: dict[bytes, bytes], fragmente
     rotation = angles.get(tuple((value > 0) - (value < 0) for value in matrix), 0)
     if rotation % 180:
         width, height = height, width
-    samples = _Table(table, scale, _edit_list_start(track, scale))
+    edits = _parse_edits(track, clock, scale)
+    samples = _Table(table, scale, edits[0][1] if edits else 0.0)
     fps = samples.count * scale / duration if duration and samples.count else None
     seconds = duration / scale
+    # An edit of no length lasts as long as the media: so fragmented files are written.
+    shown = sum(min(length or seconds, seconds) for length, _ in edits)
+    seconds = shown if shown > 0 else seconds
     return Index(codec.decode("latin-1"), width, height, rotation, seconds, fps, fragmented, samples)
 
 
-def _edit_list_start(track: dict[bytes, bytes], scale: int) -> float:
-    """Seconds at the start of the media that the edit list leaves out."""
+def _parse_edits(track: dict[bytes, bytes], clock: int, scale: int) -> list[tuple[float, float]]:
+    """The pieces of the media that are shown: seconds of each, and where it starts in the media."""
     edits = _children(track.get(b"edts", b"")).get(b"elst")
     if not edits:
-        return 0.0
+        return []
     (count,) = struct.unpack_from(">I", edits, 4)
     long = edits[0] == 1
-    for number in range(min(count, 8)):
-        _, start = struct.unpack_from(">Qq" if long else ">Ii", edits, 8 + number * (20 if long else 12))
+    pieces = []
+    for number in range(min(count, _MAX_EDITS)):
+        length, start = struct.unpack_from(">Qq" if long else ">Ii", edits, 8 + number * (20 if long else 12))
         if start >= 0:
-            return float(start / scale)
-    return 0.0
+            pieces.append((length / clock if clock else 0.0, start / scale))
+    return pieces
 
 
 class _Table:

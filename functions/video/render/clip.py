@@ -11,10 +11,19 @@ from pathlib import Path
 
 from functions.video.artifacts import recipe
 from functions.video.context import StepContext
-from functions.video.render import captions, faces, font_files, long_words, scripts, typesetting
+from functions.video.render import captions, faces, font_files, long_words, picture_format, scripts, typesetting
 from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
 from functions.video.render.own_font import load_own_face
+from functions.video.render.picture_format import (
+    FORMATS,
+    USUAL,
+    PictureFormat,
+    deinterlace,
+    matrix_options,
+    read_format,
+    to_bt709,
+)
 from functions.video.render.typesetting import PLAIN, Typesetting, typeset
 from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
@@ -30,6 +39,9 @@ _ENCODER: dict[Quality, tuple[str, str]] = {
     "standard": ("ultrafast", "28"),
     "high": ("veryfast", "23"),
 }
+# 720x1280 at 30 frames a second needs level 3.1 of H.264, which allows 14 Mb/s (table A-1). Whatever grain would take,
+# no second has more, not even where two clips meet.
+_LEVEL = ("-level", "3.1", "-maxrate", "10M", "-bufsize", "4M")
 _AHEAD = 0.25  # seconds of footage read beyond the slot: the last frame's successor decides when it ends
 # A time-out; caption files, which no clip shows; limits; and what an error names.
 _NOT_IN_KEY = ("FETCH_SECONDS", "_FILE_LINE_WIDTH", "_MOST_BYTES", "_MOST_NAMED")
@@ -42,6 +54,7 @@ class EncoderInput:
     path: Path
     fps: float
     seconds: float
+    pictures: PictureFormat = USUAL
 
 
 def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
@@ -77,12 +90,12 @@ def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -
 
 
 def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> str:
-    """The clip's key: the texts for ffmpeg are in it, for footage that is slow or fast, and short or long."""
+    """The clip's key: the texts for ffmpeg are in it, for footage of every kind."""
     settings, quality = context.settings, context.task.request.quality
     marker = "captions" if subtitles else None
     inputs = [
-        arguments(EncoderInput(Path("source"), fps, seconds), segment, plan, marker, quality)
-        for fps, seconds in product((0.0, 1e9), repeat=2)
+        arguments(EncoderInput(Path("source"), fps, seconds, pictures), segment, plan, marker, quality)
+        for fps, seconds, pictures in product((0.0, 1e9), (0.0, 1e9), FORMATS)
     ]
     modules = (captions, faces, font_files, long_words, scripts, typesetting)
     look = (subtitles, font_files.roboto_digest(), recipe(*modules, without=_NOT_IN_KEY))
@@ -95,7 +108,7 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
         look if subtitles else None,
         encoder_version(),
         (settings.max_clip_pixels, settings.max_clip_bytes),  # of the footage for which no spare is taken
-        recipe(sys.modules[__name__], without=_NOT_IN_KEY),
+        recipe(sys.modules[__name__], picture_format, without=_NOT_IN_KEY),
     )
 
 
@@ -125,16 +138,18 @@ def arguments(
     All clips are alike in whatever a container or a decoder notices, so that they join by copying.
     """
     seconds, width, height = segment.frames / plan.fps, plan.width, plan.height
-    scale = f"scale={width}:{height}:flags=bicubic:out_range=tv,setsar=1"
+    scale = f"scale={width}:{height}:flags=bicubic:out_range=tv{matrix_options(source.pictures)},setsar=1"
     rate = f"fps={plan.fps}"
     filters = [
+        *deinterlace(source.pictures),
         # Cropping first scales only what is seen.
         f"crop='min(iw,ih*{width}/{height}/sar)':'min(ih,iw*sar*{height}/{width})'",
         # Frames are dropped before the scaling, and repeated after it.
         *((rate, scale) if source.fps > plan.fps else (scale, rate)),
+        *to_bt709(source.pictures),
         "format=yuv420p",
         *([captions_filter] if captions_filter else []),
-        # Stock footage of this size has these values, and players assume them where a file does not state any.
+        # What states no colours has these: stock footage of this size does, and players assume it.
         "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
     ]
     preset, crf = _ENCODER[quality]
@@ -144,7 +159,7 @@ def arguments(
         *("-t", f"{seconds + _AHEAD:.3f}"),
         *untrusted_input(source.path),
         *("-map", "0:v:0", "-an", "-vf", ",".join(filters), "-frames:v", str(segment.frames)),
-        *("-c:v", "libx264", "-preset", preset, "-crf", crf),
+        *("-c:v", "libx264", "-preset", preset, "-crf", crf, *_LEVEL),
         *("-video_track_timescale", "15360", "-map_metadata", "-1", "-f", "mp4"),
     ]
 
@@ -197,7 +212,8 @@ def _fetch(
         raise UnreadableMedia(f"The footage has a codec that is not supported: {index.codec!r}.")
     if index.width * index.height > settings.max_clip_pixels:
         raise MediaTooLarge(f"The footage is too large: {index.width}x{index.height} pixels.")
-    return EncoderInput(path, index.fps or 0.0, index.seconds), result.bytes_fetched
+    pictures = read_format(path, settings.max_clip_pixels, context.deadline)
+    return EncoderInput(path, index.fps or 0.0, index.seconds, pictures), result.bytes_fetched
 
 
 def _encode(

@@ -19,6 +19,8 @@ from layers.media.xmp_label import label
 VERSION = 1  # raise it with code of the labels that makes another poster
 _POSITION = 1 / 3  # of the video: past the opening, before the end
 _FRAMES = 24  # of which the filter takes the one nearest to their average: no flash, no fade
+# JFIF knows one kind of colours: BT.601's matrix, of full range.
+_TO_JPEG = "scale=in_color_matrix=bt709:in_range=tv:out_color_matrix=bt601:out_range=pc,format=yuvj420p"
 _JPEG_QUALITY = "3"  # ffmpeg's scale of 2 (best) to 31
 
 
@@ -56,6 +58,6 @@ def make(video_key: str, plan: Plan, context: StepContext) -> str:
 def _arguments(video: Path, plan: Plan) -> list[str]:
     """ffmpeg's arguments, except for the output."""
     start = f"{max(0.0, plan.frames * _POSITION / plan.fps):.3f}"
-    filters = f"thumbnail={_FRAMES},format=yuvj420p"
+    filters = f"thumbnail={_FRAMES},{_TO_JPEG}"
     frame = ["-an", "-vf", filters, "-frames:v", "1", "-q:v", _JPEG_QUALITY, "-f", "image2", "-update", "1"]
     return ["-ss", start, *untrusted_input(video), *frame]

@@ -28,6 +28,7 @@ from functions.video.render import (
     long_words,
     own_font,
     phrases,
+    picture_format,
     poster,
     script_chunks,
     script_markup,
@@ -173,7 +174,7 @@ def alter(value: Any) -> Any:
             return (alter(value[0]), *value[1:])
         case dict():
             return {name: alter(each) for name, each in value.items()}
-        case faces.Face() | typesetting.Style() | typesetting.Typesetting():
+        case faces.Face() | picture_format.PictureFormat() | typesetting.Style() | typesetting.Typesetting():
             first = fields(value)[0].name
             return replace(value, **{first: alter(getattr(value, first))})
         case re.Pattern():
@@ -196,7 +197,7 @@ def test_the_walk_finds_the_modules_of_a_step() -> None:
     words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
     letters = {faces, font_files, own_font, scripts, typesetting}
-    assert modules_of(clip) == {clip, captions, long_words, download, encoder, *letters}
+    assert modules_of(clip) == {clip, captions, long_words, download, encoder, picture_format, *letters}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}
     assert "_LINE_WIDTH" in constants(captions)
