@@ -110,7 +110,7 @@ def test_a_sign_that_no_face_has_is_left_out_and_told() -> None:
 def test_most_texts_need_roboto_alone_and_no_file_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faces, "coverage", lambda face: pytest.fail(f"{face} was read"))
 
-    assert typeset(["Çà et là, “naïve” — Größe,", "Ελλάδα", "Привет!", "5 % of 10"]) is PLAIN
+    assert typeset(["Çà et là, “naïve” — Größe,", "Ελλάδα", "Привет!", "5 % of 10 €… ™"]) is PLAIN
 
 
 def test_letters_counted_as_roboto_s_are_in_its_file() -> None:
