@@ -182,9 +182,7 @@ def check(script: str, own: Face | None = None) -> tuple[str, ...]:
     shapes = ", ".join(f"{each} (U+{ord(each):04X})" for each in letters[:_MOST_NAMED])
     if names or shapes:
         what = f"in this writing system: {names}" if names else f"with these letters: {shapes}"
-        raise UnsupportedScript(
-            f"Captions cannot be drawn {what}. Write the script otherwise, or set captions to false."
-        )
+        raise UnsupportedScript(f"Captions cannot be drawn {what}. Change the script, or set captions to false.")
     return missing
 
 

@@ -21,6 +21,7 @@ from functions.video.tasks.slots import LEASE_SECONDS
 from functions.video.webhook_signature import derive_secret
 from layers.core.budget import Budget
 from layers.core.errors import ColdswapError
+from layers.core.operator_settings import OperatorSettings
 from layers.core.telemetry import logger
 from layers.core.terms import VERSION, Terms
 from local.standins.servers import CALLBACK_SECRET, StandIns
@@ -137,6 +138,18 @@ def test_letters_of_markup_are_not_shown_and_so_not_refused(stack: FakeVideoStac
     body = {**BODY, "script_text": "The sea <!-- བོད --> is old."}
 
     assert stack.http("POST", "/generate-video", body).status == 202
+
+
+def test_a_typeface_that_cannot_be_used_is_told_before_anything_is_spent(stack: FakeVideoStack) -> None:
+    operator_settings = OperatorSettings(caption_font="Brand.ttf")
+    settings = replace(stack.services.settings, models_bucket="models", operator_settings=lambda: operator_settings)
+    stack = replace(stack, services=replace(stack.services, settings=settings))
+
+    response = stack.http("POST", "/generate-video", BODY)
+
+    assert (response.status, response.body["code"]) == (503, "font_unusable")
+    assert not stack.executions.started
+    assert stack.http("POST", "/generate-video", {**BODY, "captions": False}).status == 202
 
 
 def test_a_script_over_the_limit_is_too_long(stack: FakeVideoStack) -> None:

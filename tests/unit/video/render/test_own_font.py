@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 from fontTools.ttLib import TTCollection, TTFont
 
 from functions.video.artifacts import ArtifactStore
@@ -15,8 +16,9 @@ from functions.video.render.faces import FACES
 from functions.video.render.own_font import MOST_BYTES, OwnFace, load_own_face, read_own_face
 from functions.video.render.typesetting import PLAIN, check, typeset
 from functions.video.values import VideoRequest
-from layers.core.errors import FontUnusable, UnsupportedScript
+from layers.core.errors import FontUnusable, StorageFailed, UnsupportedScript
 from layers.core.operator_settings import OperatorSettings
+from layers.core.storage import Head
 from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, soon, storage
@@ -113,6 +115,26 @@ def test_the_file_is_read_from_the_models_bucket_once(context: StepContext, stor
     assert first.file == "Brand.ttf"
     storage.write("models", "fonts/Brand.ttf", altered(letter="བ"), "font/ttf")
     assert load_own_face(context.services, soon()) != first
+
+
+class ForbiddenStorage(FolderStorage):
+    """S3's answer for what is missing to those who may not list keys."""
+
+    code = "403"
+
+    def head(self, bucket: str, key: str) -> Head | None:
+        raise StorageFailed("Storage responded.") from ClientError({"Error": {"Code": self.code}}, "HeadObject")
+
+
+def test_a_file_that_must_not_be_read_counts_as_missing(context: StepContext, tmp_path: Path) -> None:
+    storage = ForbiddenStorage(tmp_path)
+    services = replace(context.services, storage=storage)
+
+    with pytest.raises(FontUnusable, match="no file"):
+        load_own_face(services, soon())
+    storage.code = "503"
+    with pytest.raises(StorageFailed):
+        load_own_face(services, soon())
 
 
 def test_a_file_that_is_missing_or_too_large_is_told(context: StepContext, storage: FolderStorage) -> None:
