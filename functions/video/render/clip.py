@@ -42,6 +42,7 @@ _ENCODER: dict[Quality, tuple[str, str]] = {
 # 720x1280 at 30 frames a second needs level 3.1 of H.264, which allows 14 Mb/s (table A-1). Whatever grain would take,
 # no second has more, not even where two clips meet.
 _LEVEL = ("-level", "3.1", "-maxrate", "10M", "-bufsize", "4M")
+_MOST_NEIGHBOURS = 3  # whose footage is tried in place of a segment's own
 _AHEAD = 0.25  # seconds of footage read beyond the slot: the last frame's successor decides when it ends
 # A time-out; caption files, which no clip shows; limits; and what an error names.
 _NOT_IN_KEY = ("FETCH_SECONDS", "_FILE_LINE_WIDTH", "_MOST_BYTES", "_MOST_NAMED")
@@ -125,9 +126,12 @@ def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: St
 
 
 def candidates(segment: Segment, plan: Plan) -> Iterator[Footage]:
-    """The segment's own footage, then spares: no two segments of a plan share one."""
+    """The segment's own footage, then spares, of which no two segments of a plan share one; where none is left for it,
+    footage of its neighbours, because to see it twice is better than no video."""
     yield segment.footage
-    yield from plan.spares[segment.index :: len(plan.segments)]
+    spares = plan.spares[segment.index :: len(plan.segments)]
+    others = sorted(plan.segments, key=lambda each: abs(each.index - segment.index))
+    yield from spares or [each.footage for each in others[1 : 1 + _MOST_NEIGHBOURS]]
 
 
 def arguments(

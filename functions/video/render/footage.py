@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from functions.video.artifacts import recipe
 from functions.video.context import CallerContext
+from functions.video.cost import estimate_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import query_locale
 from functions.video.render.query_locale import guess_locale
@@ -16,11 +18,13 @@ from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, Search, S
 from layers.core.errors import AtCapacity, NoFootage, ProviderFailed, QuotaExceeded, RateLimited
 
 VERSION = 2  # raise it with code below that searches for, or leaves out, other footage
-RESULTS_PER_SEARCH = 30  # five clips, spares, and what the filter takes away
-MOST_FOOTAGE = 15  # of what was found
+RESULTS_PER_SEARCH = 60  # the clips of a long video, spares, and what the filter takes away
+MOST_FOOTAGE = 40  # of what was found
 SHORTEST_SECONDS = 2.0
 GENERAL_QUERIES = ("nature", "abstract background")  # fit any script; searched for when nothing fits the phrase
 _MOST_QUERIES = 6
+_FEW_SECONDS = 60.0  # of footage, which the clips of most searches have anyway
+_STEP_SECONDS = 30  # so that a script with a few more words needs no other search
 
 
 @dataclass(frozen=True)
@@ -43,25 +47,34 @@ def find(
     """
     settings, artifacts = context.settings, context.artifacts
     limits = (settings.max_clip_pixels, settings.max_clip_bytes)
-    locales = _locales(request)
+    locales, seconds = _locales(request), _needed_seconds(request)
     modules = (sys.modules[__name__], query_locale)
-    key = artifacts.key("footage", "json", service.name, request.search_query, locales, limits, recipe(*modules))
+    key = artifacts.key(
+        "footage", "json", service.name, request.search_query, locales, seconds, limits, recipe(*modules)
+    )
     if artifacts.reuse(key, SearchResult, context.deadline) is None:
         charge()
-        artifacts.put(key, search(request.search_query, service, context, locales))
+        artifacts.put(key, search(request.search_query, service, context, locales, seconds))
     return key
 
 
 def search(
-    query: str, service: FootageService, context: CallerContext, locales: Sequence[str | None] = (None,)
+    query: str,
+    service: FootageService,
+    context: CallerContext,
+    locales: Sequence[str | None] = (None,),
+    seconds: int = 0,
 ) -> SearchResult:
-    """Search until there is enough footage for a video, or no words are left to search for. Raises NoFootage.
+    """Search until there is footage for all clips and `seconds` of it, or no words are left to search for; for words
+    that fit any script only where the clips need it. Raises NoFootage.
 
     `locales` are the languages in which the query may be, the likeliest first; None leaves that to the service.
     """
     usable: dict[str, Footage] = {}
     searches: list[Search] = []
     for each in _queries(query, locales):
+        if len(usable) >= MOST_CLIPS and (each.general or _sum_seconds(usable.values()) >= seconds):
+            break
         try:
             results = service.search(
                 each.words,
@@ -81,13 +94,23 @@ def search(
         searches.append(
             Search(each.words, each.orientation, each.locale, each.general, len(results), len(usable) - before)
         )
-        if len(usable) >= MOST_CLIPS or (usable and each.general):
+        if usable and each.general:
             break
     if not usable:
         # Without the phrase: the sentence ends in the workflow's history, which nobody can delete.
         raise NoFootage("No footage was found for search_query, nor for more general words. Try another one.")
     footage_list = tuple(usable.values())[:MOST_FOOTAGE]
     return SearchResult(footage_list[0].query, footage_list, tuple(searches))
+
+
+def _needed_seconds(request: VideoRequest) -> int:
+    """Seconds of footage with which the voice shows none twice; 0 where those of a few clips will do."""
+    seconds = estimate_seconds(request.script_text)
+    return math.ceil(seconds / _STEP_SECONDS) * _STEP_SECONDS if seconds > _FEW_SECONDS else 0
+
+
+def _sum_seconds(footage: Iterable[Footage]) -> float:
+    return sum(each.seconds for each in footage)
 
 
 def _locales(request: VideoRequest) -> list[str | None]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from functions.video.render.continuation import SHORTEST_SECONDS, Slot, choose_least_repeated, continue_slots
 from functions.video.values import FPS, MOST_CLIPS, Footage, Plan, SearchResult, Segment, VoiceOver, Word
 from layers.core.errors import NoFootage
 
 CLIP_SECONDS = 3.0  # length of a clip of a short video, where the number of clips allows it
-SHORTEST_SECONDS = 2.5
 MOST_SPARES = 10
 
 _REACH = 0.4  # of a clip's length: how far a cut may be from where even clips would have it
@@ -22,8 +22,9 @@ _CLAUSE_ENDS = ",;:—–、，；："  # noqa: RUF001 - commas and colons of ot
 
 
 def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int = MOST_CLIPS) -> Plan:
-    """The plan: as many frames as cover the voice, at most `most_clips` footages, none twice, the rest as spares.
+    """The plan: as many frames as cover the voice, with footages of which none is in two segments, the rest as spares.
 
+    There are at most `most_clips` segments, unless footage would end and begin anew while other footage is left.
     Raises NoFootage where the search result is empty.
     """
     footage = list({each.id: each for each in result.footage}.values())
@@ -33,31 +34,46 @@ def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int = MOST_CL
     frames = max(1, math.ceil(round(voice.seconds * FPS, 6)))
     most = min(most_clips, len(footage), round(voice.seconds / CLIP_SECONDS), int(voice.seconds / SHORTEST_SECONDS))
     most = max(1, most)
-    fewer = [most - 1] if most > _VARIED else []
-    options = [_choose_cuts(voice.words, frames, count, _ONE_LESS * (most - count)) for count in (most, *fewer)]
-    cuts = [0, *min(options)[1], frames]
-    slots = [(first, after - first) for first, after in pairwise(cuts)]
-    chosen = _choose_footage(footage, [length / FPS for _, length in slots])
-    segments = tuple(
-        Segment(index, first, length, each)
-        for index, ((first, length), each) in enumerate(zip(slots, chosen, strict=True))
-    )
-    used_ids = {each.id for each in chosen}
+    cut_costs = {round(word.end * FPS): _cut_cost(word) for word in voice.words}
+    slots = choose_least_repeated(_ways(footage, frames, most, cut_costs))
+    segments = tuple(Segment(index, slot.first, slot.frames, slot.footage) for index, slot in enumerate(slots))
+    used_ids = {slot.footage.id for slot in slots}
     spares = tuple(each for each in footage if each.id not in used_ids)[:MOST_SPARES]
     return Plan(frames, segments, spares, searches=result.searches)
 
 
-def _choose_cuts(words: Sequence[Word], frames: int, clips: int, price: float) -> tuple[float, list[int]]:
-    """The cost, `price` included, and the frames at which clips 2 to `clips` begin.
+def _ways(footage: Sequence[Footage], frames: int, most: int, cut_costs: Mapping[int, float]) -> Iterator[list[Slot]]:
+    """Ways to fill the frames, the best first: in at most `most` slots; in more, where footage is too short for these;
+    and with all that the footage has."""
+    fewer = [most - 1] if most > _VARIED else []
+    options = [_choose_cuts(cut_costs, frames, count, _ONE_LESS * (most - count)) for count in (most, *fewer)]
+    yield from continue_slots(_fill(footage, [0, *min(options)[1], frames]), footage, cut_costs)
+    for count in range(most + 1, min(len(footage), int(frames / FPS / SHORTEST_SECONDS)) + 1):
+        _, cuts = _choose_cuts(cut_costs, frames, count, 0.0)
+        yield from continue_slots(_fill(footage, [0, *cuts, frames]), footage, cut_costs)
+    yield from continue_slots([Slot(0, frames, footage[0])], footage, cut_costs)
+
+
+def _fill(footage: Sequence[Footage], cuts: Sequence[int]) -> list[Slot]:
+    """Slots from each of these frames to the next, with footage."""
+    spans = [(first, after - first) for first, after in pairwise(cuts)]
+    chosen = _choose_footage(footage, [length / FPS for _, length in spans])
+    return [Slot(first, length, each) for (first, length), each in zip(spans, chosen, strict=True)]
+
+
+def _choose_cuts(cut_costs: Mapping[int, float], frames: int, clips: int, price: float) -> tuple[float, list[int]]:
+    """The cost, `price` included, and the frames at which clips 2 to `clips` begin; `cut_costs` are those of cuts at
+    the frames at which words end.
 
     It is the cheapest choice of one candidate around each place where even clips would be cut.
     """
     even = frames / clips
-    ends = {round(word.end * FPS): _cut_cost(word) for word in words}
     best: dict[int, tuple[float, list[int]]] = {0: (price, [])}
     for number in range(1, clips + 1):
         position = number * even
-        candidates = {at: cost for at, cost in ends.items() if abs(at - position) <= _REACH * even and 0 < at < frames}
+        candidates = {
+            at: cost for at, cost in cut_costs.items() if abs(at - position) <= _REACH * even and 0 < at < frames
+        }
         if number == clips:
             candidates = {frames: 0.0}
         elif not candidates:

@@ -384,6 +384,13 @@ def test_two_segments_never_try_the_same_spare() -> None:
     assert len({name for names in tried for name in names}) == sum(len(names) for names in tried) == 11
 
 
+def test_where_no_spare_is_left_the_neighbours_footage_is_better_than_no_video() -> None:
+    footage = [Footage(f"test:{number}", 9, "", "", "", ()) for number in range(9)]
+    plan = Plan(90, tuple(Segment(i, 10 * i, 10, each) for i, each in enumerate(footage)), ())
+    assert [each.id for each in clip.candidates(plan.segments[4], plan)] == ["test:4", "test:3", "test:5", "test:2"]
+    assert [each.id for each in clip.candidates(plan.segments[0], plan)] == ["test:0", "test:1", "test:2", "test:3"]
+
+
 def test_the_end_of_time_is_no_reason_to_try_a_spare(
     server: FileServer, artifacts: ArtifactStore, folder: Path
 ) -> None:

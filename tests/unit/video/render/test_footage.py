@@ -69,6 +69,33 @@ def test_the_best_are_kept() -> None:
     assert [each.id for each in result.footage] == [f"pexels:{n}" for n in range(1, MOST_FOOTAGE + 1)]
 
 
+def test_a_long_script_gets_footage_for_all_of_it() -> None:
+    """Each has 12 seconds; of the request's own words there is not enough, so that it is searched for less."""
+    service = fake_service({"calm sea": several(7), "sea": several(20, first=8)})
+    root = Path("nothing-is-stored")
+
+    brief = search("calm sea", service, context(root), seconds=60)
+    assert len(brief.footage) == 7
+    lengthy = search("calm sea", service, context(root), seconds=180)
+    assert sum(each.seconds for each in lengthy.footage) >= 180
+    assert service.searches == [("calm sea", "portrait"), ("calm sea", "portrait"), ("sea", "portrait")]
+
+
+def test_a_long_script_does_not_get_footage_of_anything() -> None:
+    service = fake_service({"sea": several(7), GENERAL_QUERIES[0]: several(30, first=50)})
+    result = search("sea", service, context(Path("nothing-is-stored")), seconds=300)
+    assert len(result.footage) == 7
+    assert not any(each.general for each in result.searches)
+
+
+def test_scripts_of_other_lengths_share_a_search_unless_they_need_more(tmp_path: Path) -> None:
+    service = fake_service({"sea": several(40)})
+    keys = [
+        find(VideoRequest("x" * characters, "sea"), service, context(tmp_path)) for characters in (10, 800, 4000, 4050)
+    ]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
 def test_none_twice() -> None:
     result = search_for(fake_service({"calm sea": several(3) + several(3), "sea": several(6)}), "calm sea")
     assert [each.id for each in result.footage] == [f"pexels:{n}" for n in range(1, 7)]

@@ -44,10 +44,19 @@ def test_any_voice_is_covered_exactly_and_no_footage_shows_twice(
         assert segment.frames > 0
         now += segment.frames
     assert now == plan.frames
-    assert len(plan.segments) <= most
+    repeated = any(segment.frames > segment.footage.seconds * FPS for segment in plan.segments)
+    assert not (repeated and plan.spares), "footage begins anew although some was never shown"
     shown = [segment.footage.id for segment in plan.segments]
     spare = [each.id for each in plan.spares]
     assert len({*shown, *spare}) == len(shown) + len(spare) == min(len(lengths), len(shown) + 10)
+
+
+@given(voices(), st.lists(st.floats(40, 60), min_size=1, max_size=20), st.integers(1, 5))
+def test_footage_that_is_long_enough_has_one_clip_each_up_to_the_limit(
+    voice: VoiceOver, lengths: list[float], most: int
+) -> None:
+    whole = replace(voice, seconds=min(voice.seconds, 40.0))
+    assert len(lay_out(whole, search_result(*lengths), most_clips=most).segments) <= most
 
 
 def test_twenty_seconds_are_a_few_clips_of_like_length() -> None:
@@ -108,6 +117,39 @@ def test_where_all_is_short_the_longest_show() -> None:
     assert plan.spares == ()
 
 
+def test_a_slot_longer_than_its_footage_goes_on_with_a_spare() -> None:
+    """Five slots of 34 seconds: fifteen footages of 12 seconds are enough for all of it."""
+    voice = voice_over("The sea is old and calm and wide, and nobody has ever seen all of it. " * 38, letter=0.06)
+    assert 165 < voice.seconds < 176
+
+    plan = lay_out(voice, search_result(*[12.0] * 15))
+
+    assert all(segment.frames <= 12 * FPS for segment in plan.segments)
+    assert all(segment.frames >= 2.5 * FPS for segment in plan.segments)
+    assert len({segment.footage.id for segment in plan.segments}) == len(plan.segments) == 15
+    ends = {round(word.end * FPS) for word in voice.words}
+    assert {segment.first_frame for segment in plan.segments[1:]} <= ends
+
+
+def test_it_goes_on_after_a_sentence_where_there_is_footage_enough() -> None:
+    voice = voice_over("The sea is old. It is calm today. " * 28, letter=0.06)
+    sentences = {round(word.end * FPS) for word in voice.words if word.ends_sentence}
+
+    plan = lay_out(voice, search_result(*[8.0] * 30))
+
+    assert len(plan.segments) > 5
+    cuts = {segment.first_frame for segment in plan.segments[1:]}
+    assert cuts <= sentences
+
+
+def test_only_what_no_footage_is_left_for_is_shown_twice() -> None:
+    voice = voice_of(60.0)
+    plan = lay_out(voice, search_result(*[6.0] * 8))
+    assert plan.spares == ()
+    assert len(plan.segments) == 8
+    assert {segment.frames for segment in plan.segments} == {225}, "each is repeated a little, and none much"
+
+
 def test_footage_listed_twice_is_one() -> None:
     twice = search_result(20.0)
     plan = lay_out(voice_of(9.0), replace(twice, footage=twice.footage * 3))
@@ -122,6 +164,6 @@ def test_no_footage_is_no_plan() -> None:
 
 def test_the_longest_script_is_planned_at_once() -> None:
     voice = voice_over("Never again. " * 400)
-    plan = lay_out(voice, search_result(*[60.0] * 15))
+    plan = lay_out(voice, search_result(*[90.0] * 15))
     assert len(plan.segments) == 5
     assert len(plan.spares) == 10
