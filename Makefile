@@ -93,6 +93,7 @@ models: .venv/ready $(ENGINE) ## put models for photographs into the stack's buc
 bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes against a naive version, with AVX-512 and with AVX2 only; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
+	$(PY) -m tests.bench.looks
 	$(PY) -m tests.bench.paste
 	$(PY) -m tests.bench.detect
 
