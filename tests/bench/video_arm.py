@@ -91,7 +91,8 @@ class Ours:
             ArtifactStore(storage, "outputs"),
             folder,
             settings=self.settings,
-            request=VideoRequest(job.script, job.query, captions=job.captions),  # no other arm shows a badge
+            # No other arm shows a badge, and the old one's settings are those of a draft.
+            request=VideoRequest(job.script, job.query, captions=job.captions, quality="draft"),
             deadline=self.deadline,
             payments=Uncounted(),
         )

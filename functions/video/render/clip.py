@@ -33,11 +33,11 @@ from layers.media.mp4 import read_index
 VERSION = 1  # raise it with code that takes another file of a footage, or other seconds of it
 FETCH_SECONDS = 60.0  # for one footage, so that a slow server leaves time for a spare
 CODECS = ("avc1", "avc3", "hvc1", "hev1", "vp09", "av01")
-# x264's preset and constant rate factor.
+# x264's preset and constant rate factor, by the curve in docs/benchmarks.md. The first is what an earlier server had.
 _ENCODER: dict[Quality, tuple[str, str]] = {
-    "draft": ("ultrafast", "32"),
-    "standard": ("ultrafast", "28"),
-    "high": ("veryfast", "23"),
+    "draft": ("ultrafast", "28"),
+    "standard": ("superfast", "26"),
+    "high": ("veryfast", "20"),
 }
 # 720x1280 at 30 frames a second needs level 3.1 of H.264, which allows 14 Mb/s (table A-1). Whatever grain would take,
 # no second has more, not even where two clips meet.

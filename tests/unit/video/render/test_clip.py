@@ -299,6 +299,35 @@ def test_captions_need_no_system_font(
     assert np.array_equal(frames(usual, 360, 640), frames(alone, 360, 640))
 
 
+def test_a_draft_has_the_settings_of_the_earlier_server_and_the_other_looks_are_better(
+    server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    """A dusk sky, in which a coarse encoder shows blocks of 16 pixels."""
+    sky = "gradients=c0=0x0c1230:c1=0x5a3a60:x0=0:y0=0:x1=200:y1=1280:speed=0.004"
+    server.files["sky.mp4"] = draw(tmp_path / "sky.mp4", *NOISY, source=sky, seconds=1.4).read_bytes()
+    plan = plan_of(shot(server, "sky.mp4", 1.4), length=30)
+    looks: tuple[Quality, ...] = ("draft", "standard", "high")
+    clips = {look: make(plan, server, artifacts, folder, quality=look)[1] for look in looks}
+
+    settings = {look: probe_settings(path) for look, path in clips.items()}
+    steps = {look: block_steps(frames(path)) for look, path in clips.items()}
+
+    assert settings["draft"] == {"crf": "28.0", "subme": "0", "cabac": "0"}, "x264's ultrafast"
+    assert max(steps["standard"], steps["high"]) < 0.5 * steps["draft"]
+
+
+def probe_settings(path: Path) -> dict[str, str]:
+    """Some of what x264 writes of its settings into its pictures."""
+    return dict(re.findall(r"\b(crf|subme|cabac)=([\d.]+)", path.read_bytes().decode("latin-1")))
+
+
+def block_steps(pictures: Frames) -> float:
+    """How much larger the steps between blocks of 16 pixels are than those within them, in levels of green."""
+    steps = np.abs(np.diff(pictures[:, :, :, 1].astype(np.int16), axis=1))
+    edges = np.arange(1, pictures.shape[1]) % 16 == 0
+    return float(steps[:, edges].mean() - steps[:, ~edges].mean())
+
+
 def test_a_clip_that_exists_is_not_made_again(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
     plan = plan_of(shot(server, "small.mp4"))
     first, _ = make(plan, server, artifacts, folder)
