@@ -38,8 +38,14 @@ def _fit(word: Word, line_width: float, smallest_scale: float, width: Callable[[
         word = replace(word, text=url["before"] + url["host"] + url["after"])
     if width(word.text) * smallest_scale <= line_width:
         return [word]
-    texts = list(_break(word.text, line_width, width, "" if url else _HYPHEN))
+    hyphen = "" if url or _has_wide_letters(word.text) else _HYPHEN
+    texts = list(_break(word.text, line_width, width, hyphen))
     return list(_share_time(word, texts, width))
+
+
+def _has_wide_letters(text: str) -> bool:
+    """Whether this is Chinese, Japanese or Korean, which know no hyphens."""
+    return any(unicodedata.east_asian_width(letter) in "WF" for letter in text)
 
 
 def _break(text: str, line_width: float, width: Callable[[str], float], hyphen: str) -> Iterator[str]:

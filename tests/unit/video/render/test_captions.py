@@ -146,6 +146,13 @@ def test_a_long_host_is_broken_without_a_hyphen() -> None:
     assert "".join(HIGHLIGHT.findall(text)[0] for _, _, text in events(render_ass(words, 0, 900))) == host
 
 
+def test_writing_systems_without_hyphens_are_broken_without_one() -> None:
+    word = Word("\u6d77" * 30, 0.0, 3.0, 0, 30)
+    parts = [part.text for page in lay_out_pages([word]) for line in page.lines for part in line]
+    assert len(parts) > 2
+    assert "".join(parts) == word.text
+
+
 def test_a_long_word_is_not_broken_before_its_accents() -> None:
     words = speak("e\u0301" * 60)
     for page in lay_out_pages(words):
