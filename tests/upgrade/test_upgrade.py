@@ -13,7 +13,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import pytest
 from functions.video import webhook_signature
 from layers.core import storage
 from layers.core.errors import FaceRefused, InputNotFound, NotFound, TermsNotAccepted
+from layers.core.operator_settings import OperatorSettings
 from layers.core.terms import VERSION
 from layers.models.runtime.manifest import POINTER_KEY
 from layers.models.tools import cli as models_command
@@ -273,7 +274,7 @@ def test_what_became_of_parameters_is_said_before_the_update(upgraded: Upgraded)
 def test_settings_begin_with_their_defaults(upgraded: Upgraded, capsys: pytest.CaptureFixture[str]) -> None:
     assert settings.main([]) == 0
 
-    assert capsys.readouterr().out.count("(the default)") == 2
+    assert capsys.readouterr().out.count("(the default)") == len(fields(OperatorSettings))
 
 
 def test_alarms_topic_and_dashboard_are_new_ones(upgraded: Upgraded) -> None:
