@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo gallery up test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -27,6 +27,9 @@ gallery: .venv/ready .venv-cloud/ready $(ENGINE) ## swap pictures of your own wi
 
 up: .venv/ready .venv-cloud/ready $(ENGINE) ## run the stack on this machine until Ctrl-C; prints commands to try
 	@$(PY) -m local.up
+
+openapi: .venv/ready ## write the API's description (layers/core/openapi.json) again
+	$(PY) -m tools.openapi
 
 test: .venv/ready .venv-cloud/ready $(ENGINE) ## run every test but the longest
 	$(PY) -m pytest -m 'not full and not upgrade' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder

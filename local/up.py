@@ -68,7 +68,7 @@ def _instructions(cloud: Cloud, pack: str) -> str:
     variables = " ".join(f"{name}={value}" for name, value in shell_variables(cloud).items())
     return f"""
 API       {cloud.api_url}
-browser   {cloud.browser_url}/docs, {cloud.browser_url}/video/docs
+browser   {cloud.browser_url}/docs
 buckets   {cloud.bucket("models")}
           {uploads}
           {outputs}

@@ -11,31 +11,29 @@ import pytest
 from pydantic import BaseModel
 
 from functions.swap import result_link
-from functions.swap.entry import http_api as swap_api
 from functions.swap.entry import schemas
 from functions.swap.settings import Settings
 from functions.video import file_link
-from functions.video.entry import http_api as video_api
 from functions.video.settings import VideoSettings
+from layers.core import api_description
 from layers.core.errors import ColdswapError, VideoError, family
 from layers.core.units import MEGAPIXEL, MIB
 from layers.core.url_check import MAX_URL_CHARS
 from tests.docs.pages import ROOT, code_names, read, sections, table
 
 PAGE = read(ROOT / "docs/api.md")
-DOCUMENTS = [json.loads(api.openapi()) for api in (swap_api, video_api)]
+DOCUMENT = json.loads(api_description.PATH.read_text(encoding="utf-8"))
 ELSEWHERE = {"problem", "result"}  # objects with a table of their own on the page
 
 Schema = dict[str, Any]
 
 
 def operations() -> Iterator[tuple[str, Schema, Schema]]:
-    """Each operation as the page names it, its description, and the schemas of its document."""
-    for document in DOCUMENTS:
-        for path, methods in document["paths"].items():
-            for method, operation in methods.items():
-                name = f"`{method.upper()} {re.sub('{.*?}', '{id}', path)}`"
-                yield name, operation, document["components"]["schemas"]
+    """Each operation as the page names it, its description, and the schemas of the document."""
+    for path, methods in DOCUMENT["paths"].items():
+        for method, operation in methods.items():
+            name = f"`{method.upper()} {re.sub('{.*?}', '{id}', path)}`"
+            yield name, operation, DOCUMENT["components"]["schemas"]
 
 
 OPERATIONS = {name: (operation, known) for name, operation, known in operations()}

@@ -6,6 +6,7 @@ a body that the description does not have.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
 from tests.support import log_leaks
 
-SECONDS = 45  # for each of the two descriptions
+SECONDS = 90  # for all operations
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -42,12 +43,23 @@ def open_cloud() -> Iterator[Cloud]:
         log_leaks.assert_no_leaks(cloud, private=standins.secrets)
 
 
-@pytest.mark.parametrize("description", ["/openapi.json", "/video/openapi.json"])
-def test_the_api_keeps_to_its_description(open_cloud: Cloud, description: str, tmp_path: Path) -> None:
+@pytest.fixture
+def description(open_cloud: Cloud, tmp_path: Path) -> Path:
+    """The document without its examples, which name pictures on a server that there is only outside of the tests."""
+    document = open_cloud.request("GET", "/openapi.json").json()
+    for operation in (each for methods in document["paths"].values() for each in methods.values()):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            content.pop("examples", None)
+    path = tmp_path / "openapi.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def test_the_api_keeps_to_its_description(open_cloud: Cloud, description: Path, tmp_path: Path) -> None:
     seed = int.from_bytes(os.urandom(4))  # another each time; the report names it
     result = subprocess.run(
         [
-            *(ROOT / ".venv-schema/bin/schemathesis", "run", open_cloud.api_url + description),
+            *(ROOT / ".venv-schema/bin/schemathesis", "run", str(description)),
             *("--url", open_cloud.api_url, "--checks", ",".join(CHECKS), "--seed", str(seed)),
             *("--phases", "coverage,fuzzing", "--max-time", str(SECONDS), "--request-timeout", "60"),
             *("--continue-on-failure", "--warnings", "off", "--no-color"),

@@ -360,8 +360,8 @@ def test_a_request_that_makes_no_sense_is_refused(client: VideoClient, body: Any
 def test_what_is_not_there_is_said_so(client: VideoClient) -> None:
     for method, path in (("GET", "/task/x"), ("DELETE", f"/task/{uuid.uuid4()}"), ("GET", "/download/x")):
         assert client.status(method, path) == (404, "not_found")
-    paths = client.cloud.request("GET", "/video/openapi.json").json()["paths"]
-    assert set(paths) == {"/generate-video", "/task/{task_id}", "/download/{task_id}", "/video/callback-secret"}
+    whole, alias = (client.cloud.request("GET", path).text for path in ("/openapi.json", "/video/openapi.json"))
+    assert alias == whole
     assert "swagger" in client.cloud.request("GET", "/video/docs").text.lower()
 
 

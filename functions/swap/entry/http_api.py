@@ -27,6 +27,7 @@ from functions.swap.result_link import link_to_result
 from functions.swap.services import Services, deadline
 from functions.swap.swap_records import ResultSummary, SwapRecord
 from functions.swap.values import FaceListing, SwapRequest, SwapResult
+from layers.core.api_description import describe_api, render_page
 from layers.core.deadline import Deadline
 from layers.core.errors import Deleted
 from layers.core.telemetry import correlate, server_timing
@@ -214,21 +215,20 @@ def _terms() -> Response[Any]:
 
 @resolver.get("/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    """This API's description."""
-    return Response(200, content_type=JSON, body=openapi())
+    """The description of the whole API, which both functions carry."""
+    return Response(200, content_type=JSON, body=describe_api(_services().settings.auth_mode))
+
+
+@resolver.get("/docs", include_in_schema=False)
+def get_docs() -> Response[Any]:
+    """The same as a page."""
+    return Response(200, content_type="text/html", body=render_page(_services().settings.auth_mode))
 
 
 @cache
 def openapi() -> str:
-    """The OpenAPI document, as JSON."""
-    return resolver.get_openapi_json_schema(
-        title="Coldswap",
-        version="1",
-        description="Puts a face into a meme. Every result is signed (C2PA) and labelled as made with a trained model.",
-    )
-
-
-resolver.enable_swagger(path="/docs", title="Coldswap", version="1")
+    """This function's own routes as an OpenAPI document, of which `make openapi` makes the whole one."""
+    return resolver.get_openapi_json_schema(title="Coldswap", version="1")
 
 
 render_errors(resolver, "/openapi.json and /docs")

@@ -24,6 +24,7 @@ from functions.video.tasks import lifecycle
 from functions.video.tasks.store import Task
 from functions.video.values import VideoRequest
 from functions.video.webhook_signature import decode_secret, derive_secret
+from layers.core.api_description import describe_api, render_page
 from layers.core.errors import NotFound
 from layers.core.identity import earlier_owner
 from layers.core.telemetry import correlate
@@ -149,22 +150,23 @@ def get_callback_secret() -> Response[Any]:
 
 @resolver.get("/video/openapi.json", include_in_schema=False)
 def get_openapi() -> Response[Any]:
-    """This API's description."""
-    return Response(200, content_type=JSON, body=openapi())
+    """The description of the whole API, which both functions carry."""
+    return Response(200, content_type=JSON, body=describe_api(_services().settings.auth_mode))
+
+
+@resolver.get("/video/docs", include_in_schema=False)
+def get_docs() -> Response[Any]:
+    """The same as a page."""
+    return Response(200, content_type="text/html", body=render_page(_services().settings.auth_mode))
 
 
 @cache
 def openapi() -> str:
-    """The OpenAPI document, as JSON."""
-    return resolver.get_openapi_json_schema(
-        title="Coldswap video",
-        version="1",
-        description="Turns a script into a short video. Every video is labelled as made with trained models (XMP).",
-    )
+    """This function's own routes as an OpenAPI document, of which `make openapi` makes the whole one."""
+    return resolver.get_openapi_json_schema(title="Coldswap", version="1")
 
 
-resolver.enable_swagger(path="/video/docs", title="Coldswap video", version="1")
-render_errors(resolver, "/video/openapi.json and /video/docs")
+render_errors(resolver, "/openapi.json and /docs")
 
 
 def _services() -> Services:

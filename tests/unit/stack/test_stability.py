@@ -6,8 +6,7 @@ import json
 import re
 from dataclasses import fields
 
-from functions.swap.entry import http_api as swap_api
-from functions.video.entry import http_api as video_api
+from layers.core.api_description import describe_api
 from layers.core.errors import family
 from layers.core.operator_settings import OperatorSettings
 from local.cloud import ROOT
@@ -25,8 +24,8 @@ def listed(what: str) -> set[str]:
 
 
 def test_the_paths_are_those_of_both_apis() -> None:
-    documents = [json.loads(api.openapi())["paths"] for api in (swap_api, video_api)]
-    described = [(method.upper(), path) for paths in documents for path in paths for method in paths[path]]
+    paths = json.loads(describe_api("open"))["paths"]
+    described = [(method.upper(), path) for path in paths for method in paths[path]]
 
     named = {name for name in NAMED if re.match("[A-Z]+ /", name)}
     assert named == {f"{method} {re.sub('{.*?}', '{id}', path)}" for method, path in described}

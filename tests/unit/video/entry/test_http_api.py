@@ -505,14 +505,10 @@ def test_a_deleted_task_is_still_its_keys(stack: FakeVideoStack) -> None:
 def test_the_api_describes_itself(stack: FakeVideoStack) -> None:
     document = stack.http("GET", "/video/openapi.json").body
 
-    assert set(document["paths"]) == {
-        "/generate-video",
-        "/task/{task_id}",
-        "/download/{task_id}",
-        "/video/callback-secret",
-    }
+    own = json.loads(http_api.openapi())["paths"]
+    assert set(own) == {"/generate-video", "/task/{task_id}", "/download/{task_id}", "/video/callback-secret"}
+    assert own.keys() <= document["paths"].keys()
     assert {"200", "202", "400", "413", "422", "503"} <= set(document["paths"]["/generate-video"]["post"]["responses"])
-    assert json.loads(http_api.openapi()) == document
     assert stack.http("GET", "/video/docs").headers["Content-Type"].startswith("text/html")
 
 
