@@ -11,6 +11,13 @@ from typing import Any
 
 MEME, FACE = "https://example.com/meme.jpg", "https://example.com/me.jpg"
 
+FILE = {
+    "type": "object",
+    "title": "FileBody",
+    "required": ["content"],
+    "properties": {"content": {"type": "string", "format": "binary", "description": "the file"}},
+}
+
 
 @dataclass(frozen=True)
 class Operation:
@@ -41,6 +48,26 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("post", "/verify"): Operation("verify_file", "results", {"a picture": {"uri": "https://example.com/swapped.jpg"}}),
     ("get", "/terms"): Operation("get_terms", "results"),
     ("post", "/terms"): Operation("accept_terms", "results", {"the version of GET /terms": {"version": "2026-11-23"}}),
+    ("post", "/v1/predictions"): Operation(
+        "create_prediction",
+        "predictions",
+        {
+            "as models on Replicate call the pictures": {
+                "version": "coldswap/face-swap:1",
+                "input": {"input_image": MEME, "swap_image": FACE},
+            },
+            "as POST /swap calls them": {"input": {"meme": MEME, "face": FACE, "format": "png"}},
+        },
+    ),
+    ("post", "/v1/models/{owner}/{model}/predictions"): Operation(
+        "create_model_prediction",
+        "predictions",
+        {"a source and a target": {"input": {"target_image": MEME, "source_image": FACE}}},
+    ),
+    ("get", "/v1/predictions/{name}"): Operation("get_prediction", "predictions"),
+    ("post", "/v1/predictions/{name}/cancel"): Operation("cancel_prediction", "predictions"),
+    ("get", "/v1/models/{owner}/{model}/versions/{version}"): Operation("get_model_version", "predictions"),
+    ("post", "/v1/files"): Operation("create_file", "predictions", body={"multipart/form-data": {"schema": FILE}}),
     ("post", "/generate-video"): Operation(
         "create_video",
         "videos",

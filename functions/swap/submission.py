@@ -75,15 +75,32 @@ def swap_queued(services: Services, name: str, deadline: Deadline) -> None:
         raise NotFound("This swap was deleted while it was in progress.")
 
 
+def store_upload(services: Services, caller: str, data: bytes, content_type: str) -> tuple[str, str]:
+    """Store a picture as the caller's upload; its id, and the URI that names it in a request.
+
+    Raises BudgetSpent or StorageFailed.
+    """
+    cost.charge_upfront(services.budget, caller)
+    name, bucket = new_id(), services.settings.uploads_bucket
+    key = _name_upload(caller, name)
+    services.storage.write(bucket, key, data, content_type)
+    logger().info("upload", extra={"upload": name})
+    return name, f"s3://{bucket}/{key}"
+
+
 def open_upload(services: Services, caller: str) -> dict[str, Any]:
     """A form to upload pictures of one URI, which names them in a request. Raises BudgetSpent or StorageFailed."""
     cost.charge_upfront(services.budget, caller)
     name = new_id()
     settings = services.settings
-    key = f"{results.upload_prefix(caller)}{name}/upload"
+    key = _name_upload(caller, name)
     form = services.storage.presign_post(settings.uploads_bucket, key, settings.max_picture_bytes, UPLOAD_SECONDS)
     logger().info("upload form", extra={"upload": name})
     return {"uri": f"s3://{settings.uploads_bucket}/{key}", "url": form["url"], "fields": form["fields"]}
+
+
+def _name_upload(caller: str, name: str) -> str:
+    return f"{results.upload_prefix(caller)}{name}/upload"
 
 
 def _store_pictures(services: Services, request: SwapRequest, caller: str, name: str) -> SwapRequest:

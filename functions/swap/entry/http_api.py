@@ -13,6 +13,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 
 from functions.swap import cost, results, submission, verify
+from functions.swap.entry import predictions
 from functions.swap.entry.responses import (
     PROBLEMS,
     DeletedResponse,
@@ -231,6 +232,7 @@ def openapi() -> str:
     return resolver.get_openapi_json_schema(title="Coldswap", version="1")
 
 
+resolver.include_router(predictions.router)
 render_errors(resolver, "/openapi.json and /docs")
 
 
@@ -277,7 +279,7 @@ def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str,
     """Answer an event of an HTTP API (payload format 2.0); never raises."""
     correlate(event["requestContext"].get("requestId") or context.aws_request_id, context.aws_request_id)
     caller = Caller(event, services.settings.auth_mode, services.pseudonyms)
-    resolver.context["services"], resolver.context["caller"] = services, caller
+    resolver.context.update(services=services, caller=caller, event=event)
     response = resolver.resolve(as_json_request(event), context)
     log_request(event, response, caller)
     return response

@@ -33,12 +33,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def read_key(headers: Mapping[str, str]) -> str:
-    """The key in a request's headers: its `x-api-key`, else its Bearer token (RFC 6750), else ""."""
+    """The key in a request's headers: its `x-api-key`, else its Bearer token (RFC 6750), else "".
+
+    Older clients of Replicate call the scheme Token.
+    """
     values = {name.lower(): value.strip() for name, value in headers.items()}
     if key := values.get("x-api-key", ""):
         return key
     scheme, _, token = values.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return token.strip() if scheme.lower() in ("bearer", "token") else ""
 
 
 def find_owner(key: str) -> str | None:

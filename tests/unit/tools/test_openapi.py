@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from functions.swap.entry import prediction_schemas
 from functions.swap.entry import schemas as swap_schemas
 from functions.video.entry import schemas as video_schemas
 from layers.core import api_description
@@ -78,7 +79,7 @@ def test_names_of_operations_are_unique_and_readable() -> None:
 def test_every_request_with_a_body_in_json_has_an_example_that_its_schema_takes() -> None:
     bodies: dict[str, type[RequestBody]] = {
         name: each
-        for module in (swap_schemas, video_schemas)
+        for module in (swap_schemas, prediction_schemas, video_schemas)
         for name, each in vars(module).items()
         if isinstance(each, type) and issubclass(each, RequestBody)
     }

@@ -79,6 +79,7 @@ def response(headers: dict[str, str] | None) -> dict[str, Any]:
         {"x-api-key": "KEY"},
         {"X-Api-Key": "KEY"},
         {"authorization": "Bearer KEY"},
+        {"authorization": "Token KEY"},
         {"Authorization": "bearer  KEY "},
         {"x-api-key": "KEY", "authorization": f"Bearer {NOBODYS}"},
         {"x-api-key": "", "authorization": "Bearer KEY"},
