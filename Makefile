@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -32,18 +32,21 @@ openapi: .venv/ready ## write the API's description (layers/core/openapi.json) a
 	$(PY) -m tools.openapi
 
 test: .venv/ready .venv-cloud/ready $(ENGINE) ## run every test but the longest
-	$(PY) -m pytest -m 'not full and not upgrade' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
+	$(PY) -m pytest -m 'not full and not upgrade and not clients' --timeout 240 -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-onnxruntime: .venv/ready .venv-cloud/ready ## test swapping on onnxruntime, without the native engine
 	rm -f $(ENGINE)
 	$(PY) -m pytest -q tests/unit/engine tests/unit/models tests/unit/swap tests/integration/test_callers.py; status=$$?; \
 	    $(PY) -m layers.engine.build --if-possible; exit $$status
 
-test-full: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## run all tests, even the longest
+test-full: .venv/ready .venv-cloud/ready .venv-schema/ready .venv-clients/ready $(ENGINE) ## run all tests, even the longest
 	$(PY) -m pytest --timeout 900
 
 test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## run only the long attacks: load, fuzzing, and requests generated from the API's description
 	$(PY) -m pytest -m full --timeout 900 tests/attack tests/integration/test_load.py tests/integration/test_schema.py
+
+test-clients: .venv/ready .venv-cloud/ready .venv-clients/ready $(ENGINE) ## swap with other people's clients: Replicate's, and one generated from the API's description
+	$(PY) -m pytest -m clients --timeout 240 tests/clients
 
 test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## update a busy stack of version 0.1.0, taken from git's history, to these sources
 	$(PY) -m pytest -m upgrade --timeout 240 tests/upgrade
@@ -152,6 +155,11 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	.venv-schema/bin/pip install $(PIP_FLAGS) -r requirements/schema.txt
 	@touch $@
 
+.venv-clients/ready: requirements/clients.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install $(PIP_FLAGS) -r requirements/clients.txt
+	@touch $@
+
 # torch is no part of the locked set: which build fits depends on the machine.
 .venv-train/ready: local/demo_pack/training/requirements.txt
 	$(PYTHON) -m venv .venv-train
@@ -173,7 +181,8 @@ lock: ## resolve the .in files again
 	$(LOCK) $(WITHOUT) requirements/deploy.in -c requirements/lint.txt -o requirements/deploy.txt
 	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 	$(LOCK) requirements/schema.in -o requirements/schema.txt
+	$(LOCK) requirements/clients.in -o requirements/clients.txt
 
 clean: ## delete everything that the targets above made
 	rm -f $(ENGINE)
-	rm -rf .venv .venv-cloud .venv-lint .venv-deploy .venv-checkov .venv-schema .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-cloud .venv-lint .venv-deploy .venv-checkov .venv-schema .venv-clients .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis

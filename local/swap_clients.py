@@ -70,12 +70,7 @@ def workflow(cloud: Cloud, face: Path, meme: Path) -> SwapResponse:
     request = {"face": put_input(cloud, face), "meme": put_input(cloud, meme)}
     began = time.monotonic()
     arn = states.start_execution(stateMachineArn=cloud.outputs["SwapStateMachineArn"], input=json.dumps(request))
-
-    def finished_execution() -> dict[str, Any] | None:
-        execution: dict[str, Any] = states.describe_execution(executionArn=arn["executionArn"])
-        return None if execution["status"] == "RUNNING" else execution
-
-    execution = wait_for(finished_execution)
+    execution = wait_for_end(states, arn["executionArn"])
     if execution["status"] != "SUCCEEDED":
         raise CallFailed(execution.get("error", execution["status"]), execution.get("cause", ""))
     result = json.loads(execution["output"])
@@ -138,6 +133,16 @@ def wait_for(check: Callable[[], T | None]) -> T:
             raise CallFailed("no_answer", f"There was no response within {TIMEOUT_SECONDS:.0f} seconds.")
         time.sleep(POLL_SECONDS)
     return value
+
+
+def wait_for_end(states: Any, execution_arn: str) -> dict[str, Any]:
+    """The execution of a state machine once it has ended; `states` is the client."""
+
+    def finished_execution() -> dict[str, Any] | None:
+        execution: dict[str, Any] = states.describe_execution(executionArn=execution_arn)
+        return None if execution["status"] == "RUNNING" else execution
+
+    return wait_for(finished_execution)
 
 
 def _read_outcome(cloud: Cloud, name: str) -> dict[str, Any] | None:

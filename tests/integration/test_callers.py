@@ -22,15 +22,11 @@ from layers.media.xmp_label import SOURCE_TYPE, read_label
 from local.swap_clients import data_uri, download, upload_form, wait_for
 from tests.integration.conftest import Origin
 from tests.support.fault_proxy import ProxyFault
+from tests.support.pixels import read_pixels
 from tests.support.swap_client import SwapClient
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"
-
-
-def pixels(file: bytes) -> np.ndarray[Any, np.dtype[np.int16]]:
-    """A file's pixels, wide enough to subtract."""
-    return np.asarray(cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR), np.int16)
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -43,9 +39,9 @@ def test_the_face_changes_and_nothing_else(stack: SwapClient, pictures: dict[str
     (face,) = outcome.result["faces"]
     assert face["swapped"]
     # One loss is inevitable: that of a JPEG that is encoded again at its own quality.
-    as_it_was = pixels(encode(decode(meme, len(meme), 1_000_000), "jpeg", None))
-    assert np.abs(as_it_was - pixels(meme)).mean() < 0.5  # levels
-    difference = np.abs(pixels(outcome.picture) - as_it_was).max(axis=2)
+    as_it_was = read_pixels(encode(decode(meme, len(meme), 1_000_000), "jpeg", None))
+    assert np.abs(as_it_was - read_pixels(meme)).mean() < 0.5  # levels
+    difference = np.abs(read_pixels(outcome.picture) - as_it_was).max(axis=2)
     x0, y0, x1, y1 = (round(each) for each in face["box"])
     around = difference.copy()
     margin = (x1 - x0) // 2
@@ -64,7 +60,7 @@ def test_the_default_face_serves_who_names_none(stack: SwapClient, pictures: dic
     named = stack.swap(caller, pictures[MEME].read_bytes(), stack.upload(pictures["ivy"].read_bytes()))
 
     assert bare.result, bare
-    assert np.array_equal(pixels(bare.picture), pixels(named.picture))
+    assert np.array_equal(read_pixels(bare.picture), read_pixels(named.picture))
 
 
 def test_pictures_come_in_the_request_by_https_and_from_s3(
@@ -76,7 +72,7 @@ def test_pictures_come_in_the_request_by_https_and_from_s3(
     responses = [stack.cloud.request("POST", "/swap", {"meme": data_uri(meme), "face": face}) for face in faces]
 
     assert [response.status_code for response in responses] == [200, 200, 200]
-    results = [pixels(download(response.json()["url"])) for response in responses]
+    results = [read_pixels(download(response.json()["url"])) for response in responses]
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[1], results[2])
     timings = responses[0].json()["timings_ms"]

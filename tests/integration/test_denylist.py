@@ -10,7 +10,8 @@ import pytest
 
 from functions.swap.safeguards.denylist import KEY
 from layers.core.errors import FaceRefused, SafeguardFailed
-from tests.integration.test_callers import CALLERS, MEME, pixels
+from tests.integration.test_callers import CALLERS, MEME
+from tests.support.pixels import read_pixels
 from tests.support.swap_client import SwapClient
 from tools.denylist import DenylistFile, Embedding, add
 
@@ -42,7 +43,7 @@ def test_who_is_listed_is_neither_put_in_nor_replaced(
     left = stack.swap(caller, meme)
     assert left.result, left
     assert [(face["swapped"], face["reason"]) for face in left.result["faces"]] == [(False, "refused")]
-    assert abs(pixels(left.picture) - pixels(meme)).mean() < 2  # JPEG again, no more
+    assert abs(read_pixels(left.picture) - read_pixels(meme)).mean() < 2  # JPEG again, no more
 
 
 def test_a_damaged_list_stops_every_caller(

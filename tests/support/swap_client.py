@@ -11,7 +11,7 @@ from typing import Any
 
 from layers.core import errors
 from local.cloud import Cloud
-from local.swap_clients import wait_for
+from local.swap_clients import wait_for, wait_for_end
 from tests.support.fault_proxy import FaultProxy
 
 SANDBOX_ENDED = "bootstrap exited during init"  # the emulator's message
@@ -157,12 +157,7 @@ class SwapClient:
         arn = states.start_execution(
             stateMachineArn=self.cloud.outputs["SwapStateMachineArn"], input=json.dumps(request)
         )["executionArn"]
-
-        def finished_execution() -> dict[str, Any] | None:
-            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
-            return None if execution["status"] == "RUNNING" else execution
-
-        return wait_for(finished_execution)
+        return wait_for_end(states, arn)
 
 
 def sandboxes(cloud: Cloud) -> list[int]:

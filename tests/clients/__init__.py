@@ -1,0 +1,1 @@
+"""Clients of other people against the local cloud; make test-clients runs them."""
