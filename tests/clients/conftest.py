@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,23 +34,20 @@ class ClientCloud:
 
     def run(self, program: str, *arguments: str | Path, path: Path | None = None) -> Any:
         """What a program of tests/clients/programs prints, as JSON; `path` has packages for it beside."""
-        environment = {
-            "PATH": f"{ENVIRONMENT}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(path or ""),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "NO_PROXY": "*",
-            "API": self.cloud.api_url,
-            "KEY": self.key,
-        }
-        result = subprocess.run(
-            [ENVIRONMENT / "python", ROOT / "tests/clients/programs" / program, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=PROGRAM_SECONDS,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return json.loads(result.stdout)
+        return run_program(program, *arguments, PYTHONPATH=str(path or ""), API=self.cloud.api_url, KEY=self.key)
+
+
+def run_program(program: str, *arguments: str | Path, **environment: str) -> Any:
+    """What a program of tests/clients/programs prints, as JSON."""
+    result = subprocess.run(
+        [ENVIRONMENT / "python", ROOT / "tests/clients/programs" / program, *arguments],
+        env={"PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "*", **environment},
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_SECONDS,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("docs/*.md"), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))])
+OTHERS = ("README", "CONTRIBUTING", "SECURITY", "examples/README")
+PAGES = sorted([*ROOT.glob("docs/*.md"), *(ROOT / f"{name}.md" for name in OTHERS)])
 
 Row = list[str]
 
