@@ -9,7 +9,7 @@ from functions.swap.context import SwapContext
 from functions.swap.data_uri import check_data_uri, decode_data_uri, is_data_uri
 from functions.swap.results import check_location, check_owner
 from functions.swap.settings import Settings
-from functions.swap.values import SwapRequest
+from functions.swap.values import PersonPictures, SwapRequest
 from layers.core.errors import (
     ColdswapError,
     InputNotFound,
@@ -19,7 +19,10 @@ from layers.core.errors import (
     RefusedUrl,
     TooLarge,
 )
+from layers.core.mistakes import describe_mistake, name_field
 from layers.core.units import MIB
+
+Field = tuple[str | int, ...]  # a place in a request's JSON; empty for what the request does not name
 
 
 def check(request: SwapRequest, settings: Settings) -> None:
@@ -32,29 +35,37 @@ def check(request: SwapRequest, settings: Settings) -> None:
         raise InvalidRequest("The request names no face, and this stack has no default face. Set `face`.")
     fields = dict(_list_fields(request))
     for uri in (*request.pictures, *(uri for source in sources for uri in source)):
-        check_uri(uri, fields.get(uri, "the stack's default face"), request.caller, settings)
+        check_uri(uri, fields.get(uri, ()), request.caller, settings)
 
 
-def _list_fields(request: SwapRequest) -> Iterator[tuple[str, str]]:
-    """Every URI of a request, with the field that has it, as its caller wrote it."""
-    yield request.meme, "meme"
-    sources = [("face", request.face or "")]
+def _list_fields(request: SwapRequest) -> Iterator[tuple[str, Field]]:
+    """Every URI of a request, with the field that has it."""
+    yield request.meme, ("meme",)
+    sources: list[tuple[Field, PersonPictures]] = [(("face",), request.face or "")]
     for position, choice in enumerate(request.faces):
         if not isinstance(choice, (int, str)):
-            sources.append((f"faces[{position}].face", choice["face"]))
+            sources.append((("faces", position, "face"), choice["face"]))
     for field, pictures in sources:
         if isinstance(pictures, str):
             yield pictures, field
         else:
-            yield from ((uri, f"{field}[{number}]") for number, uri in enumerate(pictures))
+            yield from ((uri, (*field, number)) for number, uri in enumerate(pictures))
 
 
-def check_uri(uri: str, field: str, caller: str | None, settings: Settings) -> None:
+def check_uri(uri: str, field: Field, caller: str | None, settings: Settings) -> None:
     """Reject a URI that this caller could never have fetched. Raises RefusedUrl or InvalidRequest, naming the field."""
     try:
         _check_scheme(uri, caller, settings)
     except ColdswapError as error:
-        raise type(error)(f"About {field}: {error.detail}", **error.extra) from None
+        raise name_error(error, field) from None
+
+
+def name_error(error: ColdswapError, field: Field) -> ColdswapError:
+    """The same error, whose sentence and `errors` name the field that it is about; the stack's default face if none."""
+    if not field:
+        return type(error)(f"About the stack's default face: {error.detail}", **error.extra)
+    extra = {"errors": [describe_mistake(field, error.detail)], **error.extra}
+    return type(error)(f"About {name_field(field)}: {error.detail}", **extra)
 
 
 def _check_scheme(uri: str, caller: str | None, settings: Settings) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from functions.swap import inputs
 from functions.swap.context import SwapContext
 from layers.core.errors import ColdswapError, PictureTooLarge
+from layers.core.mistakes import describe_mistake
 from layers.core.telemetry import Phases
 from layers.core.units import MIB
 from layers.media.decode import decode
@@ -26,9 +27,20 @@ class PictureRole:
     field: Literal["meme", "face"]  # of the request
     index: int | None = None  # of the face of the meme that a source of its own replaces
     number: int | None = None  # in a list of pictures of one person, from 0
+    position: int | None = None  # in the request's `faces`, of what has that index
+    is_default: bool = False  # the stack's own face, which the request does not name
 
-    def __str__(self) -> str:
-        return f"the {self.field}" if self.index is self.number is None else self.source
+    @property
+    def path(self) -> inputs.Field:
+        """Where the request names the picture; empty for the stack's default face."""
+        if self.is_default:
+            return ()
+        path: inputs.Field = (self.field,) if self.position is None else ("faces", self.position, self.field)
+        return path if self.number is None else (*path, self.number)
+
+    def list_mistakes(self, message: str) -> dict[str, Any]:
+        """The member `errors` of an error about the picture, for those that a caller can put right."""
+        return {"errors": [describe_mistake(self.path, message)]} if self.path else {}
 
     @property
     def source(self) -> str:
@@ -117,4 +129,5 @@ def name_picture(role: PictureRole) -> Iterator[None]:
     try:
         yield
     except ColdswapError as error:
-        raise type(error)(f"About {role}: {error.detail}", **{**error.extra, "picture": role.field}) from error
+        error.extra["picture"] = role.field
+        raise inputs.name_error(error, role.path) from error

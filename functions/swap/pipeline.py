@@ -227,7 +227,10 @@ class SwapRun:
             for name, embedding in source.embeddings.items():
                 if matcher.matches(embedding):
                     subject = name.capitalize()
-                    raise FaceRefused(f"{subject} shows a person whose face may not be used here.", picture="face")
+                    mistakes = source.list_mistakes(name, "shows a person whose face may not be used here")
+                    raise FaceRefused(
+                        f"{subject} shows a person whose face may not be used here.", picture="face", **mistakes
+                    )
         with self._phases("models"):
             embedder = self._context.models.embedder(self._context.deadline)
         with self._phases("embed"):

@@ -10,6 +10,7 @@ from functions.swap.face.align import rejection_reason
 from functions.swap.face.detect import find_largest, sort_by_size
 from functions.swap.values import Face, FaceReport, PictureDigests, SkipReason
 from layers.core.errors import InvalidRequest
+from layers.core.mistakes import describe_mistake
 
 Indices = Literal["all", "largest"] | list[int]  # of the faces that a request chooses
 
@@ -66,5 +67,9 @@ def _resolve_choice(faces: list[Face], choice: Indices) -> set[int]:
         return {find_largest(faces).index}
     if unknown := sorted(set(choice) - numbers):
         available = f"faces 0 to {len(faces) - 1}" if len(faces) > 1 else "one face, which is number 0"
-        raise InvalidRequest(f"The meme has {available}; there is no face {', '.join(map(str, unknown))}.")
+        message = f"is no face of the meme, which has {available}"
+        raise InvalidRequest(
+            f"The meme has {available}; there is no face {', '.join(map(str, unknown))}.",
+            errors=[describe_mistake(("faces", choice.index(number)), message) for number in unknown],
+        )
     return set(choice)

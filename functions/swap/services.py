@@ -84,7 +84,7 @@ class Services:
         """
         from functions.swap import face_listing
 
-        inputs.check_uri(meme, "meme", caller, self.settings)
+        inputs.check_uri(meme, ("meme",), caller, self.settings)
         with self.sandboxes.share(caller):
             cost.charge_upfront(self.budget, caller)
             try:

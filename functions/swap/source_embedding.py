@@ -41,13 +41,16 @@ def embed_source(
         faces = detector.find(pixels, context.deadline)
     if not faces:
         raise NoFaceInSource(
-            join_hint(f"No face was found in {role.source}. Use one that shows the face clearly.", hint), picture="face"
+            join_hint(f"No face was found in {role.source}. Use one that shows the face clearly.", hint),
+            picture="face",
+            **role.list_mistakes("shows no face"),
         )
     face = detect.find_largest(faces)
     if align.rejection_reason(face, picture.width, picture.height):
         raise NoFaceInSource(
             join_hint(f"The face in {role.source} is too small, or cut off by its edge. Use a larger one.", hint),
             picture="face",
+            **role.list_mistakes("shows a face that is too small or cut off"),
         )
     with phases("models"):
         network = context.models.embedder(context.deadline)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from functions.swap.context import SwapContext
 from functions.swap.latent_cache import LatentCache, latent_recipe
@@ -45,6 +45,11 @@ class SourceFace:
         parts = {self.pictures[digest].source: embedding for digest, embedding in self.latent.parts.items()}
         whole = f"the average of the source pictures{self.role.replaced}" if parts else self.role.source
         return {**parts, whole: self.latent.embedding}
+
+    def list_mistakes(self, name: str, message: str) -> dict[str, Any]:
+        """The member `errors` of an error about what `embeddings` calls so."""
+        roles = {role.source: role for role in self.pictures.values()}
+        return roles.get(name, self.role).list_mistakes(message)
 
     @property
     def latent_key(self) -> str | None:
@@ -94,7 +99,9 @@ class SourceLoader:
         return {index: faces[source] for index, source in assignment.items()}
 
     def _role(self, source: Source, index: int) -> PictureRole:
-        return FACE if source == self._request.common_source(self._default) else PictureRole("face", index)
+        if source == self._request.common_source(self._default):
+            return FACE if self._request.face else replace(FACE, is_default=True)
+        return PictureRole("face", index, position=list(self._request.indices).index(index))
 
     def _start(self, source: Source | None) -> None:
         if source and source not in self._reads:

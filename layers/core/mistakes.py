@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from layers.core.errors import InvalidRequest
@@ -44,13 +44,21 @@ def invalid_request(errors: Iterable[Any], request: Any, root: str = "payload") 
     `request` is the JSON that was validated, and `root` its name. Errors that powertools found in a request of HTTP
     begin with the part of it that they are in.
     """
-    mistakes = [
-        {"field": _name_field(error, request, root)[:MAX_FIELD_CHARS], "message": _describe(error)}
-        for error in itertools.islice(errors, MAX_MISTAKES)
-    ]
+    mistakes = [_translate(error, request, root) for error in itertools.islice(errors, MAX_MISTAKES)]
     names = [f"The {root}" if mistake["field"] == root else mistake["field"] for mistake in mistakes]
     sentence = "; ".join(f"{name} {mistake['message']}" for name, mistake in zip(names, mistakes, strict=True))
     return InvalidRequest(f"{sentence}.", errors=mistakes)
+
+
+def name_field(steps: Sequence[str | int]) -> str:
+    """The field at a place in a request's JSON, as its caller would write it: `faces[0].index`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+
+
+def describe_mistake(steps: Sequence[str | int], message: str) -> dict[str, str]:
+    """An entry of `errors` in a problem document: the field, a JSON pointer to it (RFC 6901), and what is wrong."""
+    pointer = "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+    return {"field": name_field(steps)[:MAX_FIELD_CHARS], "pointer": pointer[:MAX_FIELD_CHARS], "message": message}
 
 
 def match(pattern: str, message: str) -> Callable[[str], str]:
@@ -65,29 +73,31 @@ def match(pattern: str, message: str) -> Callable[[str], str]:
     return check
 
 
-def _name_field(error: Mapping[str, Any], request: Any, root: str) -> str:
-    """The field as its caller wrote it, such as `faces[0].index`; of a header and a parameter the name."""
-    part, location = "", list(error["loc"])
+def _translate(error: Mapping[str, Any], request: Any, root: str) -> dict[str, str]:
+    """One of pydantic's errors as an entry of `errors`; of a header and a parameter, the field is its name."""
+    part, location, message = "", list(error["loc"]), _describe(error)
     if root == "body" and location and location[0] in _PARTS_OF_HTTP:
         part, *location = location
     if part in ("query", "path", "cookie"):
-        return str(location[-1])
+        return {"field": str(location[-1])[:MAX_FIELD_CHARS], "message": message}
     if part == "header":
-        return str(location[-1]).title()
-    return _follow(location, request, error["type"] == "missing") or root
+        return {"field": str(location[-1]).title()[:MAX_FIELD_CHARS], "message": message}
+    steps = _follow(location, request, error["type"] == "missing")
+    return describe_mistake(steps, message) if steps else {"field": root, "message": message}
 
 
-def _follow(location: list[Any], value: Any, is_missing: bool) -> str:
-    """A path in JSON. What of a location is not in the JSON is pydantic's own: the tag of a union, a character."""
-    path = ""
+def _follow(location: list[Any], value: Any, is_missing: bool) -> list[str | int]:
+    """A place in JSON. What of a location is not in the JSON is pydantic's own: the tag of a union, a character."""
+    steps: list[str | int] = []
     for number, step in enumerate(location, 1):
-        if isinstance(value, list) and isinstance(step, int) and step < len(value):
-            path, value = f"{path}[{step}]", value[step]
-        elif isinstance(value, dict) and step in value:
-            path, value = f"{path}.{step}", value[step]
+        if (isinstance(value, list) and isinstance(step, int) and step < len(value)) or (
+            isinstance(value, dict) and step in value
+        ):
+            value = value[step]
+            steps.append(step)
         elif is_missing and number == len(location):
-            path = f"{path}.{step}"
-    return path.removeprefix(".")
+            steps.append(step)
+    return steps
 
 
 def _describe(error: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from layers.core.mistakes import MAX_FIELD_CHARS, MAX_MISTAKES, invalid_request, match
+from layers.core.mistakes import MAX_FIELD_CHARS, MAX_MISTAKES, describe_mistake, invalid_request, match
 
 
 class Inner(BaseModel):
@@ -48,6 +48,12 @@ def describe(request: Any) -> list[tuple[str, str]]:
 )
 def test_fields_are_named_as_json_has_them_whatever_pydantic_tried(request_: Any, mistake: tuple[str, str]) -> None:
     assert mistake in describe(request_)
+
+
+def test_a_pointer_leads_to_the_field() -> None:
+    entry = describe_mistake(("faces", 0, "a/b~c"), "is wrong")
+
+    assert entry == {"field": "faces[0].a/b~c", "pointer": "/faces/0/a~1b~0c", "message": "is wrong"}
 
 
 def test_the_sentence_names_every_mistake_and_the_whole_by_its_name() -> None:

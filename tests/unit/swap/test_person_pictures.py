@@ -160,10 +160,14 @@ def test_one_bad_picture_stops_the_swap_is_named_and_leaves_nothing(
     stack.settings = settings(cache_latents=True)
     arrange(stack, monkeypatch)
 
+    alone = http(stack, monkeypatch, body={"meme": MEME, "face": TWO, "faces": [2]})
+    arrange(stack, monkeypatch)
     response = http(stack, monkeypatch, body={"meme": MEME, "faces": [{"index": 2, "face": TWO}]})
 
     assert (response.status, response.body["code"], response.body["picture"]) == (kind.status, kind.code, "face")
-    assert "source picture face[1] for face 2" in response.body["detail"]
+    assert "face[1]" in response.body["detail"]
+    pointers = [mistake["pointer"] for each in (alone, response) for mistake in each.body["errors"]]
+    assert pointers == ["/face/1", "/faces/0/face/1"]
     assert latents(stack) == []
     assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
 
@@ -244,7 +248,7 @@ def test_the_pictures_together_may_be_as_large_as_one(stack: FakeSwapStack) -> N
     stack.storage.put(UPLOADS, "requests/1/meme", encode(drawing()))
 
     swap(stack, [0], face=TWO)
-    with pytest.raises(PictureTooLarge, match=r"About the source picture face\[2\]: .*together larger than"):
+    with pytest.raises(PictureTooLarge, match=r"About face\[2\]: .*together larger than"):
         swap(stack, [0], face=[*TWO, CAT_FACE, f"s3://{UPLOADS}/requests/1/none"])
 
     assert f"{UPLOADS}/requests/1/none" not in stack.storage.reads

@@ -355,9 +355,18 @@ def test_nothing_is_written_once_time_is_over(stack: FakeSwapStack) -> None:
 
 
 def test_errors_say_which_picture_they_speak_of(stack: FakeSwapStack) -> None:
-    with pytest.raises(InputNotFound, match=r"^About the face: ") as caught:
+    with pytest.raises(InputNotFound, match=r"^About face: ") as caught:
         swap(stack, SwapRequest(MEME, face=f"s3://{UPLOADS}/nowhere"))
     assert caught.value.extra["picture"] == "face"
+    assert [mistake["field"] for mistake in caught.value.extra["errors"]] == ["face"]
+
+
+def test_an_error_about_the_default_face_names_no_field_of_the_request(stack: FakeSwapStack) -> None:
+    stack.storage.objects.pop((MODELS, "faces/default.png"))
+
+    with pytest.raises(InputNotFound, match=r"^About the stack's default face: ") as caught:
+        swap(stack, SwapRequest(MEME))
+    assert "errors" not in caught.value.extra
 
 
 def test_a_request_without_any_face_is_refused_before_anything_is_fetched(stack: FakeSwapStack) -> None:

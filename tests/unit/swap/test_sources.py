@@ -214,8 +214,10 @@ def test_eight_sources_and_numbers_beside_them_are_accepted() -> None:
 
 
 def test_a_number_that_no_face_has_is_refused_before_its_source_is_embedded(stack: FakeSwapStack) -> None:
-    with pytest.raises(InvalidRequest, match="no face 7"):
-        swap(stack, [{"index": 7, "face": ANN_FACE}])
+    with pytest.raises(InvalidRequest, match="no face 7") as caught:
+        swap(stack, [0, {"index": 7, "face": ANN_FACE}])
+
+    assert [mistake["field"] for mistake in caught.value.extra["errors"]] == ["faces[1]"]
 
     assert stack.models.embedder_loads == 0
 
@@ -292,13 +294,14 @@ def test_one_bad_source_stops_the_swap_is_named_and_leaves_nothing(
     if caller is swap_by_http:
         response = http(stack, monkeypatch, body=body)
         assert (response.status, response.body["code"], response.body["picture"]) == (kind.status, kind.code, "face")
+        assert [mistake["pointer"] for mistake in response.body["errors"]] == ["/faces/1/face"]
         detail = response.body["detail"]
     else:
         with pytest.raises(kind) as caught:
             caller(stack, body, monkeypatch)
         detail = str(caught.value)
 
-    assert "source picture for face 2" in detail
+    assert "source picture for face 2" in detail or detail.startswith("About faces[1].face: ")
     assert latents(stack) == []
     assert not [key for bucket, key in stack.storage.objects if bucket == OUTPUTS]
 
