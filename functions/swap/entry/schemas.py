@@ -127,10 +127,19 @@ class SwapBody(RequestBody):
     ] = None
     quality: Annotated[
         int | None,
-        Field(ge=1, le=100, description="the quality of a JPEG or WebP result; by default a JPEG meme's own, or 90"),
+        Field(
+            ge=1,
+            le=100,
+            strict=True,
+            description="the quality of a JPEG or WebP result; by default a JPEG meme's own, or 90",
+        ),
     ] = None
-    color_match: Annotated[bool, Field(description="give the new face the skin colour of the one it replaces")] = True
-    soft_edges: Annotated[bool, Field(description="blend the edges of the new face into the picture")] = True
+    color_match: Annotated[
+        bool, Field(strict=True, description="give the new face the skin colour of the one it replaces")
+    ] = True
+    soft_edges: Annotated[bool, Field(strict=True, description="blend the edges of the new face into the picture")] = (
+        True
+    )
     detail: Annotated[
         Detail,
         Field(
@@ -138,7 +147,7 @@ class SwapBody(RequestBody):
             "picture's own fine detail and grain"
         ),
     ] = "balanced"
-    badge: Annotated[bool, Field(description="draw a small AI badge in a corner without a face")] = False
+    badge: Annotated[bool, Field(strict=True, description="draw a small AI badge in a corner without a face")] = False
     consent: Annotated[
         Consent | None, Field(description="why the face may be used; kept in the audit log, so do not name anyone")
     ] = None

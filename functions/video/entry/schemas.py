@@ -62,10 +62,12 @@ class VideoBody(RequestBody):
         str | None,
         Field(description="an https URL that gets a signed POST (Standard Webhooks) when the task succeeds or fails"),
     ] = None
-    captions: Annotated[bool, Field(description="draw the spoken words into the picture")] = True
-    badge: Annotated[bool, Field(description="show a small AI mark in every frame")] = False
+    captions: Annotated[bool, Field(strict=True, description="draw the spoken words into the picture")] = True
+    badge: Annotated[bool, Field(strict=True, description="show a small AI mark in every frame")] = False
     quality: Annotated[Quality, Field(description="draft is the fastest, high the best looking")] = "standard"
-    dry_run: Annotated[bool, Field(description="answer with the plan, and spend nothing on speech")] = False
+    dry_run: Annotated[bool, Field(strict=True, description="answer with the plan, and spend nothing on speech")] = (
+        False
+    )
 
     def request(self, settings: VideoSettings) -> VideoRequest:
         """The request for the workflow. Raises ScriptTooLong or RefusedUrl."""
