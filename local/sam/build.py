@@ -16,6 +16,7 @@ from tools.template import Template, list_nested_templates, load_template, make_
 FOLDER = ROOT / ".aws-sam"
 BUILT = FOLDER / "build/template.yaml"
 SAM = ROOT / ".venv-lint/bin/sam"
+BINARY_TYPES = "x-amazon-apigateway-binary-media-types"  # of a REST API's description; sam reads it of any
 
 
 class BuildFailed(Exception):
@@ -35,9 +36,12 @@ def image_name(function: Mapping[str, Any], name: str) -> str:
 def make_runnable(template: Template, environment: Mapping[str, Mapping[str, str]]) -> Template:
     """A copy of a built template to run with `sam local`, with each function's environment by logical id.
 
-    Nested stacks are left out: nothing in them runs.
+    Nested stacks are left out: nothing in them runs. Forms are declared binary: an HTTP API hands on every body that is
+    not text in base64, whereas sam would read it as UTF-8, and fail.
     """
     copied = copy.deepcopy(template)
+    for api in (each for each in copied["Resources"].values() if each["Type"] == "AWS::ApiGatewayV2::Api"):
+        api["Properties"]["Body"] = {"openapi": "3.0.1", "paths": {}, BINARY_TYPES: ["multipart/form-data"]}
     for name in list_nested_templates(copied):
         del copied["Resources"][name]
     for name, function in functions(copied).items():

@@ -98,6 +98,17 @@ def test_http_through_start_api(api: str, cloud: Cloud, request_body: dict[str, 
     assert swap_clients.download(response.json()["url"]) == read_picture(cloud, response.json()["key"])
 
 
+def test_files_go_in_and_a_picture_comes_out_through_start_api(api: str, pictures: dict[str, Path]) -> None:
+    files = {"meme": pictures["works-on-my-machine"].read_bytes(), "face": pictures["ruby"].read_bytes()}
+
+    response = requests.post(
+        f"{api}/swap", files=files, data={"faces": "largest"}, headers={"Accept": "image/*"}, timeout=60
+    )
+
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "image/jpeg"), response.text
+    assert response.content.startswith(b"\xff\xd8")
+
+
 def test_documents_and_problems_through_start_api(api: str) -> None:
     document = requests.get(f"{api}/openapi.json", timeout=60)
     not_found = requests.get(f"{api}/nothing", timeout=60)

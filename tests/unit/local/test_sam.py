@@ -83,6 +83,13 @@ def test_what_runs_has_the_environment_that_is_given_and_no_events_of_its_own() 
     assert not list_nested_templates(runnable), "sam would look for their templates beside this one"
 
 
+def test_sam_hands_a_form_on_in_base64_as_an_http_api_does() -> None:
+    api = build.make_runnable(TEMPLATE, {})["Resources"]["Api"]["Properties"]
+
+    assert api["Body"]["x-amazon-apigateway-binary-media-types"] == ["multipart/form-data"]
+    assert "Body" not in TEMPLATE["Resources"]["Api"]["Properties"]
+
+
 def test_both_images_start_from_the_same_public_base() -> None:
     line = f"ARG BASE_IMAGE={base_image.public_base_image()}"
 
