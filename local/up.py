@@ -63,7 +63,6 @@ def shell_variables(cloud: Cloud) -> dict[str, str]:
 
 def _instructions(cloud: Cloud, pack: str) -> str:
     meme = os.path.relpath(STATE_FOLDER / "pictures/memes" / f"{MEME}.jpg")
-    body = os.path.relpath(STATE_FOLDER / "swap.json")
     uploads, outputs = cloud.bucket("uploads"), cloud.bucket("outputs")
     variables = " ".join(f"{name}={value}" for name, value in shell_variables(cloud).items())
     return f"""
@@ -83,11 +82,10 @@ Swap by upload, then fetch the result (the default face is put in):
   curl -sf --retry 9 --retry-delay 1 --retry-all-errors -o a.jpg {cloud.endpoint}/{outputs}/swapped/a.jpg
 
 Swap by HTTP:
-  printf '{{"meme": "data:image/jpeg;base64,%s", "faces": "largest"}}' "$(base64 < {meme} | tr -d '\\n')" > {body}
-  curl -s {cloud.api_url}/swap -d @{body}
+  curl -s {cloud.api_url}/swap -F meme=@{meme} -F faces=largest
 
 Swap without waiting (the response's Location header says where the result will be), then list the results:
-  curl -si {cloud.api_url}/swap -H 'Prefer: respond-async' -d @{body}
+  curl -si {cloud.api_url}/swap -H 'Prefer: respond-async' -F meme=@{meme}
   curl -s {cloud.api_url}/results
 
 Make a short video (put the task_id of the response in place of ID, and repeat the second line until it has succeeded):

@@ -80,6 +80,7 @@ def handle_task(payload: Any, context: Any, services: Services) -> dict[str, Any
 
 def _run_task(payload: Any, context: Any, services: Services) -> dict[str, Any]:
     from functions.swap.entry.schemas import QueuedBody, parse_task
+    from functions.swap.entry.swap_answer import arrange_result
 
     body = parse_task(payload)
     if isinstance(body, QueuedBody):
@@ -91,7 +92,7 @@ def _run_task(payload: Any, context: Any, services: Services) -> dict[str, Any]:
     key = body.key or f"swaps/{new_id()}"
     has_extension = bool(PurePosixPath(key).suffix)
     outcome = services.swap(body.request(), key=key, add_extension=not has_extension, deadline=deadline(context))
-    return asdict(outcome.result)
+    return arrange_result(asdict(outcome.result))
 
 
 def _is_queued(event: Any) -> bool:

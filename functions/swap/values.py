@@ -151,25 +151,28 @@ def list_digests(digests: PictureDigests | None) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Measurements:
+    """What a swap took."""
+
+    timings_ms: dict[str, float] = field(metadata=describe("milliseconds by phase"))
+    peak_memory_mb: float
+    cold_start: bool
+    bytes_fetched: int = field(metadata=describe("bytes of model weights downloaded for this request"))
+    bytes_in_vain: int = field(metadata=describe("bytes of weights that were downloaded and not needed after all"))
+
+
+@dataclass(frozen=True)
 class SwapResult:
     """A finished swap."""
 
-    key: str = field(metadata=describe("the result's key in the outputs bucket"))
     url: str = field(metadata=describe("a link to the result, valid for an hour at most"))
+    faces: list[FaceReport]
+    notes: list[str]
+    key: str = field(metadata=describe("the result's key in the outputs bucket"))
     content_type: str
     bytes: int
     width: int
     height: int
-    faces: list[FaceReport]
-    timings_ms: dict[str, float] = field(metadata=describe("milliseconds by phase"))
-    peak_memory_mb: float
-    models: dict[str, str] = field(metadata=describe("the name of the pack, and the digest of each of its models"))
-    engine: str | None = field(
-        metadata=describe(
-            "what ran the swapper: native and its instruction set, or onnxruntime; null if no face was swapped"
-        )
-    )
-    gate: str = field(metadata=describe("digest of the content filter that the pictures passed; none without one"))
     detail: Detail = field(metadata=describe("how much was done for sharpness; its time is part of `paste`"))
     digests: dict[str, PictureDigests] = field(
         metadata=describe(
@@ -177,10 +180,18 @@ class SwapResult:
             "result"
         )
     )
+    models: dict[str, str] = field(metadata=describe("the name of the pack, and the digest of each of its models"))
+    engine: str | None = field(
+        metadata=describe(
+            "what ran the swapper: native and its instruction set, or onnxruntime; null if no face was swapped"
+        )
+    )
+    gate: str = field(metadata=describe("digest of the content filter that the pictures passed; none without one"))
+    timings_ms: dict[str, float] = field(metadata=describe("the same as in `measurements`, like all that follow"))
+    peak_memory_mb: float
     cold_start: bool
-    bytes_fetched: int = field(metadata=describe("bytes of model weights downloaded for this request"))
-    bytes_in_vain: int = field(metadata=describe("bytes of weights that were downloaded and not needed after all"))
-    notes: list[str]
+    bytes_fetched: int
+    bytes_in_vain: int
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,22 @@ def as_json_request(event: dict[str, Any]) -> dict[str, Any]:
     if event.get("isBase64Encoded"):
         # A body that is not text will not be JSON either, and is reported like any other mistake in a body.
         body = base64.b64decode(body or "").decode(errors="replace")
-    # curl -d calls every body a form.
-    headers = {**(event.get("headers") or {}), "content-type": JSON}
-    return {**event, "body": body, "isBase64Encoded": False, "headers": headers}
+    return replace_body(event, body)
+
+
+def replace_body(event: dict[str, Any], body: Any) -> dict[str, Any]:
+    """The event with another body, which counts as JSON: curl -d calls every body a form."""
+    headers = {name: value for name, value in (event.get("headers") or {}).items() if name.lower() != "content-type"}
+    return {**event, "body": body, "isBase64Encoded": False, "headers": {**headers, "content-type": JSON}}
+
+
+def header(event: Mapping[str, Any], name: str) -> str:
+    """A header of the request, by its name in small letters, as which API Gateway hands it on; other servers may not.
+
+    Empty where there is none.
+    """
+    headers = event.get("headers") or {}
+    return next((str(value) for key, value in headers.items() if key.lower() == name), "")
 
 
 def parse_json(text: str) -> Any:

@@ -24,6 +24,7 @@ from tests.integration.conftest import Origin
 from tests.support.fault_proxy import ProxyFault
 from tests.support.pixels import read_pixels
 from tests.support.swap_client import SwapClient
+from tests.unit.swap.entry_clients import encode_form
 
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"
@@ -61,6 +62,23 @@ def test_the_default_face_serves_who_names_none(stack: SwapClient, pictures: dic
 
     assert bare.result, bare
     assert np.array_equal(read_pixels(bare.picture), read_pixels(named.picture))
+
+
+def test_files_go_in_and_a_picture_comes_out(stack: SwapClient, pictures: dict[str, Path]) -> None:
+    files = [(name, pictures[each].read_bytes()) for name, each in (("meme", MEME), ("face", "ruby"))]
+    body, content_type = encode_form(*((name, (f"{name}.jpg", content)) for name, content in files), ("faces", "0"))
+
+    response = stack.cloud.request("POST", "/swap", body, {"Content-Type": content_type, "Accept": "image/*"})
+    in_json = stack.cloud.request(
+        "POST", "/swap", {"meme": data_uri(pictures[MEME]), "face": data_uri(pictures["ruby"])}
+    )
+
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "image/jpeg"), response.text
+    assert read_label(response.content) == SOURCE_TYPE
+    assert np.array_equal(pixels(response.content), pixels(download(in_json.json()["url"])))
+    again = stack.cloud.request("GET", response.headers["Content-Location"], headers={"Accept": "image/*"})
+    assert again.content == response.content
+    assert stack.cloud.request("GET", "/").json()["name"] == "Coldswap"
 
 
 def test_pictures_come_in_the_request_by_https_and_from_s3(

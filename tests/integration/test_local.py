@@ -101,10 +101,9 @@ def test_a_standing_cloud_takes_the_lines_that_it_prints_and_those_of_the_pages(
         assert process.stdout
         output = "".join(iter(process.stdout.readline, "Press Ctrl-C to stop.\n"))
         try:
-            lines = [line.strip() for line in output.splitlines() if line.startswith(("  curl", "  printf"))]
-            upload_line, _, body_line, swap_line, _, results_line, video_line, task_line, _ = lines
+            lines = [line.strip() for line in output.splitlines() if line.startswith("  curl")]
+            upload_line, _, swap_line, _, results_line, video_line, task_line, _ = lines
             run(upload_line)
-            run(body_line)
             result = json.loads(run(swap_line))
             items = json.loads(run(results_line))["items"]
             task = json.loads(run(video_line))

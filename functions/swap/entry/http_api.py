@@ -14,20 +14,27 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Que
 
 from functions.swap import cost, results, submission, verify
 from functions.swap.entry import predictions
+from functions.swap.entry.accept import choose_format, prefers_picture
+from functions.swap.entry.form import Form, parse_body
+from functions.swap.entry.openapi_media import describe_media
+from functions.swap.entry.picture_answer import answer_with_picture
 from functions.swap.entry.responses import (
     PROBLEMS,
     DeletedResponse,
     JobResponse,
     ResultsResponse,
+    SwapResponse,
     TermsResponse,
     UploadResponse,
 )
 from functions.swap.entry.schemas import FacesBody, SwapBody, TermsBody, VerifyBody
+from functions.swap.entry.swap_answer import arrange_result, round_face
+from functions.swap.entry.welcome import Welcome, welcome
 from functions.swap.jobs import describe_job
 from functions.swap.result_link import link_to_result
 from functions.swap.services import Services, deadline
 from functions.swap.swap_records import ResultSummary, SwapRecord
-from functions.swap.values import FaceListing, SwapRequest, SwapResult
+from functions.swap.values import FaceListing, SwapRequest
 from layers.core.api_description import describe_api, render_page
 from layers.core.deadline import Deadline
 from layers.core.errors import Deleted
@@ -35,23 +42,35 @@ from layers.core.telemetry import correlate, server_timing
 from layers.core.terms import TEXT, VERSION
 from layers.core.web import (
     JSON,
+    PROBLEM,
     Caller,
     as_json_request,
+    header,
     http_seconds,
     log_request,
-    parse_json,
     render_errors,
+    replace_body,
     response_schema,
 )
 
-resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse_json)
+resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse_body)
+
+
+@resolver.get(
+    "/",
+    summary="Get what this is",
+    responses={200: response_schema("its name and version, and where to read on", Welcome), **PROBLEMS},
+)
+def get_root() -> Response[Any]:
+    """The same for everybody who may call the API."""
+    return Response(200, content_type=JSON, body=json.dumps(asdict(welcome())))
 
 
 @resolver.post(
     "/swap",
     summary="Put a face into a meme",
     responses={
-        200: response_schema("the swap is done", SwapResult),
+        200: response_schema("the swap is done", SwapResponse),
         202: response_schema("the swap is in progress; Location is where to poll (Prefer: respond-async)", JobResponse),
         **PROBLEMS,
     },
@@ -62,6 +81,9 @@ def post_swap(
     prefer: Annotated[str | None, Header(alias="Prefer")] = None,
 ) -> Response[Any]:
     """Replaces faces of `meme` with the face in `face`. The same Idempotency-Key returns the same result."""
+    as_picture = prefers_picture(_accept())
+    if as_picture and body.format is None:
+        body = body.model_copy(update={"format": choose_format(_accept())})
     services, request = _services(), replace(body.request(), caller=_caller())
     services.terms.require(request.caller)
     if "respond-async" in (prefer or "").lower().replace(" ", "").split(","):
@@ -77,9 +99,11 @@ def post_swap(
         return {"id": name}
 
     name = _run_once("swap", idempotency_key, body, work)["id"]
-    result = fresh or dict(_find_again(name).result or {})
-    timing = server_timing(result["timings_ms"])
-    return Response(200, content_type=JSON, body=json.dumps(_add_link(result)), headers={"Server-Timing": timing})
+    result = _add_link(fresh or dict(_find_again(name).result or {}))
+    headers: dict[str, Any] = {"Server-Timing": server_timing(result["timings_ms"])}
+    if as_picture:
+        return answer_with_picture(result, headers, services, until)
+    return Response(200, content_type=JSON, body=json.dumps(arrange_result(result)), headers=headers)
 
 
 def _start_swap(body: SwapBody, request: SwapRequest, idempotency_key: str | None) -> Response[Any]:
@@ -107,22 +131,34 @@ def post_faces(body: FacesBody) -> Response[Any]:
     services.terms.require(caller)
     listing = services.list_faces(body.meme, caller, _response_deadline())
     timing = server_timing(listing.timings_ms)
-    return Response(200, content_type=JSON, body=json.dumps(asdict(listing)), headers={"Server-Timing": timing})
+    document = asdict(listing)
+    document["faces"] = [round_face(face) for face in document["faces"]]
+    return Response(200, content_type=JSON, body=json.dumps(document), headers={"Server-Timing": timing})
 
 
 @resolver.get(
     "/swap/<name>",
     summary="Get the state of a swap",
-    responses={200: response_schema("queued, running, succeeded or failed", JobResponse), **PROBLEMS},
+    responses={
+        200: response_schema("queued, running, succeeded or failed", JobResponse),
+        202: response_schema("the picture was asked for, and is not there yet", JobResponse),
+        **PROBLEMS,
+    },
 )
 def get_swap(name: Annotated[str, Path(description="the id from POST /swap")]) -> Response[Any]:
     """Only for the caller who submitted the swap. The result has a fresh link each time."""
     job = describe_job(results.find_own(name, _caller(), _services().records))
+    as_picture = prefers_picture(_accept())
+    if job.result and as_picture:
+        return answer_with_picture(_add_link(job.result), {}, _services(), _response_deadline())
+    if job.problem and as_picture:
+        return Response(job.problem["status"], content_type=PROBLEM, body=json.dumps(job.problem))
     headers = {} if job.status in ("succeeded", "failed") else {"Retry-After": "1"}
     document = {field: value for field, value in asdict(job).items() if value is not None}
     if job.result:
-        document["result"] = _add_link(job.result)
-    return Response(200, content_type=JSON, body=json.dumps(document), headers=dict(headers))
+        document["result"] = arrange_result(_add_link(job.result))
+    status = 202 if headers and as_picture else 200  # whoever saves what comes must not take this for the picture
+    return Response(status, content_type=JSON, body=json.dumps(document), headers=dict(headers))
 
 
 @resolver.get(
@@ -229,7 +265,8 @@ def get_docs() -> Response[Any]:
 @cache
 def openapi() -> str:
     """This function's own routes as an OpenAPI document, of which `make openapi` makes the whole one."""
-    return resolver.get_openapi_json_schema(title="Coldswap", version="1")
+    described = resolver.get_openapi_json_schema(title="Coldswap", version="1")
+    return json.dumps(describe_media(json.loads(described)))
 
 
 resolver.include_router(predictions.router)
@@ -239,6 +276,10 @@ render_errors(resolver, "/openapi.json and /docs")
 def _services() -> Services:
     services: Services = resolver.context["services"]
     return services
+
+
+def _accept() -> str:
+    return header(resolver.current_event.raw_event, "accept")
 
 
 def _caller() -> str:
@@ -280,6 +321,7 @@ def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str,
     correlate(event["requestContext"].get("requestId") or context.aws_request_id, context.aws_request_id)
     caller = Caller(event, services.settings.auth_mode, services.pseudonyms)
     resolver.context.update(services=services, caller=caller, event=event)
-    response = resolver.resolve(as_json_request(event), context)
+    form = Form.of_event(event)
+    response = resolver.resolve(replace_body(event, form) if form else as_json_request(event), context)
     log_request(event, response, caller)
     return response

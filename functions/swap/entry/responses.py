@@ -1,16 +1,24 @@
 """Responses of the HTTP API, as OpenAPI describes them.
 
-Those of a finished swap and of a verification are `SwapResult` and `Verdict` themselves.
+That of a verification is `Verdict` itself, that of a finished swap what swap_answer.py makes of a `SwapResult`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from functions.swap.values import SwapResult
+from functions.swap.values import Measurements, SwapResult
 from layers.core.web import PROBLEM, ProblemResponse, response_schema
+
+
+@dataclass(frozen=True)
+class SwapResponse(SwapResult):
+    """A finished swap."""
+
+    measurements: Measurements
 
 
 class JobResponse(BaseModel):
@@ -18,7 +26,7 @@ class JobResponse(BaseModel):
 
     id: str
     status: Literal["queued", "running", "succeeded", "failed"]
-    result: SwapResult | None = None
+    result: SwapResponse | None = None
     problem: ProblemResponse | None = None
 
 

@@ -15,6 +15,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
+from functions.swap.entry.swap_answer import arrange_result
+from functions.swap.results import strip_link
 from functions.swap.services import Services, deadline
 from functions.swap.upload_claims import UploadClaim, UploadEvent
 from functions.swap.upload_outcomes import MAX_TRIES, UploadOutcomes
@@ -158,8 +160,8 @@ def _swap(event: UploadEvent, head: Head | None, context: Any, services: Service
     face = decode_metadata(head.metadata.get("face", "")) or None
     request = SwapRequest(meme=f"s3://{event.bucket}/{event.key}", face=face)
     result = asdict(services.swap(request, key=f"swapped/{name}", deadline=deadline(context)).result)
-    del result["url"]  # it would have expired before anyone reads it
-    return _outcomes(services).add_result(name, {**result, **_name_object(head)})
+    arranged = arrange_result(strip_link(result))
+    return _outcomes(services).add_result(name, {**arranged, **_name_object(head)})
 
 
 def _report_retry(

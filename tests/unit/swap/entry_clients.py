@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from urllib3.filepost import encode_multipart_formdata
 
 from functions.swap import app
 from functions.swap.entry.s3_upload import OPERATOR_ERRORS
@@ -46,6 +48,7 @@ def http(
 ) -> HttpResult:
     """A request through an HTTP API, payload format 2.0, that is open unless there is an authorizer context.
 
+    A body of bytes is handed on in base64, as API Gateway does with every media type that is not text, JSON or XML.
     `sent_at`: when API Gateway received it (epoch, seconds).
     """
     path, _, query = path.partition("?")
@@ -64,15 +67,34 @@ def http(
             **({"authorizer": authorizer} if authorizer else {}),
             **({"timeEpoch": int(sent_at * 1000)} if sent_at is not None else {}),
         },
-        "isBase64Encoded": False,
+        "isBase64Encoded": isinstance(body, bytes),
     }
-    if body is not None:
+    if isinstance(body, bytes):
+        event["body"] = base64.b64encode(body).decode()
+    elif body is not None:
         event["body"] = body if isinstance(body, str) else json.dumps(body)
     raw = invoke(stack, event, patch, context)
     json.dumps(raw)
     response_headers = {name.lower(): value for name, value in raw.get("headers", {}).items()}
+    content = base64.b64decode(raw["body"]) if raw.get("isBase64Encoded") else raw.get("body")
     is_json = "json" in response_headers.get("content-type", "")
-    return HttpResult(raw["statusCode"], response_headers, json.loads(raw["body"]) if is_json else raw.get("body"))
+    return HttpResult(raw["statusCode"], response_headers, json.loads(content) if is_json else content)
+
+
+Sendable = str | tuple[str, bytes]  # text, or the name and the bytes of a file
+
+
+def encode_form(*fields: tuple[str, Sendable], boundary: str = "----boundary") -> tuple[bytes, str]:
+    """A form as urllib3 writes it, which requests and many others use: the body, and its Content-Type."""
+    return encode_multipart_formdata(fields, boundary)
+
+
+def http_form(
+    stack: FakeSwapStack, patch: pytest.MonkeyPatch, *fields: tuple[str, Sendable], path: str = "/swap", **options: Any
+) -> HttpResult:
+    """A form through an HTTP API."""
+    body, content_type = encode_form(*fields, boundary=options.pop("boundary", "----boundary"))
+    return http(stack, patch, path=path, body=body, content_type=content_type, **options)
 
 
 def upload_event(key: str = "memes/a.png", **attributes: Any) -> Any:

@@ -19,9 +19,9 @@ from pydantic import TypeAdapter
 
 from functions.swap import cost, result_link
 from functions.swap.entry import http_api
-from functions.swap.entry.responses import JobResponse, ResultsResponse, UploadResponse
+from functions.swap.entry.responses import JobResponse, ResultsResponse, SwapResponse, UploadResponse
 from functions.swap.swap_records import OVERDUE_SECONDS, ResultSummary, SwapRecord
-from functions.swap.values import FaceReport, SwapResult
+from functions.swap.values import FaceReport
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import (
@@ -80,13 +80,13 @@ def test_a_swap_gives_the_result_with_its_timings(stack: FakeSwapStack, monkeypa
     assert response.body["faces"][0]["swapped"] is True
     timing = dict(part.split(";dur=") for part in response.headers["server-timing"].split(", "))
     assert {name: float(value) for name, value in timing.items()} == response.body["timings_ms"]
-    TypeAdapter(SwapResult).validate_python(response.body)
+    TypeAdapter(SwapResponse).validate_python(response.body)
 
 
 def test_the_documented_answer_is_the_result(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
     response = http(stack, monkeypatch, body=BODY)
 
-    assert {field.name for field in fields(SwapResult)} == set(response.body)
+    assert {field.name for field in fields(SwapResponse)} == set(response.body)
     assert {field.name for field in fields(FaceReport)} == set(response.body["faces"][0])
 
 
@@ -151,6 +151,9 @@ def test_what_is_wrong_with_a_request_is_said_by_field(
         ({**BODY, "format": "gif"}, 'format must be "jpeg", "jpg", "png" or "webp".'),
         ({**BODY, "quality": 0, "badge": "x"}, "quality must be at least 1; badge must be true or false."),
         ({**BODY, "quality": 1.5}, "quality must be a whole number."),
+        ({**BODY, "quality": "90"}, "quality must be a whole number."),
+        ({**BODY, "color_match": "yes"}, "color_match must be true or false."),
+        ({**BODY, "soft_edges": 1}, "soft_edges must be true or false."),
         ({**BODY, "colour": True}, "colour is not a field of this request."),
         ({**BODY, "consent": "two\nlines"}, "consent must be one line, without control characters."),
         ({**BODY, "consent": "one line\n"}, "consent must be one line, without control characters."),
@@ -216,7 +219,7 @@ def test_a_body_that_is_not_text_is_the_callers_fault(stack: FakeSwapStack, monk
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("GET", "/swap"), ("DELETE", "/swap"), ("POST", "/swap/x/y")]
+    ("method", "path"), [("POST", "/"), ("GET", "/swap"), ("DELETE", "/swap"), ("POST", "/swap/x/y")]
 )
 def test_other_paths_are_answered_with_a_problem(
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, method: str, path: str

@@ -126,7 +126,7 @@ class Uploader:
         self.stack.storage.write(OUTPUTS, key, picture.encode(), "image/png")
         digests: dict[str, PictureDigests] = {"meme": picture}
         result = SwapResult(
-            key, "", "image/png", 1, 1, 1, [], {}, 1.0, {}, None, "none", "fast", digests, False, 0, 0, []
+            "", [], [], key, "image/png", 1, 1, 1, "fast", digests, {}, None, "none", {}, 1.0, False, 0, 0
         )
         return SwapOutcome(result, frozenset())
 
