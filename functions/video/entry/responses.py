@@ -120,6 +120,10 @@ PROBLEMS = {
 }
 
 
+# Where a route names no 422 of its own, the framework would describe one of another form.
+_ANY_422 = response_schema("the request is valid, and yet cannot be carried out", ProblemResponse, PROBLEM)
+
+
 def problems(*statuses: int) -> dict[int, Any]:
-    """The problem documents with these statuses, and with 500, as OpenAPI describes them."""
-    return {status: PROBLEMS[status] for status in (*statuses, 500)}
+    """The problem documents with these statuses, and those that any route may have, as OpenAPI describes them."""
+    return {422: _ANY_422, **{status: PROBLEMS[status] for status in (*statuses, 500)}}

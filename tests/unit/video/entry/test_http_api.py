@@ -509,6 +509,11 @@ def test_the_api_describes_itself(stack: FakeVideoStack) -> None:
     assert set(own) == {"/generate-video", "/task/{task_id}", "/download/{task_id}", "/video/callback-secret"}
     assert own.keys() <= document["paths"].keys()
     assert {"200", "202", "400", "413", "422", "503"} <= set(document["paths"]["/generate-video"]["post"]["responses"])
+    for routes in document["paths"].values():
+        for route in routes.values():
+            answers = {status: list(each.get("content", {})) for status, each in route["responses"].items()}
+            errors = [kinds for status, kinds in answers.items() if status >= "400"]
+            assert all(kinds == ["application/problem+json"] for kinds in errors), answers
     assert stack.http("GET", "/video/docs").headers["Content-Type"].startswith("text/html")
 
 
