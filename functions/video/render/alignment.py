@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from functions.video.render.script_chunks import word_spans
-from functions.video.render.sentences import ends_sentence
+from functions.video.render.sentences import ends_clause, ends_sentence
 from functions.video.values import Word
 
 # Measured on English speech with its true times: half the error of times without pauses.
 SENTENCE_LETTERS, CLAUSE_LETTERS = 5.0, 3.0
-SENTENCE_STOPS, CLAUSE_STOPS = ".!?\u2026\u3002\uff01\uff1f\u061f\u0964", ",;:\u3001\uff0c\uff1b\uff1a\u060c"
-WIDE_STOPS = "\u3002\uff01\uff1f\u3001\uff0c\uff1b\uff1a"  # that no blank follows
+# No blank follows these.
+WIDE_SENTENCE_STOPS, WIDE_CLAUSE_STOPS = "\u3002\uff01\uff1f", "\u3001\uff0c\uff1b\uff1a"
+HESITATIONS = ("..", "\u2026", "!", "?")  # within a sentence, as in: Well... yes
 SHORTEST_WORD = 0.06  # seconds between the starts of two words, so that each can be seen
 
 
@@ -52,14 +53,21 @@ def estimate_times(text: str, seconds: float, begin: float = 0.0) -> Alignment:
 
 def letter_weights(text: str) -> list[float]:
     """About how long each character takes to speak, in letters: a pause follows a sentence or a clause."""
-    return [_weight(letter, text[at : at + 1]) for at, letter in enumerate(text, 1)]
+    return [_weight(text, at) for at in range(1, len(text) + 1)]
 
 
-def _weight(letter: str, following: str) -> float:
-    is_pause = following.isspace() or (bool(following) and letter in WIDE_STOPS)
-    if not is_pause:  # as within a number, or at the end of the sound
+def _weight(text: str, at: int) -> float:
+    """The weight of the character before this place."""
+    letter, following = text[at - 1], text[at : at + 1]
+    if following and letter in WIDE_SENTENCE_STOPS:
+        return SENTENCE_LETTERS
+    if following and letter in WIDE_CLAUSE_STOPS:
+        return CLAUSE_LETTERS
+    if letter.isspace() or not following.isspace():  # as within a number, or at the end of the sound
         return 1.0
-    return SENTENCE_LETTERS if letter in SENTENCE_STOPS else CLAUSE_LETTERS if letter in CLAUSE_STOPS else 1.0
+    if ends_sentence(text, at):
+        return SENTENCE_LETTERS
+    return CLAUSE_LETTERS if ends_clause(text, at) or text[:at].endswith(HESITATIONS) else 1.0
 
 
 def align_words(text: str, alignment: Alignment, first: int, offset: float, seconds: float) -> list[Word]:

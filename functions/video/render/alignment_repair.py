@@ -15,7 +15,7 @@ from math import isfinite
 from functions.video.render.alignment import Alignment, estimate_times
 from functions.video.render.script_chunks import word_spans
 
-VERSION = 1  # raise it with code below that gives words other times
+VERSION = 2  # raise it with code that gives words other times
 SLACK = 0.5  # seconds by which a time may lie after the end of the sound
 MOST_SILENT_END, MOST_SILENT_SHARE = 1.0, 0.2  # seconds, and share, of the sound that may come after the last word
 FASTEST_LETTER = 0.015  # seconds for each of many letters: less than half of what fast speech takes
