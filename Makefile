@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -95,6 +95,9 @@ models: .venv/ready $(ENGINE) ## put models for photographs into the stack's buc
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
 	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)',--stack '$(or $(STACK),$(shell $(PY) -m tools.stack '$(or $(ENV),default)'))')
+
+fonts: .venv-deploy/ready ## put the typeface of Chinese, Japanese and Korean into the bucket of the stack of ENV, as deploy does; or BUCKET=name
+	@$(DEPLOY) -m tools.large_fonts --env $(or $(ENV),default) $(if $(BUCKET),--bucket '$(BUCKET)')
 
 bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes against a naive version, with AVX-512 and with AVX2 only; JSON in out/bench/
 	$(PY) -m tests.bench.bench

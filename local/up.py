@@ -13,6 +13,7 @@ from local.cloud import ACCOUNT, CREDENTIALS, REGION, STACK, STATE_FOLDER, Cloud
 from local.demo import draw_pictures
 from local.providers import provider_environment
 from local.publish_demo_pack import publish_demo_pack
+from tools import large_fonts
 
 PORT = 4566  # where tools for emulated clouds look first
 FACE, MEME = "ruby", "works-on-my-machine"
@@ -36,6 +37,7 @@ def main() -> int:
             default_face = f"s3://{STACK}-models-{ACCOUNT}-{REGION}/faces/{FACE}.png"
             cloud.deploy({"DefaultFace": default_face}, providers, open_api=True)
             pack = publish_demo_pack(cloud)
+            large_fonts.publish(cloud.client("s3"), cloud.bucket("models"))
             pictures = draw_pictures(STATE_FOLDER / "pictures")
             bucket, key = default_face.removeprefix("s3://").split("/", 1)
             cloud.client("s3").upload_file(str(pictures[FACE].path), bucket, key)

@@ -23,7 +23,7 @@ from typing import Any
 from functions.video.entry import release_hook
 from layers.core.errors import InternalError
 from layers.core.terms import VERSION
-from tools import first_request, images, keep_warm, parameters, preflight, teardown
+from tools import first_request, images, keep_warm, large_fonts, parameters, preflight, teardown
 from tools.stack import (
     CONFIG,
     NESTED,
@@ -278,11 +278,13 @@ def _failures(formation: Any, stack: str) -> Iterator[str]:
 
 
 def _finish(target: Target) -> None:
-    """Finish a deployment: warm-up, images to keep, models for a first one; print outputs and a first request."""
+    """Finish a deployment: warm-up, images to keep, typefaces, models for a first one; print outputs and a first
+    request."""
     formation = target.client("cloudformation")
     stack_outputs = read_outputs(formation, target.stack)
     _warm_up([stack_outputs["SwapFunctionName"], stack_outputs["VideoFunctionName"]])
     _keep_newest(target)
+    _publish_fonts(target, stack_outputs["ModelsBucketName"])
     _publish_demo_pack(target, stack_outputs["ModelsBucketName"])
     auth_mode = read_deployed_parameters(formation, target.stack)["AuthMode"]
     print("\n" + "\n".join(f"{name:22}{value}" for name, value in stack_outputs.items()))
@@ -321,6 +323,19 @@ def _keep_newest(target: Target) -> None:
         images.keep_newest(ecr, lambda_, repositories, functions)
     except ecr.exceptions.ClientError as error:
         print(f"ECR will keep every image, which costs a little: {error}", file=sys.stderr)
+
+
+def _publish_fonts(target: Target, bucket: str) -> None:
+    """Publish the typeface that is in no image. A failure is reported: all other captions are drawn without it."""
+    s3 = target.client("s3")
+    try:
+        large_fonts.publish(s3, bucket)
+    except (large_fonts.FontsUnfit, OSError, s3.exceptions.ClientError) as error:
+        print(
+            f"The typeface of Chinese, Japanese and Korean was not published ({error}). "
+            f"Run {target.command('fonts')} before the first such video.",
+            file=sys.stderr,
+        )
 
 
 def _publish_demo_pack(target: Target, bucket: str) -> None:

@@ -44,6 +44,7 @@
         ├── ScriptTooLong           413  script_too_long
         ├── UnsupportedScript       422  unsupported_script
         ├── FontUnusable            503  font_unusable
+        ├── FontsMissing            503  fonts_missing
         ├── UnreadableMedia         502  unreadable_media
         ├── MediaTooLarge           413  media_too_large
         ├── EncodingFailed          500  encoding_failed
@@ -353,6 +354,13 @@ class FontUnusable(VideoError):
     """The operator's own typeface for captions is missing, is no font, or must not be used like this."""
 
     code, status, title = "font_unusable", 503, "The typeface for captions cannot be used"
+    fault = "stack"
+
+
+class FontsMissing(VideoError):
+    """The models bucket lacks the typeface that a script's captions need, or has another file in its place."""
+
+    code, status, title = "fonts_missing", 503, "A typeface for captions is not published"
     fault = "stack"
 
 

@@ -224,6 +224,12 @@ def parse_s3_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
+def is_forbidden(error: StorageFailed) -> bool:
+    """Whether S3 refused access. So it answers for what is missing, too, to those who may not list keys."""
+    response = getattr(error.__cause__, "response", {})
+    return response.get("Error", {}).get("Code") in ("403", "AccessDenied", "Forbidden")
+
+
 @contextmanager
 def _translate_errors(uri: str) -> Iterator[None]:
     """Translate errors of botocore, and of the connections under it, into ours."""

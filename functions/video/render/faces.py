@@ -1,4 +1,4 @@
-"""The typefaces of captions: the pinned packages' files, and which letters each has."""
+"""The typefaces of captions: files of pinned packages, or of the models bucket, and which letters each has."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from functions.video.render import large_fonts
+
 if TYPE_CHECKING:
     from fontTools.ttLib import TTFont
 
-_NOTO, _NOTO_CJK = ("manimgx_fonts", "manimgx-fonts"), ("manimgx_fonts_cjk", "manimgx-fonts-cjk")
+_NOTO = ("manimgx_fonts", "manimgx-fonts")
 _NOTO_FACES = (
     "Arabic Armenian Bengali Devanagari Ethiopic Georgian Gujarati Gurmukhi Hebrew Kannada Khmer Lao Malayalam Myanmar "
     "Oriya Sinhala Symbols Tamil Telugu Thai"
@@ -67,6 +69,27 @@ class Face:
         """What tells its letters' shapes from those of any other face, as an input of a key."""
         return [self.package, version(self.package), self.file, self.number]
 
+    def letters(self) -> frozenset[int]:
+        """The code points that it has shapes for."""
+        with self.open() as font:
+            return frozenset(font.getBestCmap())
+
+
+@dataclass(frozen=True)
+class LargeFace(Face):
+    """A typeface in the file of `large_fonts`, which must be fetched before it is opened."""
+
+    @property
+    def path(self) -> Path:
+        return large_fonts.cjk_file().path
+
+    @property
+    def source(self) -> list[str | int]:
+        return [large_fonts.cjk_file().digest, self.number]
+
+    def letters(self) -> frozenset[int]:
+        return large_fonts.cjk_file().letters
+
 
 FACES: dict[str, Face] = {
     "Roboto": Face("Roboto", "font_roboto", "font-roboto", "files/Roboto-Black.ttf"),
@@ -77,7 +100,8 @@ FACES: dict[str, Face] = {
         for name in _NOTO_FACES.split()
     },
     **{
-        name: Face(name, *_NOTO_CJK, "NotoSansCJK-VF.otf.ttc", number) for number, name in enumerate(_CJK_FACES.split())
+        name: LargeFace(name, "", "", "NotoSansCJK-VF.otf.ttc", number)
+        for number, name in enumerate(_CJK_FACES.split())
     },
 }
 
@@ -110,5 +134,4 @@ def has(face: Face, letter: str) -> bool:
 @lru_cache(maxsize=64)
 def coverage(face: Face) -> frozenset[int]:
     """The code points of a face."""
-    with face.open() as font:
-        return frozenset(font.getBestCmap())
+    return face.letters()

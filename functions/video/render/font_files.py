@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from functions.video.context import StepContext
-from functions.video.render.faces import FACES, Face
-from functions.video.render.typesetting import Typesetting
+from functions.video.render import large_fonts
+from functions.video.render.faces import FACES, Face, LargeFace
+from functions.video.render.typesetting import Typesetting, typeset
+from functions.video.services import Services
 from layers.core.units import MIB
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def make(typesetting: Typesetting, folder: Path, context: StepContext) -> Path:
     """The folder of the files of all faces: that of Roboto's own, or `folder`, which is created and filled, from the
     artifact store where they are in it.
 
-    Raises StorageFailed, StorageFull or OutOfTime.
+    Raises FontsMissing, StorageFailed, StorageFull or OutOfTime.
     """
     if not typesetting.letters:
         return FACES["Roboto"].path.parent
@@ -47,7 +49,7 @@ def make(typesetting: Typesetting, folder: Path, context: StepContext) -> Path:
 def prepare(typesetting: Typesetting, context: StepContext) -> None:
     """Store the files of all faces, so that clips, which are made side by side, need not make them each.
 
-    Raises StorageFailed, StorageFull or OutOfTime.
+    Raises FontsMissing, StorageFailed, StorageFull or OutOfTime.
     """
     for name, _ in typesetting.letters:
         path = context.folder / f"{name}.font"
@@ -56,14 +58,26 @@ def prepare(typesetting: Typesetting, context: StepContext) -> None:
 
 
 def prepare_face(name: str, typesetting: Typesetting, path: Path, context: StepContext) -> str:
-    """The key of a face's file in the artifact store; where it is not there, it is made at `path` and stored."""
+    """The key of a face's file in the artifact store; where it is not there, it is made at `path` and stored.
+
+    Raises FontsMissing, StorageFailed, StorageFull or OutOfTime.
+    """
     key = context.artifacts.key("font", "font", typesetting.digest(name))
     if not context.artifacts.reuse_file(key):
         context.deadline.check("cutting a typeface")
-        letters = dict(typesetting.letters)[name]
-        write_face(typesetting.style.face(name), letters, typesetting.family(name), typesetting.line, path)
+        face, letters = typesetting.style.face(name), dict(typesetting.letters)[name]
+        if isinstance(face, LargeFace):
+            large_fonts.fetch(context.services, context.deadline)
+        write_face(face, letters, typesetting.family(name), typesetting.line, path)
         context.artifacts.put_file(key, path, "font/sfnt")
     return key
+
+
+def require(text: str, own: Face | None, services: Services) -> None:
+    """Check that the files of all faces that draw this text can be had. Raises FontsMissing or StorageFailed."""
+    typesetting = typeset([text], own)
+    if any(isinstance(typesetting.style.face(name), LargeFace) for name, _ in typesetting.letters):
+        large_fonts.require(services)
 
 
 def roboto_digest() -> str:

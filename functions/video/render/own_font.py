@@ -14,6 +14,7 @@ from functions.video.render.font_files import write_face
 from functions.video.services import Services
 from layers.core.deadline import Deadline
 from layers.core.errors import FontUnusable, ObjectNotFound, StorageFailed, TooLarge
+from layers.core.storage import is_forbidden
 from layers.core.units import MIB
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def load_own_face(services: Services, deadline: Deadline) -> OwnFace | None:
     try:
         head = services.storage.head(settings.models_bucket, key)
     except StorageFailed as error:
-        if not _is_forbidden(error.__cause__):
+        if not is_forbidden(error):
             raise
         head = None  # so S3 answers for what is missing where keys must not be listed
     if head is None:
@@ -79,11 +80,6 @@ def load_own_face(services: Services, deadline: Deadline) -> OwnFace | None:
         _latest.clear()
         _latest[identity] = face
     return _latest[identity]
-
-
-def _is_forbidden(error: BaseException | None) -> bool:
-    response = getattr(error, "response", {})
-    return response.get("Error", {}).get("Code") in ("403", "AccessDenied", "Forbidden")
 
 
 def read_own_face(data: bytes, name: str) -> OwnFace:

@@ -383,7 +383,7 @@ def test_what_is_a_fault_is_decided_for_every_error() -> None:
     }
     assert {name for name, kind in FAMILY.items() if kind.fault == "stack"} == {
         *("ModelsMissing", "ModelsCorrupt", "SafeguardFailed", "KeysMissing", "KeyRejected", "QuotaExceeded"),
-        *("ProviderFailed", "SpeechNotDelivered", "WorkGone", "FontUnusable"),
+        *("ProviderFailed", "SpeechNotDelivered", "WorkGone", "FontUnusable", "FontsMissing"),
     }
 
 

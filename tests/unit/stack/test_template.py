@@ -273,7 +273,7 @@ def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
 
     for statement in statements("VideoFunction"):
         text = json.dumps(statement)
-        assert "-models-" not in text or statement["Sid"] == "ReadOwnTypefaces"
+        assert "-models-" not in text or statement["Sid"] == "ReadTypefaces"
         assert "-uploads-" not in text
     assert all(
         resource["Fn::Sub"].endswith(("/work/*", "/videos/*", "/fonts/*"))

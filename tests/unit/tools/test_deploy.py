@@ -17,7 +17,7 @@ import pytest
 
 from layers.core.warm_up import PAYLOAD
 from tests.unit.tools.aws import ACCOUNT, REGION, S3, Ecr, Formation, Functions, Logs, Secrets, Tables, refusal
-from tools import deploy, first_request, images, teardown
+from tools import deploy, first_request, images, large_fonts, teardown
 from tools.deploy import (
     PINNED,
     DeployFailed,
@@ -241,10 +241,16 @@ class Sam:
 def deployed(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A way to run `up` against an account with a stand-in for sam."""
 
-    def run(account: Account, sam: Sam, publish: Callable[..., bool] = lambda *_: True) -> None:
+    def run(
+        account: Account,
+        sam: Sam,
+        publish: Callable[..., bool] = lambda *_: True,
+        publish_fonts: Callable[..., bool] = lambda *_: True,
+    ) -> None:
         monkeypatch.setattr(Target, "of", staticmethod(lambda environment: account.target(environment=environment)))
         monkeypatch.setattr(images, "pull", lambda tag: BASE)
         monkeypatch.setattr(first_request, "publish_demo_pack", publish)
+        monkeypatch.setattr(large_fonts, "publish", publish_fonts)
         monkeypatch.setattr("functions.video.entry.release_hook.lambda_client", lambda: account.functions)
         monkeypatch.setattr(subprocess, "run", sam.run)
         deploy.up("default", canary=False, accept_terms=True)
@@ -374,14 +380,26 @@ def test_what_goes_wrong_after_a_deployment_is_said_beside_the_outputs(
     def fail(*_: Any) -> bool:
         raise subprocess.CalledProcessError(125, "docker run")
 
+    def lack(*_: Any) -> bool:
+        raise large_fonts.FontsUnfit("The package is not installed.")
+
     account = Account()
     monkeypatch.setattr(images, "keep_newest", refuse)
-    deployed(account, Sam(account), publish=fail)
+    deployed(account, Sam(account), publish=fail, publish_fonts=lack)
 
     printed = capsys.readouterr()
     assert "Put a face into a meme:" in printed.out
     assert "ECR will keep every image" in printed.err
     assert "Run make models before" in printed.err
+    assert "not published (The package is not installed.). Run make fonts before" in printed.err
+
+
+def test_a_deployment_publishes_the_typeface_that_no_image_has(deployed: Any) -> None:
+    account, buckets = Account(), []
+
+    deployed(account, Sam(account), publish_fonts=lambda s3, bucket: buckets.append((s3, bucket)))
+
+    assert buckets == [(account.s3, "https://ModelsBucketName")]
 
 
 def test_a_change_that_nobody_confirmed_is_no_deployment(deployed: Any) -> None:
@@ -452,12 +470,12 @@ def test_the_deployment_s_environment_has_what_it_needs_and_leaves_out_what_is_l
     locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/deploy.txt").read_text(), re.MULTILINE))
     recipe = (ROOT / "Makefile").read_text().split(".venv-deploy/ready: requirements/deploy.txt\n")[1].split("\n\n")[0]
 
-    assert {"aws-sam-cli", "boto3", "pyyaml"} <= locked
+    assert {"aws-sam-cli", "boto3", "pyyaml", "manimgx-fonts-cjk"} <= locked
     assert not {"cfn-lint", "sympy", "networkx", "numpy", "cryptography"} & locked
     assert all(part in recipe for part in ("--no-cache-dir", "--no-compile", "pip uninstall"))
 
 
-@pytest.mark.parametrize("target", ["deploy", "destroy", "key", "settings"])
+@pytest.mark.parametrize("target", ["deploy", "destroy", "key", "settings", "fonts"])
 def test_what_acts_on_aws_alone_needs_no_other_environment(target: str) -> None:
     (rule,) = re.findall(rf"^{target}: (.*?) ##", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

@@ -25,6 +25,7 @@ from functions.video.render import (
     faces,
     font_files,
     footage,
+    large_fonts,
     long_words,
     own_font,
     phrases,
@@ -196,7 +197,7 @@ def test_a_key_changes_with_every_constant_that_changes_the_result(
 def test_the_walk_finds_the_modules_of_a_step() -> None:
     words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
-    letters = {faces, font_files, own_font, scripts, typesetting}
+    letters = {faces, font_files, large_fonts, own_font, scripts, typesetting}
     assert modules_of(clip) == {clip, captions, long_words, download, encoder, picture_format, *letters}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}

@@ -115,7 +115,7 @@ def test_half_a_surrogate_pair_is_refused(stack: FakeVideoStack) -> None:
 
 
 def test_a_script_in_any_language_and_layout_is_taken(stack: FakeVideoStack) -> None:
-    script = "Zeile eins.\r\n\tZeile zwei: 日本語。 👩‍🚀 مرحبا"
+    script = "Zeile eins.\r\n\tZeile zwei: ภาษาไทย 👩‍🚀 مرحبا"
 
     assert stack.http("POST", "/generate-video", {**BODY, "script_text": script}).status == 202
 
@@ -130,6 +130,20 @@ def test_a_script_that_captions_cannot_show_is_refused_before_anything_is_spent(
 
     assert (response.status, response.body["code"]) == (422, "unsupported_script")
     assert "Tibetan" in response.body["detail"]
+    assert not stack.executions.started
+    assert stack.http("POST", "/generate-video", {**body, "captions": False, "dry_run": False}).status == 202
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_typeface_that_is_not_published_is_told_before_anything_is_spent(
+    stack: FakeVideoStack, dry_run: bool
+) -> None:
+    body = {**BODY, "script_text": "海洋覆盖了地球表面的百分之七十以上。", "dry_run": dry_run}
+
+    response = stack.http("POST", "/generate-video", body)
+
+    assert (response.status, response.body["code"]) == (503, "fonts_missing")
+    assert "make fonts" in response.body["detail"]
     assert not stack.executions.started
     assert stack.http("POST", "/generate-video", {**body, "captions": False, "dry_run": False}).status == 202
 

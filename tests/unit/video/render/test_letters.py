@@ -22,6 +22,7 @@ from tests.support.step_context import step_context
 from tests.unit.video.drawn_footage import Frames, frames
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, soon, storage
 from tests.unit.video.scripts import speak
+from tools.large_fonts import package_file
 
 __all__ = ["artifacts", "folder", "storage"]  # fixtures
 
@@ -34,6 +35,12 @@ SIGNS = {
     "symbols": "→✓", "stars": "★♥", "outlines": "⌂⎈", "emoji": "🎉🚀",
 }  # fmt: skip
 CELL = 90  # pixels
+
+
+@pytest.fixture(autouse=True)
+def large_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The large file as if it were fetched."""
+    monkeypatch.setattr(faces.LargeFace, "path", package_file())
 
 
 def write_faces(typesetting: Typesetting, folder: Path) -> Path:
