@@ -11,7 +11,7 @@ from layers.media.xmp_label import SOURCE_TYPE
 
 def list_credits(clips: Sequence[Clip]) -> tuple[Credit, ...]:
     """Whom to credit, each footage once, in the order of appearance."""
-    footage = [clip.footage for clip in sorted(clips, key=lambda clip: clip.index)]
+    footage = [piece.footage for clip in sorted(clips, key=lambda clip: clip.index) for piece in clip.pieces]
     credits = [Credit(each.photographer, each.photographer_url, each.page_url, _source(each)) for each in footage]
     return tuple(dict.fromkeys(credits))
 

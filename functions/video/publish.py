@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from functions.video.context import StepContext
 from functions.video.provenance import list_credits
@@ -16,15 +17,17 @@ from layers.core.errors import Cancelled
 
 def list_shots(plan: Plan, clips: Sequence[Clip]) -> tuple[Shot, ...]:
     """What the video shows when: the footage of its clips, which may be spares."""
+    pieces = [piece for clip in sorted(clips, key=lambda clip: clip.index) for piece in clip.pieces]
+    starts = accumulate((piece.frames for piece in pieces), initial=0)
     return tuple(
         Shot(
-            start=round(segment.first_frame / plan.fps, 3),
-            seconds=round(segment.frames / plan.fps, 3),
-            query=clip.footage.query,
-            general=clip.footage.general,
-            footage_url=clip.footage.page_url,
+            start=round(first / plan.fps, 3),
+            seconds=round(piece.frames / plan.fps, 3),
+            query=piece.footage.query,
+            general=piece.footage.general,
+            footage_url=piece.footage.page_url,
         )
-        for segment, clip in zip(plan.segments, sorted(clips, key=lambda clip: clip.index), strict=True)
+        for first, piece in zip(starts, pieces, strict=False)  # one start is the end
     )
 
 

@@ -139,6 +139,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Frames of a clip that show one footage, from its start."""
+
+    frames: int
+    footage: Footage
+
+
+@dataclass(frozen=True)
 class Clip:
     """The encoded file for a segment: H.264 in MP4 without sound, exactly `frames` frames, in the artifact store."""
 
@@ -147,6 +155,13 @@ class Clip:
     frames: int
     footage: Footage  # the segment's own, or the spare that took its place
     bytes_fetched: int
+    continuation: tuple[Piece, ...] = ()  # what follows where that footage was too short
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All that it shows, in order."""
+        first = self.frames - sum(piece.frames for piece in self.continuation)
+        return (Piece(first, self.footage), *self.continuation)
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from functions.video.artifacts import recipe
 from functions.video.context import StepContext
-from functions.video.render import captions, faces, font_files, long_words, picture_format, scripts, typesetting
+from functions.video.render import (
+    captions,
+    clip_files,
+    continuation,
+    faces,
+    font_files,
+    long_words,
+    picture_format,
+    scripts,
+    typesetting,
+)
+from functions.video.render.clip_files import TIMESCALE, ClipFiles, check_frames, join
+from functions.video.render.continuation import Slot, choose_first_piece, find_cut_costs
 from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
 from functions.video.render.own_font import load_own_face
@@ -25,12 +35,11 @@ from functions.video.render.picture_format import (
     to_bt709,
 )
 from functions.video.render.typesetting import PLAIN, Typesetting, typeset
-from functions.video.values import Clip, Footage, Plan, Quality, Segment, VoiceOver
+from functions.video.values import Clip, Footage, Piece, Plan, Quality, Segment, VoiceOver
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import escape, run, untrusted_input
-from layers.media.mp4 import read_index
 
-VERSION = 1  # raise it with code that takes another file of a footage, or other seconds of it
+VERSION = 2  # raise it with code that takes another file of a footage, or other seconds of it
 FETCH_SECONDS = 60.0  # for one footage, so that a slow server leaves time for a spare
 CODECS = ("avc1", "avc3", "hvc1", "hev1", "vp09", "av01")
 # x264's preset and constant rate factor, by the curve in docs/benchmarks.md. The first is what an earlier server had.
@@ -43,6 +52,8 @@ _ENCODER: dict[Quality, tuple[str, str]] = {
 # no second has more, not even where two clips meet.
 _LEVEL = ("-level", "3.1", "-maxrate", "10M", "-bufsize", "4M")
 _MOST_NEIGHBOURS = 3  # whose footage is tried in place of a segment's own
+_HELD = 0.25  # seconds that footage may lack, as its service rounds its length: its last picture stays for them
+_MOST_HIDDEN = 20  # times what an edit list shows, where footage begins anew
 _AHEAD = 0.25  # seconds of footage read beyond the slot: the last frame's successor decides when it ends
 # A time-out; caption files, which no clip shows; limits; and what an error names.
 _NOT_IN_KEY = ("FETCH_SECONDS", "_FILE_LINE_WIDTH", "_MOST_BYTES", "_MOST_NAMED")
@@ -61,33 +72,62 @@ class EncoderInput:
 def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
     """The key of the segment's Clip in the artifact store, made unless it exists.
 
-    A spare takes the place of footage that cannot be fetched or read. Raises NoFootage where no spare is left, and
-    EncodingFailed, StorageFull, StorageFailed or OutOfTime.
+    A spare takes the place of footage that cannot be fetched or read, and goes on where footage is too short. Raises
+    NoFootage where no spare is left, and EncodingFailed, StorageFull, StorageFailed or OutOfTime.
     """
     artifacts, deadline = context.artifacts, context.deadline
-    subtitles, look = render_subtitles(segment, plan, voice, context)
+    subtitles, _ = render_subtitles(segment, plan, voice, context)
     key = _key(segment, plan, subtitles, context)
     if artifacts.reuse(key, Clip, deadline, lambda clip: clip.key):
         return key
+    files = ClipFiles(context.folder, segment.index)
+    try:
+        pieces, bytes_fetched = _make_pieces(segment, plan, voice, files, context)
+        join(files, len(pieces), context.deadline)
+        check_frames(files.clip, segment.frames)
+        media_key = artifacts.key("clip", "mp4", key, [(piece.frames, piece.footage.id) for piece in pieces])
+        artifacts.put_file(media_key, files.clip, "video/mp4")
+    finally:
+        files.remove()
+    first, *others = pieces
+    artifacts.put(
+        key, Clip(media_key, segment.index, segment.frames, first.footage, bytes_fetched, continuation=tuple(others))
+    )
+    return key
+
+
+def _make_pieces(
+    segment: Segment, plan: Plan, voice: VoiceOver, files: ClipFiles, context: StepContext
+) -> tuple[list[Piece], int]:
+    """Encode the segment with the first footage that can be used, and where that is too short, with spares that go on;
+    only when none is left does one begin anew. Also how many bytes that took."""
+    cut_costs = find_cut_costs(voice.words)
+    waiting, pieces, rest, total = candidates(segment, plan), list[Piece](), segment, 0
     last_error: ColdswapError | None = None
     last_id = ""
-    for footage in candidates(segment, plan):
-        deadline.check("making a clip")
-        files = _Files(context.folder, segment.index)
+    while rest.frames and waiting:
+        context.deadline.check("making a clip")
+        footage = waiting.pop(0)
+        is_spare_left = any(each in plan.spares for each in waiting)
         try:
-            source, bytes_fetched = _fetch(footage, segment, plan, files.source, context)
-            _encode(source, segment, plan, subtitles, look, files, context)
-            media_key = artifacts.key("clip", "mp4", key, footage.id)
-            artifacts.put_file(media_key, files.clip, "video/mp4")
+            source, bytes_fetched = _fetch(footage, rest, plan, files.source, context)
+            slot = Slot(rest.first_frame, rest.frames, replace(footage, seconds=source.seconds))
+            frames = choose_first_piece(slot, cut_costs) if is_spare_left else rest.frames
+            _encode(source, replace(rest, frames=frames), plan, voice, files, files.part(len(pieces)), context)
         except (RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge) as error:
             last_error, last_id = error, footage.id
+            if not waiting and pieces:  # to see something of it twice is better than no video
+                waiting = [pieces[-1].footage] if footage != pieces[-1].footage else []
             continue
-        finally:
-            files.remove()
-        artifacts.put(key, Clip(media_key, segment.index, segment.frames, footage, bytes_fetched))
-        return key
-    reason = f" The last was the file of {last_id}: {last_error.detail}" if last_error else ""
-    raise NoFootage(f"None of the footage that was found could be used.{reason}") from last_error
+        pieces.append(Piece(frames, footage))
+        total += bytes_fetched
+        rest = replace(rest, first_frame=rest.first_frame + frames, frames=rest.frames - frames)
+        if rest.frames:
+            waiting = [each for each in waiting if each in plan.spares]
+    if rest.frames:
+        reason = f" The last was the file of {last_id}: {last_error.detail}" if last_error else ""
+        raise NoFootage(f"None of the footage that was found could be used.{reason}") from last_error
+    return pieces, total
 
 
 def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> str:
@@ -96,7 +136,7 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
     marker = "captions" if subtitles else None
     inputs = [
         arguments(EncoderInput(Path("source"), fps, seconds, pictures), segment, plan, marker, quality)
-        for fps, seconds, pictures in product((0.0, 1e9), (0.0, 1e9), FORMATS)
+        for fps, seconds, pictures in product((0.0, 1e9), (0.0, segment.frames / plan.fps, 1e9), FORMATS)
     ]
     modules = (captions, faces, font_files, long_words, scripts, typesetting)
     look = (subtitles, font_files.roboto_digest(), recipe(*modules, without=_NOT_IN_KEY))
@@ -109,7 +149,7 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
         look if subtitles else None,
         encoder_version(),
         (settings.max_clip_pixels, settings.max_clip_bytes),  # of the footage for which no spare is taken
-        recipe(sys.modules[__name__], picture_format, without=_NOT_IN_KEY),
+        recipe(sys.modules[__name__], clip_files, continuation, picture_format, without=_NOT_IN_KEY),
     )
 
 
@@ -125,13 +165,15 @@ def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: St
     return ass, look
 
 
-def candidates(segment: Segment, plan: Plan) -> Iterator[Footage]:
-    """The segment's own footage, then spares, of which no two segments of a plan share one; where none is left for it,
-    footage of its neighbours, because to see it twice is better than no video."""
-    yield segment.footage
-    spares = plan.spares[segment.index :: len(plan.segments)]
+def candidates(segment: Segment, plan: Plan) -> list[Footage]:
+    """The segment's own footage, then spares, of which no two segments of a plan share one, those that fill it before
+    the others; where none is left for it, footage of its neighbours, because to see it twice is better than no video.
+    """
+    spares = sorted(
+        plan.spares[segment.index :: len(plan.segments)], key=lambda each: each.seconds * plan.fps < segment.frames
+    )
     others = sorted(plan.segments, key=lambda each: abs(each.index - segment.index))
-    yield from spares or [each.footage for each in others[1 : 1 + _MOST_NEIGHBOURS]]
+    return [segment.footage, *(spares or [each.footage for each in others[1 : 1 + _MOST_NEIGHBOURS]])]
 
 
 def arguments(
@@ -144,13 +186,18 @@ def arguments(
     seconds, width, height = segment.frames / plan.fps, plan.width, plan.height
     scale = f"scale={width}:{height}:flags=bicubic:out_range=tv{matrix_options(source.pictures)},setsar=1"
     rate = f"fps={plan.fps}"
+    is_looped = source.seconds < seconds - _HELD
+    step = f"{1.5 / source.fps if source.fps else 0.1:.4f}"  # seconds between two pictures at most
     filters = [
+        # ffmpeg begins anew only after what an edit list hides, which would stop the picture for as long.
+        *([f"setpts='if(isnan(PREV_INPTS),PTS,PREV_OUTPTS+min(PTS-PREV_INPTS,{step}/TB))'"] if is_looped else []),
         *deinterlace(source.pictures),
         # Cropping first scales only what is seen.
         f"crop='min(iw,ih*{width}/{height}/sar)':'min(ih,iw*sar*{height}/{width})'",
         # Frames are dropped before the scaling, and repeated after it.
         *((rate, scale) if source.fps > plan.fps else (scale, rate)),
         *to_bt709(source.pictures),
+        *([f"tpad=stop_mode=clone:stop_duration={2 * _HELD}"] if source.seconds < seconds + _AHEAD else []),
         "format=yuv420p",
         *([captions_filter] if captions_filter else []),
         # What states no colours has these: stock footage of this size does, and players assume it.
@@ -159,42 +206,13 @@ def arguments(
     preset, crf = _ENCODER[quality]
     return [
         # Footage that is too short begins anew; of longer footage no more is read than was fetched.
-        *(["-stream_loop", "-1"] if source.seconds < seconds + _AHEAD else []),
-        *("-t", f"{seconds + _AHEAD:.3f}"),
+        *(["-stream_loop", "-1"] if is_looped else []),
+        *("-t", f"{seconds * (_MOST_HIDDEN if is_looped else 1) + _AHEAD:.3f}"),
         *untrusted_input(source.path),
         *("-map", "0:v:0", "-an", "-vf", ",".join(filters), "-frames:v", str(segment.frames)),
         *("-c:v", "libx264", "-preset", preset, "-crf", crf, *_LEVEL),
-        *("-video_track_timescale", "15360", "-map_metadata", "-1", "-f", "mp4"),
+        *("-video_track_timescale", TIMESCALE, "-map_metadata", "-1", "-f", "mp4"),
     ]
-
-
-@dataclass(frozen=True)
-class _Files:
-    """Temporary files of one segment."""
-
-    folder: Path
-    index: int
-
-    @property
-    def source(self) -> Path:
-        return self.folder / f"{self.index}.source"
-
-    @property
-    def subtitles(self) -> Path:
-        return self.folder / f"{self.index}.ass"
-
-    @property
-    def fonts(self) -> Path:
-        return self.folder / f"{self.index}.fonts"
-
-    @property
-    def clip(self) -> Path:
-        return self.folder / f"{self.index}.mp4"
-
-    def remove(self) -> None:
-        for path in (self.source, self.subtitles, self.clip):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.fonts, ignore_errors=True)
 
 
 def _fetch(
@@ -222,40 +240,25 @@ def _fetch(
 
 def _encode(
     source: EncoderInput,
-    segment: Segment,
+    piece: Segment,
     plan: Plan,
-    subtitles: str,
-    look: Typesetting,
-    files: _Files,
+    voice: VoiceOver,
+    files: ClipFiles,
+    output: Path,
     context: StepContext,
 ) -> None:
-    """Encode the clip's file. Raises UnreadableMedia, EncodingFailed, StorageFull or OutOfTime."""
+    """Encode a segment, or a piece of one. Raises UnreadableMedia, EncodingFailed, StorageFull or OutOfTime."""
     captions_filter = None
+    subtitles, look = render_subtitles(piece, plan, voice, context)
     if subtitles:
         files.subtitles.write_text(subtitles, encoding="utf-8")
-        fonts = font_files.make(look, files.fonts, context)
+        fonts = files.fonts if files.fonts.exists() else font_files.make(look, files.fonts, context)
         captions_filter = f"ass=filename={escape(files.subtitles)}:fontsdir={escape(fonts)}"
     settings, quality = context.settings, context.task.request.quality
     command = [
         *("-max_pixels", str(settings.max_clip_pixels)),
-        *arguments(source, segment, plan, captions_filter, quality),
-        str(files.clip),
+        *arguments(source, piece, plan, captions_filter, quality),
+        str(output),
     ]
     run(command, deadline=context.deadline, threads=settings.threads)
-    check_frames(files.clip, segment.frames)
-
-
-def check_frames(path: Path, frames: int) -> None:
-    """Check a clip's number of frames: footage with a damaged end gives too few, and ffmpeg calls that a success.
-
-    Raises UnreadableMedia.
-    """
-    with path.open("rb") as file:
-
-        def read(at: int, count: int) -> bytes:
-            file.seek(at)
-            return file.read(count)
-
-        count = read_index(read, path.stat().st_size).frames
-    if count != frames:
-        raise UnreadableMedia(f"The footage has {count} frames where {frames} are needed.")
+    check_frames(output, piece.frames)

@@ -6,8 +6,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from functions.video.render.continuation import SHORTEST_SECONDS, Slot, choose_least_repeated, continue_slots
-from functions.video.values import FPS, MOST_CLIPS, Footage, Plan, SearchResult, Segment, VoiceOver, Word
+from functions.video.render.continuation import (
+    SHORTEST_SECONDS,
+    Slot,
+    choose_least_repeated,
+    continue_slots,
+    find_cut_costs,
+)
+from functions.video.values import FPS, MOST_CLIPS, Footage, Plan, SearchResult, Segment, VoiceOver
 from layers.core.errors import NoFootage
 
 CLIP_SECONDS = 3.0  # length of a clip of a short video, where the number of clips allows it
@@ -15,10 +21,7 @@ MOST_SPARES = 10
 
 _REACH = 0.4  # of a clip's length: how far a cut may be from where even clips would have it
 _VARIED = 3  # clips, of which none is given up for better cuts
-# Costs, in squares of a clip's length relative to an even one: a cut at a word's end costs as much as two clips of
-# which one is 40 % longer and the other as much shorter.
-_AT_CLAUSE, _AT_WORD, _ANYWHERE, _TOO_SHORT, _ONE_LESS = 0.12, 0.3, 0.4, 2.0, 0.45
-_CLAUSE_ENDS = ",;:—–、，；："  # noqa: RUF001 - commas and colons of other scripts are meant
+_ANYWHERE, _TOO_SHORT, _ONE_LESS = 0.4, 2.0, 0.45  # costs, as those of cuts at words are
 
 
 def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int = MOST_CLIPS) -> Plan:
@@ -34,7 +37,7 @@ def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int = MOST_CL
     frames = max(1, math.ceil(round(voice.seconds * FPS, 6)))
     most = min(most_clips, len(footage), round(voice.seconds / CLIP_SECONDS), int(voice.seconds / SHORTEST_SECONDS))
     most = max(1, most)
-    cut_costs = {round(word.end * FPS): _cut_cost(word) for word in voice.words}
+    cut_costs = find_cut_costs(voice.words)
     slots = choose_least_repeated(_ways(footage, frames, most, cut_costs))
     segments = tuple(Segment(index, slot.first, slot.frames, slot.footage) for index, slot in enumerate(slots))
     used_ids = {slot.footage.id for slot in slots}
@@ -86,12 +89,6 @@ def _choose_cuts(cut_costs: Mapping[int, float], frames: int, clips: int, price:
         best = cheapest
     total, cuts = best[frames]
     return total, cuts[:-1]
-
-
-def _cut_cost(word: Word) -> float:
-    if word.ends_sentence:
-        return 0.0
-    return _AT_CLAUSE if word.text[-1:] in _CLAUSE_ENDS else _AT_WORD
 
 
 def _unevenness(length: int, even: float) -> float:

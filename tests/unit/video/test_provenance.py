@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from functions.video.provenance import describe_video, list_credits
-from functions.video.values import Clip, Credit, VoiceIdentity
+from functions.video.values import Clip, Credit, Piece, VoiceIdentity
 from tests.unit.video.scripts import footage
 
 STOCK = replace(footage(1), source="Stock Films")
@@ -24,6 +24,13 @@ def test_a_voice_of_an_unknown_service_is_still_synthetic() -> None:
     assert voice.by is None
     assert voice.source_type
     assert voice.source_type.endswith("/trainedAlgorithmicMedia")
+
+
+def test_footage_that_goes_on_where_other_was_too_short_is_credited() -> None:
+    clip = Clip("a", 0, 90, footage(1), 0, (Piece(30, footage(2)), Piece(20, footage(3))))
+
+    assert [each.photographer for each in list_credits([clip])] == ["Person 1", "Person 2", "Person 3"]
+    assert [piece.frames for piece in clip.pieces] == [40, 30, 20]
 
 
 def test_footage_is_credited_to_its_own_service_once_and_in_the_order_of_appearance() -> None:

@@ -21,6 +21,8 @@ from functions.video.render import (
     assemble,
     captions,
     clip,
+    clip_files,
+    continuation,
     encoder,
     faces,
     font_files,
@@ -198,7 +200,8 @@ def test_the_walk_finds_the_modules_of_a_step() -> None:
     words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
     letters = {faces, font_files, large_fonts, own_font, scripts, typesetting}
-    assert modules_of(clip) == {clip, captions, long_words, download, encoder, picture_format, *letters}
+    pieces = {clip, clip_files, continuation, download, encoder, picture_format}
+    assert modules_of(clip) == {captions, long_words, *pieces, *letters}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}
     assert "_LINE_WIDTH" in constants(captions)

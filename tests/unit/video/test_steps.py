@@ -28,6 +28,7 @@ from functions.video.tasks.store import Task, digest
 from functions.video.values import (
     Clip,
     Footage,
+    Piece,
     Plan,
     Rendition,
     Search,
@@ -158,6 +159,18 @@ def test_what_was_searched_found_and_shown_is_told_of_each_shot(step_stack: Fake
         ("nature", True, 1),
     ]
     assert answer["captions_timing"] == "exact"
+
+
+def test_each_piece_of_a_clip_is_a_shot() -> None:
+    clips = (CLIPS[1], Clip("work/clip/0.mp4", 0, 30, SEA, 1000, (Piece(12, SKY),)))
+
+    shots = publish.list_shots(PLAN, clips)
+
+    assert [(each.start, each.seconds, each.query) for each in shots] == [
+        (0.0, 0.6, "sea"),
+        (0.6, 0.4, "sky"),
+        (1.0, 1.0, "nature"),
+    ]
 
 
 def test_estimated_times_are_told(step_stack: FakeVideoStack) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from functions.video.artifacts import ArtifactStore
 from functions.video.render import clip
+from functions.video.render.clip_files import check_frames
 from functions.video.render.footage_download import HEAD_BYTES, download
 from functions.video.settings import VideoSettings
 from functions.video.values import FPS, Clip, Footage, Plan, Quality, Rendition, Segment, VideoRequest, VoiceOver
@@ -20,7 +22,7 @@ from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, OutOfTim
 from layers.media.ffmpeg import run
 from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
-from tests.unit.video.drawn_footage import FileServer, Frames, count, difference, draw, frames, probe, serving
+from tests.unit.video.drawn_footage import FileServer, Frames, count, difference, draw, frames, order, probe, serving
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, storage
 from tests.unit.video.scripts import voice_over
 
@@ -211,6 +213,69 @@ def test_footage_shorter_than_its_slot_begins_anew(server: FileServer, artifacts
     assert count(path) == 75
     pictures = frames(path, 90, 160)
     assert difference(pictures[45], pictures[15]) < 4 < difference(pictures[15], pictures[0])
+
+
+@pytest.fixture
+def tones(server: FileServer, tmp_path: Path) -> dict[str, Footage]:
+    """A second and a half of each colour; the services claim more of it."""
+    footage = {}
+    for name in ("red", "lime", "blue"):
+        path = draw(tmp_path / f"{name}.mp4", source=f"color={name}", size="180x320", rate=30, seconds=1.5)
+        server.files[path.name] = path.read_bytes()
+        footage[name] = shot(server, path.name)
+    return footage
+
+
+def test_where_a_spare_is_too_short_the_next_one_goes_on(
+    server: FileServer, tones: dict[str, Footage], artifacts: ArtifactStore, folder: Path
+) -> None:
+    plan = plan_of(shot(server, "not-there.mp4"), *tones.values(), length=90)
+
+    result, path = make(plan, server, artifacts, folder, captions=True)
+
+    assert [piece.footage for piece in result.pieces] == list(tones.values())
+    assert sum(piece.frames for piece in result.pieces) == result.frames == count(path) == 90
+    assert all(20 <= piece.frames <= 45 for piece in result.pieces)
+    starts = [0, *accumulate(piece.frames for piece in result.pieces)]
+    middles = [(first + after) // 2 for first, after in pairwise(starts)]
+    assert order(list(frames(path, 36, 64)[middles, :16])) == ["r", "g", "b"]
+    assert not re.search("warn|error|DTS|invalid", probe(path), re.IGNORECASE)
+    assert re.search(r"Video: h264 .*yuv420p\(tv, bt709, progressive\), 720x1280 .*30 fps, .*15360 tbn", probe(path))
+
+
+def test_a_spare_that_fills_the_slot_goes_before_those_that_do_not(
+    server: FileServer, tones: dict[str, Footage], artifacts: ArtifactStore, folder: Path
+) -> None:
+    short = replace(tones["red"], seconds=1.5)
+    plan = plan_of(shot(server, "not-there.mp4"), short, shot(server, "sea.mp4"), length=75)
+
+    result, _ = make(plan, server, artifacts, folder)
+
+    assert [piece.footage.id for piece in result.pieces] == ["test:sea.mp4"]
+
+
+def test_footage_begins_anew_where_no_spare_goes_on(
+    server: FileServer, tones: dict[str, Footage], artifacts: ArtifactStore, folder: Path
+) -> None:
+    plan = plan_of(tones["red"], shot(server, "not-there.mp4"), shot(server, "nor-this.mp4"), length=75)
+
+    result, path = make(plan, server, artifacts, folder)
+
+    assert {piece.footage.id for piece in result.pieces} == {"test:red.mp4"}
+    assert sum(piece.frames for piece in result.pieces) == count(path) == 75
+
+
+def test_the_last_picture_stays_where_a_service_rounded_the_length(
+    server: FileServer, artifacts: ArtifactStore, folder: Path
+) -> None:
+    """Of a second's footage, which the slot is a fifth longer than, nothing is seen twice."""
+    plan = plan_of(shot(server, "small.mp4", 1), shot(server, "sea.mp4"), length=36)
+
+    result, path = make(plan, server, artifacts, folder)
+
+    pictures = frames(path, 90, 160)
+    assert [piece.footage.id for piece in result.pieces] == ["test:small.mp4"]
+    assert difference(pictures[35], pictures[30]) < 2 < 4 < difference(pictures[35], pictures[0])
 
 
 def test_captions_are_where_and_when_they_should_be(server: FileServer, artifacts: ArtifactStore, folder: Path) -> None:
@@ -433,5 +498,5 @@ def test_the_end_of_time_is_no_reason_to_try_a_spare(
 def test_footage_that_ends_in_rubbish_is_unreadable(server: FileServer, tmp_path: Path) -> None:
     path = draw(tmp_path / "few.mp4", size="90x160", rate=30, seconds=0.5)
     with pytest.raises(UnreadableMedia, match="15 frames where 20"):
-        clip.check_frames(path, 20)
-    clip.check_frames(path, 15)
+        check_frames(path, 20)
+    check_frames(path, 15)
