@@ -17,7 +17,7 @@ from functions.video.settings import VideoSettings
 from functions.video.tasks.executions import Executions
 from functions.video.tasks.slots import Slots
 from functions.video.tasks.store import TaskStore
-from functions.video.values import Credit, PublishedVideo, VideoRequest
+from functions.video.values import Credit, PublishedVideo, Search, Shot, VideoRequest
 from layers.core.budget import Budget
 from layers.core.errors import StorageFailed
 from layers.core.fair_share import Quota
@@ -144,6 +144,11 @@ class FakeVideoStack:
             seconds=12.5,
             size=5,
             credits=(Credit("Ann", "https://p.example/ann", "https://p.example/1", "Stock"),),
+            shots=(Shot(0.0, 12.5, "nature", True, "https://p.example/1"),),
+            searches=(
+                Search("xylophone zeppelin", "portrait", None, False, 0, 0),
+                Search("nature", "portrait", None, True, 9, 8),
+            ),
         )
         for key in ("video", "poster", "srt"):
             self.services.storage.write("outputs", getattr(published, key), b"bytes", "x/y")

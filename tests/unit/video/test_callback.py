@@ -60,6 +60,9 @@ def test_a_message_is_signed_and_holds_the_task_as_it_is_seen(
     assert message["timestamp"].endswith("Z")
     assert message["data"]["task_id"] == "t"
     assert message["data"]["links"]["download"] == "/download/t"
+    first = message["data"]["searches"][0]
+    assert (first["query"], first["results"], first["usable"], first["general"]) == ("xylophone zeppelin", 0, 0, False)
+    assert [(each["query"], each["general"]) for each in message["data"]["shots"]] == [("nature", True)]
     assert _outcome(callback_stack) == "delivered"
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from functions.video.render.alignment import Alignment, align_words, estimate_times, join_words, letter_weights
 from functions.video.render.alignment_repair import repair
+from functions.video.render.captions import lay_out_pages
 from functions.video.values import Word
 
 TEXT = (
@@ -64,6 +65,7 @@ LINE_BREAK = TEXT.index("\n")
         pytest.param(GOOD, id="as it should be"),
         pytest.param(splice(LINE_BREAK, LINE_BREAK + 1, " "), id="line break as a blank"),
         pytest.param(splice(60, 60, "-"), id="one hyphen more"),
+        pytest.param(splice(60, 60, " "), id="one blank more"),
         pytest.param(splice(60, 61, ""), id="one character less"),
         pytest.param(splice(16, 17, "\u2014"), id="another sign"),
         pytest.param(splice(62, 71, "1000000"), id="a number written otherwise"),
@@ -118,6 +120,10 @@ def test_what_has_no_believable_times_is_spread_over_the_rest_and_told(sent: Ali
     rest = mended[len(before) + 1 :]
     assert all(word.end - word.start > 0.02 for word in rest)
     assert max(after.start - word.end for word, after in pairwise(rest)) < 0.5
+    cues = lay_out_pages(join_words([mended], END + 0.5), scene_ends=[END + 0.5])
+    assert all(cue.end - cue.start > 0.1 for cue in cues)
+    assert cues[-1].end > END - 0.3, "there are captions as long as there is speech"
+    assert max(after.start - cue.end for cue, after in pairwise(cues)) < 0.5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import UnreadableMedia
 from layers.media.ffmpeg import run
 from layers.media.mp4 import Index, read_index
-from tests.unit.video.drawn_footage import Frames, count, draw, frames
+from tests.unit.video.drawn_footage import Frames, draw, frames
 from tests.unit.video.fixtures import soon
 
 PATCHES = ((255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 0), (128, 128, 128), (224, 160, 128))
@@ -87,13 +88,17 @@ def decode(path: Path) -> Frames:
 
 @pytest.mark.parametrize("stored", STORED)
 def test_colours_come_out_as_they_were(stored: str, tmp_path: Path) -> None:
-    output = make_clip(chart(tmp_path / "chart.mp4", *STORED[stored]))
+    source = chart(tmp_path / "chart.mp4", *STORED[stored])
+    output = make_clip(source)
 
     tolerance = (
         12 if stored == "bt2020" else 8
     )  # the full colours of BT.709 are dull ones there, told apart less finely
     for patch, seen in zip(PATCHES, read_patches(decode(output)), strict=True):
         assert np.abs(np.subtract(patch, seen)).max() <= tolerance, (patch, seen)
+    if stored == "bt709":  # which is not converted
+        changes = np.subtract(read_patches(decode(source)), read_patches(decode(output)))
+        assert np.abs(changes).max() <= 2
 
 
 @pytest.mark.parametrize("transfer", ["arib-std-b67", "smpte2084"])
@@ -144,6 +149,24 @@ def test_fields_become_whole_pictures(order: str, tmp_path: Path) -> None:
     assert combs(before) > 3 * combs(after)
 
 
+def test_a_broadcast_of_1080_lines_shows_no_combs(tmp_path: Path) -> None:
+    """Of 4:2:2, with everything moving sideways: rows 500 to 800 of a picture after one second."""
+    motion = ["-vf", "scroll=horizontal=0.02,tinterlace=mode=interleave_top", "-flags", "+ildct+ilme"]
+    encoder = ["-x264-params", "tff=1", "-pix_fmt", "yuv422p"]
+    path = draw(tmp_path / "fields.mp4", *motion, *encoder, size="1920x1080", rate=50, seconds=1.2)
+    pictures = read_format(path, 9_000_000, soon())
+    segment = Segment(0, 0, 31, Footage("test:1", 1.2, "", "", "", ()))
+    counts = {}
+    for name, each in (("as it is", pictures), ("woven", PictureFormat())):
+        output, source = tmp_path / f"{name}.mp4", clip.EncoderInput(path, 25.0, 1.2, each)
+        run([*clip.arguments(source, segment, Plan(31, (segment,), ()), None, "draft"), str(output)], deadline=soon())
+        counts[name] = combs(frames(output, 720, 1280)[30, 499:801])
+
+    assert pictures == PictureFormat("bt709", interlaced=True)
+    assert counts["woven"] > 3900
+    assert counts["as it is"] < 1500
+
+
 def test_footage_lasts_as_long_as_its_edit_list_shows(tmp_path: Path) -> None:
     whole = draw(tmp_path / "whole.mp4", "-g", "100", "-bf", "2", "-preset", "veryfast", size="90x160", seconds=3)
     # A copy of a part keeps the frames before it, and an edit list hides them.
@@ -152,7 +175,14 @@ def test_footage_lasts_as_long_as_its_edit_list_shows(tmp_path: Path) -> None:
     assert index_of(whole).seconds == pytest.approx(3, abs=0.05)
 
     assert index_of(part).seconds == pytest.approx(1, abs=0.1)
-    assert count(make_clip(part, 75)) == 75
+    pictures, originals = frames(make_clip(part, 75), 90, 160), frames(whole, 90, 160)
+    assert len(pictures) == 75
+    nearest = [int(np.abs(originals.astype(np.int16) - each).mean(axis=(1, 2, 3)).argmin()) for each in pictures]
+    starts = [0, *(at for at, (before, after) in enumerate(pairwise(nearest), 1) if after < before)]
+    assert starts == [pytest.approx(each, abs=2) for each in (0, 32, 65)], "it begins anew at its end"
+    for number, seen in enumerate(nearest):
+        since = number - max(at for at in starts if at <= number)
+        assert seen == pytest.approx(25 + since * 25 / 30, abs=2)
 
 
 def test_strong_grain_stays_within_its_level(tmp_path: Path) -> None:

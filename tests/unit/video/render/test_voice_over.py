@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import re
 import subprocess
 import unicodedata
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from functions.video.providers.interfaces import Payment, VoiceService
 from functions.video.providers.payments import Payments
 from functions.video.render import script_chunks, voice_over
 from functions.video.render.alignment import Alignment, Speech, align_words, estimate_times, join_words
+from functions.video.render.captions import lay_out_pages, render_ass, render_srt, render_vtt
 from functions.video.render.script_chunks import split_text
 from functions.video.render.voice_over import RATE
 from functions.video.settings import VideoSettings
@@ -200,9 +202,9 @@ def test_speech_that_ends_abruptly_gets_the_pauses_that_others_have(
     sound = samples(voice, maker.artifacts, maker.folder)
     audible = [at / 100 for at in range(len(sound) // 441) if loudness(sound, at / 100, at / 100 + 0.01) > 200]
     gaps = [after - before for before, after in pairwise(audible) if after - before > 0.1]
-    assert gaps == [pytest.approx(voice_over.PAUSE, abs=0.06)]
-    assert voice.seconds - audible[-1] == pytest.approx(voice_over.LAST_PAUSE, abs=0.04)
-    assert voice.words[-1].end <= voice.seconds - voice_over.LAST_PAUSE + 0.04
+    assert gaps == [pytest.approx(0.3, abs=0.06)]
+    assert voice.seconds - audible[-1] == pytest.approx(0.45, abs=0.04)
+    assert voice.words[-1].end <= voice.seconds - 0.45 + 0.04, "the last word is not cut"
 
 
 def test_markup_is_neither_sent_nor_shown_but_for_pauses_that_the_service_obeys(
@@ -216,6 +218,9 @@ def test_markup_is_neither_sent_nor_shown_but_for_pauses_that_the_service_obeys(
     )
     assert [word.text for word in voice.words] == ["Wait", "for", "it.", "Here", "it", "comes."]
     assert [word.text for word in voice.words if word.ends_sentence] == ["it.", "Here", "comes."]
+    assert lay_out_pages(voice.words)[0].lines[-1][-1].text == "it."
+    for document in (render_srt(voice.words), render_vtt(voice.words), render_ass(voice.words, 0, 900)):
+        assert not re.search("<|break|1500|1[.]5s|[*]{2}", document.partition("[Events]")[2] or document)
 
 
 def test_silence_alone_is_no_speech(maker: VoiceOverMaker) -> None:
