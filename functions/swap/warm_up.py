@@ -23,6 +23,7 @@ MODULES = (
     "functions.swap.face.paste",
     "functions.swap.face.badge",
     "functions.swap.safeguards.content_filter",
+    "layers.engine.native_swapper",
     "layers.media.encode",
     "layers.media.xmp_label",
     "layers.engine.onnx_embedder",
@@ -53,9 +54,6 @@ def _import() -> None:
 
     for name in MODULES:
         importlib.import_module(name)
-    from functions.swap.face.detect import scrfd
-
-    scrfd()
     for service in CLIENTS:
         client(service)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from functools import cache
 from typing import Any
 
@@ -31,6 +32,7 @@ def lean_malloc() -> None:
 
 def session_options(threads: int) -> Any:
     """Make onnxruntime.SessionOptions for a sandbox that is small, and frozen between requests."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it starts
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""Face detection: insightface's SCRFD on an onnxruntime session of our own, in several looks at each picture.
+"""Face detection: a network of the SCRFD family, in several looks at each picture.
 
 SCRFD sees faces of about 12 to 440 pixels. It sees turned ones too, but with the keypoints of an upright face for most
 of them. So it is also shown the picture small, for faces that fill it, finer, for small faces, and turned by each
@@ -8,20 +8,14 @@ settles, upright and large.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
-import sys
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from functions.swap.face.candidates import OVERLAP, Candidates, drop_repeats, group, join, measure_overlap
 from functions.swap.face.looks import CROP_FACTOR, CROP_SIDE, Pyramid, View, crop_upright, is_sliver, measure_roll, pad
+from functions.swap.face.scrfd import Scrfd
 from functions.swap.values import Face
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
@@ -41,7 +35,7 @@ class Detector:
 
     def __init__(self, session: Any, size: int) -> None:
         """`size`: side in pixels of the square whose area a picture has as the detector sees it upright."""
-        self._scrfd = scrfd().SCRFD(session=session)
+        self._scrfd = Scrfd(session)
         self._size = size
 
     def find(self, pixels: Pixels, deadline: Deadline) -> list[Face]:
@@ -60,7 +54,7 @@ class Detector:
 class _Search:
     """The looks at one picture."""
 
-    def __init__(self, scrfd: Any, pyramid: Pyramid, deadline: Deadline) -> None:
+    def __init__(self, scrfd: Scrfd, pyramid: Pyramid, deadline: Deadline) -> None:
         self._scrfd = scrfd
         self._pyramid = pyramid
         self._deadline = deadline
@@ -114,9 +108,8 @@ class _Search:
     def _look(self, view: View, threshold: float) -> Candidates:
         """The candidates of one look, in its own pixels, from the best score to the worst. Raises OutOfTime."""
         self._deadline.check("looking for faces")
-        by_stride = self._scrfd.forward(pad(view.pixels), threshold)
-        scores, boxes, keypoints = (np.concatenate(each).astype(np.float32) for each in by_stride)
-        seen = Candidates(boxes, scores.reshape(-1), keypoints, np.ones(len(boxes), np.bool_))
+        scores, boxes, keypoints = self._scrfd.forward(pad(view.pixels), threshold)
+        seen = Candidates(boxes, scores, keypoints, np.ones(len(boxes), np.bool_))
         return join([seen.keep_sane()])
 
 
@@ -155,31 +148,3 @@ def sort_by_size(faces: list[Face]) -> list[Face]:
 def find_largest(faces: list[Face]) -> Face:
     """The face with the largest box; of equal ones the first."""
     return sort_by_size(faces)[0]
-
-
-@cache
-def scrfd() -> ModuleType:
-    """Import insightface.model_zoo.scrfd without running the __init__ of its parent packages.
-
-    These import scipy, scikit-image and all other models (a third of a second, 60 MB), none of which detection uses.
-    During the import, empty packages of the same names, with the same paths, take their place.
-    """
-    name = "insightface.model_zoo.scrfd"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec("insightface")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("insightface is not installed", name="insightface")
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as its own __init__ does before onnxruntime starts
-    stand_ins: dict[str, ModuleType] = {}
-    for package, folder in (("insightface", ""), ("insightface.model_zoo", "model_zoo")):
-        if package not in sys.modules:
-            stand_ins[package] = ModuleType(package)
-            stand_ins[package].__path__ = [str(Path(spec.submodule_search_locations[0]) / folder)]
-    sys.modules.update(stand_ins)
-    try:
-        return importlib.import_module(name)
-    finally:
-        # A later `import insightface` gets the real packages.
-        for package in stand_ins:
-            del sys.modules[package]

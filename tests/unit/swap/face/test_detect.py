@@ -1,9 +1,7 @@
-"""Finding faces: in place, turned, near, far, numbered, and without insightface's heavy imports."""
+"""Finding faces: in place, turned, near, far, and numbered."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,17 +213,3 @@ def test_stops_between_looks_when_time_is_over() -> None:
         detect.Detector(session, 512).find(meme(), ShortDeadline(0.0))
 
     assert session.runs == 3
-
-
-def test_scrfd_comes_without_the_packages_around_it() -> None:
-    code = """
-import sys
-from functions.swap.face import detect
-scrfd = detect.scrfd()
-heavy = {"scipy", "skimage", "insightface", "insightface.app", "insightface.model_zoo.inswapper"} & set(sys.modules)
-assert not heavy, heavy
-assert detect.scrfd() is scrfd
-import insightface.app
-assert insightface.app.FaceAnalysis and insightface.model_zoo.get_model
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
