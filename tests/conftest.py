@@ -31,10 +31,8 @@ class Watch(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging."""
-        ours = record.name == logger().name
-        self._leaks += find_leaks(
-            (logger().registered_formatter if ours else logging.Formatter()).format(record), PRIVATE
-        )
+        ours = getattr(logger(), "registered_formatter", None) if record.name == logger().name else None
+        self._leaks += find_leaks((ours or logging.Formatter()).format(record), PRIVATE)
 
     def take(self) -> list[str]:
         """What was found since the last time."""

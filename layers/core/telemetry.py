@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -18,9 +19,22 @@ NAMESPACE = "Coldswap"  # of the metrics
 Metric = Literal["Swapped", "Failed", "Fault", "MemoryPercent"]
 
 
-@cache
+_chosen_loggers: list[logging.Logger] = []
+
+
 def logger() -> Any:
-    """The process's Powertools logger: one JSON object per line on stdout, where Lambda collects it."""
+    """The process's logger: the one that `log_to` chose, or Powertools': a JSON object per line on stdout, where Lambda
+    collects it."""
+    return _chosen_loggers[-1] if _chosen_loggers else _lambda_logger()
+
+
+def log_to(logger: logging.Logger) -> None:
+    """Log to this logger from now on: for a program whose stdout is its own."""
+    _chosen_loggers[:] = [logger]
+
+
+@cache
+def _lambda_logger() -> Any:
     from aws_lambda_powertools import Logger
 
     return Logger()

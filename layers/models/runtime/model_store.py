@@ -6,13 +6,10 @@ import threading
 from hashlib import sha256
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
-
 from layers.core.deadline import Deadline
-from layers.core.errors import ModelsCorrupt, ModelsMissing, StorageFailed
+from layers.core.errors import ColdswapError, ModelsCorrupt, ModelsMissing, StorageFailed
 from layers.models.runtime.manifest import MAX_MANIFEST_BYTES, POINTER_KEY, Blob, Manifest, Pointer
-from layers.models.runtime.s3_download import Download, translate_error
+from layers.models.runtime.s3_download import Download, client_error, translate_error, transport_errors
 
 MAX_SMALL_READS = 3
 
@@ -21,7 +18,10 @@ class ModelStore:
     """Reads packs from the models bucket. Safe to use from several threads."""
 
     def __init__(self, bucket: str, client: Any) -> None:
-        """`client`: boto3's S3 client; its pool should have room for PARALLEL_RANGE_READS connections."""
+        """`client`: boto3's S3 client, or another object with its `get_object`.
+
+        Its pool should have room for PARALLEL_RANGE_READS connections.
+        """
         self._bucket = bucket
         self._client = client
         self._lock = threading.Lock()
@@ -81,7 +81,9 @@ class ModelStore:
         validator = {"IfNoneMatch": self._etag} if self._manifest else {}
         try:
             data, etag = self._read_small(POINTER_KEY, validator)
-        except ClientError as error:
+        except ColdswapError:
+            raise
+        except client_error() as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 304:
                 return None
             raise translate_error(error, POINTER_KEY) from error
@@ -90,7 +92,9 @@ class ModelStore:
     def _read_manifest(self, pointer: Pointer) -> Manifest:
         try:
             data, _ = self._read_small(pointer.key, {})
-        except ClientError as error:
+        except ColdswapError:
+            raise
+        except client_error() as error:
             raise translate_error(error, pointer.key) from error
         if sha256(data).hexdigest() != pointer.digest:
             raise ModelsCorrupt(f"{pointer.key} does not match the digest in its name. Publish the pack again.")
@@ -104,7 +108,11 @@ class ModelStore:
                 response = self._client.get_object(Bucket=self._bucket, Key=key, **validator)
                 with response["Body"] as body:
                     data = body.read(MAX_MANIFEST_BYTES + 1)
-            except (BotoCoreError, HTTPError, OSError) as error:
+            except ColdswapError:
+                raise
+            except OSError as error:
+                why = type(error).__name__
+            except transport_errors() as error:
                 why = type(error).__name__
             else:
                 if len(data) > MAX_MANIFEST_BYTES:

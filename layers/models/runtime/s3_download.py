@@ -6,14 +6,14 @@ import mmap
 import threading
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from typing import Any
-
-from botocore.exceptions import BotoCoreError, ClientError
-from urllib3.exceptions import HTTPError
+from typing import TYPE_CHECKING, Any
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, ModelsCorrupt, ModelsMissing, StorageFailed
 from layers.models.runtime.manifest import Blob
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 PARALLEL_RANGE_READS = 16  # Lambda's network is at full speed with 16 to 24 streams (Brooker et al., ATC 2023)
 PIECE_BYTES = 256 << 10  # read at once; between two pieces a download can be cancelled
@@ -229,9 +229,13 @@ class Download:
                 if offset == len(view):
                     return
                 why = "a response ended early"
-            except ClientError as error:
+            except (ColdswapError, DownloadCancelled):
+                raise
+            except OSError as error:
+                why = type(error).__name__
+            except client_error() as error:
                 why = self._retry_reason(error)
-            except (BotoCoreError, HTTPError, OSError) as error:
+            except transport_errors() as error:
                 why = type(error).__name__
             if pause is not None and self._stop.wait(min(pause, max(self._deadline.left(), 0))):
                 raise DownloadCancelled(self.blob.name)
@@ -277,6 +281,21 @@ class Download:
         if status >= 500 or code in THROTTLING_CODES:
             return code or str(status)
         raise translate_error(error, self.blob.key) from error
+
+
+def client_error() -> Any:
+    """What boto3 raises when S3 refuses. Imported when something has gone wrong: a pack in a folder needs no boto3."""
+    from botocore.exceptions import ClientError
+
+    return ClientError
+
+
+def transport_errors() -> Any:
+    """What boto3 raises when S3 does not answer, beside OSError; imported late as well."""
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    return BotoCoreError, HTTPError
 
 
 def translate_error(error: ClientError, key: str) -> ColdswapError:

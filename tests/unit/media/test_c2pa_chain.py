@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -136,3 +137,20 @@ def test_a_configured_key_is_that_of_the_secret(monkeypatch: pytest.MonkeyPatch)
     assert signing_chain("arn:a") is signing_chain("arn:a"), "it is not made again each time"
     assert set(arns) == {"arn:a"}
     assert read_secret is not fake_secret
+
+
+def test_a_key_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a key.json"
+    path.write_text(create_chain("Mine").dump())
+    assert signing_chain(f"file:{path}") == parse(path.read_text())
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"short"])
+def test_a_file_without_a_key_says_where_it_is_and_not_what_is_in_it(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "key.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LabelFailed) as raised:
+        signing_chain(f"file:{path}")
+    assert "key" in raised.value.detail
+    assert "short" not in raised.value.detail.replace("too short", "")
