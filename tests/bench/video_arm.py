@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.context import StepContext
 from functions.video.providers.elevenlabs import ElevenLabs
@@ -33,7 +34,6 @@ from functions.video.values import Clip, Plan, SearchResult, VideoRequest, Voice
 from layers.core.deadline import Deadline
 from layers.core.telemetry import peak_memory_mb
 from tests.bench import video_peers
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 
 SECONDS = 600.0

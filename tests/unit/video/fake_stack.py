@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from coldswap.folder_storage import FolderStorage
 from functions.video import app
 from functions.video.artifacts import ArtifactStore
 from functions.video.providers.payments import Payments
@@ -25,7 +26,6 @@ from layers.core.pseudonyms import Pseudonyms
 from layers.core.terms import Terms
 from local.standins.servers import CALLBACK_SECRET
 from tests.support.clock import Clock
-from tests.support.folder_storage import FolderStorage
 
 REQUEST = VideoRequest("Say this. And that.", "sea")
 BODY = {"script_text": REQUEST.script_text, "search_query": REQUEST.search_query}

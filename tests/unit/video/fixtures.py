@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.providers.elevenlabs import ElevenLabs
 from functions.video.providers.payments import Payments
@@ -15,7 +16,6 @@ from functions.video.providers.pexels import Pexels
 from functions.video.settings import VideoSettings
 from layers.core.deadline import Deadline
 from local.standins.servers import StandIns
-from tests.support.folder_storage import FolderStorage
 
 SETTINGS = VideoSettings.read({"OUTPUTS_BUCKET": "outputs", "STATE_TABLE": "state", "STATE_MACHINE_ARN": "arn"})
 

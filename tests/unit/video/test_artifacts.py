@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import FRESH_SECONDS, ArtifactStore
 from layers.core.errors import WorkGone
 from layers.core.storage import Head
-from tests.support.folder_storage import FolderStorage
 from tests.unit.video.fixtures import soon
 
 NOW = 1_800_000_000

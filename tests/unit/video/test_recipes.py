@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from coldswap.folder_storage import FolderStorage
 from functions.video import provenance
 from functions.video.artifacts import ArtifactStore, constants, recipe
 from functions.video.context import StepContext
@@ -44,7 +45,6 @@ from functions.video.render import voice_over as voice
 from functions.video.settings import VideoSettings
 from functions.video.values import Clip, Footage, Plan, Rendition, Segment, VideoRequest, VoiceIdentity, VoiceOver
 from layers.core.deadline import Deadline
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import SETTINGS, soon
 from tests.unit.video.scripts import SCRIPT, voice_over

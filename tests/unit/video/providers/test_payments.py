@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.providers import client as client
 from functions.video.providers import elevenlabs
@@ -34,7 +35,6 @@ from local.standins.http_server import Fault
 from local.standins.servers import StandIns
 from local.swap_clients import wait_for
 from tests.support.clock import Clock
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import SETTINGS, artifacts, running, soon, standins, storage
 from tools.template import load_template

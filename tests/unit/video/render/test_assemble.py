@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.context import StepContext
 from functions.video.render import assemble, poster
@@ -21,7 +22,6 @@ from layers.media.c2pa_label import read_manifest
 from layers.media.ffmpeg import run
 from layers.media.mp4 import read_index
 from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.drawn_footage import count, frames, order, probe
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, storage

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.render import clip
 from functions.video.render.clip_files import check_frames
@@ -20,7 +21,6 @@ from functions.video.values import FPS, Clip, Footage, Plan, Quality, Rendition,
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, OutOfTime, UnreadableMedia, UpstreamFailed
 from layers.media.ffmpeg import run
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.drawn_footage import FileServer, Frames, count, difference, draw, frames, order, probe, serving
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, storage

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.context import CallerContext
 from functions.video.render.footage import GENERAL_QUERIES, MOST_FOOTAGE, find, search
 from functions.video.render.footage_download import choose_rendition
 from functions.video.values import Footage, Rendition, SearchResult, VideoRequest
 from layers.core.errors import KeyRejected, NoFootage, RateLimited
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import SETTINGS, soon
 from tests.unit.video.scripts import footage

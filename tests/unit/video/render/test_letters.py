@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fontTools.ttLib import TTFont
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.render import captions, faces, font_files, scripts
 from functions.video.render.typesetting import EM, PLAIN, Typesetting, check, find_undrawn, typeset
@@ -17,7 +18,6 @@ from functions.video.values import HEIGHT, WIDTH, VideoRequest
 from layers.core.deadline import Deadline
 from layers.core.errors import UnsupportedScript
 from layers.media.ffmpeg import escape, run
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.drawn_footage import Frames, frames
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, soon, storage

@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 from fontTools.ttLib import TTCollection, TTFont
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.context import StepContext
 from functions.video.render.faces import FACES
@@ -19,7 +20,6 @@ from functions.video.values import VideoRequest
 from layers.core.errors import FontUnusable, StorageFailed, UnsupportedScript
 from layers.core.operator_settings import OperatorSettings
 from layers.core.storage import Head
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, soon, storage
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.providers.elevenlabs import ElevenLabs
 from functions.video.providers.interfaces import Payment, VoiceService
@@ -29,7 +30,6 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ProviderFailed, ProviderRefused, ScriptTooLong, UnreadableMedia
 from layers.media.ffmpeg import program
 from local.standins.servers import StandIns
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import (
     SETTINGS,

@@ -1,4 +1,4 @@
-"""Storage whose buckets are folders, so that a benchmark of media work measures nothing else."""
+"""Storage whose buckets are folders: for the command and the library, which have no cloud."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,19 +16,21 @@ from layers.core.storage import Head, Storage, StoredObject
 
 
 class FolderStorage(Storage):
-    """Objects as files under `root`/bucket/key."""
+    """Objects as files under `root`/bucket/key. Buckets in `elsewhere` are folders of other places."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, elsewhere: Mapping[str, Path] | None = None) -> None:
         self._root = root
+        self._elsewhere = elsewhere or {}
 
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
-        data = self._existing_path(bucket, key).read_bytes()
+        with self._existing_path(bucket, key).open("rb") as file:
+            data = file.read(limit + 1)
         if len(data) > limit:
-            raise TooLarge(f"{key} has {len(data)} bytes; at most {limit} are allowed.")
+            raise TooLarge(f"{key} has more than the {limit} bytes that are allowed.")
         return StoredObject(data, "", None)
 
     def head(self, bucket: str, key: str) -> Head | None:
-        path = self._root / bucket / key
+        path = self._path(bucket, key)
         if not path.exists():
             return None
         about = path.stat()
@@ -58,10 +60,16 @@ class FolderStorage(Storage):
         os.utime(self._existing_path(bucket, key), (time.time(), time.time()))
 
     def delete(self, bucket: str, key: str) -> None:
-        (self._root / bucket / key).unlink(missing_ok=True)
+        self._path(bucket, key).unlink(missing_ok=True)
+
+    def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
+        return self._path(bucket, key).absolute().as_uri()
+
+    def _path(self, bucket: str, key: str) -> Path:
+        return self._elsewhere.get(bucket, self._root / bucket) / key
 
     def _existing_path(self, bucket: str, key: str) -> Path:
-        path = self._root / bucket / key
+        path = self._path(bucket, key)
         if not path.exists():
             raise ObjectNotFound(f"There is nothing at s3://{bucket}/{key}.")
         return path
@@ -69,7 +77,7 @@ class FolderStorage(Storage):
     @contextmanager
     def _write_whole(self, bucket: str, key: str) -> Iterator[Path]:
         """A file to write that becomes the object at the end of the block: a reader sees all of it or nothing."""
-        path = self._root / bucket / key
+        path = self._path(bucket, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             part = Path(folder, "part")

@@ -1,0 +1,191 @@
+"""Swapping and listing faces, as Python calls it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from coldswap.personal import remind_of_terms
+from coldswap.pictures import (
+    ORDERS,
+    ColorOrder,
+    Picture,
+    decode_pixels,
+    is_array,
+    list_person_pictures,
+    read_picture,
+)
+from functions.swap.limits import SwapLimits
+from functions.swap.values import Detail, FaceChoice, SwapRequest
+from layers.core.errors import InvalidRequest
+from layers.media.formats import PICTURE_FORMATS, PictureFormat
+
+if TYPE_CHECKING:
+    from coldswap.workspace import Workspace
+    from layers.media.picture import Pixels
+
+LIMITS = SwapLimits()
+DETAILS = ("fast", "balanced")
+MEME = "meme"
+NOT_FACTS = ("key", "url", "cold_start", "bytes_fetched", "bytes_in_vain")  # they say something of a cloud alone
+
+
+@dataclass(frozen=True)
+class SwappedPicture:
+    """A finished swap: the labelled and signed file, and what is to be said about it."""
+
+    content: bytes  # the file, in the format of `facts["content_type"]`
+    facts: Mapping[str, Any]  # as POST /swap answers: faces, notes, models, digests, engine, width, height, ...
+    color_order: ColorOrder = "RGB"
+
+    @property
+    def faces(self) -> list[dict[str, Any]]:
+        """What became of each face of the meme."""
+        return list(self.facts["faces"])
+
+    @property
+    def notes(self) -> list[str]:
+        """Remarks: what became otherwise than one might expect, and why."""
+        return list(self.facts["notes"])
+
+    @property
+    def pixels(self) -> Pixels:
+        """The picture decoded: uint8 [H, W, 3], or [H, W, 4] with alpha, colours in the call's `color_order`."""
+        return decode_pixels(self.content, self.color_order)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the file as it is, labels and all. Raises OSError."""
+        with open(path, "wb") as file:
+            file.write(self.content)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """What a notebook shows."""
+        return {self.facts["content_type"]: base64.b64encode(self.content).decode()}
+
+
+def swap(
+    face: Picture | Sequence[Picture],
+    meme: Picture,
+    *,
+    faces: str | Sequence[int] = "all",
+    format: PictureFormat | None = None,
+    quality: int | None = None,
+    color_match: bool = True,
+    soft_edges: bool = True,
+    detail: Detail = "balanced",
+    badge: bool = False,
+    models: str | os.PathLike[str] | None = None,
+    color_order: ColorOrder = "RGB",
+) -> SwappedPicture:
+    """Put the face of one picture into another. The options are those of POST /swap (docs/api.md).
+
+    A picture is a path, the bytes of a JPEG, PNG or WebP file, or an array, uint8 [H, W, 3] or [H, W, 4], whose colours
+    are in `color_order`: RGB as Pillow, scikit-image and matplotlib have them, or BGR as OpenCV has them. `face` may be
+    a list of up to four pictures of one person. `faces` is all, largest, or the numbers of `list_faces`. An array
+    counts as a PNG, so give a `format` if the result should be another. `models` is the folder of a pack; without it,
+    what `coldswap models get` installed, or else the small models for drawings.
+
+    The result is labelled as made with a model, and signed by a key that is made at first use. Raises ColdswapError,
+    whose `code` is the API's.
+    """
+    pictures = list_person_pictures(face)
+    chosen = _check_faces(faces)
+    _check_options(len(pictures), format, quality, detail, color_order)
+    named = {f"face-{number}": picture for number, picture in enumerate(pictures)} | {MEME: meme}
+    with _open(named, models, color_order) as workspace:
+        from functions.swap import pipeline
+
+        sources = [workspace.uri(name) for name in named if name != MEME]
+        request = SwapRequest(
+            workspace.uri(MEME),
+            face=sources[0] if len(sources) == 1 else sources,
+            faces=chosen,
+            format=format,
+            quality=quality,
+            color_match=color_match,
+            soft_edges=soft_edges,
+            detail=detail,
+            badge=badge,
+        )
+        result = pipeline.swap(request, workspace.context, key="result").result
+        facts = {name: value for name, value in asdict(result).items() if name not in NOT_FACTS}
+        facts["notes"] += _note_photographs(workspace, named)
+        return SwappedPicture(workspace.read_result(result.key), facts, color_order)
+
+
+def list_faces(
+    picture: Picture, *, models: str | os.PathLike[str] | None = None, color_order: ColorOrder = "RGB"
+) -> dict[str, Any]:
+    """The faces of a picture, by the numbers that `swap` takes: what POST /faces answers (docs/api.md).
+
+    The arguments are as in `swap`. Raises ColdswapError.
+    """
+    _check_choice("color_order", color_order, ORDERS)
+    with _open({MEME: picture}, models, color_order) as workspace:
+        from functions.swap import face_listing
+
+        listing = asdict(face_listing.list_faces(workspace.uri(MEME), None, workspace.context))
+        listing["notes"] += _note_photographs(workspace, [MEME])
+        return listing
+
+
+@contextmanager
+def _open(
+    pictures: Mapping[str, Picture], models: str | os.PathLike[str] | None, order: ColorOrder
+) -> Iterator[Workspace]:
+    """A workspace with these pictures in it."""
+    from coldswap.packs import choose_pack
+    from coldswap.workspace import log, open_workspace
+
+    contents = {name: read_picture(picture, LIMITS.max_picture_bytes, order) for name, picture in pictures.items()}
+    # An array's size is bounded in pixels alone: the limit in bytes is for files.
+    arrays = [len(contents[name]) for name, picture in pictures.items() if is_array(picture)]
+    remind_of_terms(log)
+    with open_workspace(choose_pack(models), max([LIMITS.max_picture_bytes, *arrays])) as workspace:
+        for name, content in contents.items():
+            workspace.put(name, content)
+        yield workspace
+
+
+def _note_photographs(workspace: Workspace, names: Iterable[str]) -> list[str]:
+    """A remark if these pictures seem to be photographs, and the models are for drawings."""
+    from coldswap.packs import ADVICE, is_demo
+    from local.photo_check import looks_photographed
+
+    if not is_demo(workspace.context.models.manifest.pack):
+        return []
+    if not any(looks_photographed(workspace.picture_path(name)) for name in names):
+        return []
+    return [f"This looks like a photograph, and the models in use are made for drawn faces. {ADVICE}"]
+
+
+def _check_faces(faces: str | Sequence[int]) -> FaceChoice:
+    if faces == "all":
+        return "all"
+    if faces == "largest":
+        return "largest"
+    numbers = [] if isinstance(faces, str) else list(faces)
+    if not numbers or not all(isinstance(each, int) and each >= 0 for each in numbers):
+        raise InvalidRequest("faces must be all, largest, or a list of numbers of faces.")
+    return [*numbers]
+
+
+def _check_options(pictures: int, format: str | None, quality: int | None, detail: str, color_order: str) -> None:
+    """Raise InvalidRequest for what the API would refuse too."""
+    if not 1 <= pictures <= LIMITS.max_person_pictures:
+        raise InvalidRequest(f"face must be one picture, or up to {LIMITS.max_person_pictures} of one person.")
+    if format is not None:
+        _check_choice("format", format, PICTURE_FORMATS)
+    if quality is not None and not 1 <= quality <= 100:
+        raise InvalidRequest("quality must be a number from 1 to 100.")
+    _check_choice("detail", detail, DETAILS)
+    _check_choice("color_order", color_order, ORDERS)
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InvalidRequest(f"{name} must be {' or '.join(choices)}.")

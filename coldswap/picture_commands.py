@@ -1,0 +1,168 @@
+"""The commands for pictures: swap, faces and verify."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from coldswap.exit_status import DONE, FAILED, MEANING
+from layers.core.errors import InputNotFound, InvalidRequest
+from layers.media.formats import EXTENSIONS, PICTURE_FORMATS, PictureFormat
+
+STREAM = "-"  # in place of a path: stdin or stdout
+
+
+def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Add the commands to a group of subparsers; `common` has the options of all."""
+    models = argparse.ArgumentParser(add_help=False)
+    models.add_argument("--models", metavar="FOLDER", help="a pack of models other than the installed one")
+    swap = commands.add_parser("swap", parents=[common, models], help="put a face into a picture", epilog=MEANING)
+    _add_swap_arguments(swap)
+    swap.set_defaults(run=_swap)
+    faces = commands.add_parser("faces", parents=[common, models], help="list the faces of a picture", epilog=MEANING)
+    faces.add_argument("meme", help="a picture; - is stdin")
+    faces.set_defaults(run=_list_faces)
+    verify = commands.add_parser("verify", parents=[common], help="tell what a file's labels say, and if they are true")
+    verify.add_argument("file", type=Path, help="a JPEG, PNG, WebP or MP4")
+    verify.set_defaults(run=_verify)
+
+
+def _add_swap_arguments(swap: argparse.ArgumentParser) -> None:
+    swap.add_argument("face", help="the picture of the face to put in; - is stdin")
+    swap.add_argument("meme", help="the picture whose faces are replaced; - is stdin")
+    swap.add_argument("-o", "--out", required=True, help="the result; its extension decides the format; - is stdout")
+    swap.add_argument("--faces", default="all", help="all, largest, or numbers from `coldswap faces`, such as 0,2")
+    swap.add_argument("--format", choices=PICTURE_FORMATS, help="the result's format, whatever its name")
+    swap.add_argument("--quality", type=int, metavar="1-100", help="of a JPEG or WebP (a JPEG meme's own, or 90)")
+    swap.add_argument("--detail", choices=("fast", "balanced"), default="balanced", help="default: %(default)s")
+    swap.add_argument(
+        "--no-color-match", dest="color_match", action="store_false", help="keep the skin tone of the new face"
+    )
+    swap.add_argument("--badge", action="store_true", help="draw a small AI badge in a corner")
+
+
+def _swap(options: argparse.Namespace) -> int:
+    from coldswap.library import swap
+
+    if options.out == STREAM and options.json:
+        raise InvalidRequest("With --json, stdout is taken: give --out a name.")
+    if options.face == options.meme == STREAM:
+        raise InvalidRequest("Only one of the two pictures can come from stdin.")
+    result = swap(
+        _open_input(options.face),
+        _open_input(options.meme),
+        faces=_parse_faces(options.faces),
+        format=options.format or _format_of(options.out),
+        quality=options.quality,
+        color_match=options.color_match,
+        detail=options.detail,
+        badge=options.badge,
+        models=options.models,
+    )
+    if options.out == STREAM:
+        sys.stdout.buffer.write(result.content)
+        sys.stdout.buffer.flush()
+    else:
+        _write_whole(Path(options.out), result.content)
+    replaced, count = sum(face["swapped"] for face in result.faces), len(result.faces)
+    line = f"{options.out}: {replaced} of {count} face{'s' * (count != 1)} replaced"
+    if options.out != STREAM:
+        print(json.dumps(result.facts, indent=2) if options.json else line)
+    for note in [*result.notes, *advise_on_engine(result.facts["engine"])]:
+        print(note, file=sys.stderr)
+    return DONE
+
+
+def _list_faces(options: argparse.Namespace) -> int:
+    from coldswap.library import list_faces
+
+    listing = list_faces(_open_input(options.meme), models=options.models)
+    if options.json:
+        print(json.dumps(listing, indent=2))
+    else:
+        for face in listing["faces"]:
+            x0, y0, x1, y1 = map(round, face["box"])
+            verdict = "can be swapped" if face["swappable"] else face["reason"].replace("_", " ")
+            print(f"{face['index']}  from {x0},{y0} to {x1},{y1}  score {face['score']:.2f}  {verdict}")
+        for note in listing["notes"]:
+            print(note, file=sys.stderr)
+    return DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from coldswap.personal import signing_key_path
+    from functions.swap.verify import judge
+    from layers.media.c2pa_chain import parse
+
+    path = signing_key_path()
+    anchors = parse(path.read_text()).anchors if path.is_file() else ""
+    try:
+        verdict = judge(options.file, anchors)
+    except OSError as error:
+        raise InputNotFound(f"{options.file} cannot be read: {error.strerror}.") from None
+    if options.json:
+        print(json.dumps(asdict(verdict), indent=2))
+    else:
+        print("".join(letter if letter.isprintable() else "?" for letter in verdict.sentence))
+    return DONE if verdict.manifest.state in ("valid", "trusted") else FAILED
+
+
+def _open_input(path: str) -> str | bytes:
+    """A path as it is; for stdin what comes from there, at most one byte more than a picture may have."""
+    from coldswap.library import LIMITS
+
+    return sys.stdin.buffer.read(LIMITS.max_picture_bytes + 1) if path == STREAM else path
+
+
+def _parse_faces(text: str) -> Any:
+    if text in ("all", "largest"):
+        return text
+    try:
+        return [int(each) for each in text.split(",")]
+    except ValueError:
+        raise InvalidRequest("--faces must be all, largest, or numbers with commas between them.") from None
+
+
+def _format_of(out: str) -> PictureFormat | None:
+    """The format that a file's extension names; None if it names none, or for stdout."""
+    extension = Path(out).suffix.lower().removeprefix(".")
+    names = {extension: format for format, extension in EXTENSIONS.items()} | {"jpeg": "jpeg"}
+    if extension in names:
+        return names[extension]
+    if extension and out != STREAM:
+        raise InvalidRequest(
+            f"A result can be {', '.join(f'.{each}' for each in EXTENSIONS.values())}, not .{extension}."
+        )
+    return None
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise InputNotFound(f"{path} cannot be written: {error.strerror}.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def advise_on_engine(engine: str | None) -> list[str]:
+    """What to do where the native engine has not been compiled."""
+    from layers.engine import build
+
+    if engine != "onnxruntime" or build.LIBRARY.exists():
+        return []
+    if build.compiler() is None:
+        return ["onnxruntime ran the swap, slowly: the faster engine needs a C++ compiler and an x86-64 processor."]
+    return [
+        "onnxruntime ran the swap, slowly: the faster engine has not been compiled. To compile it: "
+        f"{sys.executable} -m {build.__name__}"
+    ]
