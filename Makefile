@@ -9,7 +9,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-exiftool test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-exiftool test-package test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -47,6 +47,9 @@ test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## run o
 
 test-clients: .venv/ready .venv-cloud/ready .venv-clients/ready $(ENGINE) ## swap with other people's clients: Replicate's, and one generated from the API's description
 	$(PY) -m pytest -m clients --timeout 240 tests/clients
+
+test-package: .venv/ready $(ENGINE) ## install the committed sources with pip into an empty environment, and swap there
+	$(PY) -m pytest -m full --timeout 900 tests/package
 
 test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## update a busy stack of version 0.1.0, taken from git's history, to these sources
 	$(PY) -m pytest -m upgrade --timeout 240 tests/upgrade

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
@@ -98,17 +98,20 @@ class BuildPackage(build_py):
             self.warn(f"the native engine was not compiled, so swaps will run on onnxruntime: {error}")
 
 
-class PlatformWheel(bdist_wheel):
-    """A wheel for any Python, and for this platform alone where the native engine is compiled."""
+class PlatformDistribution(Distribution):
+    """A distribution with code for this platform alone, where the native engine is compiled."""
 
-    def finalize_options(self) -> None:
-        """Called by setuptools."""
-        super().finalize_options()
-        self.root_is_pure = load_engine_build().compiler() is None
+    def has_ext_modules(self) -> bool:
+        """Asked by setuptools."""
+        return load_engine_build().compiler() is not None
+
+
+class AnyPythonWheel(bdist_wheel):
+    """A wheel for any Python 3: the engine is no extension module, and is loaded by ctypes."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        """Called by setuptools."""
+        """Asked by setuptools."""
         return ("py3", "none", super().get_tag()[2])
 
 
-setup(cmdclass={"build_py": BuildPackage, "bdist_wheel": PlatformWheel})
+setup(distclass=PlatformDistribution, cmdclass={"build_py": BuildPackage, "bdist_wheel": AnyPythonWheel})
