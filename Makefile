@@ -108,6 +108,7 @@ bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes
 	$(PY) -m tests.bench.looks
 	$(PY) -m tests.bench.paste
 	$(PY) -m tests.bench.detect
+	$(PY) -m tests.bench.command
 
 bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## run every benchmark once, at a tiny size, to see that it works; keeps no numbers
 	$(PY) -m tests.bench.quick

@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 # The longest first.
-RUNS = (("bench",), ("video",), ("memory",), ("engine", "--avx2"), ("detect",), ("paste",), ("quality",), ("looks",))
+RUNS = (
+    ("bench",),
+    ("video",),
+    ("memory",),
+    ("command",),
+    ("engine", "--avx2"),
+    ("detect",),
+    ("paste",),
+    ("quality",),
+    ("looks",),
+)
 
 
 def run(command: Sequence[str]) -> bool:
