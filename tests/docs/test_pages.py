@@ -14,11 +14,11 @@ MOST_README_LINES = 110
 MOST_COLUMNS = 120
 RESULT_LINES = 15  # within which a reader knows what to type, and what comes out
 
-FOLDERS = ("functions", "layers", "local", "tools", "tests", "docs", "examples", "requirements", ".ci")
+FOLDERS = ("functions", "layers", "local", "tools", "tests", "coldswap", "docs", "examples", "requirements", ".ci")
 SOURCES = ("py", "cpp", "inc", "h", "yaml", "toml", "md")  # a file of these is never only the product of a command
 _PATH = re.compile(rf"(?<![\w./:-])(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*")
 _FILE = re.compile(rf"(?<![\w./*-])[\w][\w.-]*\.(?:{'|'.join(SOURCES)})\b")
-_MODULE = re.compile(rf"(?<![\w./])(?:{'|'.join(FOLDERS[:5])})(?:\.\w+)+(?![\w./(])")
+_MODULE = re.compile(rf"(?<![\w./])(?:{'|'.join(FOLDERS[:6])})(?:\.\w+)+(?![\w./(])")
 _TARGET = re.compile(r"\bmake ((?:[a-z]|\.venv)[\w./-]*)")
 
 

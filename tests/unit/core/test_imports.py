@@ -51,7 +51,7 @@ def imports_of(module: str) -> Iterator[str]:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         nodes += ast.iter_child_nodes(node)
     for name in names:
-        if name.partition(".")[0] in ("functions", "layers", "local", "tools") and source_of(name):
+        if name.partition(".")[0] in ("coldswap", "functions", "layers", "local", "tools") and source_of(name):
             yield name
 
 
