@@ -21,7 +21,7 @@ from coldswap.pictures import (
 )
 from functions.swap.limits import SwapLimits
 from functions.swap.values import Detail, FaceChoice, SwapRequest
-from layers.core.errors import InvalidRequest
+from layers.core.errors import InvalidRequest, ModelsCorrupt
 from layers.media.formats import PICTURE_FORMATS, PictureFormat
 
 if TYPE_CHECKING:
@@ -145,10 +145,14 @@ def _open(
     # An array's size is bounded in pixels alone: the limit in bytes is for files.
     arrays = [len(contents[name]) for name, picture in pictures.items() if is_array(picture)]
     remind_of_terms(log)
-    with open_workspace(choose_pack(models), max([LIMITS.max_picture_bytes, *arrays])) as workspace:
-        for name, content in contents.items():
-            workspace.put(name, content)
-        yield workspace
+    pack = choose_pack(models)
+    try:
+        with open_workspace(pack, max([LIMITS.max_picture_bytes, *arrays])) as workspace:
+            for name, content in contents.items():
+                workspace.put(name, content)
+            yield workspace
+    except ModelsCorrupt as error:  # its advice is for a bucket
+        raise ModelsCorrupt(f"The models in {pack} are damaged. Delete that folder, and get them again.") from error
 
 
 def _note_photographs(workspace: Workspace, names: Iterable[str]) -> list[str]:

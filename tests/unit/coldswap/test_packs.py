@@ -125,13 +125,16 @@ def test_a_folder_that_is_named_comes_before_the_installed_one(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("damage", "error"),
-    [(Path.unlink, ModelsMissing), (lambda path: path.write_bytes(path.read_bytes()[:-9]), ModelsCorrupt)],
+    ("damage", "error", "words"),
+    [
+        (Path.unlink, ModelsMissing, "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), ModelsCorrupt, "Delete that folder"),
+    ],
 )
-def test_a_pack_that_is_damaged_is_not_used(tmp_path: Path, damage: object, error: type[Exception]) -> None:
+def test_a_pack_that_is_damaged_is_not_used(tmp_path: Path, damage: object, error: type[Exception], words: str) -> None:
     bundle = copy_pack(tmp_path / "pack")
     assert callable(damage)
     damage(tmp_path / "pack" / bundle.manifest.models["swapper"].blob("weights").key)
 
-    with pytest.raises(error):
+    with pytest.raises(error, match=words):
         swap(FACE, MEME, models=tmp_path / "pack")
