@@ -62,14 +62,15 @@ def measure(face: Path, meme: Path, models: Path | None, repeats: int) -> dict[s
         for _ in range(repeats):
             cost, output = run(command, home)
             colds.append(cost)
-            warms.append(float(run(["-m", "tests.bench.command_arm", str(face), str(meme), *pack[1:]], home)[1]))
+            warms.append(json.loads(run(["-m", "tests.bench.command_arm", str(face), str(meme), *pack[1:]], home)[1]))
             floors.append(run(["-m", "coldswap", "--version"], home)[0]["seconds"])
     return {
         "first_s": round(first["seconds"], 2),
         "cold_s": round(statistics.median(cost["seconds"] for cost in colds), 2),
         "cold_cpu_s": round(statistics.median(cost["cpu_s"] for cost in colds), 2),
         "peak_mb": round(max(cost["peak_mb"] for cost in colds)),
-        "warm_s": round(statistics.median(warms), 2),
+        "warm_s": round(statistics.median(warm["warm_s"] for warm in warms), 2),
+        "warm_cpu_s": round(statistics.median(warm["warm_cpu_s"] for warm in warms), 2),
         "floor_s": round(statistics.median(floors), 2),
         "engine": json.loads(output)["engine"],
         "swapped": sum(face["swapped"] for face in json.loads(output)["faces"]),
