@@ -97,8 +97,6 @@ def swap(
     _check_options(len(pictures), format, quality, detail, color_order)
     named = {f"face-{number}": picture for number, picture in enumerate(pictures)} | {MEME: meme}
     with _open(named, models, color_order) as workspace:
-        from functions.swap import pipeline
-
         sources = [workspace.uri(name) for name in named if name != MEME]
         request = SwapRequest(
             workspace.uri(MEME),
@@ -111,10 +109,9 @@ def swap(
             detail=detail,
             badge=badge,
         )
-        result = pipeline.swap(request, workspace.context, key="result").result
-        facts = {name: value for name, value in asdict(result).items() if name not in NOT_FACTS}
+        content, facts = _run(request, workspace)
         facts["notes"] += _note_photographs(workspace, named)
-        return SwappedPicture(workspace.read_result(result.key), facts, color_order)
+        return SwappedPicture(content, facts, color_order)
 
 
 def list_faces(
@@ -131,6 +128,15 @@ def list_faces(
         listing = asdict(face_listing.list_faces(workspace.uri(MEME), None, workspace.context))
         listing["notes"] += _note_photographs(workspace, [MEME])
         return listing
+
+
+def _run(request: SwapRequest, workspace: Workspace) -> tuple[bytes, dict[str, Any]]:
+    """The result's file, and its facts."""
+    from functions.swap import pipeline
+
+    result = pipeline.swap(request, workspace.context, key="result").result
+    facts = {name: value for name, value in asdict(result).items() if name not in NOT_FACTS}
+    return workspace.read_result(result.key), facts
 
 
 @contextmanager
