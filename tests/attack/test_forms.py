@@ -53,7 +53,7 @@ def read(body: bytes) -> Any:
 
 
 @given(data=mutants(forms))
-@fuzzed(QUICK)
+@fuzzed(QUICK // 2)
 def test_a_broken_form_is_refused_or_read(data: bytes) -> None:
     read(data)
 

@@ -92,6 +92,13 @@ def test_nothing_heavy_is_imported_by_the_basic_modules_alone() -> None:
     assert process.stdout.strip() == "[]"
 
 
+def test_what_says_what_this_is_needs_nothing_heavy() -> None:
+    code = "import sys, functions.swap.entry.welcome; print([each for each in sys.argv[1:] if each in sys.modules])"
+    names = (*HEAVY, "numpy", "onnxruntime")
+    process = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
+
+
 CHECK_URLS = """
 import sys
 from contextlib import suppress
