@@ -94,10 +94,10 @@ keep-warm: .venv-deploy/ready ## keep a sandbox of each function of the stack of
 settings: .venv-deploy/ready ## show the settings of the stack of ENV that need no deployment; SET='daily_budget=50 cache_latents=true' changes them; RESET=1 restores the defaults
 	@$(DEPLOY) -m tools.settings --env $(or $(ENV),default) $(if $(SET),--set '$(SET)',$(if $(RESET),--reset))
 
-models: .venv/ready $(ENGINE) ## put models for photographs into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; ENV=staging, STACK=name or BUCKET=name
+models: .venv/ready $(if $(LOCAL),.venv-cloud/ready) $(ENGINE) ## put models for photographs into the stack's bucket: ACCEPT=1 [PACK=large], or FROM=folder LICENCE=text; LOCAL=1, ENV=staging, STACK=name or BUCKET=name
 	@$(if $(FROM),,$(PY) -m layers.models fetch --pack '$(or $(PACK),default)' $(if $(ACCEPT),--accept-license))
 	@$(PY) -m layers.models build $(if $(FROM),--from '$(FROM)' --name '$(or $(PACK),own)' --licence '$(LICENCE)',--pack '$(or $(PACK),default)')
-	@$(PY) -m layers.models publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(BUCKET),--bucket '$(BUCKET)',--stack '$(or $(STACK),$(shell $(PY) -m tools.stack '$(or $(ENV),default)'))')
+	@$(PY) -m $(if $(LOCAL),local.models,layers.models) publish --pack '$(or $(PACK),$(if $(FROM),own,default))' $(if $(LOCAL),,$(if $(BUCKET),--bucket '$(BUCKET)',--stack '$(or $(STACK),$(shell $(PY) -m tools.stack '$(or $(ENV),default)'))'))
 
 fonts: .venv-deploy/ready ## put the typeface of Chinese, Japanese and Korean into the bucket of the stack of ENV, as deploy does; or BUCKET=name
 	@$(DEPLOY) -m tools.large_fonts --env $(or $(ENV),default) $(if $(BUCKET),--bucket '$(BUCKET)')

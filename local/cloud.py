@@ -43,6 +43,7 @@ ACCOUNT = "000000000000"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 CODE_BUCKET = "local-code"
 TEMPLATE = "template.json"  # in the same bucket
+ADDRESS = "endpoint"  # in a cloud's folder while it runs: where it listens
 START_SECONDS = 60.0
 REQUEST_SECONDS = 60.0
 
@@ -112,6 +113,7 @@ class Cloud:
                 self.stop()
                 raise CloudFailed(f"The emulator did not start on port {self.port}:\n{tail}")
             time.sleep(0.05)
+        (self.folder / ADDRESS).write_text(self.endpoint)
 
     def stop(self) -> None:
         """End the emulator and its functions, and wait until they are gone."""
@@ -120,6 +122,7 @@ class Cloud:
             self._supervisor.wait()
             self._supervisor = None
         if self._lock is not None:
+            (self.folder / ADDRESS).unlink(missing_ok=True)
             self._lock.close()
             self._lock = None
 
@@ -130,13 +133,9 @@ class Cloud:
     def _claim(self) -> None:
         """Lock the folder, and move away buckets that no stack belongs to."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("wb")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CloudFailed(
-                "Another local cloud uses these buckets (is `make up` running?). Stop it first."
-            ) from None
+        self._lock = _lock(self.folder)
+        if self._lock is None:
+            raise CloudFailed("Another local cloud uses these buckets (is `make up` running?). Stop it first.")
         buckets = self.folder / "s3"
         if buckets.exists() and not (self.folder / "state/cloudformation.json").exists():
             # The first run was interrupted before it saved which stack the buckets belong to.
@@ -184,6 +183,10 @@ class Cloud:
                 FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved
             )
         self._accept_terms()
+
+    def has_stack(self) -> bool:
+        """Whether the folder that is kept holds a stack already."""
+        return self._describe_stack() is not None
 
     def _change(self, template_url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
         """Create or update the stack; its description afterwards. Raises CloudFailed."""
@@ -330,6 +333,33 @@ class Cloud:
             "IOT_MTLS_ENABLED": "0",
             **keep,
         }
+
+
+def find_running(folder: Path) -> str | None:
+    """The endpoint of the local cloud that uses this folder now; None if none does.
+
+    Raises CloudFailed while it is starting or stopping.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    if lock is not None:
+        lock.close()
+        return None
+    try:
+        return (folder / ADDRESS).read_text()
+    except FileNotFoundError:
+        raise CloudFailed("The local cloud is starting or stopping. Try again in a moment.") from None
+
+
+def _lock(folder: Path) -> IO[bytes] | None:
+    """A file whose lock ends when it is closed; None if another cloud holds it."""
+    lock = (folder / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def free_port() -> int:

@@ -10,7 +10,11 @@ from local import demo_pack
 from local.cloud import ROOT, Cloud
 
 PACK = ROOT / "local/demo_pack"
-NAME, HINT = demo_pack.NAME, demo_pack.HINT
+NAME = demo_pack.NAME
+HINT = (
+    "The demo pack recognises drawn faces only. For photographs, download InsightFace's models, which are for "
+    "non-commercial research only: make models LOCAL=1 ACCEPT=1"
+)
 
 
 def publish_demo_pack(cloud: Cloud) -> str:
