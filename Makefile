@@ -25,8 +25,8 @@ demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this mac
 gallery: .venv/ready .venv-cloud/ready $(ENGINE) ## swap pictures of your own with the published models, on one sheet: FACES=folder MEMES=folder
 	@$(PY) -m local.gallery $(if $(FACES),--faces '$(FACES)') $(if $(MEMES),--memes '$(MEMES)')
 
-up: .venv/ready .venv-cloud/ready $(ENGINE) ## run the stack on this machine until Ctrl-C; prints commands to try
-	@$(PY) -m local.up
+up: .venv/ready .venv-cloud/ready $(ENGINE) ## run the stack on this machine until Ctrl-C; prints commands to try; HOST=0.0.0.0 or PUBLIC_URL=https://… for a phone
+	@$(PY) -m local.up $(if $(filter command,$(origin HOST)),--host '$(HOST)') $(if $(PUBLIC_URL),--public-url '$(PUBLIC_URL)')
 
 openapi: .venv/ready ## write the API's description (layers/core/openapi.json) again
 	$(PY) -m tools.openapi

@@ -55,10 +55,13 @@ class CloudFailed(Exception):
 class Cloud:
     """A running local cloud; a context manager."""
 
-    def __init__(self, keep: Path | None = None, port: int | None = None, host: str = LOOPBACK) -> None:
+    def __init__(
+        self, keep: Path | None = None, port: int | None = None, host: str = LOOPBACK, secret: str | None = None
+    ) -> None:
         """`keep` is a folder whose buckets outlive this run; without it everything is deleted afterwards.
 
         `host` is the address to listen on; an address other than the loopback's is for containers of this machine.
+        `secret` replaces the well-known secret access key, so that nobody else can sign links to the buckets.
         """
         self.folder = keep or Path(tempfile.mkdtemp(prefix="coldswap-"))
         self._keep = keep is not None
@@ -67,6 +70,7 @@ class Cloud:
         self._host = host
         self.endpoint = f"http://{host}:{self.port}"
         self.outputs: dict[str, str] = {}
+        self.credentials = {**CREDENTIALS, **({"AWS_SECRET_ACCESS_KEY": secret} if secret else {})}
         self._lock: IO[bytes] | None = None
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, Any] = {}
@@ -163,7 +167,7 @@ class Cloud:
         bucket, key = CODE_BUCKET, f"{hashlib.sha256(code).hexdigest()}.zip"
         s3.create_bucket(Bucket=bucket)
         s3.put_object(Bucket=bucket, Key=key, Body=code)
-        injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **CREDENTIALS, **(environment or {})}
+        injected = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION, **self.credentials, **(environment or {})}
         # Whoever starts a cloud of their own answers to themselves; no AWS account, and nobody else, is in it.
         self._open = open_api
         accepted = {"AcceptTerms": VERSION, **({"AuthMode": "open"} if open_api else {}), **(parameters or {})}
@@ -182,7 +186,7 @@ class Cloud:
             self.client("lambda").put_function_concurrency(
                 FunctionName=self.outputs["SwapFunctionName"], ReservedConcurrentExecutions=reserved
             )
-        self._accept_terms()
+        self.accept_terms(self.caller())
 
     def has_stack(self) -> bool:
         """Whether the folder that is kept holds a stack already."""
@@ -205,9 +209,9 @@ class Cloud:
             raise CloudFailed(f"{stack.get('StackStatus')}: {self._failures()}; log: {self.log}")
         return stack
 
-    def _accept_terms(self) -> None:
-        """Accept the terms for the caller that `request` signs as; others accept for themselves by POST /terms."""
-        Terms(self.state_table, lambda: self.client("dynamodb")).accept(self.caller(), VERSION)
+    def accept_terms(self, caller: str) -> None:
+        """Accept the terms for a caller by its pseudonym; others accept for themselves by POST /terms."""
+        Terms(self.state_table, lambda: self.client("dynamodb")).accept(caller, VERSION)
 
     def caller(self) -> str:
         """The pseudonym of the caller that `request` signs as."""
@@ -215,8 +219,11 @@ class Cloud:
             return ANONYMOUS
         signer = self.client("sts").get_caller_identity()
         principal = {"callerId": signer["UserId"], "userArn": signer["Arn"]}
-        name = identity({"requestContext": {"authorizer": {"iam": principal}}}, "iam")
-        return Pseudonyms(self.state_table, lambda: self.client("dynamodb")).caller(name)
+        return self.pseudonym(identity({"requestContext": {"authorizer": {"iam": principal}}}, "iam"))
+
+    def pseudonym(self, identity: str) -> str:
+        """The pseudonym of an identity, such as key:NAME."""
+        return Pseudonyms(self.state_table, lambda: self.client("dynamodb")).caller(identity)
 
     @property
     def state_table(self) -> str:
@@ -254,7 +261,7 @@ class Cloud:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         signed = AWSRequest(method, self.api_url + path, {"Content-Type": "application/json", **(headers or {})}, data)
         if key is None:
-            SigV4Auth(Credentials(*CREDENTIALS.values()), "execute-api", REGION).add_auth(signed)
+            SigV4Auth(Credentials(*self.credentials.values()), "execute-api", REGION).add_auth(signed)
         elif key:
             signed.headers["x-api-key"] = key
         # Ignore this machine's proxies: everything stays on the loopback.
@@ -289,8 +296,8 @@ class Cloud:
             from botocore.config import Config
 
             self._clients[service] = boto3.session.Session(
-                aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+                aws_access_key_id=self.credentials["AWS_ACCESS_KEY_ID"],
+                aws_secret_access_key=self.credentials["AWS_SECRET_ACCESS_KEY"],
                 region_name=REGION,
             ).client(service, endpoint_url=self.endpoint, config=Config(proxies={}))
         return self._clients[service]
@@ -321,7 +328,7 @@ class Cloud:
             "BIND_HOST": self._host,
             "MINISTACK_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            **CREDENTIALS,  # the emulator's own: it recognises links that were signed elsewhere by them
+            **self.credentials,  # the emulator's own: it recognises links that were signed elsewhere by them
             "STATE_DIR": str(self.folder / "state"),
             "S3_DATA_DIR": str(self.folder / "s3"),
             "LAMBDA_ASYNC_RETRY_BASE_SECONDS": "0.2",  # AWS waits one minute and then two
