@@ -7,12 +7,15 @@ export SAM_CLI_TELEMETRY := 0
 # The locks are whole, so nothing is resolved here (insightface would ask for the windowed OpenCV).
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 
+# Lambda's runtime client is made for Linux only; elsewhere local/runtime_client.py takes its place.
+NOT_HERE := $(if $(filter Linux,$(shell uname)),nothing,awslambdaric)
+
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
 .PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-exiftool test-package test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 engine: $(ENGINE) ## compile the native swapper for this machine
 
@@ -130,8 +133,10 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	@$(PY) -m layers.engine.build --if-possible
 
 .venv/ready: requirements/dev.txt functions/swap/requirements-insightface.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install $(PIP_FLAGS) -r requirements/dev.txt
+	awk '/^[a-z]/ {skip = /^($(NOT_HERE))==/} !skip' requirements/dev.txt > .venv/requirements.txt
+	.venv/bin/pip install $(PIP_FLAGS) -r .venv/requirements.txt
 	.venv/bin/pip install $(PIP_FLAGS) -r functions/swap/requirements-insightface.txt
 	@touch $@
 

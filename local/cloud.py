@@ -35,6 +35,7 @@ from local import template_rewrite
 from tools.template import list_nested_templates, load_template
 
 ROOT = Path(__file__).resolve().parent.parent
+EMULATOR_PYTHON = ROOT / ".venv-cloud/bin/python"
 STATE_FOLDER = ROOT / ".local/cloud"  # stacks and buckets that outlive a run
 STACK = "coldswap"
 LOOPBACK = "127.0.0.1"
@@ -91,7 +92,6 @@ class Cloud:
 
     def start(self) -> None:
         """Start the emulator and wait until it responds; raises CloudFailed."""
-        python = ROOT / ".venv-cloud/bin/python"
         self._claim()
         scratch = self.folder / "tmp"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -103,7 +103,7 @@ class Cloud:
         ]
         with self.log.open("wb") as log:
             self._supervisor = subprocess.Popen(
-                [*supervisor, str(python), "-m", "ministack.app"],
+                [*supervisor, str(EMULATOR_PYTHON), "-m", "ministack.app"],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

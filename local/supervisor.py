@@ -42,7 +42,7 @@ def _is_closed(pipe: int) -> bool:
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies (kill(2))
         os.killpg(group, number)
 
 

@@ -9,6 +9,7 @@ emulator lacks, is left out.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import shlex
 import zipfile
@@ -18,15 +19,20 @@ from typing import Any
 from tools.template import Template, load_template, merge_globals
 
 
-def build_bootstrap(root: Path, python: Path, client: str = "awslambdaric") -> bytes:
+def choose_client() -> str:
+    """The module that asks for events: AWS's own runtime client where its compiled part is, on Linux; else ours."""
+    return "awslambdaric" if importlib.util.find_spec("runtime_client") else "local.runtime_client"
+
+
+def build_bootstrap(root: Path, python: Path, client: str | None = None) -> bytes:
     """A zip whose bootstrap runs a function's handler from the sources at `root`.
 
-    `client` is the module that asks for events: AWS's own runtime client, unless another is named.
+    `client` is the module that asks for events, unless `choose_client` chooses.
     """
     lines = [
         "#!/bin/sh",
         f"export PYTHONPATH={shlex.quote(str(root))}",
-        f'exec {shlex.quote(str(python))} -m {client} "$_HANDLER"',
+        f'exec {shlex.quote(str(python))} -m {client or choose_client()} "$_HANDLER"',
     ]
     entry = zipfile.ZipInfo("bootstrap")
     entry.external_attr = 0o755 << 16

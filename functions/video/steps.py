@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from functions.video.tasks.store import Task
 from functions.video.values import Clip, Plan, SearchResult, VoiceOver
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest, StorageFailed
+from layers.core.machine import children_peak_memory_mb
 from layers.core.scratch_folders import scratch_folder
 from layers.core.telemetry import correlate, count_fault, emit, is_cold_start, logger, memory_percent, peak_memory_mb
 
@@ -55,8 +55,7 @@ def run(payload: Payload, context: Any, services: Services) -> dict[str, Any]:
             "ms": round((time.perf_counter() - began) * 1000),
             "cpu_s": round(_cpu_seconds() - cpu, 2),
             "peak_memory_mb": peak_memory_mb(),
-            # Of the largest ffmpeg that this sandbox ever ran; Linux counts in KiB (getrusage(2)).
-            "encoder_peak_memory_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6, 1),
+            "encoder_peak_memory_mb": children_peak_memory_mb(),  # of the largest ffmpeg that this sandbox ever ran
             "bytes_fetched": output.pop("bytes_fetched", 0),
             "cold_start": int(is_cold_start()),
         }

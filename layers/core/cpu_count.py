@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
+
+from layers.core.machine import visible_processors
 
 VCPU_MB = 1769  # the MemorySize at which Lambda allots the time of one processor (Lambda's developer guide)
 
@@ -15,6 +16,6 @@ def thread_count(env: Mapping[str, str]) -> int:
     Up to 3,008 MB Lambda shows two processors and allots the time of less than two; more threads would only wait for
     each other.
     """
-    visible = len(os.sched_getaffinity(0))
+    visible = visible_processors()
     memory = env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     return min(visible, math.ceil(int(memory) / VCPU_MB)) if memory else visible

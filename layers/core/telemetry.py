@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Literal
 
 from layers.core.errors import ColdswapError, InternalError
+from layers.core.machine import peak_memory_mb as peak_memory_mb
 
 NAMESPACE = "Coldswap"  # of the metrics
 
@@ -108,15 +109,6 @@ class Phases:
 def server_timing(timings: Mapping[str, float]) -> str:
     """The Server-Timing header (W3C) for these phases, in milliseconds."""
     return ", ".join(f"{name};dur={milliseconds:g}" for name, milliseconds in timings.items())
-
-
-def peak_memory_mb() -> float:
-    """The most memory this process has held, in MB of 10^6 bytes (VmHWM of proc_pid_status(5))."""
-    with open("/proc/self/status") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return round(int(line.split()[1]) * 1024 / 1e6, 1)
-    raise OSError("this system does not report VmHWM")
 
 
 _warm = False

@@ -26,9 +26,14 @@ AVX512 = (*AVX2, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq")
 FILES = {"engine.cpp": (), "kernels_avx2.cpp": AVX2, "kernels_avx512.cpp": (*AVX512, "-Wno-maybe-uninitialized")}
 
 
+def is_supported() -> bool:
+    """Whether the engine's instructions are those of this machine's processor."""
+    return platform.machine() in ("x86_64", "AMD64")
+
+
 def compiler() -> str | None:
     """CXX, or the first compiler that is installed; None without one, or on a machine that is not x86-64."""
-    if platform.machine() not in ("x86_64", "AMD64"):
+    if not is_supported():
         return None
     return os.environ.get("CXX") or next((name for name in COMPILERS if shutil.which(name)), None)
 
@@ -64,7 +69,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m layers.engine.build", description=__doc__)
     parser.add_argument("--if-possible", action="store_true")
     if parser.parse_args().if_possible and compiler() is None:
-        print("There is no C++ compiler for x86-64, so the swapper will run on onnxruntime.", file=sys.stderr)
+        lack = "There is no C++ compiler" if is_supported() else f"The engine is for x86-64, not {platform.machine()}"
+        print(f"{lack}, so swaps will run on onnxruntime: with the same results, more slowly.", file=sys.stderr)
         return
     build()
 

@@ -10,10 +10,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -70,15 +70,14 @@ def run(arguments: Sequence[str], *, deadline: Deadline, threads: int = 1, logle
 
     def stop() -> None:
         expired.set()
-        _kill(process.pid)
+        _kill(process)
 
     timer = threading.Timer(max(0.0, deadline.left()), stop)
     timer.daemon = True
     timer.start()
     try:
         stderr = _read_tail(process)
-        # Wait without reaping: until then the process id cannot belong to anyone else, so the timer's kill is safe.
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        _wait_for_exit(process)
     finally:
         timer.cancel()
         timer.join()
@@ -126,16 +125,16 @@ def _environment() -> dict[str, str]:
 
 
 @cache
-def _prctl() -> Callable[..., int]:
-    function: Callable[..., int] = ctypes.CDLL(None).prctl
+def _prctl() -> Callable[..., int] | None:
+    function: Callable[..., int] | None = getattr(ctypes.CDLL(None), "prctl", None)  # Linux alone has it
     return function
 
 
 def _kill_with(parent: int) -> Callable[[], None] | None:
     """Make a function for the child to run before ffmpeg: the kernel kills it when the parent dies."""
-    if sys.platform != "linux":
-        return None
     prctl = _prctl()
+    if prctl is None:
+        return None
 
     def arrange() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -155,16 +154,27 @@ def _read_tail(process: subprocess.Popen[bytes]) -> str:
     return tail.decode(errors="replace")
 
 
-def _kill(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
+    """Wait without reaping: until then the process id cannot belong to anyone else, so the timer's kill is safe.
+
+    macOS has no waitid before Python 3.13. There the process is reaped, and nothing is killed afterwards.
+    """
+    if hasattr(os, "waitid"):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and all that it started, unless it has been reaped."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS refuses for a group of zombies (kill(2))
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:
     """Kill what is left of the process group; return ffmpeg's exit status."""
-    _kill(process.pid)
+    _kill(process)
     return process.wait()
 
 

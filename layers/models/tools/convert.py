@@ -7,7 +7,6 @@ own results on a golden vector.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from layers.core.machine import visible_processors
 from layers.engine import onnx_embedder, onnx_swapper
 from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
 from layers.engine.session import session
@@ -241,7 +241,7 @@ def _golden_vector(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **
 def _run_native(description: Description, weights: bytearray, inputs: Mapping[str, Array]) -> Array | None:
     """The native engine's output; None if the engine is not available."""
     try:
-        swapper = NativeSwapper(description, InMemoryWeights(weights), len(os.sched_getaffinity(0)))
+        swapper = NativeSwapper(description, InMemoryWeights(weights), visible_processors())
     except Unavailable:
         return None
     return swapper.run(inputs[onnx_swapper.TARGET], inputs[onnx_swapper.SOURCE])

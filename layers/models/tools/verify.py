@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, ModelsCorrupt
+from layers.core.machine import visible_processors
 from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
 from layers.engine.onnx_swapper import SOURCE, TARGET
 from layers.engine.session import session
@@ -145,7 +145,7 @@ class _Verifier:
         """A swapper's output by the native engine. Raises Unavailable."""
         weights = model.blob(WEIGHTS_BLOB)
         description = Description.parse(self._read(model.blob(NATIVE_BLOB)), weights.size)
-        swapper = NativeSwapper(description, self._load(weights), len(os.sched_getaffinity(0)))
+        swapper = NativeSwapper(description, self._load(weights), visible_processors())
         try:
             return {name: swapper.run(inputs[TARGET], inputs[SOURCE])}
         finally:
