@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from functions.swap.face import cielab
-from functions.swap.face.align import SWAPPER_SIZE
-from functions.swap.face.face_mask import oval_radius, smoothstep
+from functions.swap.face.skin_shift import SKIN_RADIUS, find_skin_shift, weigh_shift
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
-# Where skin is mostly bare, in pixels of the crop: nose and cheeks, beneath the eyes and above the mouth; the forehead.
-BARE_SKIN = ((64.0, 72.0, 32.0, 18.0), (64.0, 36.0, 24.0, 9.0))  # x, y, half width and half height
-MIN_SKIN_PIXELS = 50  # that show skin both before and after the swap
-SAMPLE_STEP = 12  # one in so many of those pixels stands for all while the commonest colour is looked for
-SKIN_RADIUS = np.array([14.0, 8.0, 8.0], np.float32)  # of skin around its commonest colour, in CIELAB's L, a and b
 CLIPPED = (8, 247)  # levels beyond which black and white say nothing of a colour: captions, highlights
-# How far a colour may be from the skin's to move with it, in L, a and b. Lightness varies more than hue.
-MATCH_RANGE = np.array([35.0, 20.0, 20.0], np.float32)
-# How much the swapper changed a pixel, as a distance in CIELAB: not at all up to the first, fully from the second.
-# inswapper_128 changes everything by 2 to 4.4, hair and ground included.
-UNCHANGED, CHANGED = 4.5, 9.0
-# The same as shares of the distance between both skins, as hair that stayed hair may have the colour of new skin.
-UNCHANGED_SHARE, CHANGED_SHARE = 0.3, 0.6
-INNER_FACE = (64.0, 76.0, 38.0, 35.0)  # x, y, half width and half height in the crop: no hair, no ground
-OVAL_FADE = 0.15  # of the oval's radius, over which the match ends
-
 TINTED_SKIN = 0.5  # of the skin's radius where nothing but lightness tells skin from hair
 TINT_BINS = 25  # of lightness, 4 each
 TINT_BLUR = 2.5  # sigma in pixels of the crop
@@ -38,13 +19,6 @@ TINT_BLUR = 2.5  # sigma in pixels of the crop
 TINT_TOLERANCE = 4.2
 MIN_HUE_COSINE = 0.8  # between any two colours of one tint
 GREY_CHROMA = 0.7  # a weaker tint is none
-
-
-class SkinShift(NamedTuple):
-    """How skin is moved, in CIELAB."""
-
-    skin: Floats  # float32 [3], the swapped face's colour
-    vector: Floats  # float32 [3], from there to the picture's
 
 
 def match_color(swapped: Pixels, crop: Pixels, in_frame: NDArray[np.bool_]) -> Pixels:
@@ -65,50 +39,6 @@ def match_color(swapped: Pixels, crop: Pixels, in_frame: NDArray[np.bool_]) -> P
     if tint is not None:
         return _render_tint(ours, tint)
     return swapped if shift is None else cielab.lab_to_bgr(ours)
-
-
-def find_skin_shift(ours: Floats, theirs: Floats, usable: NDArray[np.bool_]) -> SkinShift | None:
-    """The median difference of skin that both faces show bare; None if too little of it is `usable`, bool [128, 128].
-
-    Skin is what is near the commonest colour of cheeks and forehead, so that no caption or hand over them counts.
-    Takes float32 [128, 128, 3] in CIELAB.
-    """
-    bare = usable & bare_skin_mask()
-    if bare.sum() < MIN_SKIN_PIXELS:
-        return None
-    our_pixels, their_pixels = ours[bare], theirs[bare]
-    both = _near_commonest(our_pixels) & _near_commonest(their_pixels)
-    if both.sum() < MIN_SKIN_PIXELS:
-        return None
-    skin, difference = our_pixels[both], their_pixels[both] - our_pixels[both]
-    return SkinShift(np.median(skin, 0).astype(np.float32), np.median(difference, 0).astype(np.float32))
-
-
-def _near_commonest(colours: Floats) -> NDArray[np.bool_]:
-    """Which colours, float32 [N, 3] in CIELAB, are near the one that most of them are near; bool [N]."""
-    sample = colours[::SAMPLE_STEP] / SKIN_RADIUS
-    squares = np.square(sample).sum(1)
-    distances = squares[:, None] + squares[None, :] - 2 * sample @ sample.T
-    commonest = sample[np.exp(-distances).sum(1).argmax()]
-    return np.asarray(_sum_squares(colours / SKIN_RADIUS - commonest) <= 4)
-
-
-def weigh_shift(ours: Floats, theirs: Floats, shift: SkinShift, reach: Floats) -> Floats:
-    """How much of the shift each pixel gets, float32 [128, 128], 0 to 1; from float32 [128, 128, 3] in CIELAB.
-
-    All where the swapper changed skin within the face's oval, and nothing elsewhere: shifting everything (Reinhard et
-    al., 2001) would put a halo around the face and wash out hair, beards and eyes. Around eyes, nose and mouth the
-    picture must show skin too: up to a distance of `reach` from the skin's colour, fading out over as much again.
-    """
-    skin = np.exp(-_sum_squares((ours - shift.skin) / MATCH_RANGE) / 2)
-    before = smoothstep(2 - np.sqrt(_sum_squares((theirs - shift.skin - shift.vector) / reach)))
-    before = cv2.erode(before, np.ones((3, 3), np.uint8))
-    skin *= np.maximum(before, inner_mask())
-    length = float(np.linalg.norm(shift.vector))
-    unchanged, changed = max(UNCHANGED, UNCHANGED_SHARE * length), max(CHANGED, CHANGED_SHARE * length)
-    change = np.sqrt(_sum_squares(ours - theirs))
-    share = skin * smoothstep((change - unchanged) / (changed - unchanged)) * oval_mask()
-    return np.asarray(cv2.GaussianBlur(share, (0, 0), 0.8), np.float32)
 
 
 def find_tint(lab: Floats, in_frame: NDArray[np.bool_]) -> Floats | None:
@@ -159,31 +89,3 @@ def _is_clipped(crop: Pixels) -> NDArray[np.bool_]:
     blue, green, red = cv2.split(crop)
     brightest, darkest = cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red)
     return np.asarray((brightest <= low) | (darkest >= high))
-
-
-def _sum_squares(vectors: Floats) -> Floats:
-    """The sums of squares along the last axis, several times as fast as numpy's sum along so short a one."""
-    return np.asarray(np.einsum("...i,...i->...", vectors, vectors), np.float32)
-
-
-@cache
-def bare_skin_mask() -> NDArray[np.bool_]:
-    """Cheeks, nose and forehead, bool [128, 128]."""
-    rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
-    ellipses = [np.hypot((columns - x) / wide, (rows - y) / high) <= 1 for x, y, wide, high in BARE_SKIN]
-    return np.asarray(np.logical_or.reduce(ellipses))
-
-
-@cache
-def inner_mask() -> Floats:
-    """Eyes, nose and mouth, float32 [128, 128], 1 inside, fading to 0: new skin may replace anything there."""
-    rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
-    x, y, wide, high = INNER_FACE
-    return np.asarray(smoothstep((1.1 - np.hypot((columns - x) / wide, (rows - y) / high)) / 0.2), np.float32)
-
-
-@cache
-def oval_mask() -> Floats:
-    """The face's oval, float32 [128, 128], 1 inside, fading to 0 at its rim."""
-    rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
-    return np.asarray(smoothstep((1 - oval_radius(columns, rows)) / OVAL_FADE), np.float32)

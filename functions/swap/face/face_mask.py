@@ -21,6 +21,12 @@ FEATHER_EXPONENT = 2.3  # of the superellipse: 2 is an ellipse, more is squarer;
 
 # The oval that an upright face fills, in pixels of the crop.
 OVAL = (64.0, 72.0, 45.0, 60.0)  # x, y, half width and half height
+
+# Brows and eyes, nose, mouth, in pixels of the crop: x, y, half width and half height. Detail there is the old face's.
+FEATURES = ((44.0, 46.0, 22.0, 16.0), (84.0, 46.0, 22.0, 16.0), (64.0, 67.0, 13.0, 15.0), (64.0, 93.0, 25.0, 14.0))
+BROWS = (0.92, 1.06)  # radii of the face's oval, beyond which not even a brow reaches
+FEATURE_FADE = 0.25  # of a feature's radius, over which its detail begins
+
 # Two ovals share a pixel by its radii, its distances from their middles as shares of the way to their rims.
 SEAM_WIDTH = 0.2  # the difference of the radii over which one face gives way to the other
 KEPT_MARGIN = 0.2  # by which a face that stays as it is reaches beyond the line of equal radii
@@ -70,6 +76,22 @@ def share_mask(forward: Matrix, neighbours: Sequence[Neighbour]) -> Floats | Non
         own = np.maximum(ours, smoothstep((theirs - CLAIM_RADIUS) / CLAIM_FADE)).astype(np.float32)
         share = own if share is None else share * own
     return share
+
+
+@cache
+def oval_mask(inside: float, outside: float) -> Floats:
+    """The face's oval, float32 [128, 128]: 1 up to the radius `inside`, 0 from `outside` on."""
+    rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
+    return np.asarray(smoothstep((outside - oval_radius(columns, rows)) / (outside - inside)), np.float32)
+
+
+@cache
+def feature_mask() -> Floats:
+    """Brows, eyes, nose and mouth, float32 [128, 128], 1 inside, fading to 0."""
+    rows, columns = np.mgrid[:SWAPPER_SIZE, :SWAPPER_SIZE]
+    radii = [np.hypot((columns - x) / wide, (rows - y) / high) for x, y, wide, high in FEATURES]
+    features = smoothstep((1 + FEATURE_FADE - np.min(radii, 0)) / FEATURE_FADE)
+    return np.asarray(features * oval_mask(*BROWS), np.float32)
 
 
 @cache

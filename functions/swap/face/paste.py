@@ -87,19 +87,22 @@ def _blend_change(box: Pixels, change: Change, local: Matrix, mask: NDArray[Any]
     for rows, transform in _split(box, local, FINE_BAND_PIXELS):
         band = box[rows]
         size = (band.shape[1], band.shape[0])
-        opacity = mask[rows].astype(np.float32)
-        opacity /= opaque
+        alpha = mask[rows].astype(np.float32)
+        alpha /= opaque
         if overlay is not None:
-            opacity[cut_overlay(overlay, rows.start, size) > 0] = 0
+            alpha[cut_overlay(overlay, rows.start, size) > 0] = 0
+        opacity = cv2.merge([alpha] * 3)
         result = cv2.warpAffine(change.added, transform, size, **_SMOOTH)
         kept = cv2.warpAffine(change.weight, transform, size, **_SMOOTH)  # by the kernel of what was taken away
-        kept = 1 - opacity * (1 - kept)
-        cv2.multiply(result, cv2.merge([opacity] * 3), dst=result)
-        cv2.add(result, cv2.multiply(band, cv2.merge([kept] * 3), dtype=cv2.CV_32F), dst=result)
+        cv2.multiply(result, opacity, dst=result)
+        kept -= 1
+        cv2.multiply(kept, opacity, dst=kept)
+        kept += 1
+        cv2.add(result, cv2.multiply(band, kept, dtype=cv2.CV_32F), dst=result)
         if tile is not None:
             lost = cv2.sqrt(np.maximum(1 - kept * kept, 0))
             grains = cut_tile(tile, x, y + rows.start, *size)
-            cv2.add(result, cv2.multiply(grains, cv2.merge([lost] * 3)), dst=result)
+            cv2.add(result, cv2.multiply(grains, lost), dst=result)
         cv2.convertScaleAbs(np.maximum(result, 0, out=result), dst=band)
 
 

@@ -59,6 +59,37 @@ def test_colour_match_leaves_what_the_swapper_did_not_change() -> None:
     assert np.abs(color_match.match_color(portraits, portraits, EVERYWHERE).astype(int) - portraits).max() <= 1
 
 
+def soft_portrait(skin: tuple[int, int, int]) -> Pixels:
+    """A round face with ears, whose rim is part skin and part background."""
+    mask = np.zeros((512, 512), np.float32)
+    cv2.ellipse(mask, (256, 272), (172, 212), 0, 0, 360, (1.0,), -1)
+    for x in (84, 428):
+        cv2.circle(mask, (x, 250), 34, (1.0,), -1)
+    share = cv2.resize(mask, (128, 128), interpolation=cv2.INTER_AREA)[:, :, None]
+    return np.asarray(np.rint(share * skin + (1 - share) * BACKGROUND), np.uint8)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(SKIN, TANNED), (TANNED, SKIN)])
+def test_no_rim_and_no_ear_keeps_the_sources_colour(ours: tuple[int, int, int], theirs: tuple[int, int, int]) -> None:
+    swapped, target = soft_portrait(ours), soft_portrait(theirs)
+
+    result = color_match.match_color(swapped, target, EVERYWHERE)
+
+    assert np.abs(result.astype(int) - target).max() <= 18  # CIELAB is not linear in a mixture
+    assert np.abs(swapped.astype(int) - target)[62, 14].max() > 50  # an ear
+
+
+@pytest.mark.parametrize("level", [SKIN, (30, 30, 30), (240, 240, 240)])
+def test_old_glasses_leave_no_ghost_in_the_new_skin(level: tuple[int, int, int]) -> None:
+    swapped, target = soft_portrait(SKIN), soft_portrait(TANNED)
+    for x in (46, 82):
+        cv2.circle(target, (x, 50), 12, level, 3)
+
+    result = color_match.match_color(swapped, target, EVERYWHERE)
+
+    assert np.abs(result[30:100, 34:94].astype(int) - TANNED).max() <= 12
+
+
 def test_colour_match_looks_only_where_the_picture_is() -> None:
     picture = np.full((240, 320, 3), TANNED, np.uint8)
     crop, forward = align.crop_face(picture, keypoints_at(0, 120, 1.5, 0), 128)  # half of the face is outside
@@ -104,7 +135,7 @@ def in_tint_of(picture: Pixels, result: Pixels) -> Pixels:
 @pytest.mark.parametrize(
     ("kind", "size"), [("plain", 100), ("plain", 300), ("side", 120), ("grey", 120), ("sepia", 120)]
 )
-def test_hair_and_ground_do_not_move(kind: str, size: int) -> None:
+def test_hair_and_ground_move_only_towards_the_picture(kind: str, size: int) -> None:
     moved = total = 0
     for source, target, hair in PAIRS:
         hair_colour = 4 if target == NOOR else 2  # lighter than her skin, from which grey could not tell it otherwise
@@ -114,13 +145,15 @@ def test_hair_and_ground_do_not_move(kind: str, size: int) -> None:
         ground = plain_ground(side, side)
         picture = KINDS[kind](drawn.draw(ground))
         on, off = (swap(picture, [drawn.keypoints], [0], source, color_match=match) for match in (True, False))
-        lightness, distance = differences(on, off if kind in ("plain", "side") else in_tint_of(picture, off))
+        off = off if kind in ("plain", "side") else in_tint_of(picture, off)
+        lightness, distance = differences(on, off)
+        nearer = differences(on, picture)[1] <= differences(off, picture)[1]  # what the swapper spilled over is undone
         x0, y0, x1, y1 = align.bounding_box(align.invert(align.alignment_matrix(drawn.keypoints, 128)), 128, side, side)
         rest = ~drawn.find_face(ground)[y0:y1, x0:x1]
-        moved += ((lightness > 15) | (distance > 5))[y0:y1, x0:x1][rest].sum()
+        moved += (((lightness > 15) | (distance > 5)) & ~nearer)[y0:y1, x0:x1][rest].sum()
         total += rest.sum()
 
-    assert moved < 0.01 * total  # 0.04 to 0.15 before there was an oval
+    assert moved < 0.005 * total  # 0.04 to 0.15 before there was an oval
 
 
 def test_hair_of_the_sources_skin_colour_stays() -> None:
