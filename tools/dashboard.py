@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 12, 6  # of a widget, on a grid that is 24 wide
 PERIOD_SECONDS = 300
 SWAP_PHASES = (
     *("start", "import", "fetch", "decode", "gate", "models", "detect", "embed", "latent", "swap", "paste"),
-    *("encode", "label", "write"),
+    *("detail", "encode", "label", "write"),
 )
 """Phases of a swap in the order in which they mostly run (`timings_ms` of the log line `swapped`)."""
 

@@ -249,19 +249,18 @@ class SwapRun:
         with self._phases("swap"):
             planes = np.concatenate([align.to_planes(crop) for crop, *_ in crops])
             swapped = swapper.run(planes, latents)
-        with self._phases("paste"):
-            for (crop, forward, neighbours), output in zip(crops, swapped, strict=True):
-                face = align.to_pixels(output[None])
-                paste(
-                    meme.pixels,
-                    crop,
-                    face,
-                    forward,
-                    color_match=request.color_match,
-                    soft_edges=request.soft_edges,
-                    detail=request.detail,
-                    neighbours=neighbours,
-                )
+        for (crop, forward, neighbours), output in zip(crops, swapped, strict=True):
+            paste(
+                meme.pixels,
+                crop,
+                align.to_pixels(output[None]),
+                forward,
+                color_match=request.color_match,
+                soft_edges=request.soft_edges,
+                detail=request.detail,
+                neighbours=neighbours,
+                phases=self._phases,
+            )
 
     def _draw_badge(self, meme: Picture, faces: list[Face]) -> None:
         with self._phases("paste"):

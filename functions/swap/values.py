@@ -173,7 +173,7 @@ class SwapResult:
     bytes: int
     width: int
     height: int
-    detail: Detail = field(metadata=describe("how much was done for sharpness; its time is part of `paste`"))
+    detail: Detail = field(metadata=describe("how much was done for sharpness; `timings_ms.detail` is what it cost"))
     digests: dict[str, PictureDigests] = field(
         metadata=describe(
             "SHA-256, in hex, of the meme, of `face` (if it was used; a list where it had several pictures) and of the "

@@ -16,6 +16,7 @@ from functions.swap.face.face_mask import Neighbour, erode_mask, feather_mask, f
 from functions.swap.face.grain import Grain, cut_tile, make_tile, measure_grain
 from functions.swap.face.overlay import Overlay, cut_overlay, find_overlay
 from functions.swap.values import Detail
+from layers.core.telemetry import Phases
 from layers.media.picture import Pixels
 
 BAND_PIXELS = 1 << 19  # blended at a time, so that a face of forty megapixels needs little more memory than its mask
@@ -32,31 +33,37 @@ def paste(
     soft_edges: bool,
     detail: Detail,
     neighbours: Sequence[Neighbour] = (),
+    phases: Phases | None = None,
 ) -> None:
     """Put `swapped` (uint8 BGR [128, 128, 3]) over the face that `crop` shows; `forward` maps the picture to the crop.
 
     Changes `pixels` (uint8 BGR [H, W, 3]) in place, only within the crop's box, and not where a neighbour is nearer.
     `balanced` detail keeps the picture's own where the swapper changed nothing, captions, and the grain; `fast` is the
     crop alone, enlarged by a cubic kernel, or with both options off by a linear one: then, with no neighbour near, the
-    result is that of insightface's `INSwapper.get(paste_back=True)` up to rounding.
+    result is that of insightface's `INSwapper.get(paste_back=True)` up to rounding. Of the `phases` it enters "paste",
+    and "detail" for what `balanced` takes longer.
     """
+    phases = phases or Phases()
     height, width = pixels.shape[:2]
     inverse = invert(forward)
     x0, y0, x1, y1 = bounding_box(inverse, SWAPPER_SIZE, width, height)
     if x0 >= x1 or y0 >= y1:
         return
-    if color_match:
-        swapped = match_color(swapped, crop, frame_mask(forward, width, height))
-    local = inverse.copy()
-    local[:, 2] -= (x0, y0)
-    box = pixels[y0:y1, x0:x1]
-    mask = _warp_mask(local, (x1 - x0, y1 - y0), share_mask(forward, neighbours), soft_edges)
-    if detail == "fast":
-        _blend(box, swapped, local, mask, _SMOOTH if color_match or soft_edges else _PLAIN)
-        return
-    now = crop_with(pixels, forward, mirror_border=True) if neighbours else crop
-    change = find_change(swapped, crop, now)
-    _blend_change(box, change, local, mask, _Surroundings(find_overlay(box), measure_grain(box), x0, y0))
+    with phases("paste"):
+        if color_match:
+            swapped = match_color(swapped, crop, frame_mask(forward, width, height))
+        local = inverse.copy()
+        local[:, 2] -= (x0, y0)
+        box = pixels[y0:y1, x0:x1]
+        mask = _warp_mask(local, (x1 - x0, y1 - y0), share_mask(forward, neighbours), soft_edges)
+        if detail == "fast":
+            _blend(box, swapped, local, mask, _SMOOTH if color_match or soft_edges else _PLAIN)
+            return
+    with phases("detail"):
+        now = crop_with(pixels, forward, mirror_border=True) if neighbours else crop
+        change = find_change(swapped, crop, now)
+        surroundings = _Surroundings(find_overlay(box), measure_grain(box), x0, y0)
+    _blend_change(box, change, local, mask, surroundings, phases)
 
 
 def _blend(box: Pixels, swapped: Pixels, local: Matrix, mask: NDArray[Any], warp: dict[str, Any]) -> None:
@@ -79,31 +86,36 @@ class _Surroundings(NamedTuple):
     y: int
 
 
-def _blend_change(box: Pixels, change: Change, local: Matrix, mask: NDArray[Any], surroundings: _Surroundings) -> None:
+def _blend_change(
+    box: Pixels, change: Change, local: Matrix, mask: NDArray[Any], surroundings: _Surroundings, phases: Phases
+) -> None:
     """Apply the change to the box, in bands, except under an overlay; add grain for what is lost of the picture's."""
     opaque = np.iinfo(mask.dtype).max
     overlay, grain, x, y = surroundings
-    tile = make_tile(grain) if grain else None
+    with phases("detail"):
+        tile = make_tile(grain) if grain else None
     for rows, transform in _split(box, local, FINE_BAND_PIXELS):
         band = box[rows]
         size = (band.shape[1], band.shape[0])
-        alpha = mask[rows].astype(np.float32)
-        alpha /= opaque
-        if overlay is not None:
-            alpha[cut_overlay(overlay, rows.start, size) > 0] = 0
-        opacity = cv2.merge([alpha] * 3)
-        result = cv2.warpAffine(change.added, transform, size, **_SMOOTH)
-        kept = cv2.warpAffine(change.weight, transform, size, **_SMOOTH)  # by the kernel of what was taken away
-        cv2.multiply(result, opacity, dst=result)
-        kept -= 1
-        cv2.multiply(kept, opacity, dst=kept)
-        kept += 1
-        cv2.add(result, cv2.multiply(band, kept, dtype=cv2.CV_32F), dst=result)
-        if tile is not None:
-            lost = cv2.sqrt(np.maximum(1 - kept * kept, 0))
-            grains = cut_tile(tile, x, y + rows.start, *size)
-            cv2.add(result, cv2.multiply(grains, lost), dst=result)
-        cv2.convertScaleAbs(np.maximum(result, 0, out=result), dst=band)
+        with phases("paste"):
+            alpha = mask[rows].astype(np.float32)
+            alpha /= opaque
+            if overlay is not None:
+                alpha[cut_overlay(overlay, rows.start, size) > 0] = 0
+            opacity = cv2.merge([alpha] * 3)
+            result = cv2.warpAffine(change.added, transform, size, **_SMOOTH)
+            cv2.multiply(result, opacity, dst=result)
+        with phases("detail"):
+            kept = cv2.warpAffine(change.weight, transform, size, **_SMOOTH)  # by the kernel of what was taken away
+            kept -= 1
+            cv2.multiply(kept, opacity, dst=kept)
+            kept += 1
+            cv2.add(result, cv2.multiply(band, kept, dtype=cv2.CV_32F), dst=result)
+            if tile is not None:
+                lost = cv2.sqrt(np.maximum(1 - kept * kept, 0))
+                grains = cut_tile(tile, x, y + rows.start, *size)
+                cv2.add(result, cv2.multiply(grains, lost), dst=result)
+            cv2.convertScaleAbs(np.maximum(result, 0, out=result), dst=band)
 
 
 def _split(box: Pixels, local: Matrix, pixels: int) -> Iterator[tuple[slice, Matrix]]:

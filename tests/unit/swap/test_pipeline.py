@@ -83,6 +83,14 @@ def test_a_face_is_replaced_and_the_result_written_and_labelled(stack: FakeSwapS
     assert result.peak_memory_mb > 0
 
 
+def test_what_detail_cost_is_a_phase_of_its_own(stack: FakeSwapStack) -> None:
+    fast, balanced = (swap(stack, SwapRequest(MEME, detail=detail)).timings_ms for detail in ("fast", "balanced"))
+
+    assert "detail" not in fast
+    assert balanced["detail"] > 0
+    assert list(balanced).index("detail") == list(balanced).index("paste") + 1
+
+
 def test_only_the_first_swap_of_a_sandbox_is_a_cold_start(stack: FakeSwapStack) -> None:
     swap(stack, SwapRequest(MEME))
     assert not swap(stack, SwapRequest(MEME)).cold_start
