@@ -12,7 +12,7 @@ import itertools
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,14 +47,14 @@ class Pair:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status is 0 when every swap succeeded, 2 if a folder or a picture is wrong."""
+    """Run the command; the exit status is 0 when any swap succeeded, 2 if a folder or a face is wrong."""
     parser = argparse.ArgumentParser(prog="python -m local.gallery", description=__doc__.partition(":")[2].strip())
     parser.add_argument("--faces", type=Path, help="a folder of pictures of faces to put in")
     parser.add_argument("--memes", type=Path, help="a folder of pictures whose faces are replaced")
     options = parser.parse_args(arguments)
     try:
         pairs = choose_pairs(options.faces, options.memes)
-        check_pictures(list_files(pairs))
+        check_pictures(dict.fromkeys(each.face for each in pairs))
         return make_gallery(pairs)
     except GalleryFailed as error:
         print(error, file=sys.stderr)
@@ -97,12 +97,7 @@ def pair_up(faces: Sequence[Path], memes: Sequence[Path]) -> list[Pair]:
     return [Pair(face, meme) for face, meme in zip(itertools.cycle(faces), memes, strict=False)]
 
 
-def list_files(pairs: Sequence[Pair]) -> list[Path]:
-    """The files of these pairs, each once."""
-    return list(dict.fromkeys(path for each in pairs for path in (each.face, each.meme)))
-
-
-def check_pictures(paths: Sequence[Path]) -> None:
+def check_pictures(paths: Iterable[Path]) -> None:
     """Raises GalleryFailed for the first file that is no picture which a swap takes."""
     from layers.media.decode import decode  # late: it imports OpenCV
 
@@ -118,6 +113,20 @@ def check_pictures(paths: Sequence[Path]) -> None:
             raise GalleryFailed(f"{path} cannot be used. {error.detail}") from None
 
 
+def skip_unusable(pairs: Sequence[Pair], pack: str) -> list[Pair]:
+    """The pairs whose memes this pack can swap; prints why for the others."""
+    usable = []
+    for each in pairs:
+        try:
+            check_pictures([each.meme])
+            check_kind([each.meme], pack)
+        except GalleryFailed as error:
+            print(f"{error} It was left out.", file=sys.stderr)
+        else:
+            usable.append(each)
+    return usable
+
+
 @contextmanager
 def running_cloud(say: Progress) -> Iterator[tuple[Cloud, str]]:
     """The stack on this machine with the buckets of `make up`, and the name of the pack in use."""
@@ -128,7 +137,7 @@ def running_cloud(say: Progress) -> Iterator[tuple[Cloud, str]]:
 
 
 def make_gallery(pairs: list[Pair]) -> int:
-    """Swap each pair and draw the sheet. Returns 0 if all succeeded, and 1 otherwise. Raises GalleryFailed."""
+    """Swap each pair that can be swapped and draw the sheet. Returns 0 if any was, else 1. Raises GalleryFailed."""
     from local.contact_sheet import draw_contact_sheet
 
     say = Progress()
@@ -136,18 +145,19 @@ def make_gallery(pairs: list[Pair]) -> int:
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir(parents=True)
     with running_cloud(say) as (cloud, pack):
-        check_kind(pairs, pack)
-        say(f"swapping {len(pairs)} times with the pack {pack!r}")
-        cards = [card for number, each in enumerate(pairs) if (card := swap_pair(cloud, pack, number, each))]
+        check_kind(dict.fromkeys(each.face for each in pairs), pack)
+        usable = skip_unusable(pairs, pack)
+        say(f"swapping {len(usable)} times with the pack {pack!r}")
+        cards = [card for number, each in enumerate(usable) if (card := swap_pair(cloud, pack, number, each))]
     if cards:
         draw_contact_sheet(cards).save(SHEET, quality=90)
         say(f"{len(cards)} of {len(pairs)} swaps succeeded: {os.path.relpath(SHEET)}")
-    return 0 if len(cards) == len(pairs) else 1
+    return 0 if cards else 1
 
 
-def check_kind(pairs: list[Pair], pack: str) -> None:
+def check_kind(paths: Iterable[Path], pack: str) -> None:
     """Raises GalleryFailed for a photograph where only the demo pack is published."""
-    for path in list_files(pairs):
+    for path in paths:
         if pack == NAME and looks_photographed(path):
             raise GalleryFailed(f"{path} looks like a photograph. {HINT}")
 
