@@ -151,6 +151,8 @@ def _is_generated(response: Json) -> bool:
 
 
 def _finish_response(status: str, response: Json, of_videos: bool) -> Json:
+    if "headers" in response:
+        return response
     if status.startswith("3"):  # powertools describes a body, which a redirect does not have
         location = {"description": "where it is", "required": True, "schema": {"type": "string"}}
         return {"description": response["description"], "headers": {"Location": location}}

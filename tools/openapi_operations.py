@@ -43,6 +43,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/swap/{name}"): Operation("get_swap", "swaps"),
     ("post", "/faces"): Operation("list_faces", "swaps", {"a picture": {"meme": MEME}}),
     ("post", "/uploads"): Operation("create_upload", "swaps"),
+    ("get", "/"): Operation("describe_service", "results"),
     ("get", "/results"): Operation("list_results", "results"),
     ("delete", "/results/{name}"): Operation("delete_result", "results"),
     ("post", "/verify"): Operation("verify_file", "results", {"a picture": {"uri": "https://example.com/swapped.jpg"}}),

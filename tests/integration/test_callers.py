@@ -75,7 +75,7 @@ def test_files_go_in_and_a_picture_comes_out(stack: SwapClient, pictures: dict[s
 
     assert (response.status_code, response.headers["Content-Type"]) == (200, "image/jpeg"), response.text
     assert read_label(response.content) == SOURCE_TYPE
-    assert np.array_equal(pixels(response.content), pixels(download(in_json.json()["url"])))
+    assert np.array_equal(read_pixels(response.content), read_pixels(download(in_json.json()["url"])))
     again = stack.cloud.request("GET", response.headers["Content-Location"], headers={"Accept": "image/*"})
     assert again.content == response.content
     assert stack.cloud.request("GET", "/").json()["name"] == "Coldswap"

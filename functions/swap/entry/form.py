@@ -42,12 +42,21 @@ class Form:
 
     def parse(self) -> dict[str, Any]:
         """Its fields, as JSON would have them. Raises InvalidRequest or PictureTooLarge."""
+        return read_fields(parse_multipart(self._decode(), self.content_type))
+
+    def read_file(self, name: str) -> Part:
+        """The file in one of its fields. Raises InvalidRequest or PictureTooLarge."""
+        for part in parse_multipart(self._decode(), self.content_type):
+            if part.name == name and part.file_name is not None:
+                return part
+        raise InvalidRequest(f"The form has no file in its field `{name}`.")
+
+    def _decode(self) -> bytes:
         check_size(len(self.body))
         try:
-            body = base64.b64decode(self.body) if self.is_base64 else self.body.encode()
+            return base64.b64decode(self.body) if self.is_base64 else self.body.encode()
         except (binascii.Error, ValueError):  # also half of a surrogate pair
             raise malformed("is not in base64, or not text") from None
-        return read_fields(parse_multipart(body, self.content_type))
 
 
 def parse_body(body: str | Form) -> Any:

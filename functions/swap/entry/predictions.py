@@ -21,7 +21,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from functions.swap import results, submission
-from functions.swap.entry.file_form import read_file
+from functions.swap.entry.form import Form
 from functions.swap.entry.prediction_schemas import (
     FileResponse,
     PredictionBody,
@@ -34,7 +34,7 @@ from functions.swap.jobs import Job, describe_job
 from functions.swap.result_link import link_to_result
 from functions.swap.services import Services, deadline
 from functions.swap.swap_records import Status, SwapRecord
-from layers.core.errors import Deleted
+from layers.core.errors import Deleted, InvalidRequest
 from layers.core.ids import creation_time
 from layers.core.units import MIB
 from layers.core.web import JSON, http_seconds, response_schema
@@ -52,6 +52,7 @@ STATUSES: dict[Status, str] = {
 WHOLE_WAIT_SECONDS = 25  # whoever waits for less gets an answer at once, and asks again
 # Replicate's Python client sends its token along when it fetches an output, and S3 refuses a link with a token beside.
 SENDS_TOKEN_ALONG = "replicate-python"
+MAX_NAME_CHARS = 200  # of a file's name
 MAX_INLINE_BYTES = 4 * MIB  # of a picture inside the response, which may have 6 MB
 
 router: Router = cast(Any, APIGatewayHttpRouter)()  # powertools leaves its making untyped
@@ -129,14 +130,18 @@ def post_file() -> Response[Any]:
     """A form with the file in `content`. It costs what POST /uploads costs, and is kept for a day."""
     services, caller = _services(), _caller()
     services.terms.require(caller)
-    file = read_file(router.context["event"], "content")
-    name, uri = submission.store_upload(services, caller, file.data, file.content_type)
-    digest, now = hashlib.sha256(file.data).hexdigest(), time.time()
+    form = Form.of_event(router.context["event"])
+    if form is None:
+        raise InvalidRequest("The body must be a form (multipart/form-data) with the file in its field `content`.")
+    file = form.read_file("content")
+    data, content_type = bytes(file.content), file.media_type or "application/octet-stream"
+    name, uri = submission.store_upload(services, caller, data, content_type)
+    digest, now = hashlib.sha256(data).hexdigest(), time.time()
     document = {
         "id": name,
-        "name": file.name,
-        "content_type": file.content_type,
-        "size": len(file.data),
+        "name": (file.file_name or "content")[:MAX_NAME_CHARS],
+        "content_type": content_type,
+        "size": len(data),
         "etag": digest,
         "checksums": {"sha256": digest},
         "metadata": {},

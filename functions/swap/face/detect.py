@@ -15,7 +15,7 @@ import numpy as np
 
 from functions.swap.face.candidates import OVERLAP, Candidates, drop_repeats, group, join, measure_overlap
 from functions.swap.face.looks import CROP_FACTOR, CROP_SIDE, Pyramid, View, crop_upright, is_sliver, measure_roll, pad
-from functions.swap.face.scrfd import Scrfd
+from functions.swap.face.scrfd import Scrfd, wrap_session
 from functions.swap.values import Face
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
@@ -35,7 +35,7 @@ class Detector:
 
     def __init__(self, session: Any, size: int) -> None:
         """`size`: side in pixels of the square whose area a picture has as the detector sees it upright."""
-        self._scrfd = Scrfd(session)
+        self._scrfd = wrap_session(session)
         self._size = size
 
     def find(self, pixels: Pixels, deadline: Deadline) -> list[Face]:

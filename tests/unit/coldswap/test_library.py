@@ -98,8 +98,8 @@ def test_options_are_those_of_the_api(tmp_path: Path) -> None:
     [
         ({"face": "no-such.jpg"}, "input_not_found", "There is no file no-such.jpg."),
         ({"face": str(ROOT)}, "unreadable_picture", "cannot be read"),
-        ({"face": b"no picture"}, "unsupported_picture", "About the face"),
-        ({"meme": bytes(20 * 2**20 + 1)}, "picture_too_large", "About the meme"),
+        ({"face": b"no picture"}, "unsupported_picture", "About face"),
+        ({"meme": bytes(20 * 2**20 + 1)}, "picture_too_large", "About meme"),
         ({"meme": 7}, "invalid_request", "not int"),
         ({"meme": np.zeros((8, 8), np.uint8)}, "invalid_request", "not uint8 [8, 8]"),
         ({"meme": np.zeros((8, 8, 3))}, "invalid_request", "not float64 [8, 8, 3]"),

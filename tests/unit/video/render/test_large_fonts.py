@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from fontTools.ttLib import TTFont
 
+from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.context import StepContext
 from functions.video.render import font_files, large_fonts
@@ -21,7 +22,6 @@ from functions.video.values import VideoRequest
 from layers.core.deadline import Deadline
 from layers.core.errors import FontsMissing, StorageFailed
 from layers.core.storage import Head
-from tests.support.folder_storage import FolderStorage
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import SETTINGS, artifacts, folder, soon, storage
 from tools.large_fonts import package_file
