@@ -13,7 +13,7 @@ PACK = ROOT / "local/demo_pack"
 NAME = demo_pack.NAME
 HINT = (
     "The demo pack recognises drawn faces only. For photographs, download InsightFace's models, which are for "
-    "non-commercial research only: make models LOCAL=1 ACCEPT=1"
+    "non-commercial research only: `make models LOCAL=1 ACCEPT=1`."
 )
 
 
