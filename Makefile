@@ -4,6 +4,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 DEPLOY := .venv-deploy/bin/python
 export SAM_CLI_TELEMETRY := 0
+export ORT_DISABLE_TELEMETRY := 1
 # The locks are whole, so nothing is resolved here (insightface would ask for the windowed OpenCV).
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
 

@@ -30,11 +30,22 @@ def lean_malloc() -> None:
         mallopt(M_TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
-def session_options(threads: int) -> Any:
-    """Make onnxruntime.SessionOptions for a sandbox that is small, and frozen between requests."""
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before it starts
+def import_onnxruntime() -> Any:
+    """Import onnxruntime with its telemetry off.
+
+    The published packages send events to Microsoft, and write an identifier of the machine into the home. Only this
+    variable keeps them from doing either, and it is read once, by the first import; on Windows the call does it.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def session_options(threads: int) -> Any:
+    """Make onnxruntime.SessionOptions for a sandbox that is small, and frozen between requests."""
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -53,8 +64,7 @@ def session(model: bytes, threads: int) -> Any:
     Not fully optimised: the last level makes copies of the weights in another layout, which is not worth the memory for
     a small network.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = session_options(threads)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     return _session(model, options)
@@ -66,8 +76,7 @@ def stage_session(graph: bytes, threads: int) -> Any:
     Nothing is optimised: constant folding would copy the weights. Each Cast runs just before its
     consumer (PRIORITY_BASED); in the default order all of them run first, and every fp32 copy is alive at once.
     """
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = session_options(threads)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
@@ -75,10 +84,8 @@ def stage_session(graph: bytes, threads: int) -> Any:
 
 
 def _session(model: bytes, options: Any) -> Any:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     lean_malloc()
-    onnxruntime.disable_telemetry_events()
     inference_session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     inference_session._model_bytes = None  # a second copy, for changing providers, which never happens
     return inference_session

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from layers.engine.session import session_options
+from layers.engine.session import import_onnxruntime, session_options
 from layers.engine.stages import Array
 from layers.models.runtime.manifest import Contract, Tensor
 
@@ -71,8 +71,7 @@ def read_contract(model: Any) -> Contract:
 
 def run_reference(path: Path, inputs: Mapping[str, Array], model: bytes | None = None) -> dict[str, Array]:
     """Outputs of the file, or of `model`, which was made from it, by plain onnxruntime. Raises Unfit."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = session_options(0)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:

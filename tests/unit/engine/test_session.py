@@ -1,10 +1,18 @@
-"""Memory that is free goes back to the system."""
+"""Memory that is free goes back to the system, and onnxruntime tells nobody anything."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+IMPORT = re.compile(r"^\s*(?:import|from) onnxruntime\b", re.MULTILINE)
+SUPPRESSORS = ("CI", "ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS")  # variables that keep telemetry off
 SCRIPT = """
 import numpy as np
 from layers.engine.session import lean_malloc, trim
@@ -29,3 +37,20 @@ def test_freed_blocks_are_given_back() -> None:
     during, after = map(int, process.stdout.split())
     assert during > 100_000_000
     assert after < 10_000_000
+
+
+@pytest.mark.parametrize("function", ["session", "stage_session"])
+def test_onnxruntime_leaves_no_identifier_in_the_home(function: str, tmp_path: Path) -> None:
+    script = f"from layers.engine.session import {function}\ntry: {function}(b'', 1)\nexcept Exception: pass"
+    environment = {name: value for name, value in os.environ.items() if name not in SUPPRESSORS}
+    environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+
+    subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT, check=True)
+
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("folder", ["coldswap", "functions", "layers", "tools"])
+def test_only_one_function_imports_onnxruntime(folder: str) -> None:
+    importing = [path for path in (ROOT / folder).rglob("*.py") if IMPORT.search(path.read_text())]
+    assert importing in ([], [ROOT / "layers/engine/session.py"])
