@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
+import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
-from coldswap.personal import remind_of_terms
+from coldswap.personal import locate_signing_key, remind_of_terms
 from coldswap.pictures import (
     ORDERS,
     ColorOrder,
     Picture,
     decode_pixels,
+    enumerate_choices,
     is_array,
     list_person_pictures,
     read_picture,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 LIMITS = SwapLimits()
 DETAILS = ("fast", "balanced")
 MEME = "meme"
+FACES = "faces must be all, largest, or a list of numbers of faces."
 NOT_FACTS = ("key", "url", "cold_start", "bytes_fetched", "bytes_in_vain")  # they say something of a cloud alone
 
 
@@ -38,7 +41,7 @@ NOT_FACTS = ("key", "url", "cold_start", "bytes_fetched", "bytes_in_vain")  # th
 class SwappedPicture:
     """A finished swap: the labelled and signed file, and what is to be said about it."""
 
-    content: bytes  # the file, in the format of `facts["content_type"]`
+    content: bytes = field(repr=False)  # the file, in the format of `facts["content_type"]`
     facts: Mapping[str, Any]  # as POST /swap answers: faces, notes, models, digests, engine, width, height, ...
     color_order: ColorOrder = "RGB"
 
@@ -71,9 +74,9 @@ def swap(
     face: Picture | Sequence[Picture],
     meme: Picture,
     *,
-    faces: str | Sequence[int] = "all",
-    format: PictureFormat | None = None,
-    quality: int | None = None,
+    faces: str | Iterable[SupportsIndex] = "all",
+    format: PictureFormat | Literal["jpg"] | None = None,
+    quality: SupportsIndex | None = None,
     color_match: bool = True,
     soft_edges: bool = True,
     detail: Detail = "balanced",
@@ -94,9 +97,13 @@ def swap(
     """
     pictures = list_person_pictures(face)
     chosen = _check_faces(faces)
-    _check_options(len(pictures), format, quality, detail, color_order)
+    _check_options(len(pictures), detail, color_order)
+    format = _check_format(format)
+    quality = _check_quality(quality)
+    for name, value in {"color_match": color_match, "soft_edges": soft_edges, "badge": badge}.items():
+        _check_switch(name, value)
     named = {f"face-{number}": picture for number, picture in enumerate(pictures)} | {MEME: meme}
-    with _open(named, models, color_order) as workspace:
+    with _open(named, models, color_order, locate_signing_key) as workspace:
         sources = [workspace.uri(name) for name in named if name != MEME]
         request = SwapRequest(
             workspace.uri(MEME),
@@ -124,8 +131,10 @@ def list_faces(
     _check_choice("color_order", color_order, ORDERS)
     with _open({MEME: picture}, models, color_order) as workspace:
         from functions.swap import face_listing
+        from functions.swap.entry.swap_answer import round_face
 
         listing = asdict(face_listing.list_faces(workspace.uri(MEME), None, workspace.context))
+        listing["faces"] = [round_face(face) for face in listing["faces"]]
         listing["notes"] += _note_photographs(workspace, [MEME])
         return listing
 
@@ -133,17 +142,21 @@ def list_faces(
 def _run(request: SwapRequest, workspace: Workspace) -> tuple[bytes, dict[str, Any]]:
     """The result's file, and its facts."""
     from functions.swap import pipeline
+    from functions.swap.entry.swap_answer import arrange_result
 
     result = pipeline.swap(request, workspace.context, key="result").result
-    facts = {name: value for name, value in asdict(result).items() if name not in NOT_FACTS}
+    facts = arrange_result({name: value for name, value in asdict(result).items() if name not in NOT_FACTS})
     return workspace.read_result(result.key), facts
 
 
 @contextmanager
 def _open(
-    pictures: Mapping[str, Picture], models: str | os.PathLike[str] | None, order: ColorOrder
+    pictures: Mapping[str, Picture],
+    models: str | os.PathLike[str] | None,
+    order: ColorOrder,
+    locate_key: Callable[[], str] = str,
 ) -> Iterator[Workspace]:
-    """A workspace with these pictures in it."""
+    """A workspace with these pictures in it; without `locate_key` nothing can be signed there."""
     from coldswap.packs import choose_pack
     from coldswap.workspace import log, open_workspace
 
@@ -153,7 +166,7 @@ def _open(
     remind_of_terms(log)
     pack = choose_pack(models)
     try:
-        with open_workspace(pack, max([LIMITS.max_picture_bytes, *arrays])) as workspace:
+        with open_workspace(pack, max([LIMITS.max_picture_bytes, *arrays]), locate_key()) as workspace:
             for name, content in contents.items():
                 workspace.put(name, content)
             yield workspace
@@ -173,29 +186,55 @@ def _note_photographs(workspace: Workspace, names: Iterable[str]) -> list[str]:
     return [f"This looks like a photograph, and the models in use are made for drawn faces. {ADVICE}"]
 
 
-def _check_faces(faces: str | Sequence[int]) -> FaceChoice:
-    if faces == "all":
-        return "all"
-    if faces == "largest":
-        return "largest"
-    numbers = [] if isinstance(faces, str) else list(faces)
-    if not numbers or not all(isinstance(each, int) and each >= 0 for each in numbers):
-        raise InvalidRequest("faces must be all, largest, or a list of numbers of faces.")
+def _check_faces(faces: str | Iterable[SupportsIndex]) -> FaceChoice:
+    if isinstance(faces, str):
+        if faces == "all":
+            return "all"
+        if faces == "largest":
+            return "largest"
+        raise InvalidRequest(FACES)
+    try:
+        chosen = list(faces)
+        numbers = [operator.index(each) for each in chosen]
+    except TypeError:  # no list, or not of whole numbers
+        raise InvalidRequest(FACES) from None
+    if not numbers or min(numbers) < 0 or any(isinstance(each, bool) for each in chosen):
+        raise InvalidRequest(FACES)
     return [*numbers]
 
 
-def _check_options(pictures: int, format: str | None, quality: int | None, detail: str, color_order: str) -> None:
+def _check_options(pictures: int, detail: str, color_order: str) -> None:
     """Raise InvalidRequest for what the API would refuse too."""
     if not 1 <= pictures <= LIMITS.max_person_pictures:
         raise InvalidRequest(f"face must be one picture, or up to {LIMITS.max_person_pictures} of one person.")
-    if format is not None:
-        _check_choice("format", format, PICTURE_FORMATS)
-    if quality is not None and not 1 <= quality <= 100:
-        raise InvalidRequest("quality must be a number from 1 to 100.")
     _check_choice("detail", detail, DETAILS)
     _check_choice("color_order", color_order, ORDERS)
 
 
+def _check_format(format: PictureFormat | Literal["jpg"] | None) -> PictureFormat | None:
+    """The format by its one name."""
+    if format is None:
+        return None
+    if format == "jpg":
+        return "jpeg"
+    _check_choice("format", format, PICTURE_FORMATS)
+    return format
+
+
+def _check_quality(quality: SupportsIndex | None) -> int | None:
+    """The quality as an int."""
+    if quality is None:
+        return None
+    if not isinstance(quality, SupportsIndex) or not 1 <= operator.index(quality) <= 100:
+        raise InvalidRequest("quality must be a whole number from 1 to 100.")
+    return operator.index(quality)
+
+
+def _check_switch(name: str, value: bool) -> None:
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name} must be True or False.")
+
+
 def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise InvalidRequest(f"{name} must be {' or '.join(choices)}.")
+        raise InvalidRequest(f"{name} must be {enumerate_choices(choices)}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from coldswap.user_folders import config_folder
 from layers.core.errors import LabelFailed
 from layers.core.terms import TEXT, VERSION
-from layers.media.c2pa_chain import create_chain
+from layers.media.c2pa_chain import create_chain, parse
 from layers.media.c2pa_key import FILE
 
 KEY_NAME, TERMS_NAME = "signing-key.json", "terms.json"
@@ -33,7 +33,22 @@ def locate_signing_key() -> str:
             _write_once(path, create_chain().dump())
     except OSError as error:
         raise LabelFailed(f"No signing key can be written to {path}: {error.strerror}.") from None
+    read_anchors()
     return f"{FILE}{path}"
+
+
+def read_anchors() -> str:
+    """The certificates, in PEM, of the authority behind the user's key; empty without a key. Raises LabelFailed."""
+    path = signing_key_path()
+    try:
+        return parse(path.read_text()).anchors if path.is_file() else ""
+    except (OSError, ValueError):
+        raise LabelFailed(f"The signing key in {path} cannot be read.") from None
+    except LabelFailed:  # its advice is for a stack
+        raise LabelFailed(
+            f"The signing key in {path} is damaged. Put a copy of it back, or delete it: the next swap makes another, "
+            "which does not know what the former one signed."
+        ) from None
 
 
 def remind_of_terms(log: logging.Logger) -> None:

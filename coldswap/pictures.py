@@ -20,6 +20,11 @@ ColorOrder = Literal["RGB", "BGR"]
 ORDERS = ("RGB", "BGR")
 
 
+def enumerate_choices(choices: Sequence[str]) -> str:
+    """The choices as a sentence names them: `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+
+
 def list_person_pictures(face: Picture | Sequence[Picture]) -> list[Picture]:
     """The pictures of one person: a list of them, or a single one."""
     return list(face) if isinstance(face, list | tuple) else [face]

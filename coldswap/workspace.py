@@ -13,7 +13,6 @@ from typing import Any
 
 from coldswap.folder_client import FolderClient
 from coldswap.folder_storage import FolderStorage
-from coldswap.personal import locate_signing_key
 from functions.swap import cost
 from functions.swap.context import SwapContext
 from functions.swap.safeguards.denylist import DenylistStore
@@ -60,10 +59,10 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(pack: Path, max_picture_bytes: int) -> Iterator[Workspace]:
+def open_workspace(pack: Path, max_picture_bytes: int, signing_key: str) -> Iterator[Workspace]:
     """A workspace with the models of the pack in that folder. Calls come one after another, whatever their threads.
 
-    Raises LabelFailed if there is no key to sign with and none can be made.
+    `signing_key` is a location as `signing_chain` takes it.
     """
     telemetry.log_to(log)
     with _one_at_a_time, tempfile.TemporaryDirectory(prefix="coldswap-") as folder:
@@ -79,7 +78,7 @@ def open_workspace(pack: Path, max_picture_bytes: int) -> Iterator[Workspace]:
             state_machine_arn="",
             threads=thread_count({}),
             auth_mode="open",
-            signing_key=locate_signing_key(),
+            signing_key=signing_key,
             max_picture_bytes=max_picture_bytes,
         )
         context = SwapContext(

@@ -108,8 +108,14 @@ def test_options_are_those_of_the_api(tmp_path: Path) -> None:
         ({"face": [FACE] * 5}, "invalid_request", "up to 4 of one person"),
         ({"faces": "smallest"}, "invalid_request", "all, largest, or a list"),
         ({"faces": [9]}, "invalid_request", "there is no face 9"),
-        ({"format": "gif"}, "invalid_request", "format must be jpeg or png or webp."),
+        ({"faces": 0}, "invalid_request", "all, largest, or a list"),
+        ({"faces": None}, "invalid_request", "all, largest, or a list"),
+        ({"faces": [True]}, "invalid_request", "all, largest, or a list"),
+        ({"format": "gif"}, "invalid_request", "format must be jpeg, png or webp."),
         ({"quality": 0}, "invalid_request", "from 1 to 100"),
+        ({"quality": "90"}, "invalid_request", "a whole number from 1 to 100"),
+        ({"quality": 90.5}, "invalid_request", "a whole number from 1 to 100"),
+        ({"badge": "no"}, "invalid_request", "badge must be True or False."),
         ({"color_order": "GBR"}, "invalid_request", "RGB or BGR"),
         ({"models": ROOT}, "models_missing", "There is no pack of models"),
     ],
@@ -120,6 +126,42 @@ def test_errors_are_the_apis(arguments: dict[str, Any], code: str, sentence: str
 
     assert raised.value.code == code
     assert sentence in raised.value.detail
+
+
+def test_numbers_of_numpy_and_the_other_name_of_jpeg_are_taken() -> None:
+    result = swap(FACE, pixels_of(MEME), faces=np.array([0]), format="jpg", quality=np.int64(80), detail="fast")
+
+    assert result.content.startswith(b"\xff\xd8\xff")
+    assert result.faces[0]["swapped"]
+    assert len(repr(result)) < 5000  # the file is not in it
+
+
+def test_facts_have_the_form_of_the_apis_answer() -> None:
+    facts = swap(FACE, MEME, detail="fast").facts
+    (face,) = facts["faces"]
+
+    assert next(iter(facts)) == "faces"
+    assert face["box"] == [round(side, 1) for side in face["box"]] == list_faces(MEME)["faces"][0]["box"]
+    assert face["score"] == round(face["score"], 3)
+    assert facts["measurements"] == {name: facts[name] for name in ("timings_ms", "peak_memory_mb")}
+
+
+def test_a_list_of_faces_needs_no_key(user: Path) -> None:
+    list_faces(MEME)
+
+    assert [each.name for each in user.iterdir()] == ["terms.json"]
+
+
+def test_a_damaged_key_is_named(user: Path) -> None:
+    user.mkdir(parents=True)
+    path = user / "signing-key.json"
+    path.write_text("{")
+
+    with pytest.raises(ColdswapError, match="delete it: the next swap makes another") as raised:
+        swap(FACE, MEME)
+
+    assert raised.value.code == "label_failed"
+    assert str(path) in raised.value.detail
 
 
 def test_faces_are_listed_by_the_numbers_that_a_swap_takes() -> None:
