@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coldswap.pictures import enumerate_choices
 from coldswap.user_folders import cache_folder
 from layers.core.errors import InputNotFound, InvalidRequest, ModelsMissing
 from layers.models.runtime.manifest import FORMAT, MODEL_NAMES, POINTER_KEY, ModelName
@@ -82,12 +83,14 @@ def find_files(folder: Path, catalogue: Catalogue, licence: str) -> ModelFiles:
     `licence` is that of files which are not in the catalogue. Raises InputNotFound for a missing file, and
     InvalidRequest for a missing licence.
     """
+    if not folder.is_dir():
+        raise InputNotFound(f"There is no folder {folder}.")
     paths: dict[ModelName, Path] = {}
     for name in MODEL_NAMES:
         names = [f"{name}.onnx", *dict.fromkeys(files[name].name for files in catalogue.packs.values())]
         path = next((folder / each for each in names if (folder / each).is_file()), None)
         if path is None:
-            raise InputNotFound(f"The {name} is missing: there is no {' and no '.join(names)} in {folder}.")
+            raise InputNotFound(f"The {name} is missing: there is no {enumerate_choices(names)} in {folder}.")
         paths[name] = path
     files = {name: catalogue.by_digest(_digest(path)) for name, path in paths.items()}
     unknown = [str(paths[name]) for name, file in files.items() if file is None]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from coldswap.exit_status import DONE, FAILED, MEANING
+from coldswap.exit_status import DONE, FAILED, MEANING, USAGE, CommandFailed
+from coldswap.pictures import enumerate_choices
 from layers.core.errors import InputNotFound, InvalidRequest
+from layers.core.units import MIB
 from layers.media.formats import EXTENSIONS, PICTURE_FORMATS, PictureFormat
 
+NOT_WRITTEN = "not_written"  # code of an error that the API does not know
 STREAM = "-"  # in place of a path: stdin or stdout
 
 
@@ -27,7 +34,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
     faces.add_argument("meme", help="a picture; - is stdin")
     faces.set_defaults(run=_list_faces)
     verify = commands.add_parser("verify", parents=[common], help="tell what a file's labels say, and if they are true")
-    verify.add_argument("file", type=Path, help="a JPEG, PNG, WebP or MP4")
+    verify.add_argument("file", help="a JPEG, PNG, WebP or MP4; - is stdin")
     verify.set_defaults(run=_verify)
 
 
@@ -36,7 +43,7 @@ def _add_swap_arguments(swap: argparse.ArgumentParser) -> None:
     swap.add_argument("meme", help="the picture whose faces are replaced; - is stdin")
     swap.add_argument("-o", "--out", required=True, help="the result; its extension decides the format; - is stdout")
     swap.add_argument("--faces", default="all", help="all, largest, or numbers from `coldswap faces`, such as 0,2")
-    swap.add_argument("--format", choices=PICTURE_FORMATS, help="the result's format, whatever its name")
+    swap.add_argument("--format", choices=(*PICTURE_FORMATS, "jpg"), help="the result's format, whatever its name")
     swap.add_argument("--quality", type=int, metavar="1-100", help="of a JPEG or WebP (a JPEG meme's own, or 90)")
     swap.add_argument("--detail", choices=("fast", "balanced"), default="balanced", help="default: %(default)s")
     swap.add_argument(
@@ -52,6 +59,8 @@ def _swap(options: argparse.Namespace) -> int:
         raise InvalidRequest("With --json, stdout is taken: give --out a name.")
     if options.face == options.meme == STREAM:
         raise InvalidRequest("Only one of the two pictures can come from stdin.")
+    if options.out != STREAM:
+        _check_out(Path(options.out))
     result = swap(
         _open_input(options.face),
         _open_input(options.meme),
@@ -94,23 +103,41 @@ def _list_faces(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
-    from coldswap.personal import signing_key_path
+    from coldswap.personal import read_anchors
     from functions.swap.verify import judge
-    from layers.media.c2pa_chain import parse
 
-    path = signing_key_path()
-    anchors = parse(path.read_text()).anchors if path.is_file() else ""
-    try:
-        verdict = judge(options.file, anchors)
-    except OSError as error:
-        raise InputNotFound(f"{options.file} cannot be read: {error.strerror}.") from None
+    with _as_file(options.file) as path:
+        try:
+            verdict = judge(path, read_anchors())
+        except FileNotFoundError:
+            raise InputNotFound(f"There is no file {path}.") from None
+        except OSError as error:
+            raise InputNotFound(f"{path} cannot be read: {error.strerror}.") from None
+    sentence = verdict.sentence.replace("This stack made the file", "Your key signed the file")
     if options.json:
-        print(json.dumps(asdict(verdict), indent=2))
+        print(json.dumps(asdict(replace(verdict, sentence=sentence)), indent=2))
     else:
-        print("".join(letter if letter.isprintable() else "?" for letter in verdict.sentence))
+        print("".join(letter if letter.isprintable() else "?" for letter in sentence))
     return DONE if verdict.manifest.state in ("valid", "trusted") else FAILED
+
+
+@contextmanager
+def _as_file(path: str) -> Iterator[Path]:
+    """The path of a file; of one with what comes from stdin, at most one byte more than a file to verify may have."""
+    from functions.swap.settings import Settings
+
+    if path != STREAM:
+        yield Path(path)
+        return
+    with tempfile.NamedTemporaryFile(prefix="coldswap-") as file:
+        rest = Settings.max_verified_bytes + 1
+        while rest and (block := sys.stdin.buffer.read(min(rest, MIB))):
+            file.write(block)
+            rest -= len(block)
+        file.flush()
+        yield Path(file.name)
 
 
 def _open_input(path: str) -> str | bytes:
@@ -136,10 +163,17 @@ def _format_of(out: str) -> PictureFormat | None:
     if extension in names:
         return names[extension]
     if extension and out != STREAM:
-        raise InvalidRequest(
-            f"A result can be {', '.join(f'.{each}' for each in EXTENSIONS.values())}, not .{extension}."
-        )
+        choices = enumerate_choices([f".{each}" for each in EXTENSIONS.values()])
+        raise InvalidRequest(f"A result can be {choices}, not .{extension}.")
     return None
+
+
+def _check_out(path: Path) -> None:
+    """Refuse a result that could not be written, before it is made."""
+    if not path.name or path.is_dir():
+        raise _not_written(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    if not path.parent.is_dir():
+        raise CommandFailed(f"There is no folder {path.parent} for {path.name}.", NOT_WRITTEN, USAGE)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
@@ -149,9 +183,14 @@ def _write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
-        raise InputNotFound(f"{path} cannot be written: {error.strerror}.") from None
+        raise _not_written(path, error) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> CommandFailed:
+    status = USAGE if isinstance(error, IsADirectoryError) else FAILED
+    return CommandFailed(f"{path} cannot be written: {error.strerror}.", NOT_WRITTEN, status)
 
 
 def advise_on_engine(engine: str | None) -> list[str]:

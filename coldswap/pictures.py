@@ -68,7 +68,8 @@ def _read_file(path: Path, limit: int) -> bytes:
         with open(path, "rb") as file:
             content = file.read(limit + 1)
     except FileNotFoundError:
-        raise InputNotFound(f"There is no file {os.fspath(path)}.") from None
+        advice = " Download it first: only files are read." if "://" in os.fspath(path) else ""
+        raise InputNotFound(f"There is no file {os.fspath(path)}.{advice}") from None
     except OSError as error:
         raise UnreadablePicture(f"{os.fspath(path)} cannot be read: {error.strerror}.") from None
     if len(content) > limit:

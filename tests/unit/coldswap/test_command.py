@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -57,12 +58,49 @@ def test_pictures_go_through_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.buffer.getvalue().startswith(b"\xff\xd8\xff")
 
 
+def test_a_file_to_verify_comes_through_a_stream(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["swap", str(FACE), str(MEME), "-o", OUT])
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", Stream(Path(OUT).read_bytes()))
+
+    assert main(["verify", "-"]) == 0
+
+    assert capsys.readouterr().out.startswith("Your key signed the file, and it has not been changed since.")
+
+
+def test_a_file_to_verify_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "no-such.jpg"]) == 2
+
+    assert capsys.readouterr().err == "coldswap: There is no file no-such.jpg. (input_not_found)\n"
+
+
+def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    rename = Path.replace
+
+    def fail(part: Path, target: Path) -> Path:
+        if target == Path(OUT):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(part, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+
+    assert main(["swap", str(FACE), str(MEME), "-o", OUT]) == 1
+
+    assert capsys.readouterr().err.endswith("out.png cannot be written: No space left on device. (not_written)\n")
+    assert [each for each in Path().iterdir() if each.is_file()] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "code"),
     [
         (["no-such.jpg", str(MEME), "-o", OUT], 2, "input_not_found"),
         ([str(FACE), str(MEME), "-o", "out.gif"], 2, "invalid_request"),
-        ([str(FACE), str(MEME), "-o", "no-such-folder/out.jpg"], 2, "input_not_found"),
+        ([str(FACE), str(MEME), "-o", "no-such-folder/out.jpg"], 2, "not_written"),
+        ([str(FACE), str(MEME), "-o", "."], 2, "not_written"),
+        ([str(FACE), str(MEME), "-o", ""], 2, "not_written"),
+        (["https://example.com/me.jpg", str(MEME), "-o", OUT], 2, "input_not_found"),
         ([str(FACE), str(MEME), "-o", OUT, "--faces", "left"], 2, "invalid_request"),
         ([str(FACE), str(MEME), "-o", "-", "--json"], 2, "invalid_request"),
         (["-", "-", "-o", OUT], 2, "invalid_request"),

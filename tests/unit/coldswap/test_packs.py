@@ -93,7 +93,7 @@ def test_a_folder_without_a_swapper_is_refused(tmp_path: Path, capsys: pytest.Ca
 
     assert main(["models", "get", "--from", str(tmp_path), "--licence", "MIT"]) == 2
 
-    assert "no inswapper_128_fp16.onnx" in capsys.readouterr().err
+    assert "no swapper.onnx or inswapper_128_fp16.onnx in" in capsys.readouterr().err
 
 
 def test_a_pack_that_was_built_is_installed_in_place_of_another(
