@@ -6,6 +6,7 @@ from functions.swap.entry.multipart import parse_value
 from layers.media.formats import MEDIA_TYPES, PICTURE_FORMATS, PictureFormat
 
 _JSON = "application/json"
+_ALIASES = {"image/jpg": "image/jpeg"}  # the first is no media type, and often written
 _MAX_RANGES = 100  # that are looked at
 
 Ranges = dict[str, float]  # weights by media range
@@ -40,7 +41,7 @@ def _parse(accept: str) -> Ranges:
         except ValueError:
             continue
         if media_range and 0 <= weight <= 1:
-            ranges.setdefault(media_range, weight)
+            ranges.setdefault(_ALIASES.get(media_range, media_range), weight)
     return ranges
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ FORM = "multipart/form-data"
 FILE_FIELDS = frozenset({"meme", "face", "uri"})  # that may be sent as files
 MAX_BODY_BYTES = 6 * 1024 * 1024  # as a function is handed it, in base64 where it is not text (Lambda's quota)
 _FILE = "data:application/octet-stream;base64,"  # what kind of picture a file is, its bytes say
+_NUMBERS = re.compile(r"[0-9 ]+(,[0-9 ]+)+")  # as the command takes them
 
 Schema = Mapping[str, Any]
 
@@ -101,6 +103,10 @@ def _read_value(part: Part) -> Any:
             raise ValueError(part.charset)
     except ValueError:
         raise _mistake(part.name, "must be text in UTF-8") from None
+    if part.name in FILE_FIELDS and text and text != "null" and ":" not in text:
+        raise _mistake(part.name, f"must be a file or a URI (curl sends a file as -F {part.name}=@NAME)")
+    if part.name == "faces" and _NUMBERS.fullmatch(text):
+        return [_read_json(each) for each in text.split(",")]
     return text if _types(schema) <= {"string", "null"} else _read_json(text)
 
 

@@ -73,6 +73,8 @@ def test_every_field_of_the_json_request_can_be_sent() -> None:
         (["0"], [0]),
         (["0", "2"], [0, 2]),
         (["[0, 2]"], [0, 2]),
+        (["0,2"], [0, 2]),
+        (["0, 2"], [0, 2]),
         (['{"index": 1, "face": "https://a.test"}'], [{"index": 1, "face": "https://a.test"}]),
         (["0", '{"index": 1, "face": "https://a.test"}'], [0, {"index": 1, "face": "https://a.test"}]),
     ],
@@ -96,6 +98,8 @@ def test_a_file_that_nobody_chose_is_left_out() -> None:
     [
         ([("face", "https://a.test")], "meme is missing."),
         ([("meme", "")], "meme must not be empty."),
+        ([("meme", "meme.jpg")], "meme must be a file or a URI (curl sends a file as -F meme=@NAME)."),
+        ([("meme", URI), ("face", "me.jpg")], "face must be a file or a URI (curl sends a file as -F face=@NAME)."),
         ([("meme", ("empty.png", b""))], "meme must not be an empty file."),
         ([("meme", URI), ("meme", URI)], "meme must come only once."),
         ([("meme", URI), ("consent", ("c.txt", b"x"))], "consent must be text, not a file."),
@@ -172,7 +176,7 @@ def test_what_is_no_form_is_refused_in_words(
 @pytest.mark.parametrize(
     ("headers", "content"),
     [
-        ("content-disposition: FORM-DATA; NAME=meme", b"x"),
+        ("content-disposition: FORM-DATA; NAME=meme", b"data:,x"),
         ('Content-Disposition: form-data; filename="a;name=face"; name="meme"', b"\0\xff"),
         ('Content-Disposition: form-data; name="meme"; filename="C:\\dir\\a.png"', b"\r\n--bb\r\n\r\nb"),
         ('Content-Disposition: form-data; name="meme"; filename="q\\"; name=\\"face.png"', b"x--b--"),

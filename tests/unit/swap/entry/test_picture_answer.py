@@ -36,6 +36,7 @@ def stack() -> FakeSwapStack:
         ("image/*", True, None),
         ("IMAGE/*", True, None),
         ("image/png", True, "png"),
+        ("image/jpg", True, "jpeg"),
         ("image/jpeg, image/png", True, "jpeg"),
         ("image/png, image/jpeg", True, "png"),
         ("image/png;q=0.5, image/webp", True, "webp"),
