@@ -129,6 +129,9 @@ def answer(message: dict[str, Any], telegram: Telegram, coldswap: Coldswap) -> N
 
 def main() -> None:
     """Answer messages until the process ends."""
+    missing = [name for name in ("TELEGRAM_TOKEN", "API") if not os.environ.get(name)]
+    if missing:
+        sys.exit(f"Set {' and '.join(missing)} (examples/README.md).")
     telegram = Telegram(os.environ["TELEGRAM_TOKEN"], os.environ.get("TELEGRAM_URL", "https://api.telegram.org"))
     coldswap = Coldswap(os.environ["API"].rstrip("/"), os.environ.get("KEY"))
     for message in telegram.messages():

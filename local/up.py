@@ -147,7 +147,7 @@ Swap without waiting (the response's Location header says where the result will 
 Make a short video (put the task_id of the response in place of ID, and repeat the second line until it has succeeded):
   curl -s {cloud.api_url}/generate-video -d '{{"script_text": "Hello there.", "search_query": "nature"}}'
   curl -s {cloud.api_url}/task/ID
-  curl -s {cloud.api_url}/download/ID?redirect=true -L -o short.mp4
+  curl -sL '{cloud.api_url}/download/ID?redirect=true' -o short.mp4
 
 Press Ctrl-C to stop.
 """

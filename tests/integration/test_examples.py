@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -15,6 +17,20 @@ from local.swap_clients import wait_for_end
 from tests.support.swap_client import SwapClient
 
 MACHINE = ROOT / "examples/step_functions.asl.json"
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({}, "Set TELEGRAM_TOKEN and API (examples/README.md).\n"),
+        ({"TELEGRAM_TOKEN": "123:abc"}, "Set API (examples/README.md).\n"),
+    ],
+)
+def test_a_bot_without_its_settings_says_which(environment: dict[str, str], sentence: str) -> None:
+    program = [sys.executable, str(ROOT / "examples/telegram_bot.py")]
+    bot = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert (bot.returncode, bot.stderr) == (1, sentence)
 
 
 @pytest.fixture
