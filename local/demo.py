@@ -159,8 +159,8 @@ def custom(face: Path | None, meme: Path | None) -> int:
             print(f"\n{error} ({error.code})", file=sys.stderr)
             return 1
         (OUT / "custom.jpg").write_bytes(swap_clients.download(result["url"]))
-    count = sum(each["swapped"] for each in result["faces"])
-    say(f"{count} of {len(result['faces'])} faces swapped: {os.path.relpath(OUT)}/custom.jpg")
+    count, total = sum(each["swapped"] for each in result["faces"]), len(result["faces"])
+    say(f"{count} of {total} face{'s' * (total != 1)} swapped: {os.path.relpath(OUT)}/custom.jpg")
     for note in result["notes"]:
         print(note)
     return 0

@@ -47,8 +47,5 @@ def test_a_swap_has_the_pixels_and_the_facts_of_the_apis(
 
     expected = cv2.imdecode(np.frombuffer(download(theirs["url"]), np.uint8), cv2.IMREAD_COLOR)
     assert np.array_equal(result.pixels, np.asarray(expected))
-    for face, their_face in zip(result.faces, theirs["faces"], strict=True):
-        assert face["box"] == pytest.approx(their_face["box"], abs=0.1)
-        assert {**face, "box": 0, "score": 0} == {**their_face, "box": 0, "score": 0}
-    for name in ("content_type", "width", "height", "engine", "models", "detail", "notes"):
+    for name in ("faces", "content_type", "width", "height", "engine", "models", "detail", "notes"):
         assert result.facts[name] == theirs[name]

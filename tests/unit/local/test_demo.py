@@ -1,14 +1,17 @@
-"""The demo's summary and table of its runs, and its message about a picture that does not exist."""
+"""The demo's summary and table of its runs, and its messages about pictures that it cannot use."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from local import demo
 from local.contact_sheet import Card, draw_contact_sheet
+from local.demo_pack import NAME
 from local.swap_clients import SwapResponse
 
 
@@ -65,6 +68,22 @@ def test_a_picture_that_is_not_there_is_told_at_once(tmp_path: Path, capsys: pyt
 
     assert status == 2
     assert "There is no picture at" in capsys.readouterr().err
+
+
+def test_a_photograph_is_told_to_need_models_for_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph = tmp_path / "me.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(photograph)
+    monkeypatch.setattr(demo, "Cloud", MagicMock())
+    monkeypatch.setattr(demo, "publish_demo_pack", lambda _: NAME)
+
+    status = demo.main(["--face", str(photograph), "--meme", str(photograph)])
+
+    assert status == 1
+    message = capsys.readouterr().err
+    assert "me.png looks like a photograph." in message
+    assert "make models LOCAL=1 ACCEPT=1" in message
 
 
 def test_the_sheet_shows_face_meme_and_result(tmp_path: Path) -> None:
