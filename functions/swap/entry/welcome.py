@@ -32,8 +32,6 @@ def welcome() -> Welcome:
         links={
             "openapi": "/openapi.json",
             "docs": "/docs",
-            "video_openapi": "/video/openapi.json",
-            "video_docs": "/video/docs",
             "terms": "/terms",
         },
     )
