@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
 from layers.core.deadline import Deadline
@@ -48,58 +49,110 @@ def run(arguments: Sequence[str], *, deadline: Deadline, threads: int = 1, logle
     deadline, an exception, this process being killed) also ends ffmpeg and all that it started. Raises UnreadableMedia
     if an input is to blame, StorageFull, OutOfTime, or EncodingFailed.
     """
-    deadline.check("starting ffmpeg")
-    thread_count = str(threads)
-    command = [
-        *(program(), "-nostdin", "-hide_banner", "-loglevel", loglevel, "-y"),
-        *("-filter_threads", thread_count, "-threads", thread_count),
-        *arguments[:-1],
-        *("-threads", thread_count, arguments[-1]),
-    ]
-
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=_kill_with(os.getpid()),
-        env=_environment(),
-    )
-    expired = threading.Event()
-
-    def stop() -> None:
-        expired.set()
-        _kill(process)
-
-    timer = threading.Timer(max(0.0, deadline.left()), stop)
-    timer.daemon = True
-    timer.start()
-    try:
-        stderr = _read_tail(process)
-        _wait_for_exit(process)
-    finally:
-        timer.cancel()
-        timer.join()
-        status = _reap(process)
-    if expired.is_set():
-        raise OutOfTime(f"Time ran out while ffmpeg was running. {deadline.advice}")
-    if status:
-        raise _failure(status, stderr)
-    return stderr
+    with Process(arguments, deadline=deadline, threads=threads, loglevel=loglevel) as process:
+        return process.wait()
 
 
-def untrusted_input(path: Path) -> list[str]:
-    """The arguments that make a stranger's file an input: only that file, only as one of the formats listed above."""
+class Process:
+    """ffmpeg at work as in `run`, with pipes that the caller writes and reads; leaving the context ends it."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        deadline: Deadline,
+        threads: int = 1,
+        loglevel: str = "error",
+        writes: bool = False,
+        reads: bool = False,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """`writes` and `reads`: whether the caller uses `stdin` and `stdout`, which are no pipes otherwise."""
+        deadline.check("starting ffmpeg")
+        thread_count = str(threads)
+        command = [
+            *(program(), *(() if writes else ("-nostdin",)), "-hide_banner", "-loglevel", loglevel, "-y"),
+            *("-filter_threads", thread_count, "-threads", thread_count),
+            *arguments[:-1],
+            *("-threads", thread_count, arguments[-1]),
+        ]
+        self._deadline = deadline
+        self._expired = threading.Event()
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE if writes else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=_kill_with(os.getpid()),
+            env=_environment(),
+            pass_fds=pass_fds,
+        )
+        self._stderr = ""
+        self._reader = threading.Thread(target=self._read_stderr, daemon=True)
+        self._reader.start()
+        self._timer = threading.Timer(max(0.0, deadline.left()), self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    @property
+    def stdin(self) -> BufferedWriter:
+        """What ffmpeg reads."""
+        assert isinstance(self._process.stdin, BufferedWriter)
+        return self._process.stdin
+
+    @property
+    def stdout(self) -> BufferedReader:
+        """What ffmpeg writes."""
+        assert isinstance(self._process.stdout, BufferedReader)
+        return self._process.stdout
+
+    def wait(self) -> str:
+        """Wait until ffmpeg has ended by itself; return the end of its stderr. Raises as `run` does."""
+        self._reader.join()
+        _wait_for_exit(self._process)
+        status = self._end()
+        if self._expired.is_set():
+            raise OutOfTime(f"Time ran out while ffmpeg was running. {self._deadline.advice}")
+        if status:
+            raise _failure(status, self._stderr)
+        return self._stderr
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # what was not yet written has nowhere to go
+                    pipe.close()
+
+    def _read_stderr(self) -> None:
+        self._stderr = _read_tail(self._process)
+
+    def _expire(self) -> None:
+        self._expired.set()
+        _kill(self._process)
+
+    def _end(self) -> int:
+        """Kill what is left of it; return its exit status."""
+        self._timer.cancel()
+        self._timer.join()
+        if self._process.returncode is None:
+            _reap(self._process)
+        self._reader.join()
+        return int(self._process.returncode)
+
+
+def untrusted_input(
+    path: Path, demuxers: Sequence[str] = DEMUXERS, decoders: Sequence[str] = DECODERS, options: Sequence[str] = ()
+) -> list[str]:
+    """The arguments that make a stranger's file an input: only that file, only as one of these formats."""
     return [
-        *(
-            "-protocol_whitelist",
-            "file",
-            "-format_whitelist",
-            ",".join(DEMUXERS),
-            "-codec_whitelist",
-            ",".join(DECODERS),
-        ),
+        *("-protocol_whitelist", "file"),
+        *("-format_whitelist", ",".join(demuxers), "-codec_whitelist", ",".join(decoders)),
+        *options,
         *("-i", f"file:{path}"),
     ]
 
