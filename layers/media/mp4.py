@@ -5,6 +5,7 @@ ISO/IEC 14496-12 (ISO base media file format) and Apple's QuickTime File Format;
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ MAX_INDEX_BYTES = 16 << 20  # of a moov box; an hour of video has about 2 MB
 _MAX_BOXES = 1000  # in one box, or at the top level
 _MAX_EDITS = 8  # more come from no camera
 _MAX_SAMPLES = 200_000  # looked at for a window: 55 minutes of 60 frames a second
+_SAMPLE_ENTRY_BYTES = 86  # of a video track, before the boxes in it
 _REORDER_SECONDS = 0.5  # how much later than its display a frame may be stored; encoders reorder by 4 frames
 
 
@@ -32,12 +34,29 @@ class Index:
     seconds: float  # that are shown: of the edit list where there is one
     fps: float | None
     fragmented: bool
+    timescale: int  # ticks a second of the time stamps
+    pixel_aspect: tuple[int, int]  # width to height of a pixel as shown, after the rotation
+    transfer: (
+        int | None
+    )  # how brightness is coded, by ITU-T H.273; None where the file does not say it outside the video
+    sound: str | None  # the first sound track's sample entry: mp4a, alac, Opus, …
     _table: _Table
+
+    @property
+    def most_frames(self) -> int:
+        """The most frames that any of the file's tables promises, or `frames`."""
+        return max(self._table.count, self._table.sizes)
 
     @property
     def frames(self) -> int:
         """How many frames the file holds; for a fragmented file only those that its index lists."""
         return self._table.count
+
+    @property
+    def samples_end(self) -> int:
+        """One past the last byte of its frames in the file; 0 where that is unknown."""
+        span = self._table.span(float("inf"))
+        return span[1] if span else 0
 
     def window(self, seconds: float) -> tuple[int, int] | None:
         """The range of bytes (first, one past the last) that decodes to the first `seconds`, beside the index itself.
@@ -111,13 +130,11 @@ def _parse_movie(movie: bytes) -> Index:
     boxes = list(_boxes(movie))
     fragmented = any(kind == b"mvex" for kind, _ in boxes)
     clock = next((_parse_clock(body) for kind, body in boxes if kind == b"mvhd"), (0, 0))[0]
-    for kind, body in boxes:
-        if kind != b"trak":
-            continue
-        track = _children(body)
-        media = _children(track[b"mdia"])
-        if media[b"hdlr"][8:12] == b"vide":
-            return _parse_video(track, media, fragmented, clock)
+    tracks = [_children(body) for kind, body in boxes if kind == b"trak"]
+    medias = [_children(track.get(b"mdia", b"")) for track in tracks]
+    for track, media in zip(tracks, medias, strict=True):
+        if media.get(b"hdlr", b"")[8:12] == b"vide":
+            return _parse_video(track, media, fragmented, clock, _find_sound(medias))
     raise UnreadableMedia("This file has no video track.")
 
 
@@ -127,20 +144,34 @@ def _parse_clock(head: bytes) -> tuple[int, int]:
     return scale, duration
 
 
-def _parse_video(track: dict[bytes, bytes], media: dict[bytes, bytes], fragmented: bool, clock: int) -> Index:
+def _find_sound(medias: list[dict[bytes, bytes]]) -> str | None:
+    """The sample entry of the first sound track."""
+    for media in medias:
+        if media.get(b"hdlr", b"")[8:12] == b"soun":
+            with contextlib.suppress(ValueError, KeyError, struct.error):
+                table = _children(_children(media[b"minf"])[b"stbl"])
+                return table[b"stsd"][12:16].decode("latin-1")
+    return None
+
+
+def _parse_video(
+    track: dict[bytes, bytes], media: dict[bytes, bytes], fragmented: bool, clock: int, sound: str | None
+) -> Index:
     """`clock`: ticks a second of the movie, by which edit lists count."""
     scale, duration = _parse_clock(media[b"mdhd"])
     table = _children(_children(media[b"minf"])[b"stbl"])
     _, _, entry = _parse_box_head(table[b"stsd"][8:24], len(table[b"stsd"]) - 8)
     codec, width, height = struct.unpack_from(">4s24xHH", table[b"stsd"], 12)
-    if entry < 86 or not scale or not (width and height):
+    if entry < _SAMPLE_ENTRY_BYTES or not scale or not (width and height):
         raise ValueError("no sample entry of a video track")
     head = track[b"tkhd"]
     matrix = struct.unpack_from(">ii4xii", head, 52 if head[0] == 1 else 40)
     angles = {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}
     rotation = angles.get(tuple((value > 0) - (value < 0) for value in matrix), 0)
+    aspect, transfer = _parse_look(table[b"stsd"][8 : 8 + entry])
     if rotation % 180:
         width, height = height, width
+        aspect = aspect[1], aspect[0]
     edits = _parse_edits(track, clock, scale)
     samples = _Table(table, scale, edits[0][1] if edits else 0.0)
     fps = samples.count * scale / duration if duration and samples.count else None
@@ -148,7 +179,33 @@ def _parse_video(track: dict[bytes, bytes], media: dict[bytes, bytes], fragmente
     # An edit of no length lasts as long as the media: so fragmented files are written.
     shown = sum(min(length or seconds, seconds) for length, _ in edits)
     seconds = shown if shown > 0 else seconds
-    return Index(codec.decode("latin-1"), width, height, rotation, seconds, fps, fragmented, samples)
+    return Index(
+        codec=codec.decode("latin-1"),
+        width=width,
+        height=height,
+        rotation=rotation,
+        seconds=seconds,
+        fps=fps,
+        fragmented=fragmented,
+        timescale=scale,
+        pixel_aspect=aspect,
+        transfer=transfer,
+        sound=sound,
+        _table=samples,
+    )
+
+
+def _parse_look(entry: bytes) -> tuple[tuple[int, int], int | None]:
+    """The shape of a pixel, width to height, and how brightness is coded, from a video's sample entry."""
+    aspect, transfer = (1, 1), None
+    with contextlib.suppress(ValueError, struct.error):  # old QuickTime files have other things there
+        boxes = _children(entry[_SAMPLE_ENTRY_BYTES:])
+        if b"pasp" in boxes:
+            across, down = struct.unpack_from(">II", boxes[b"pasp"])
+            aspect = (across, down) if across and down else aspect
+        if boxes.get(b"colr", b"")[:4] in (b"nclx", b"nclc"):
+            (transfer,) = struct.unpack_from(">H", boxes[b"colr"], 6)
+    return aspect, transfer
 
 
 def _parse_edits(track: dict[bytes, bytes], clock: int, scale: int) -> list[tuple[float, float]]:
@@ -175,11 +232,13 @@ class _Table:
         self.skip_seconds = skip_seconds
         self._times = [(count, delta) for count, delta in _parse_rows(boxes.get(b"stts", bytes(8)), ">II")]
         self.count = sum(count for count, _ in self._times)
+        sizes = boxes.get(b"stsz", b"")
+        self.sizes: int = struct.unpack_from(">I", sizes, 8)[0] if len(sizes) >= 12 else 0
 
     def span(self, seconds: float) -> tuple[int, int] | None:
         """The range of bytes (first, one past the last) of the samples decoded before that time; None if unknown."""
         try:
-            return self._span(self._before(seconds * self._scale))
+            return self._span(self._before(seconds * self._scale) if seconds < float("inf") else self.sizes)
         except (struct.error, IndexError, KeyError, ValueError):
             return None
 

@@ -16,13 +16,33 @@ from layers.core.errors import PictureTooLarge
 from layers.media.picture import Pixels
 
 Kind = Literal["gif", "webp", "apng", "mp4", "mov", "webm"]
-Note = Literal["truncated", "damaged_frame"]
+OutputFormat = Literal["gif", "webp", "apng", "mp4"]
+Note = Literal[
+    "truncated",
+    "damaged_frame",
+    "converted",
+    "sound_encoded",
+    "sound_dropped",
+    "alpha_dropped",
+    "loop_dropped",
+    "cropped",
+    "colors_changed",
+    "tone_mapped",
+]
 
 ANIMATIONS: frozenset[Kind] = frozenset({"gif", "webp", "apng"})
 
 NOTES: dict[Note, str] = {
     "truncated": "The file ends too early. Its whole frames were kept.",
     "damaged_frame": "A frame cannot be read. The frames before it were kept.",
+    "converted": "The result has another format than the meme.",
+    "sound_encoded": "The sound was encoded again, as AAC, since an MP4 cannot hold it as it was.",
+    "sound_dropped": "The result has no sound, since its format cannot hold any.",
+    "alpha_dropped": "What was transparent is white, since an MP4 cannot be transparent.",
+    "loop_dropped": "The result does not say how often it is played, since an MP4 cannot.",
+    "cropped": "The result lacks a row or a column of pixels, since an MP4 has even sides.",
+    "colors_changed": "Some pixels that no swap touched have other colours, since a frame of a GIF has only 256.",
+    "tone_mapped": "The high dynamic range was toned down.",
 }
 
 

@@ -11,15 +11,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
+from layers.media.moving.canvas import OPAQUE, Box, Canvas, as_pixels
 from layers.media.moving.description import Frame
 from layers.media.moving.gif_blocks import Buffer, GifFile, GifImage, play_delay
 from layers.media.picture import Pixels
 
-Canvas = NDArray[np.uint32]  # [H, W], BGRA in memory: a pixel is one number, and 0 is transparent
-
-OPAQUE = np.uint32(0xFF000000)
 _CLEAR, _RESTORE = 2, 3  # disposals
 _GREYS = bytes(level for index in range(256) for level in (index, index, index))
 
@@ -53,7 +50,7 @@ class GifScreen:
         """Keep what is there, where the image is to be taken back."""
         self._before = self.canvas.copy() if image.disposal == _RESTORE else None
 
-    def dispose(self, disposal: int, place: tuple[slice, slice]) -> None:
+    def dispose(self, disposal: int, place: Box) -> None:
         """Do what an image's disposal asks for after it was shown at that place."""
         if disposal == _CLEAR:
             self.canvas[place] = 0
@@ -61,7 +58,7 @@ class GifScreen:
             self.canvas, self._before = self._before, None
 
 
-def clip(image: GifImage, width: int, height: int) -> tuple[slice, slice]:
+def clip(image: GifImage, width: int, height: int) -> Box:
     """Rows and columns of the canvas that an image covers."""
     return (
         slice(min(image.y, height), min(image.y + image.height, height)),
@@ -93,16 +90,6 @@ def unpack(data: Buffer, image: GifImage) -> Pixels | None:
     if pixels is None or pixels.shape[:2] != (image.height, image.width):
         return None
     return np.ascontiguousarray(pixels[:, :, 0], np.uint8)
-
-
-def as_pixels(canvas: Canvas) -> Pixels:
-    """The same memory as uint8 BGRA [H, W, 4]."""
-    return canvas.view(np.uint8).reshape(*canvas.shape, 4)
-
-
-def as_canvas(pixels: Pixels) -> Canvas:
-    """Contiguous uint8 BGRA [H, W, 4] as one number a pixel: the same memory."""
-    return np.ascontiguousarray(pixels).view(np.uint32)[:, :, 0]
 
 
 def _draw(canvas: Canvas, image: GifImage, indices: Pixels, table: Canvas) -> None:

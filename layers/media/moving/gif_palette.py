@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from layers.media.moving.gif_frames import OPAQUE, Canvas
+from layers.media.moving.canvas import OPAQUE, Canvas
 from layers.media.picture import Pixels
 
 COLORS = 256  # of a frame at most

@@ -12,8 +12,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from layers.media.moving.canvas import Box, Canvas, as_canvas, find_box, unite
 from layers.media.moving.gif_blocks import Buffer, GifFile, GifImage
-from layers.media.moving.gif_frames import Canvas, GifScreen, as_canvas, clip, read_table
+from layers.media.moving.gif_frames import GifScreen, clip, read_table
 from layers.media.moving.gif_lzw import pack
 from layers.media.moving.gif_palette import COLORS, Palette, PaletteChooser, map_dithered, map_exactly
 from layers.media.picture import Pixels
@@ -47,9 +48,9 @@ class GifWriter:
         target = np.where(visible, target | np.uint32(0xFF000000), 0)
         self._screen.begin(image)
         differs = (target != self._screen.canvas) & visible
-        box = _find_box(differs)
+        box = find_box(differs)
         if image.disposal == 2:
-            box = _unite(box, clip(image, self._file.width, self._file.height))
+            box = unite(box, clip(image, self._file.width, self._file.height))
         if box is None:
             box = slice(0, 1), slice(0, 1)
         self._write_image(image, box, before[box], target[box], differs[box])
@@ -61,7 +62,7 @@ class GifWriter:
         self._out.write(_TRAILER)
 
     def _write_image(
-        self, image: GifImage, box: tuple[slice, slice], before: Canvas, target: Canvas, differs: NDArray[np.bool_]
+        self, image: GifImage, box: Box, before: Canvas, target: Canvas, differs: NDArray[np.bool_]
     ) -> None:
         untouched, faces = differs & (before == target), differs & (before != target)
         own = _own_colors(self._data, image.table)
@@ -78,7 +79,7 @@ class GifWriter:
             indices[faces] = map_dithered(palette, target[faces], *places)
         self._write_blocks(image, box, palette, indices)
 
-    def _write_blocks(self, image: GifImage, box: tuple[slice, slice], palette: Palette, indices: Pixels) -> None:
+    def _write_blocks(self, image: GifImage, box: Box, palette: Palette, indices: Pixels) -> None:
         flags = image.disposal << 2 | (palette.transparent is not None)
         control = struct.pack("<BHBB", flags, image.delay, palette.transparent or 0, 0)
         table = _as_bytes(_pad(palette.colors))
@@ -114,23 +115,3 @@ def _pad(colors: Canvas) -> Canvas:
 def _as_bytes(colors: Canvas) -> bytes:
     """Red, green and blue of each colour."""
     return colors.astype("<u4").view(np.uint8).reshape(-1, 4)[:, 2::-1].tobytes()
-
-
-def _find_box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """The smallest rectangle that holds all that is set; None for nothing."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
-def _unite(box: tuple[slice, slice] | None, other: tuple[slice, slice]) -> tuple[slice, slice] | None:
-    """The smallest rectangle that holds both."""
-    if other[0].start == other[0].stop or other[1].start == other[1].stop:
-        return box
-    if box is None:
-        return other
-    rows, columns = (
-        slice(min(one.start, two.start), max(one.stop, two.stop)) for one, two in zip(box, other, strict=True)
-    )
-    return rows, columns
