@@ -57,7 +57,7 @@ def add_webp_chunk(data: bytes, kind: bytes, body: bytes) -> bytes:
         if name == b"VP8L" and content[4] & _USES_ALPHA:
             flags |= _WEBP_FLAGS[b"ALPH"]
     extended = struct.pack("<I", flags) + (size[0] - 1).to_bytes(3, "little") + (size[1] - 1).to_bytes(3, "little")
-    file = b"WEBP" + b"".join(_frame_webp_chunk(*chunk) for chunk in [(b"VP8X", extended), *chunks])
+    file = b"WEBP" + b"".join(frame_webp_chunk(*chunk) for chunk in [(b"VP8X", extended), *chunks])
     return b"RIFF" + struct.pack("<I", len(file)) + file
 
 
@@ -67,5 +67,6 @@ def _insert(data: bytes, at: int, part: bytes) -> bytes:
     return b"".join((view[:at], part, view[at:]))
 
 
-def _frame_webp_chunk(kind: bytes, body: bytes) -> bytes:
+def frame_webp_chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk as it is in a file, with its length, padded to an even one."""
     return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) & 1)
