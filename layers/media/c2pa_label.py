@@ -95,12 +95,16 @@ class Signer:
 
     def sign_video(self, path: Path, provenance: Provenance) -> None:
         """Sign an MP4 in place. Raises StorageFull if the disk has no room for a copy."""
+        self.sign_file(path, MP4, provenance)
+
+    def sign_file(self, path: Path, media_type: str, provenance: Provenance) -> None:
+        """Sign a file in place. Raises StorageFull if the disk has no room for a copy."""
         if shutil.disk_usage(path.parent).free < path.stat().st_size + MANIFEST_ROOM:
             raise StorageFull("There is no disk space left for temporary files.")
         signed_path = path.with_name(f"{path.stem}.signed{path.suffix}")
         try:
             with path.open("rb") as source, signed_path.open("w+b") as target:
-                self._sign(MP4, source, target, provenance)
+                self._sign(media_type, source, target, provenance)
             signed_path.replace(path)
         finally:
             signed_path.unlink(missing_ok=True)

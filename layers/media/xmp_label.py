@@ -43,12 +43,23 @@ _SOURCE_TYPE = re.compile(rb"""DigitalSourceType(?:="|='|>)([^"'<]+)""")
 
 def label(data: bytes, format: PictureFormat, source_type: str = SOURCE_TYPE) -> bytes:
     """Put the label into a picture that `encode` returned."""
-    packet = (_PACKET % source_type).encode()
+    packet = build_packet(source_type)
     if format == "jpeg":
         return add_jpeg_segment(data, 0xE1, _JPEG_XMP + packet)
     if format == "png":
         return add_png_chunk(data, b"iTXt", _PNG_XMP + packet)
     return add_webp_chunk(data, b"XMP ", packet)
+
+
+def build_packet(source_type: str = SOURCE_TYPE) -> bytes:
+    """The label as XMP, for any kind of file."""
+    return (_PACKET % source_type).encode()
+
+
+def find_packet_source_type(packet: bytes) -> str | None:
+    """The digital source type that a packet of XMP names, or None."""
+    match = _SOURCE_TYPE.search(packet)
+    return match[1].decode("ascii", "replace") if match else None
 
 
 def label_mp4(path: Path) -> None:
@@ -59,7 +70,7 @@ def label_mp4(path: Path) -> None:
     with path.open("r+b") as file:
         *_, (_, _, end) = _mp4_boxes(file)
         file.seek(end)
-        packet = (_PACKET % SOURCE_TYPE).encode()
+        packet = build_packet()
         file.write(struct.pack(">I4s", 24 + len(packet), b"uuid") + _MP4_XMP + packet)
 
 

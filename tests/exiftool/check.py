@@ -20,7 +20,9 @@ from layers.media.c2pa_label import Signer
 from layers.media.encode import encode
 from layers.media.ffmpeg import run
 from layers.media.formats import PICTURE_FORMATS
+from layers.media.moving.labels import MEDIA_TYPES, label_moving
 from layers.media.xmp_label import SOURCE_TYPE, label, label_mp4
+from tests.unit.media.moving.test_labels import MEMES, make_result
 from tests.unit.media.test_c2pa_label import CLIPS, SPEAKER
 from tests.unit.media.test_encode import picture
 
@@ -71,6 +73,11 @@ def samples(folder: Path, chain: Chain) -> dict[Path, bool]:
     label_mp4(video)
     seal.sign_video(video, describe_video(CLIPS, SPEAKER))
     files[video] = False
+    for moving in MEMES:
+        path = make_result(folder, moving)
+        label_moving(path, moving)
+        seal.sign_file(path, MEDIA_TYPES[moving], provenance)
+        files[path] = moving == "apng"
     return files
 
 
