@@ -18,7 +18,7 @@ from layers.media.moving.webp_frames import decode_still
 from layers.media.picture import Pixels
 from layers.media.png_header import frame_png_chunk
 
-_MAX_CHUNKS = 1 << 18  # encoders cut pixels into pieces of 8 to 64 KB
+_MAX_CHUNKS = 1 << 17  # encoders cut pixels into pieces of 8 to 64 KB
 _CLEAR, _RESTORE = 1, 2  # disposals
 _SHOWN_BY_DECODERS = (b"PLTE", b"tRNS")  # what the pixels of each frame need beside their header
 _ALPHA_TYPES = (4, 6)  # colour types

@@ -11,7 +11,8 @@ from layers.media.moving.description import Limits, MovingPicture
 
 Buffer = bytes | memoryview
 
-_MAX_BLOCKS = 1 << 21  # of all kinds, sub-blocks too: 200 MiB of full ones have 0.8 million
+_MAX_BLOCKS = 1 << 17
+_MAX_SUB_BLOCKS = 1 << 21  # 200 MiB of full ones have 0.8 million
 _EXTENSION, _IMAGE, _TRAILER, _FILLER = 0x21, 0x2C, 0x3B, 0x00
 _GRAPHIC_CONTROL, _APPLICATION = 0xF9, 0xFF
 _LOOPING = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
@@ -95,7 +96,7 @@ class _End(Exception):
 class _Walker:
     def __init__(self, view: memoryview, limits: Limits) -> None:
         self._view, self._limits = view, limits
-        self._at = self._blocks = self._work = 0
+        self._at = self._blocks = self._sub_blocks = self._work = 0
         self._loop: int | None = None
         self._control: tuple[int, int, int | None] = (0, 0, None)  # disposal, delay, transparent index
         self._images: list[GifImage] = []
@@ -190,14 +191,13 @@ class _Walker:
         return at, count
 
     def _skip_sub_blocks(self) -> None:
-        view, at, size, blocks = self._view, self._at, len(self._view), self._blocks
+        view, at, size, left = self._view, self._at, len(self._view), _MAX_SUB_BLOCKS - self._sub_blocks
         while at < size and view[at]:
             at += 1 + view[at]
-            blocks += 1
-            if blocks > _MAX_BLOCKS:
-                break
-        self._blocks = blocks
-        self._count_block()
+            left -= 1
+            if not left:
+                raise _too_many()
+        self._sub_blocks = _MAX_SUB_BLOCKS - left
         if at >= size:
             raise _End
         self._at = at + 1
@@ -205,4 +205,8 @@ class _Walker:
     def _count_block(self) -> None:
         self._blocks += 1
         if self._blocks > _MAX_BLOCKS:
-            raise PictureTooLarge("The GIF consists of far too many small blocks. Save it again with another program.")
+            raise _too_many()
+
+
+def _too_many() -> PictureTooLarge:
+    return PictureTooLarge("The GIF consists of far too many small blocks. Save it again with another program.")

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layers.media.moving.canvas import OPAQUE, Box, Canvas, as_pixels
 from layers.media.moving.description import Frame
 from layers.media.moving.gif_blocks import Buffer, GifFile, GifImage, play_delay
+from layers.media.moving.gif_lzw import unpack_any
 from layers.media.picture import Pixels
 
 _CLEAR, _RESTORE = 2, 3  # disposals
@@ -27,11 +29,11 @@ def read_gif_frames(data: Buffer, file: GifFile) -> Iterator[Frame]:
     last: Canvas | None = None
     start = Fraction(0)
     for number, image in enumerate(file.images):
-        indices = unpack(data, image)
-        if indices is None:
+        unpacked = unpack(data, image)
+        if unpacked is None:
             return
         screen.begin(image)
-        _draw(screen.canvas, image, indices, read_table(data, image.table))
+        _draw(screen.canvas, image, unpacked, read_table(data, image.table))
         shown = screen.canvas.copy()
         delay = Fraction(play_delay(image.delay), 100)
         yield Frame(number, as_pixels(shown), start, delay, last is not None and np.array_equal(shown, last))
@@ -75,8 +77,26 @@ def read_table(data: Buffer, place: tuple[int, int]) -> Canvas:
     return table
 
 
-def unpack(data: Buffer, image: GifImage) -> Pixels | None:
-    """The indices of an image, uint8 [h, w]; None if they cannot be unpacked."""
+def unpack(data: Buffer, image: GifImage) -> tuple[Pixels, int] | None:
+    """The indices of an image, uint8 [h, w], and how many of them, in the file's order, are there.
+
+    Browsers show an image whose pixels end too early, and pass over pixels that are too many. None if it is damaged.
+    """
+    indices = _unpack_whole(data, image)
+    if indices is not None:
+        return indices, indices.size
+    size = image.width * image.height
+    pixels = unpack_any(memoryview(data)[slice(*image.data)], size)
+    if not pixels:
+        return None
+    rows = np.frombuffer(pixels.ljust(size, b"\0"), np.uint8).reshape(image.height, image.width)
+    indices = np.empty_like(rows)
+    indices[_order_rows(image)] = rows
+    return indices, len(pixels)
+
+
+def _unpack_whole(data: Buffer, image: GifImage) -> Pixels | None:
+    """The indices of an image that has as many as it says; None for others."""
     import cv2
 
     size = struct.pack("<HH", image.width, image.height)
@@ -92,12 +112,26 @@ def unpack(data: Buffer, image: GifImage) -> Pixels | None:
     return np.ascontiguousarray(pixels[:, :, 0], np.uint8)
 
 
-def _draw(canvas: Canvas, image: GifImage, indices: Pixels, table: Canvas) -> None:
-    rows, columns = clip(image, canvas.shape[1], canvas.shape[0])
-    place = canvas[rows, columns]
-    visible = indices[: place.shape[0], : place.shape[1]]
-    colors = table[visible]
-    if image.transparent is None:
-        place[:] = colors
-    else:
-        np.copyto(place, colors, where=visible != image.transparent)
+def _order_rows(image: GifImage) -> list[int]:
+    """The rows in the file's order."""
+    passes = ((0, 8), (4, 8), (2, 4), (1, 2)) if image.interlaced else ((0, 1),)
+    return [row for start, step in passes for row in range(start, image.height, step)]
+
+
+def _find_missing(image: GifImage, count: int) -> NDArray[np.bool_]:
+    """Where an image of only `count` pixels has none."""
+    missing = np.empty((image.height, image.width), bool)
+    missing[_order_rows(image)] = (np.arange(missing.size) >= count).reshape(missing.shape)
+    return missing
+
+
+def _draw(canvas: Canvas, image: GifImage, unpacked: tuple[Pixels, int], table: Canvas) -> None:
+    indices, count = unpacked
+    place = canvas[clip(image, canvas.shape[1], canvas.shape[0])]
+    drawn = (slice(place.shape[0]), slice(place.shape[1]))
+    visible = np.ones(place.shape, bool)
+    if count < indices.size:
+        visible &= ~_find_missing(image, count)[drawn]
+    if image.transparent is not None:
+        visible &= indices[drawn] != image.transparent
+    np.copyto(place, table[indices[drawn]], where=visible)

@@ -1,4 +1,4 @@
-"""Packs the pixels of a GIF image, by the LZW of OpenCV's TIFF writer.
+"""Packs the pixels of a GIF image, by the LZW of OpenCV's TIFF writer; unpacks those that OpenCV's reader refuses.
 
 TIFF and GIF have the same codes in another order of bits, and TIFF widens its codes one code sooner (TIFF 6.0, section
 13; GIF89a, appendix F). So the work is done in C, and only the codes are laid out anew, several times as fast
@@ -19,6 +19,8 @@ _TABLE_CODES = 4096  # between two clear codes at most
 _TIFF_LZW, _NO_PREDICTOR = 5, 1
 _STRIP_OFFSETS, _STRIP_BYTES = 273, 279  # TIFF's tags
 _CODE_SIZE = 8
+_CODE_SIZES = range(1, 12)
+_MAX_WIDTH = 12
 _SUB_BLOCK = 255
 
 
@@ -42,6 +44,48 @@ def pack(indices: Pixels) -> bytes:
     blocks[:, 1:] = np.frombuffer(packed, np.uint8, whole).reshape(-1, _SUB_BLOCK)
     rest = packed[whole:]
     return bytes([_CODE_SIZE]) + blocks.tobytes() + (bytes([len(rest)]) + rest if rest else b"") + b"\0"
+
+
+def unpack_any(data: memoryview, size: int) -> bytes:
+    """At most `size` pixels of an image's data: all up to where it ends or breaks. Takes 0.2 µs a byte or so."""
+    code_size = data[0]
+    if code_size not in _CODE_SIZES:
+        return b""
+    clear, end = 1 << code_size, (1 << code_size) + 1
+    roots = [bytes([index & 0xFF]) for index in range(clear)] + [b"", b""]
+    table, width, last = roots[:], code_size + 1, b""
+    bits = bit_count = total = 0
+    pixels: list[bytes] = []
+    for byte in _join_sub_blocks(data):
+        bits |= byte << bit_count
+        bit_count += 8
+        while bit_count >= width:
+            code = bits & (1 << width) - 1
+            bits >>= width
+            bit_count -= width
+            if code == clear:
+                table, width, last = roots[:], code_size + 1, b""
+                continue
+            if code == end or code > len(table) or (code == len(table) and not last):
+                return b"".join(pixels)
+            entry = table[code] if code < len(table) else last + last[:1]
+            pixels.append(entry)
+            total += len(entry)
+            if total >= size:
+                return b"".join(pixels)[:size]
+            if last and len(table) < _TABLE_CODES:
+                table.append(last + entry[:1])
+                width += len(table) == 1 << width and width < _MAX_WIDTH
+            last = entry
+    return b"".join(pixels)
+
+
+def _join_sub_blocks(data: memoryview) -> bytes:
+    parts, at = [], 1
+    while at < len(data) and data[at]:
+        parts.append(data[at + 1 : at + 1 + data[at]])
+        at += 1 + data[at]
+    return b"".join(parts)
 
 
 def _write_tiff_strip(indices: Pixels) -> bytes:

@@ -11,7 +11,7 @@ from layers.media.moving.gif_blocks import Buffer
 
 SIGNATURE = b"\x1a\x45\xdf\xa3"
 
-_MAX_ELEMENTS = 1 << 18
+_MAX_ELEMENTS = 1 << 16  # a minute has a few thousand
 _SEGMENT, _INFO, _TRACKS, _CLUSTER, _GROUP = 0x18538067, 0x1549A966, 0x1654AE6B, 0x1F43B675, 0xA0
 _TRACK, _VIDEO, _COLOUR = 0xAE, 0xE0, 0x55B0
 # Their size is often unknown and never needed: what they hold comes next.

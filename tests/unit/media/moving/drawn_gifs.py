@@ -28,6 +28,7 @@ class Drawn:
     table: tuple[Color, ...] | None = None
     interlaced: bool = False
     control: bool = True  # whether there is a graphic control; without it: no delay, no transparency, disposal 0
+    pixels: int | None = None  # how many there are in the file, in its order, if not as many as the rows have
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class DrawnGif:
         for image in self.images:
             image = image if image.control else replace(image, disposal=0, transparent=None)
             before = [row[:] for row in screen]
-            places = [(image.y + i, image.x + j) for i, row in enumerate(image.rows) for j in range(len(row))]
+            order = _order_rows(len(image.rows), image.interlaced)
+            places = [(image.y + i, image.x + j) for i in order for j in range(len(image.rows[i]))]
             inside = [(y, x) for y, x in places if y < height and x < width]
-            for y, x in inside:
+            for y, x in [place for place in places[: image.pixels] if place in inside]:
                 index = image.rows[y - image.y][x - image.x]
                 if index != image.transparent:
                     screen[y][x] = (*(image.table or self.table or ())[index], 255)
@@ -96,12 +98,15 @@ def write_image(image: Drawn) -> bytes:
     rows = image.rows
     flags = (_flags(image.table) if image.table else 0) | (0x40 if image.interlaced else 0)
     descriptor = b"\x2c" + struct.pack("<HHHHB", image.x, image.y, len(rows[0]), len(rows), flags)
-    return control + descriptor + (_table(image.table) if image.table else b"") + _pack(_order(rows, image.interlaced))
+    indices = [index for row in _order_rows(len(rows), image.interlaced) for index in rows[row]]
+    if image.pixels is not None:
+        indices = (indices + [1] * image.pixels)[: image.pixels]
+    return control + descriptor + (_table(image.table) if image.table else b"") + _pack(indices)
 
 
-def _order(rows: tuple[tuple[int, ...], ...], interlaced: bool) -> list[int]:
+def _order_rows(count: int, interlaced: bool) -> list[int]:
     passes = ((0, 8), (4, 8), (2, 4), (1, 2)) if interlaced else ((0, 1),)
-    return [index for start, step in passes for row in rows[start::step] for index in row]
+    return [row for start, step in passes for row in range(start, count, step)]
 
 
 def _pack(indices: list[int]) -> bytes:
@@ -184,5 +189,8 @@ TRAPS: dict[str, DrawnGif] = {
     "colours from two tables in one picture": _then(
         replace(_WALL, table=OTHERS), replace(_SPRITE, disposal=3), replace(_SPRITE, x=4, disposal=2), block("3")
     ),
+    "too few pixels": _then(_WALL, replace(fill("2", 8, 6), pixels=19), fill("1", 1, 1)),
+    "too few pixels, interlaced": _then(_WALL, replace(fill("2", 8, 6), pixels=19, interlaced=True), fill("1", 1, 1)),
+    "too many pixels": _then(_WALL, replace(fill("2", 8, 6), pixels=99), fill("1", 1, 1)),
     "an old version": _then(replace(_WALL, control=False), version=b"87a", loop=None),
 }

@@ -20,7 +20,7 @@ from layers.core.errors import PictureTooLarge, UnreadablePicture
 from layers.media.moving.description import Frame, Limits
 from layers.media.moving.gif_blocks import GifFile, describe_gif, read_gif
 from layers.media.moving.gif_frames import read_gif_frames
-from layers.media.moving.gif_lzw import pack
+from layers.media.moving.gif_lzw import pack, unpack_any
 from layers.media.moving.gif_writer import GifWriter
 from layers.media.picture import Pixels
 from tests.unit.media.moving.drawn_gifs import (
@@ -265,6 +265,21 @@ def test_what_is_packed_another_reader_unpacks(shape: tuple[int, int], kind: str
 
     with Image.open(io.BytesIO(file)) as picture:
         assert np.array_equal(np.asarray(picture.convert("L")), indices)
+
+
+@pytest.mark.parametrize("colors", [2, 4, 16, 256])
+def test_what_opencv_refuses_is_unpacked_too(colors: int) -> None:
+    rng = np.random.default_rng(4)
+    indices = np.repeat(rng.integers(0, colors, (60, 30), np.uint8), 3, axis=1)
+    picture = Image.fromarray(indices, "P")
+    picture.putpalette([level for index in range(colors) for level in [index] * 3])
+    out = io.BytesIO()
+    picture.save(out, "gif", interlace=False)
+    image = read_gif(out.getvalue(), LIMITS).images[0]
+
+    pixels = unpack_any(memoryview(out.getvalue())[slice(*image.data)], 10_000)
+
+    assert pixels == indices.tobytes()
 
 
 def test_a_file_cut_anywhere_keeps_its_whole_frames() -> None:
