@@ -8,6 +8,7 @@ settles, upright and large.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from functions.swap.face.candidates import OVERLAP, Candidates, drop_repeats, group, join, measure_overlap
 from functions.swap.face.looks import CROP_FACTOR, CROP_SIDE, Pyramid, View, crop_upright, is_sliver, measure_roll, pad
 from functions.swap.face.scrfd import Scrfd, wrap_session
-from functions.swap.values import Face
+from functions.swap.values import Face, Floats
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
 
@@ -28,6 +29,7 @@ TILTED = 12.0  # degrees off upright, from which a face has to be confirmed
 SMALL = 64.0  # pixels of the longer side in the finest look, below which keypoints suffer
 LEAST = 24.0  # pixels of the longer side in the picture, below which a second look shows no more
 SECOND_LOOKS = 64  # at one picture; the faces with the best scores come first
+TURNED = 30.0  # degrees off upright, from which an upright look may report an upright face's keypoints
 
 
 class Detector:
@@ -50,6 +52,19 @@ class Detector:
         faces = [search.settle(candidates) for candidates in group(search.look_at_all())]
         return number_faces(drop_repeats(join([face for face in faces if face is not None])))
 
+    def find_again(self, pixels: Pixels, expected: Sequence[Face], deadline: Deadline) -> list[Face]:
+        """The faces that one upright look at a picture shows, and those `expected` that only a second look shows.
+
+        For pictures that follow one another: `expected` are the faces of the one before, where they may be now. One of
+        them that the upright look does not show, or that is turned, gets a second look. Numbered as in `find`.
+        Raises OutOfTime.
+        """
+        height, width = pixels.shape[:2]
+        if is_sliver(height, width, self._size):
+            return []
+        search = _Search(self._scrfd, Pyramid(pixels, self._size), deadline)
+        return number_faces(drop_repeats(search.look_once(expected)))
+
 
 class _Search:
     """The looks at one picture."""
@@ -63,6 +78,23 @@ class _Search:
     def look_at_all(self) -> Candidates:
         """What the first looks report, in the picture's pixels, from the best score to the worst."""
         return join([self._look(view, CANDIDATE).map_back(view) for view in self._pyramid.views()])
+
+    def look_once(self, expected: Sequence[Face]) -> Candidates:
+        """What one upright look reports, with second looks at the expected faces that it leaves in doubt."""
+        view = self._pyramid.levels[-1]
+        upright = self._look(view, CANDIDATE).map_back(view)
+        faces = join([candidates.take(np.array([0])) for candidates in group(upright)])
+        for face in expected:
+            box = np.array(face.box, np.float32)
+            elsewhere = measure_overlap(box, faces.boxes) <= OVERLAP
+            if abs(measure_roll(face.keypoints)) <= TURNED and not elsewhere.all():
+                continue
+            scores = np.array([face.score], np.float32)
+            sought = Candidates(box[None], scores, face.keypoints[None], np.zeros(1, np.bool_))
+            again = self._look_again(sought)
+            if again is not None:
+                faces = join([faces.take(np.flatnonzero(elsewhere)), again])
+        return faces
 
     def settle(self, candidates: Candidates) -> Candidates | None:
         """The face that overlapping candidates mean, or None if there is none. The best score comes first.
@@ -91,7 +123,7 @@ class _Search:
         return replace(second, scores=np.maximum(best.scores, second.scores), boxes=best.boxes)
 
     def _look_again(self, face: Candidates) -> Candidates | None:
-        """The face as a second look reports it, with the box of the first; None if it is not seen again."""
+        """The face as a second look reports it; None if it is not seen again."""
         self._second_looks += 1
         if self._second_looks > SECOND_LOOKS:
             return None
@@ -102,8 +134,7 @@ class _Search:
         is_same = measure_overlap(expected, seen.boxes) > OVERLAP
         if not is_same.any():
             return None
-        again = seen.take(np.flatnonzero(is_same)[:1]).map_back(view)
-        return replace(again, boxes=face.boxes)
+        return seen.take(np.flatnonzero(is_same)[:1]).map_back(view)
 
     def _look(self, view: View, threshold: float) -> Candidates:
         """The candidates of one look, in its own pixels, from the best score to the worst. Raises OutOfTime."""
@@ -119,7 +150,21 @@ def number_faces(faces: Candidates) -> list[Face]:
     A row is begun by its topmost face. Others belong to it whose middles are at most half a face lower, by the mean
     height of the two.
     """
-    middles, heights = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2, faces.boxes[:, 3] - faces.boxes[:, 1]
+    return [
+        Face(
+            index=index,
+            box=(x0, y0, x1, y1),
+            keypoints=faces.keypoints[at],
+            score=float(faces.scores[at]),
+        )
+        for index, at in enumerate(order_rows(faces.boxes))
+        for x0, y0, x1, y1 in [faces.boxes[at].tolist()]
+    ]
+
+
+def order_rows(boxes: Floats) -> list[int]:
+    """The order of boxes [N, 4] in rows, as `number_faces` has it: their places in the array."""
+    middles, heights = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 3] - boxes[:, 1]
     rest = np.argsort(middles[:, 1], kind="stable")
     order: list[int] = []
     while rest.size:
@@ -128,16 +173,7 @@ def number_faces(faces: Candidates) -> list[Face]:
         row = rest[in_row]
         order += row[np.argsort(middles[row, 0], kind="stable")].tolist()
         rest = rest[~in_row]
-    return [
-        Face(
-            index=index,
-            box=(x0, y0, x1, y1),
-            keypoints=faces.keypoints[at],
-            score=float(faces.scores[at]),
-        )
-        for index, at in enumerate(order)
-        for x0, y0, x1, y1 in [faces.boxes[at].tolist()]
-    ]
+    return order
 
 
 def sort_by_size(faces: list[Face]) -> list[Face]:

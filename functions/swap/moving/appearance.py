@@ -1,0 +1,74 @@
+"""How a face looks along its track, in few pixels: what suddenly differs hides it, or is somebody else."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.swap.face.align import SWAPPER_SIZE
+from functions.swap.face.face_mask import oval_radius
+from functions.swap.values import Floats
+from layers.media.picture import Pixels
+
+SIDE = 32  # cells across the aligned crop
+DIFFERENT = 28.0  # levels by which a hidden cell is outside what the face has around it
+REACH = 3  # cells: the square in which a face's own colours may move about
+LIGHT = 24.0  # levels by which all of a face may be lighter or darker than it was
+ALIKE = 0.7  # correlation of the features, from which it may differ by more
+OVAL_SHARE = 0.8  # of the face's oval, that is compared
+LEARN_CLEAR, LEARN_HIDDEN = 0.2, 0.05  # by which a frame changes what is expected, where it looks as such and where not
+
+
+def shrink(crop: Pixels) -> Floats:
+    """A crop, uint8 BGR [128, 128, 3], as float32 [32, 32, 3]."""
+    return np.asarray(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
+
+
+class Appearance:
+    """What a face is expected to look like."""
+
+    def __init__(self, crop: Pixels) -> None:
+        """`crop`: uint8 BGR [128, 128, 3], of a frame in which nothing hides it."""
+        self._mean = shrink(crop)
+
+    def compare(self, crop: Pixels) -> NDArray[np.bool_]:
+        """Which cells of a crop, uint8 BGR [128, 128, 3], look otherwise, bool [32, 32]; only ones in the oval.
+
+        The light may have changed a little, or more if the features are still where they were.
+        """
+        now, inside = shrink(crop), inner_cells()
+        light = np.median((now - self._mean)[inside], 0)
+        if self._correlate(now) < ALIKE:
+            light = np.clip(light, -LIGHT, LIGHT)
+        now -= light
+        square = np.ones((REACH, REACH), np.uint8)
+        above = now - cv2.dilate(self._mean, square)
+        below = cv2.erode(self._mean, square) - now
+        return np.asarray((np.maximum(above, below).max(2) > DIFFERENT) & inside)
+
+    def _correlate(self, cells: Floats) -> float:
+        """The correlation of features, -1 to 1, with cells, float32 [32, 32, 3]."""
+        inside = inner_cells()
+        ours, theirs = (each.mean(2)[inside] for each in (self._mean, cells))
+        ours, theirs = ours - ours.mean(), theirs - theirs.mean()
+        return float(ours @ theirs / max(float(np.linalg.norm(ours) * np.linalg.norm(theirs)), 1e-6))
+
+    def learn(self, crop: Pixels, hidden: NDArray[np.bool_]) -> None:
+        """Take a crop into account, whose cells are `hidden`, bool [32, 32], or not."""
+        rate = np.where(hidden, np.float32(LEARN_HIDDEN), np.float32(LEARN_CLEAR))[:, :, None]
+        self._mean += rate * (shrink(crop) - self._mean)
+
+
+def hidden_share(hidden: NDArray[np.bool_]) -> float:
+    """The share of the face that is hidden, 0 to 1, for bool [32, 32]."""
+    return float(hidden[inner_cells()].mean())
+
+
+@cache
+def inner_cells() -> NDArray[np.bool_]:
+    """The cells of the face's oval that are compared, bool [32, 32]."""
+    centres = (np.arange(SIDE) + 0.5) * SWAPPER_SIZE / SIDE - 0.5
+    return np.asarray(oval_radius(centres[None, :], centres[:, None]) <= OVAL_SHARE)

@@ -1,0 +1,90 @@
+"""Whose segments are whose: one embedding each, and those of one person joined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from functions.swap.face.align import EMBEDDER_SIZE
+from functions.swap.face.detect import order_rows
+from functions.swap.face.embed import to_network_input
+from functions.swap.moving.opacity import measure_yaw
+from functions.swap.moving.segment import Segment, Sighting
+from functions.swap.values import Floats
+from layers.media.picture import Pixels
+
+if TYPE_CHECKING:
+    from layers.engine.onnx_embedder import OnnxEmbedder
+
+SAME_PERSON = 0.45  # cosine
+BEST_FRAMES = 3  # of a segment, whose embeddings are averaged
+
+
+def choose_best(segment: Segment) -> list[Sighting]:
+    """The sightings that show the face best: detected with certainty, from the front, and not hidden."""
+    visible = [sighting for sighting in segment.sightings if sighting.patch is not None]
+    return sorted(visible, key=rate, reverse=True)[:BEST_FRAMES]
+
+
+def rate(sighting: Sighting) -> float:
+    """How well a sighting shows the face: 0 to 1."""
+    return sighting.score * (1 - sighting.hidden) / (1 + measure_yaw(sighting.keypoints))
+
+
+def embed_crops(crops: Sequence[Pixels], embedder: OnnxEmbedder) -> Floats:
+    """The mean embedding, float32 [512] of unit length, of aligned crops of 128 pixels.
+
+    The embedder's crop of 112 pixels is a part of them.
+    """
+    left = 8  # pixels: where it begins (align.alignment_matrix)
+    parts = [crop[:EMBEDDER_SIZE, left : left + EMBEDDER_SIZE] for crop in crops]
+    embeddings = [embedder.run(to_network_input(part))[0] for part in parts]
+    mean = np.sum([embedding / max(float(np.linalg.norm(embedding)), 1e-9) for embedding in embeddings], 0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
+
+def join_segments(segments: Sequence[Segment], embeddings: Sequence[Floats]) -> list[list[int]]:
+    """The places of the segments of each person, by first appearance, then in rows, then from left to right.
+
+    The most similar are joined first; nobody is in one frame twice.
+    """
+    people = [[at] for at in range(len(segments))]
+    frames = [{sighting.number for sighting in segment.sightings} for segment in segments]
+    while True:
+        best = max(_pair_up(people, frames, embeddings), default=None)
+        if best is None:
+            return order_people(people, segments)
+        _, one, other = best
+        people[one] += people.pop(other)
+
+
+def _pair_up(
+    people: Sequence[Sequence[int]], frames: Sequence[set[int]], embeddings: Sequence[Floats]
+) -> list[tuple[float, int, int]]:
+    """All pairs that may be one person: their cosine, and their places."""
+    means = [np.sum([embeddings[at] for at in person], 0) for person in people]
+    units = [mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means]
+    whens = [set().union(*(frames[at] for at in person)) for person in people]
+    pairs = []
+    for one in range(len(people)):
+        for other in range(one + 1, len(people)):
+            cosine = float(units[one] @ units[other])
+            if cosine > SAME_PERSON and not whens[one] & whens[other]:
+                pairs.append((cosine, one, other))
+    return pairs
+
+
+def order_people(people: Sequence[list[int]], segments: Sequence[Segment]) -> list[list[int]]:
+    """People by their first frames, those of one frame in rows from top to bottom, then from left to right."""
+    firsts: dict[int, list[tuple[list[int], Sighting]]] = {}
+    for person in people:
+        ordered = sorted(person, key=lambda at: segments[at].sightings[0].number)
+        first = segments[ordered[0]].sightings[0]
+        firsts.setdefault(first.number, []).append((ordered, first))
+    result = []
+    for number in sorted(firsts):
+        boxes = np.array([first.box for _, first in firsts[number]], np.float32)
+        result += [firsts[number][at][0] for at in order_rows(boxes)]
+    return result

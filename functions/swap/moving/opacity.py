@@ -1,0 +1,88 @@
+"""How opaque a swapped face is along its track: it fades where the face is hidden, turns away, comes or goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.swap.face.align import SWAPPER_SIZE, alignment_matrix, rejection_reason
+from functions.swap.face.face_mask import smoothstep
+from functions.swap.moving.segment import Segment, Sighting
+from functions.swap.values import Floats
+
+FADE = 3  # frames
+GHOST = 0.6  # opacity
+HIDDEN = (0.2, 0.4)  # share of the face that is hidden: opaque up to the first, transparent from the second
+TURNED = (0.55, 1.0)  # the same for `measure_yaw`
+
+
+def measure_yaw(keypoints: Floats) -> float:
+    """How far a face with these keypoints [5, 2] is turned to a side: 0 from the front, 1 with the nose below an eye.
+
+    It is the difference of the nose's distances from both eyes along the line between them, over their sum: about the
+    angle in radians.
+    """
+    points = keypoints.astype(np.float64) @ (1, 1j)
+    forward = alignment_matrix(keypoints, SWAPPER_SIZE)
+    across = complex(forward[0, 0], -forward[1, 0])
+    left, right, nose = ((point / across).real if across else 0.0 for point in points[:3])
+    apart = abs(right - left)
+    return min(abs(2 * nose - left - right) / apart, 2.0) if apart else 2.0
+
+
+def fade(segments: Sequence[Segment], width: int, height: int) -> list[tuple[Sighting, float]]:
+    """The sightings of one person in all segments, and their opacity, 0 to 1, in ascending order.
+
+    The frame has that size in pixels. Where two segments meet there is no end, and neither is there at a cut.
+    """
+    rows = [(sighting, segment) for segment in segments for sighting in segment.sightings]
+    rows.sort(key=lambda row: row[0].number)
+    numbers = [sighting.number for sighting, _ in rows]
+    shown = np.array([_measure_visibility(sighting, width, height) for sighting, _ in rows])
+    opacity = np.ones(len(rows))
+    breaks = np.flatnonzero(np.diff(numbers) > 1) + 1
+    for run in np.split(np.arange(len(rows)), breaks):
+        first, last = rows[run[0]][1], rows[run[-1]][1]
+        ends = (1.0 if first.starts_shot else 0.0, 1.0 if last.ends_shot else 0.0)
+        cuts = [at for at in range(1, len(run)) if _is_cut(rows[run[at - 1]][1], rows[run[at]][1])]
+        opacity[run] = _drop_flashes(_limit_slope(shown[run], ends, cuts))
+    return [(sighting, float(value)) for (sighting, _), value in zip(rows, opacity, strict=True)]
+
+
+def _is_cut(before: Segment, after: Segment) -> bool:
+    """Whether a shot ends between two frames that follow one another."""
+    return before is not after and before.ends_shot and after.starts_shot
+
+
+def _measure_visibility(sighting: Sighting, width: int, height: int) -> float:
+    """How well a frame shows a face, 0 to 1."""
+    if sighting.patch is None or rejection_reason(sighting.face, width, height):
+        return 0.0
+    values = np.array([sighting.hidden, measure_yaw(sighting.keypoints)])
+    low, high = np.array([HIDDEN, TURNED]).T
+    return float(np.prod(1 - smoothstep((values - low) / (high - low))))
+
+
+def _limit_slope(shown: NDArray[np.float64], ends: tuple[float, float], cuts: list[int]) -> NDArray[np.float64]:
+    """Opacity that nowhere rises or falls by more than a FADE needs, and is nowhere more than `shown`."""
+    step = 1 / (FADE + 1)
+    parts = np.split(shown, cuts)
+    for number, part in enumerate(parts):
+        before = ends[0] if number == 0 else 1.0
+        after = ends[1] if number == len(parts) - 1 else 1.0
+        for order, start in ((range(len(part)), before), (range(len(part) - 1, -1, -1), after)):
+            reach = start
+            for at in order:
+                reach = part[at] = min(part[at], reach + step)
+    return np.concatenate(parts)
+
+
+def _drop_flashes(opacity: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same, without stretches between transparent frames in which the face would never be more than a ghost."""
+    ends = np.flatnonzero(opacity <= 0)
+    for part in np.split(np.arange(len(opacity)), np.unique(np.concatenate([ends, ends + 1]))):
+        if part.size and opacity[part].max() < GHOST:
+            opacity[part] = 0
+    return opacity

@@ -1,0 +1,222 @@
+"""Drawn clips with known motion: people of the demo pack who move, and what a detector would say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.swap.face.align import SWAPPER_SIZE, alignment_matrix
+from functions.swap.moving.values import Frame
+from functions.swap.values import Box, Face, Floats
+from layers.media.picture import Pixels
+from local.demo_pack import drawing
+from local.demo_pack.canvas import Canvas
+from local.demo_pack.geometry import face_box, keypoints, make_placement
+from local.demo_pack.people import RESERVE, State, identity, sample_carrier
+
+FPS = 20.0
+SMILING = State(smile=0.4)
+SPRITE_UNIT = 100  # pixels, as `make_placement` takes it
+FINE = 2  # by which frames are painted finer than they are
+COMMON, OWN = 0.65, 0.28  # shares of the noise of keypoints, for each axis
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where a head is: half its width is about 0.9 `unit` pixels, rolled clockwise by radians, at x, y."""
+
+    unit: float
+    x: float
+    y: float
+    roll: float = 0.0
+    state: State = SMILING
+
+    @property
+    def placement(self) -> Floats:
+        """The matrix that draws it."""
+        return make_placement(self.unit, self.roll, self.x, self.y)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person of the reserve who moves; None while away. Later actors are in front."""
+
+    number: int
+    pose: Callable[[int], Pose | None]
+
+
+Cover = Callable[[int], tuple[int, int, int, int] | None]  # the box x0, y0, x1, y1 of a bar in front of all
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A drawn clip of so many frames, of `size` (width, height)."""
+
+    actors: Sequence[Actor]
+    count: int
+    size: tuple[int, int] = (480, 270)
+    cover: Cover = lambda _: None
+    noise: float = 2.0  # levels, of each frame's own grain
+    background: int = 5
+
+    def truth(self, actor: int, number: int) -> tuple[Floats, Floats] | None:
+        """The box [4] and keypoints [5, 2] of an actor in a frame; None while away."""
+        pose = self.actors[actor].pose(number)
+        if pose is None:
+            return None
+        person = identity(RESERVE.start + self.actors[actor].number)
+        carrier = sample_carrier(np.random.default_rng(self.actors[actor].number), person)
+        return face_box(carrier, pose.state, pose.placement), keypoints(person, pose.state, pose.placement)
+
+    def hidden_share(self, actor: int, number: int) -> float:
+        """The share of an actor's box that the bar, the frame's edge, or the box of somebody in front hides."""
+        truth = self.truth(actor, number)
+        if truth is None:
+            return 0.0
+        others = [self.truth(other, number) for other in range(actor + 1, len(self.actors))]
+        boxes = [_to_box(other[0]) for other in others if other]
+        bar = self.cover(number)
+        x0, y0, x1, y1 = _to_box(truth[0])
+        shares = [
+            max(min(x1, box[2]) - max(x0, box[0]), 0) * max(min(y1, box[3]) - max(y0, box[1]), 0)
+            for box in [*boxes, *([bar] if bar else [])]
+        ]
+        width, height = self.size
+        inside = (max(min(x1, width) - max(x0, 0), 0)) * max(min(y1, height) - max(y0, 0), 0)
+        area = float((x1 - x0) * (y1 - y0))
+        return max(1 - inside / area, float(max(shares, default=0.0)) / area)
+
+    def draw(self, number: int) -> Pixels:
+        """A frame, uint8 BGR [H, W, 3]."""
+        width, height = self.size
+        picture = _draw_background(self.background, width, height).copy()
+        for actor in self.actors:
+            pose = actor.pose(number)
+            if pose is not None:
+                _paint(picture, actor.number, pose)
+        box = self.cover(number)
+        if box is not None:
+            cv2.rectangle(picture, box[:2], box[2:], (60, 90, 70), cv2.FILLED)
+        grain = np.roll(_draw_grain(width, height, self.noise), (37 * number, 101 * number), (0, 1))
+        return np.asarray(cv2.add(picture, grain, dtype=cv2.CV_8U), np.uint8)
+
+    def frames(self) -> Iterator[Frame]:
+        """All frames, at FPS."""
+        for number in range(self.count):
+            yield Frame(self.draw(number), number / FPS)
+
+
+def _paint(picture: Pixels, number: int, pose: Pose) -> None:
+    """Paint a person of the reserve over a picture, in place, to a hundredth of a pixel.
+
+    Drawn anew, polygons would be a tenth of a pixel beside where they belong. So a person is drawn once for a state,
+    much larger, and moved there.
+    """
+    sprite, middle = _draw_sprite(number, pose.state)
+    height, width = picture.shape[:2]
+    scale = FINE * pose.unit / SPRITE_UNIT
+    cosine, sine = scale * np.cos(pose.roll), scale * np.sin(pose.roll)
+    x, y = FINE * (pose.x + 0.5) - 0.5, FINE * (pose.y + 0.5) - 0.5
+    there = np.array(
+        [[cosine, -sine, x - cosine * middle + sine * middle], [sine, cosine, y - (sine + cosine) * middle]]
+    )
+    blurred = cv2.GaussianBlur(sprite, (0, 0), 0.45 / scale) if scale < 0.7 else sprite
+    fine = cv2.warpAffine(blurred, there, (FINE * width, FINE * height))
+    person = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+    picture[:] = np.rint(person[:, :, :3] + picture * (1 - person[:, :, 3:] / 255))
+
+
+@lru_cache(64)
+def _draw_sprite(number: int, state: State) -> tuple[Pixels, float]:
+    """A person of the reserve with a head of SPRITE_UNIT, premultiplied BGRA, and where the head's middle is."""
+    person = identity(RESERVE.start + number)
+    carrier = sample_carrier(np.random.default_rng(number), person)
+    side = 6 * SPRITE_UNIT
+    canvas = Canvas(side, side)
+    placement = make_placement(SPRITE_UNIT, 0.0, side / 2, side / 2)
+    drawing.Painter(canvas, person, carrier, state, placement).paint()
+    return canvas.pixels, side / 2
+
+
+def _to_box(values: Floats) -> Box:
+    x0, y0, x1, y1 = (float(value) for value in values)
+    return x0, y0, x1, y1
+
+
+@cache
+def _draw_background(seed: int, width: int, height: int) -> Pixels:
+    return drawing.background(State(background=seed), height, width)
+
+
+@cache
+def _draw_grain(width: int, height: int, noise: float) -> NDArray[np.int16]:
+    return np.rint(np.random.default_rng(0).normal(0, noise, (height, width, 3))).astype(np.int16)
+
+
+@dataclass
+class NoisyDetector:
+    """Sees the actors of a clip as a detector of photographs does: each keypoint somewhat beside the drawn one.
+
+    It is asked for the frames in order, in one look each, and sometimes in all looks for the same frame.
+    """
+
+    clip: Clip
+    noise: float  # standard deviation, in distances between the eyes
+    misses: Callable[[int, int], bool] = lambda actor, number: False  # an actor in a frame, who is not hidden
+    number: int = -1
+    whole_looks: int = 0
+
+    def find(self, pixels: Pixels, deadline: object) -> list[Face]:
+        """All looks at a frame."""
+        self.whole_looks += 1
+        return self._report()
+
+    def find_again(self, pixels: Pixels, expected: Sequence[Face], deadline: object) -> list[Face]:
+        """One look at a frame."""
+        return self._report()
+
+    def show(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """The same frames, while the detector knows which of them is shown."""
+        for frame in frames:
+            self.number += not frame.repeats
+            yield frame
+
+    def _report(self) -> list[Face]:
+        faces: list[Face] = []
+        for actor in range(len(self.clip.actors)):
+            truth = self.clip.truth(actor, self.number)
+            if truth is None or self.misses(actor, self.number) or self.clip.hidden_share(actor, self.number) > 0.4:
+                continue
+            points = disturb(truth[1], self.noise, seed=1000 * actor + self.number)
+            box = truth[0] + np.random.default_rng(self.number).normal(0, self.noise, 4) * 10
+            faces.append(Face(len(faces), _to_box(box.astype(np.float32)), points, 0.8))
+        return faces
+
+
+def disturb(points: Floats, noise: float, seed: int) -> Floats:
+    """Keypoints with a detector's noise, in distances between the eyes; the same for the same seed.
+
+    Most of it moves all five together, as a detector's grid does: measured on photographs, keypoints off by 0.026
+    distances between the eyes, root mean square, move the aligned crop by 1.1 of its pixels.
+    """
+    eyes = float(np.linalg.norm(points[1] - points[0]))
+    random = np.random.default_rng(seed)
+    together, alone = random.normal(0, COMMON, (1, 2)), random.normal(0, OWN, (5, 2))
+    return (points + noise * eyes * (together + alone)).astype(np.float32)
+
+
+def crop_error(points: Floats, truth: Floats) -> float:
+    """The root mean square, over the aligned crop, of how far keypoints move what it shows, in its pixels."""
+    corners = np.array([[0, 0, 1], [128, 0, 1], [0, 128, 1], [128, 128, 1]], float)
+    ours, theirs = (np.vstack([alignment_matrix(each, SWAPPER_SIZE), (0, 0, 1)]) for each in (points, truth))
+    across = ours @ np.linalg.inv(theirs)
+    # Of a similarity, the mean square over a square is that of its middle and a third of its corners' beyond that.
+    middle = np.array([64, 64, 1.0])
+    at_middle = (across @ middle - middle)[:2]
+    at_corners = (corners @ across.T - corners)[:, :2] - at_middle
+    return float(np.sqrt(np.square(at_middle).sum() + np.square(at_corners).sum(1).mean() / 3))
