@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from functions.swap.face import cielab
-from functions.swap.face.skin_shift import SKIN_RADIUS, find_skin_shift, weigh_shift
+from functions.swap.face.skin_shift import SKIN_RADIUS, SkinShift, find_skin_shift, weigh_shift
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
@@ -21,18 +23,38 @@ MIN_HUE_COSINE = 0.8  # between any two colours of one tint
 GREY_CHROMA = 0.7  # a weaker tint is none
 
 
-def match_color(swapped: Pixels, crop: Pixels, in_frame: NDArray[np.bool_]) -> Pixels:
-    """Give `swapped` the skin's colour of `crop`, and its tint if it has but one; both uint8 BGR [128, 128, 3].
+class ColorStatistics(NamedTuple):
+    """What a swapped face and its crop say about colours."""
 
-    `in_frame`, bool [128, 128], says which pixels of the crop the picture has.
-    """
+    shift: SkinShift | None  # None where too little skin is bare
+    tint: Floats | None  # float32 [K, 3], as `find_tint` gives it; None where the picture has many colours
+
+
+def measure_color(swapped: Pixels, crop: Pixels, in_frame: NDArray[np.bool_]) -> ColorStatistics:
+    """The statistics by which `match_color` gives `swapped` the colours of `crop`; takes what that takes."""
     if not in_frame.any():
-        return swapped
+        return ColorStatistics(None, None)
     ours, theirs = cielab.bgr_to_lab(swapped), cielab.bgr_to_lab(crop)
     tint = find_tint(theirs, in_frame)
     if tint is not None:
         ours = project_on_tint(ours, tint)
-    shift = find_skin_shift(ours, theirs, in_frame & ~_is_clipped(crop))
+    return ColorStatistics(find_skin_shift(ours, theirs, in_frame & ~_is_clipped(crop)), tint)
+
+
+def match_color(
+    swapped: Pixels, crop: Pixels, in_frame: NDArray[np.bool_], statistics: ColorStatistics | None = None
+) -> Pixels:
+    """Give `swapped` the skin's colour of `crop`, and its tint if it has but one; both uint8 BGR [128, 128, 3].
+
+    `in_frame`, bool [128, 128], says which pixels of the crop the picture has. `statistics` are those of this crop, or
+    what its neighbours in a moving picture have in common with it.
+    """
+    if not in_frame.any():
+        return swapped
+    shift, tint = statistics or measure_color(swapped, crop, in_frame)
+    ours, theirs = cielab.bgr_to_lab(swapped), cielab.bgr_to_lab(crop)
+    if tint is not None:
+        ours = project_on_tint(ours, tint)
     if shift is not None:
         reach = SKIN_RADIUS if tint is None else SKIN_RADIUS * TINTED_SKIN
         ours = ours + weigh_shift(ours, theirs, shift, reach)[:, :, None] * shift.vector

@@ -21,6 +21,7 @@ from layers.media.picture import Pixels
 
 BAND_PIXELS = 1 << 19  # blended at a time, so that a face of forty megapixels needs little more memory than its mask
 FINE_BAND_PIXELS = 1 << 17  # the same in float32, with detail and grain
+FRAME_STEP = (101, 37)  # pixels by which the grain moves from frame to frame; the tile has 256
 
 
 def paste(
@@ -33,6 +34,7 @@ def paste(
     soft_edges: bool,
     detail: Detail,
     neighbours: Sequence[Neighbour] = (),
+    frame: int = 0,
     phases: Phases | None = None,
 ) -> None:
     """Put `swapped` (uint8 BGR [128, 128, 3]) over the face that `crop` shows; `forward` maps the picture to the crop.
@@ -40,8 +42,8 @@ def paste(
     Changes `pixels` (uint8 BGR [H, W, 3]) in place, only within the crop's box, and not where a neighbour is nearer.
     `balanced` detail keeps the picture's own where the swapper changed nothing, captions, and the grain; `fast` is the
     crop alone, enlarged by a cubic kernel, or with both options off by a linear one: then, with no neighbour near, the
-    result is that of insightface's `INSwapper.get(paste_back=True)` up to rounding. Of the `phases` it enters "paste",
-    and "detail" for what `balanced` takes longer.
+    result is that of insightface's `INSwapper.get(paste_back=True)` up to rounding. Each `frame` of a moving picture
+    gets grain of its own. Of the `phases` it enters "paste", and "detail" for what `balanced` takes longer.
     """
     phases = phases or Phases()
     height, width = pixels.shape[:2]
@@ -62,7 +64,7 @@ def paste(
     with phases("detail"):
         now = crop_with(pixels, forward, mirror_border=True) if neighbours else crop
         change = find_change(swapped, crop, now)
-        surroundings = _Surroundings(find_overlay(box), measure_grain(box), x0, y0)
+        surroundings = _Surroundings(find_overlay(box), measure_grain(box), x0, y0, frame)
     _blend_change(box, change, local, mask, surroundings, phases)
 
 
@@ -84,6 +86,7 @@ class _Surroundings(NamedTuple):
     grain: Grain | None
     x: int  # of the box's first pixel in the picture, on which its grain depends
     y: int
+    frame: int
 
 
 def _blend_change(
@@ -91,7 +94,8 @@ def _blend_change(
 ) -> None:
     """Apply the change to the box, in bands, except under an overlay; add grain for what is lost of the picture's."""
     opaque = np.iinfo(mask.dtype).max
-    overlay, grain, x, y = surroundings
+    overlay, grain, x, y, frame = surroundings
+    x, y = x + FRAME_STEP[0] * frame, y + FRAME_STEP[1] * frame
     with phases("detail"):
         tile = make_tile(grain) if grain else None
     for rows, transform in _split(box, local, FINE_BAND_PIXELS):

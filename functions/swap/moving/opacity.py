@@ -12,7 +12,8 @@ from functions.swap.face.face_mask import smoothstep
 from functions.swap.moving.segment import Segment, Sighting
 from functions.swap.values import Floats
 
-FADE = 3  # frames
+FADE = 3  # frames, in which a face comes or goes
+FADE_HIDDEN = 1  # the same where something passes before it, or the old face would be seen beside that
 GHOST = 0.6  # opacity
 HIDDEN = (0.2, 0.4)  # share of the face that is hidden: opaque up to the first, transparent from the second
 TURNED = (0.55, 1.0)  # the same for `measure_yaw`
@@ -66,16 +67,17 @@ def _measure_visibility(sighting: Sighting, width: int, height: int) -> float:
 
 
 def _limit_slope(shown: NDArray[np.float64], ends: tuple[float, float], cuts: list[int]) -> NDArray[np.float64]:
-    """Opacity that nowhere rises or falls by more than a FADE needs, and is nowhere more than `shown`."""
-    step = 1 / (FADE + 1)
+    """Opacity that is nowhere more than `shown`, and rises and falls slowly, slowest where the face comes or goes."""
     parts = np.split(shown, cuts)
     for number, part in enumerate(parts):
         before = ends[0] if number == 0 else 1.0
         after = ends[1] if number == len(parts) - 1 else 1.0
-        for order, start in ((range(len(part)), before), (range(len(part) - 1, -1, -1), after)):
-            reach = start
+        far = np.arange(1, len(part) + 1) / (FADE + 1)
+        np.minimum(part, np.minimum(before + far, after + far[::-1]), out=part)
+        for order in (range(1, len(part)), range(len(part) - 2, -1, -1)):
+            beside = -1 if order.step > 0 else 1
             for at in order:
-                reach = part[at] = min(part[at], reach + step)
+                part[at] = min(part[at], part[at + beside] + 1 / (FADE_HIDDEN + 1))
     return np.concatenate(parts)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from functions.swap.moving.crop_chunks import list_faces
 from functions.swap.moving.identity import choose_best, embed_crops, join_segments, rate
 from functions.swap.moving.opacity import fade
 from functions.swap.moving.segment import Segment, Sighting
@@ -31,18 +32,10 @@ class MovingPeople:
     _patches: Mapping[FaceFrame, int]
 
     def cut_crops(self, tracks: Iterable[int]) -> Iterator[tuple[FaceFrame, Pixels]]:
-        """The aligned crops, uint8 BGR [128, 128, 3], of all visible faces of these tracks, frame by frame."""
-        chosen = set(tracks)
-        rows = [
-            (frame.number, track.index, frame)
-            for track in self.analysis.tracks
-            if track.index in chosen
-            for frame in track.frames
-            if frame.opacity > 0
-        ]
-        for number, index, frame in sorted(rows, key=lambda row: row[:2]):
-            key = FaceFrame(number, index)
-            yield key, self._store.read(self._patches[key]).crop(frame.forward)
+        """The aligned crops, uint8 BGR [128, 128, 3], of all visible faces of these tracks, in `list_faces`' order."""
+        for face in list_faces(self.analysis, tracks):
+            forward = self.analysis.tracks[face.track].at(face.number).forward
+            yield face, self._store.read(self._patches[face]).crop(forward)
 
 
 def find_people(
