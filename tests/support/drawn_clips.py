@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -11,8 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.swap.face.align import SWAPPER_SIZE, alignment_matrix
+from functions.swap.moving.segment import Segment
+from functions.swap.moving.store import PatchStore
+from functions.swap.moving.tracker import Tracker
 from functions.swap.moving.values import Frame
 from functions.swap.values import Box, Face, Floats
+from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
 from local.demo_pack import drawing
 from local.demo_pack.canvas import Canvas
@@ -166,7 +171,7 @@ class NoisyDetector:
     """
 
     clip: Clip
-    noise: float  # standard deviation, in distances between the eyes
+    noise: float  # root mean square, in distances between the eyes
     misses: Callable[[int, int], bool] = lambda actor, number: False  # an actor in a frame, who is not hidden
     number: int = -1
     whole_looks: int = 0
@@ -180,7 +185,7 @@ class NoisyDetector:
         """One look at a frame."""
         return self._report()
 
-    def show(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+    def show(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """The same frames, while the detector knows which of them is shown."""
         for frame in frames:
             self.number += not frame.repeats
@@ -210,13 +215,46 @@ def disturb(points: Floats, noise: float, seed: int) -> Floats:
     return (points + noise * eyes * (together + alone)).astype(np.float32)
 
 
-def crop_error(points: Floats, truth: Floats) -> float:
-    """The root mean square, over the aligned crop, of how far keypoints move what it shows, in its pixels."""
+@dataclass(frozen=True)
+class CropErrors:
+    """How far keypoints move what the aligned crop shows from where true ones put it, in its pixels."""
+
+    rms: float  # over the crop and all frames
+    largest_step: float  # root mean square over the crop, from one frame to the next, beyond the true motion
+
+
+def measure_errors(points: Sequence[Floats], truths: Sequence[Floats]) -> CropErrors:
+    """The errors of a track, keypoints [5, 2] for each frame."""
+    errors = np.stack([_displace(five, truth) for five, truth in zip(points, truths, strict=True)])
+    steps = [_rms(step) for step in np.diff(errors, axis=0)]
+    return CropErrors(float(np.sqrt(np.mean([_rms(error) ** 2 for error in errors]))), max(steps, default=0.0))
+
+
+def _displace(points: Floats, truth: Floats) -> NDArray[np.float64]:
+    """Where the crop's corners go instead of staying, float64 [4, 2]."""
     corners = np.array([[0, 0, 1], [128, 0, 1], [0, 128, 1], [128, 128, 1]], float)
     ours, theirs = (np.vstack([alignment_matrix(each, SWAPPER_SIZE), (0, 0, 1)]) for each in (points, truth))
-    across = ours @ np.linalg.inv(theirs)
-    # Of a similarity, the mean square over a square is that of its middle and a third of its corners' beyond that.
-    middle = np.array([64, 64, 1.0])
-    at_middle = (across @ middle - middle)[:2]
-    at_corners = (corners @ across.T - corners)[:, :2] - at_middle
-    return float(np.sqrt(np.square(at_middle).sum() + np.square(at_corners).sum(1).mean() / 3))
+    return np.asarray((corners @ (ours @ np.linalg.inv(theirs)).T - corners)[:, :2])
+
+
+def _rms(corners: NDArray[np.float64]) -> float:
+    """The root mean square over the whole square of a similarity's displacement, by that of its corners [4, 2]."""
+    middle = corners.mean(0)
+    return float(np.sqrt(np.square(middle).sum() + np.square(corners - middle).sum(1).mean() / 3))
+
+
+def average_past(seen: Sequence[Floats], weight: float = 0.45) -> list[Floats]:
+    """The moving average that the field takes: the new keypoints with that weight, and the last average."""
+    averages = [seen[0]]
+    for five in seen[1:]:
+        averages.append(np.asarray(weight * five + (1 - weight) * averages[-1], np.float32))
+    return averages
+
+
+def follow(clip: Clip, detector: NoisyDetector, frames: Iterable[Frame] | None = None) -> list[Segment]:
+    """The segments of all faces of a clip, or of other frames with the same faces."""
+    with tempfile.TemporaryFile() as file:
+        tracker = Tracker(detector, PatchStore(file), Deadline.after(600))
+        for frame in detector.show(frames or clip.frames()):
+            tracker.add(frame.pixels, frame.seconds)
+        return tracker.finish()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.swap.face.align import SWAPPER_SIZE
+from functions.swap.face.align import SWAPPER_SIZE, alignment_matrix
 from functions.swap.face.face_mask import oval_radius
+from functions.swap.moving.patch import Patch, crop_frame
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
@@ -27,23 +29,36 @@ def shrink(crop: Pixels) -> Floats:
     return np.asarray(cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.float32)
 
 
+class Glimpse(NamedTuple):
+    """A face in a frame, before it is known whose it is."""
+
+    patch: Patch | None  # None outside the frame
+    cells: Floats  # the aligned crop, shrunk: float32 [32, 32, 3]
+
+
+def glimpse_face(frame: Pixels, keypoints: Floats) -> Glimpse:
+    """What a frame, uint8 BGR [H, W, 3], shows of a face with these keypoints [5, 2]."""
+    crop, patch = crop_frame(frame, alignment_matrix(keypoints, SWAPPER_SIZE))
+    return Glimpse(patch, shrink(crop))
+
+
 class Appearance:
     """What a face is expected to look like."""
 
-    def __init__(self, crop: Pixels) -> None:
-        """`crop`: uint8 BGR [128, 128, 3], of a frame in which nothing hides it."""
-        self._mean = shrink(crop)
+    def __init__(self, cells: Floats) -> None:
+        """`cells`: `shrink`, for a frame in which nothing hides the face."""
+        self._mean = cells.copy()
 
-    def compare(self, crop: Pixels) -> NDArray[np.bool_]:
-        """Which cells of a crop, uint8 BGR [128, 128, 3], look otherwise, bool [32, 32]; only ones in the oval.
+    def compare(self, cells: Floats) -> NDArray[np.bool_]:
+        """Which cells of a crop, shrunk, look otherwise, bool [32, 32]; only ones in the oval.
 
         The light may have changed a little, or more if the features are still where they were.
         """
-        now, inside = shrink(crop), inner_cells()
-        light = np.median((now - self._mean)[inside], 0)
-        if self._correlate(now) < ALIKE:
+        inside = inner_cells()
+        light = np.median((cells - self._mean)[inside], 0)
+        if np.abs(light).max() > LIGHT and self._correlate(cells) < ALIKE:
             light = np.clip(light, -LIGHT, LIGHT)
-        now -= light
+        now = cells - light
         square = np.ones((REACH, REACH), np.uint8)
         above = now - cv2.dilate(self._mean, square)
         below = cv2.erode(self._mean, square) - now
@@ -56,10 +71,10 @@ class Appearance:
         ours, theirs = ours - ours.mean(), theirs - theirs.mean()
         return float(ours @ theirs / max(float(np.linalg.norm(ours) * np.linalg.norm(theirs)), 1e-6))
 
-    def learn(self, crop: Pixels, hidden: NDArray[np.bool_]) -> None:
-        """Take a crop into account, whose cells are `hidden`, bool [32, 32], or not."""
+    def learn(self, cells: Floats, hidden: NDArray[np.bool_]) -> None:
+        """Take a shrunk crop into account, whose cells are `hidden`, bool [32, 32], or not."""
         rate = np.where(hidden, np.float32(LEARN_HIDDEN), np.float32(LEARN_CLEAR))[:, :, None]
-        self._mean += rate * (shrink(crop) - self._mean)
+        self._mean += rate * (cells - self._mean)
 
 
 def hidden_share(hidden: NDArray[np.bool_]) -> float:

@@ -12,7 +12,7 @@ from functions.swap.face.align import SWAPPER_SIZE, Matrix, bounding_box, invert
 from functions.swap.face.color_match import ColorStatistics, match_color, measure_color
 from functions.swap.face.face_mask import find_neighbours, frame_mask
 from functions.swap.face.paste import paste
-from functions.swap.moving.patch import glimpse_face
+from functions.swap.moving.patch import crop_frame
 from functions.swap.moving.values import Analysis, FaceFrame, TrackFrame
 from functions.swap.values import Detail
 from layers.media.picture import Pixels
@@ -56,7 +56,7 @@ class Composer:
         ]
         faces = [face for face, _ in seen]
         replaced = [(face, frame) for face, frame in seen if face.index in self._chosen and face.index in swapped]
-        crops = [glimpse_face(pixels, face.keypoints).crop for face, _ in replaced]
+        crops = [crop_frame(pixels, frame.forward)[0] for _, frame in replaced]
         chosen = [face for face, _ in replaced]
         for (face, frame), crop in zip(replaced, crops, strict=True):
             colors = self._colors.get(FaceFrame(number, face.index))

@@ -16,7 +16,7 @@ from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
 SIDE = 96  # pixels of the aligned crop where flow is measured, at least
-REACH = 1.6  # the part that is looked at, over the aligned crop
+REACH = 1.4  # the part that is looked at, over the aligned crop
 CORNERS = 40
 CORNER_QUALITY = 0.01
 CORNER_DISTANCE = 4.0  # pixels
@@ -27,7 +27,8 @@ CLOSED = 0.7  # pixels: there and back again, a corner comes home as near as tha
 MISFIT = 0.3  # of the corners' own variance, as a face that turns does not move as a similarity
 RANSAC_DISTANCE = 1.0  # pixels
 LEAST_CORNERS = 6
-NOISE = 0.7  # pixels of the frame, for one corner: far more than flow errs by in one step, as its errors add up
+TURN = 0.1  # pixels of the aligned crop by which a turn moves its rim, from which it is measured once more
+NOISE = 0.4  # pixels of the frame, for one corner: more than flow errs by in one step, as its errors add up
 
 
 class Motion(NamedTuple):
@@ -66,9 +67,25 @@ def measure_motion(
         return NO_MOTION
     guess = new.map_points(old.map_back(corners) + shift)
     moved, follows = _follow(old.pixels, new.pixels, corners, guess)
-    if follows.sum() < LEAST_CORNERS:
-        return NO_MOTION
-    return _fit(old.map_back(corners[follows]), new.map_back(moved[follows]), old.pitch, len(corners))
+    motion = _fit(old.map_back(corners[follows]), new.map_back(moved[follows]), old.pitch, len(corners))
+    if motion.stiffness and abs(motion.turn - 1) * SWAPPER_SIZE / 2 > TURN:
+        return _refine(old, new, corners[follows], motion, len(corners))
+    return motion
+
+
+def _refine(old: Patch, new: Patch, corners: Floats, motion: Motion, count: int) -> Motion:
+    """The motion measured once more, in the new frame turned back by it; of `count` corners that there were.
+
+    Flow finds how a window's edges moved, which are not always in its middle, so it sees too small a turn.
+    """
+    turn = np.array([[motion.turn.real, -motion.turn.imag], [motion.turn.imag, motion.turn.real]])
+    frame_shift = turn @ old.map_back(np.zeros(2)) + (motion.shift.real, motion.shift.imag)
+    across = np.hstack([turn, new.map_points(frame_shift)[:, None]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    turned = cv2.warpAffine(new.pixels, across, old.pixels.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    moved, follows = _follow(old.pixels, np.asarray(turned, np.uint8), corners, corners)
+    there = old.map_back(moved[follows]) @ turn.T + (motion.shift.real, motion.shift.imag)
+    return _fit(old.map_back(corners[follows]), there, old.pitch, count)
 
 
 def _cut(grey: Pixels, forward: Matrix) -> Patch | None:
@@ -88,8 +105,16 @@ def _find_corners(patch: Patch, forward: Matrix, clear: NDArray[np.bool_] | None
         inside[cv2.resize(clear.astype(np.uint8), inside.shape, interpolation=cv2.INTER_NEAREST) == 0] = 0
     to_patch = invert(patch.map_transform(forward))
     mask = cv2.warpAffine(inside, to_patch, patch.pixels.shape[::-1], flags=cv2.INTER_NEAREST)
-    corners: Any = cv2.goodFeaturesToTrack(patch.pixels, CORNERS, CORNER_QUALITY, CORNER_DISTANCE, mask=mask)
-    return np.zeros((0, 2), np.float32) if corners is None else np.asarray(corners.reshape(-1, 2), np.float32)
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return np.zeros((0, 2), np.float32)
+    part = np.s_[top : top + height, left : left + width]
+    corners: Any = cv2.goodFeaturesToTrack(
+        np.ascontiguousarray(patch.pixels[part]), CORNERS, CORNER_QUALITY, CORNER_DISTANCE, mask=mask[part].copy()
+    )
+    if corners is None:
+        return np.zeros((0, 2), np.float32)
+    return np.asarray(corners.reshape(-1, 2) + np.array([left, top]), np.float32)
 
 
 def _follow(old: Pixels, new: Pixels, corners: Floats, guess: Floats) -> tuple[Floats, NDArray[np.bool_]]:
@@ -107,7 +132,9 @@ def _follow(old: Pixels, new: Pixels, corners: Floats, guess: Floats) -> tuple[F
 
 
 def _fit(old: NDArray[np.float64], new: NDArray[np.float64], pitch: float, corners: int) -> Motion:
-    """The similarity that most corners follow; of `corners` that there were."""
+    """The similarity that most corners follow; of `corners` that there were. NO_MOTION if too few do."""
+    if len(old) < LEAST_CORNERS:
+        return NO_MOTION
     matrix: Any
     matrix, inliers = cv2.estimateAffinePartial2D(
         old, new, method=cv2.RANSAC, ransacReprojThreshold=RANSAC_DISTANCE * pitch, confidence=0.99, refineIters=5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -15,11 +15,16 @@ from functions.swap.moving.segment import Segment, Sighting
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
-if TYPE_CHECKING:
-    from layers.engine.onnx_embedder import OnnxEmbedder
-
 SAME_PERSON = 0.45  # cosine
 BEST_FRAMES = 3  # of a segment, whose embeddings are averaged
+
+
+class Embedder(Protocol):
+    """layers.engine.onnx_embedder.OnnxEmbedder."""
+
+    def run(self, crops: Floats) -> Floats:
+        """Embed float32 crops [N, 3, 112, 112] as float32 [N, 512]."""
+        ...
 
 
 def choose_best(segment: Segment) -> list[Sighting]:
@@ -33,7 +38,7 @@ def rate(sighting: Sighting) -> float:
     return sighting.score * (1 - sighting.hidden) / (1 + measure_yaw(sighting.keypoints))
 
 
-def embed_crops(crops: Sequence[Pixels], embedder: OnnxEmbedder) -> Floats:
+def embed_crops(crops: Sequence[Pixels], embedder: Embedder) -> Floats:
     """The mean embedding, float32 [512] of unit length, of aligned crops of 128 pixels.
 
     The embedder's crop of 112 pixels is a part of them.

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from functions.swap.moving.appearance import hidden_share
-from functions.swap.moving.patch import Glimpse
+from functions.swap.moving.appearance import Glimpse, hidden_share
 from functions.swap.moving.segment import Segment
 from functions.swap.values import Face
 
@@ -24,7 +23,7 @@ def match_faces(segments: Sequence[Segment], faces: Sequence[Face], glimpses: Se
             distance = _distance(segment, face)
             if distance is None:
                 continue
-            strangeness = hidden_share(segment.appearance.compare(glimpse.crop))
+            strangeness = hidden_share(segment.appearance.compare(glimpse.cells))
             if strangeness < STRANGE:
                 costs.append((distance + 2 * strangeness, at, number))
     matches: dict[int, int] = {}

@@ -15,6 +15,7 @@ from functions.swap.values import Floats
 FADE = 3  # frames, in which a face comes or goes
 FADE_HIDDEN = 1  # the same where something passes before it, or the old face would be seen beside that
 GHOST = 0.6  # opacity
+INVISIBLE = 0.05  # opacity that is not worth a run of the swapper
 HIDDEN = (0.2, 0.4)  # share of the face that is hidden: opaque up to the first, transparent from the second
 TURNED = (0.55, 1.0)  # the same for `measure_yaw`
 
@@ -63,7 +64,8 @@ def _measure_visibility(sighting: Sighting, width: int, height: int) -> float:
         return 0.0
     values = np.array([sighting.hidden, measure_yaw(sighting.keypoints)])
     low, high = np.array([HIDDEN, TURNED]).T
-    return float(np.prod(1 - smoothstep((values - low) / (high - low))))
+    shown = float(np.prod(1 - smoothstep((values - low) / (high - low))))
+    return shown if shown >= INVISIBLE else 0.0
 
 
 def _limit_slope(shown: NDArray[np.float64], ends: tuple[float, float], cuts: list[int]) -> NDArray[np.float64]:

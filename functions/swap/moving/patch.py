@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.swap.face.align import SWAPPER_SIZE, Matrix, alignment_matrix, crop_with, invert
-from functions.swap.values import Floats
+from functions.swap.face.align import SWAPPER_SIZE, Matrix, crop_with, invert
 from layers.media.picture import Pixels
 
 CROP_REACH = (
@@ -86,17 +85,9 @@ def enlarge(patch: Patch, factor: int) -> Patch:
     return Patch(np.asarray(pixels, np.uint8), patch.x, patch.y, patch.pitch / factor)
 
 
-class Glimpse(NamedTuple):
-    """A face in a frame, before it is known whose it is."""
-
-    patch: Patch | None  # None outside the frame
-    crop: Pixels  # aligned, uint8 BGR [128, 128, 3]
-
-
-def glimpse_face(frame: Pixels, keypoints: Floats) -> Glimpse:
-    """What a frame, uint8 BGR [H, W, 3], shows of a face with these keypoints [5, 2]."""
-    forward = alignment_matrix(keypoints, SWAPPER_SIZE)
+def crop_frame(frame: Pixels, forward: Matrix) -> tuple[Pixels, Patch | None]:
+    """The aligned crop of a frame, uint8 BGR [128, 128, 3], and its patch; black and None outside the frame."""
     patch = cut_patch(frame, forward, CROP_REACH, SWAPPER_SIZE) if forward[:, :2].any() else None
     if patch is None:
-        return Glimpse(None, np.zeros((SWAPPER_SIZE, SWAPPER_SIZE, 3), np.uint8))
-    return Glimpse(patch, patch.crop(forward))
+        return np.zeros((SWAPPER_SIZE, SWAPPER_SIZE, 3), np.uint8), None
+    return patch.crop(forward), patch

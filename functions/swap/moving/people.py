@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from functions.swap.moving.crop_chunks import list_faces
-from functions.swap.moving.identity import choose_best, embed_crops, join_segments, rate
+from functions.swap.moving.identity import Embedder, choose_best, embed_crops, join_segments, rate
 from functions.swap.moving.opacity import fade
 from functions.swap.moving.segment import Segment, Sighting
 from functions.swap.moving.store import PatchStore
@@ -18,9 +17,6 @@ from functions.swap.moving.values import Analysis, FaceFrame, Frame, Track, Trac
 from functions.swap.values import Floats
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
-
-if TYPE_CHECKING:
-    from layers.engine.onnx_embedder import OnnxEmbedder
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class MovingPeople:
 def find_people(
     frames: Iterable[Frame],
     detector: FaceFinder,
-    load_embedder: Callable[[], OnnxEmbedder],
+    load_embedder: Callable[[], Embedder],
     store: PatchStore,
     deadline: Deadline,
 ) -> MovingPeople:
@@ -76,7 +72,7 @@ def find_people(
 
 
 def _embed(
-    segments: Sequence[Segment], store: PatchStore, load_embedder: Callable[[], OnnxEmbedder], deadline: Deadline
+    segments: Sequence[Segment], store: PatchStore, load_embedder: Callable[[], Embedder], deadline: Deadline
 ) -> list[Floats]:
     """One embedding for each segment, float32 [512] of unit length, from its best frames. Raises OutOfTime."""
     if not segments:

@@ -12,7 +12,6 @@ from functions.swap.moving.appearance import Appearance, hidden_share
 from functions.swap.moving.flow import Motion
 from functions.swap.moving.steady import solve_track
 from functions.swap.values import Box, Face, Floats
-from layers.media.picture import Pixels
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ class Segment:
         """Where the face may be in the next frame."""
         return move(self.last.face, self.shift())
 
-    def add(self, sighting: Sighting, crop: Pixels) -> None:
-        """Continue into the next frame, and learn from the aligned crop how the face looks there."""
+    def add(self, sighting: Sighting, cells: Floats) -> None:
+        """Continue into the next frame, and learn from its shrunk crop how the face looks there."""
         self.sightings.append(sighting)
         if sighting.hidden < 1:
-            self.appearance.learn(crop, sighting.differs)
+            self.appearance.learn(cells, sighting.differs)
 
     def trim(self) -> None:
         """Drop what followed the last detection."""

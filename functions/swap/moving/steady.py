@@ -13,6 +13,7 @@ Weights = NDArray[np.float64]
 LOOSE = 1e-4  # the weight of a step without flow, so that frames that nobody saw lie between their neighbours
 ROUNDS = 3  # in which detections that disagree with the track lose weight (Huber's loss)
 HUBER = 2.5  # medians of the distances, beyond which they do
+AGREE = 1.0  # pixels, up to which nothing disagrees
 
 
 def solve_track(seen: Floats, scores: Weights, turns: Complex, shifts: Complex, stiffness: Weights) -> Floats:
@@ -35,7 +36,7 @@ def solve_track(seen: Floats, scores: Weights, turns: Complex, shifts: Complex, 
     for _ in range(ROUNDS):
         points = _solve(target, weights, turns, shifts, stiffness)
         distances = np.abs(points - target).mean(1)
-        limit = HUBER * float(np.median(distances[scores > 0])) + 1e-6
+        limit = max(HUBER * float(np.median(distances[scores > 0])), AGREE)
         weights = scores * np.minimum(1, limit / np.maximum(distances, 1e-9))
     return np.stack([points.real, points.imag], 2).astype(np.float32)
 

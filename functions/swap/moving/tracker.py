@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.swap.face.candidates import OVERLAP, measure_overlap
-from functions.swap.moving.appearance import Appearance, hidden_share, inner_cells
+from functions.swap.moving.appearance import Appearance, Glimpse, glimpse_face, hidden_share, inner_cells
 from functions.swap.moving.cuts import CutDetector
 from functions.swap.moving.flow import NO_MOTION, Motion, measure_motion
 from functions.swap.moving.matching import match_faces
-from functions.swap.moving.patch import Glimpse, glimpse_face
 from functions.swap.moving.segment import Segment, Sighting, move
 from functions.swap.moving.store import PatchStore
 from functions.swap.values import Face, Floats
@@ -145,7 +144,7 @@ class Tracker:
         Of a face that is half covered, the other half still moves as before.
         """
         shift = np.asarray(face.keypoints.mean(0) - segment.last.keypoints.mean(0), np.float32)
-        differs = segment.appearance.compare(glimpse.crop)
+        differs = segment.appearance.compare(glimpse.cells)
         motion = self._measure_motion(segment, grey, shift, differs)
         if motion.share < LOST_SHARE and hidden_share(differs) > REPLACED and segment.last.score:
             return None
@@ -162,7 +161,7 @@ class Tracker:
             middle = np.asarray(keypoints.mean(0) - segment.last.keypoints.mean(0), np.float32)
             face = replace(move(segment.last.face, middle), keypoints=keypoints, score=0.0)
             glimpse = glimpse_face(pixels, keypoints)
-            differs = segment.appearance.compare(glimpse.crop)
+            differs = segment.appearance.compare(glimpse.cells)
             if hidden_share(differs) < HIDDEN:
                 return _Step(face, motion, differs, glimpse)
         face = replace(segment.expect(), score=0.0)
@@ -190,7 +189,7 @@ class Tracker:
 
     def _begin(self, face: Face, pixels: Pixels, seconds: float, starts_shot: bool) -> Segment:
         glimpse = glimpse_face(pixels, face.keypoints)
-        segment = Segment(Appearance(glimpse.crop), starts_shot=starts_shot, last_seen=seconds)
+        segment = Segment(Appearance(glimpse.cells), starts_shot=starts_shot, last_seen=seconds)
         self._add(segment, _Step(face, NO_MOTION, np.zeros_like(inner_cells()), glimpse))
         return segment
 
@@ -199,7 +198,7 @@ class Tracker:
         face, glimpse = step.face, step.glimpse
         patch = None if step.is_hidden or glimpse.patch is None else self._store.add(glimpse.patch)
         sighting = Sighting(self._number, face.keypoints, face.box, face.score, step.motion, patch, step.differs)
-        segment.add(sighting, glimpse.crop)
+        segment.add(sighting, glimpse.cells)
 
     def _end(self, segments: list[Segment], at_cut: bool = False) -> None:
         """End segments, and forget those that were hardly ever detected."""

@@ -184,6 +184,39 @@ def test_numbers_do_not_change_with_a_few_pixels_of_noise(seed: int) -> None:
     np.testing.assert_allclose([face.box for face in faces], noisy, atol=1e-3)
 
 
+def test_one_look_finds_the_faces_of_the_next_frame() -> None:
+    session = networks.MarkedFaces()
+    detector, moved = detect.Detector(session, 512), KEYPOINTS + np.float32(9)
+    expected = find(meme())
+    assert_right(detector.find_again(meme(moved), expected, LATER), moved)
+    assert session.runs == 1
+    assert_right(detector.find_again(meme(moved), [], LATER), moved)
+
+
+@pytest.mark.parametrize("degrees", [40, 90, 180])
+def test_a_turned_face_gets_a_second_look_in_the_next_frame(degrees: int) -> None:
+    turned = keypoints_at(300, 200, 2, np.radians(degrees))
+    session = networks.MarkedFaces()
+    faces = detect.Detector(session, 512).find_again(meme(turned + np.float32(5)), find(meme(turned)), LATER)
+    assert_right(faces, turned + np.float32(5))
+    assert session.runs == 2
+
+
+def test_a_face_that_fills_the_picture_gets_a_second_look_in_the_next_frame() -> None:
+    filling = keypoints_at(300, 300, 5.2, 0.0)
+    picture = meme(filling, width=600, height=600, radius=14)
+    session = networks.MarkedFaces()
+    assert_right(detect.Detector(session, 512).find_again(picture, find(picture), LATER), filling, within=4)
+    assert session.runs == 2
+
+
+def test_a_face_that_is_gone_is_not_found_again() -> None:
+    session = networks.MarkedFaces()
+    empty = np.full((400, 700, 3), 120, np.uint8)
+    assert detect.Detector(session, 512).find_again(empty, find(meme()), LATER) == []
+    assert session.runs == 2
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (7, 5000), (30_000, 3)])
 def test_slivers_have_no_face_and_do_no_harm(shape: tuple[int, int]) -> None:
     assert find(np.zeros((*shape, 3), np.uint8)) == []
