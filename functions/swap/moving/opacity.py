@@ -14,6 +14,7 @@ from functions.swap.values import Floats
 
 FADE = 3  # frames, in which a face comes or goes
 FADE_HIDDEN = 1  # the same where something passes before it, or the old face would be seen beside that
+COVERED = 0.05  # share of the face: it does not go by itself, something passes before it
 GHOST = 0.6  # opacity
 INVISIBLE = 0.05  # opacity that is not worth a run of the swapper
 HIDDEN = (0.2, 0.4)  # share of the face that is hidden: opaque up to the first, transparent from the second
@@ -47,7 +48,10 @@ def fade(segments: Sequence[Segment], width: int, height: int) -> list[tuple[Sig
     breaks = np.flatnonzero(np.diff(numbers) > 1) + 1
     for run in np.split(np.arange(len(rows)), breaks):
         first, last = rows[run[0]][1], rows[run[-1]][1]
-        ends = (1.0 if first.starts_shot else 0.0, 1.0 if last.ends_shot else 0.0)
+        ends = (
+            0 if first.starts_shot else _choose_fade(rows[run[0]][0]),
+            0 if last.ends_shot else _choose_fade(rows[run[-1]][0]),
+        )
         cuts = [at for at in range(1, len(run)) if _is_cut(rows[run[at - 1]][1], rows[run[at]][1])]
         opacity[run] = _drop_flashes(_limit_slope(shown[run], ends, cuts))
     return [(sighting, float(value)) for (sighting, _), value in zip(rows, opacity, strict=True)]
@@ -68,14 +72,18 @@ def _measure_visibility(sighting: Sighting, width: int, height: int) -> float:
     return shown if shown >= INVISIBLE else 0.0
 
 
-def _limit_slope(shown: NDArray[np.float64], ends: tuple[float, float], cuts: list[int]) -> NDArray[np.float64]:
-    """Opacity that is nowhere more than `shown`, and rises and falls slowly, slowest where the face comes or goes."""
+def _choose_fade(end: Sighting) -> int:
+    """Over how many frames a face fades at that end of its stretch."""
+    return FADE_HIDDEN if end.hidden >= COVERED else FADE
+
+
+def _limit_slope(shown: NDArray[np.float64], ends: tuple[int, int], cuts: list[int]) -> NDArray[np.float64]:
+    """Opacity that is nowhere more than `shown`, and changes slowly, at both ends over so many frames."""
     parts = np.split(shown, cuts)
     for number, part in enumerate(parts):
-        before = ends[0] if number == 0 else 1.0
-        after = ends[1] if number == len(parts) - 1 else 1.0
-        far = np.arange(1, len(part) + 1) / (FADE + 1)
-        np.minimum(part, np.minimum(before + far, after + far[::-1]), out=part)
+        far = np.arange(1, len(part) + 1)
+        before, after = ends[0] if number == 0 else 0, ends[1] if number == len(parts) - 1 else 0
+        np.minimum(part, np.minimum(far / (before + 1), far[::-1] / (after + 1)), out=part)
         for order in (range(1, len(part)), range(len(part) - 2, -1, -1)):
             beside = -1 if order.step > 0 else 1
             for at in order:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,15 @@ def test_a_face_that_fills_its_shot_is_opaque_from_the_first_frame_to_the_last()
 def test_a_face_that_comes_and_goes_fades_over_three_frames() -> None:
     segment = segment_of([sight(n) for n in range(8)], starts=False, ends=False)
     assert opacities(segment) == [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25]
+
+
+def test_a_face_that_ends_behind_something_is_not_shown_beside_it() -> None:
+    half = np.zeros_like(inner_cells())
+    half[:, :11] = inner_cells()[:, :11]
+    last = replace(sight(5), differs=half)
+    segment = segment_of([*(sight(n) for n in range(5)), last], ends=False)
+    assert opacities(segment)[:5] == [1] * 5
+    assert opacities(segment)[5] <= 0.5
 
 
 def test_what_is_hidden_is_transparent_and_its_neighbours_are_half() -> None:

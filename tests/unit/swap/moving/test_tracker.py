@@ -7,6 +7,7 @@ import pytest
 
 from functions.swap.moving.segment import Segment
 from functions.swap.values import Floats
+from local.demo_pack.people import State
 from tests.support.drawn_clips import (
     SMILING,
     Actor,
@@ -58,6 +59,18 @@ def test_keypoints_are_steady(face: int) -> None:
     assert ours.rms < (0.3 if face > 40 else 0.5) < raw.rms < average.rms
     assert ours.largest_step < 0.4
     assert ours.largest_step < min(raw.largest_step, average.largest_step) / 3
+
+
+def test_a_head_that_turns_and_talks_is_followed() -> None:
+    def nod(n: int) -> Pose:
+        state = State(yaw=round(0.5 * np.sin(n / 9), 2), opening=round(abs(np.sin(n / 3)), 1))
+        return Pose(36, 160, 85, state=state)
+
+    clip = Clip([Actor(RUBY, nod)], 30, SMALL)
+    (segment,) = follow(clip, NoisyDetector(clip, 0.026))
+    assert errors_of(clip, segment).rms < 0.8
+    assert errors_of(clip, segment).largest_step < 1
+    assert max(sighting.hidden for sighting in segment.sightings) < 0.2
 
 
 def test_a_fast_move_is_not_lagged_behind() -> None:
