@@ -17,6 +17,7 @@ from layers.media.picture import Pixels
 
 SAME_PERSON = 0.45  # cosine
 BEST_FRAMES = 3  # of a segment, whose embeddings are averaged
+MOST_SEGMENTS = 500  # that are compared: each takes three runs of the embedder
 
 
 class Embedder(Protocol):
@@ -50,35 +51,37 @@ def embed_crops(crops: Sequence[Pixels], embedder: Embedder) -> Floats:
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
 
+def keep_longest(segments: Sequence[Segment]) -> list[Segment]:
+    """The longest segments, in their order, of a clip that has more than MOST_SEGMENTS: it flickers, or is hostile."""
+    longest = sorted(segments, key=lambda segment: segment.detections, reverse=True)[:MOST_SEGMENTS]
+    kept = set(longest)
+    return [segment for segment in segments if segment in kept]
+
+
 def join_segments(segments: Sequence[Segment], embeddings: Sequence[Floats]) -> list[list[int]]:
     """The places of the segments of each person, by first appearance, then in rows, then from left to right.
 
     The most similar are joined first; nobody is in one frame twice.
     """
     people = [[at] for at in range(len(segments))]
+    if not people:
+        return []
     frames = [{sighting.number for sighting in segment.sightings} for segment in segments]
+    sums = np.stack(embeddings)
+    cosines = sums @ sums.T
+    meets = np.array([[bool(one & other) for other in frames] for one in frames])
     while True:
-        best = max(_pair_up(people, frames, embeddings), default=None)
-        if best is None:
-            return order_people(people, segments)
-        _, one, other = best
-        people[one] += people.pop(other)
-
-
-def _pair_up(
-    people: Sequence[Sequence[int]], frames: Sequence[set[int]], embeddings: Sequence[Floats]
-) -> list[tuple[float, int, int]]:
-    """All pairs that may be one person: their cosine, and their places."""
-    means = [np.sum([embeddings[at] for at in person], 0) for person in people]
-    units = [mean / max(float(np.linalg.norm(mean)), 1e-9) for mean in means]
-    whens = [set().union(*(frames[at] for at in person)) for person in people]
-    pairs = []
-    for one in range(len(people)):
-        for other in range(one + 1, len(people)):
-            cosine = float(units[one] @ units[other])
-            if cosine > SAME_PERSON and not whens[one] & whens[other]:
-                pairs.append((cosine, one, other))
-    return pairs
+        allowed = np.where(meets, -1, cosines)
+        one, other = (int(place) for place in np.unravel_index(allowed.argmax(), allowed.shape))
+        if allowed[one, other] <= SAME_PERSON:
+            return order_people([person for person in people if person], segments)
+        people[one], people[other] = people[one] + people[other], []
+        meets[one] |= meets[other]
+        meets[:, one] = meets[one]
+        meets[other] = meets[:, other] = True
+        sums[one] += sums[other]
+        norms = np.maximum(np.linalg.norm(sums, axis=1), 1e-9)
+        cosines[one] = cosines[:, one] = sums @ sums[one] / (norms * norms[one])
 
 
 def order_people(people: Sequence[list[int]], segments: Sequence[Segment]) -> list[list[int]]:

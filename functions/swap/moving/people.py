@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from functions.swap.moving.crop_chunks import list_faces
-from functions.swap.moving.identity import Embedder, choose_best, embed_crops, join_segments, rate
+from functions.swap.moving.identity import Embedder, choose_best, embed_crops, join_segments, keep_longest, rate
 from functions.swap.moving.opacity import fade
 from functions.swap.moving.segment import Segment, Sighting
 from functions.swap.moving.store import PatchStore
@@ -55,7 +55,7 @@ def find_people(
             seconds.append(frame.seconds)
             tracker.add(frame.pixels, frame.seconds)
         distinct.append(len(seconds) - 1)
-    segments = tracker.finish()
+    segments = keep_longest(tracker.finish())
     embeddings = _embed(segments, store, load_embedder, deadline)
     tracks: list[Track] = []
     patches: dict[FaceFrame, int] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from functions.swap.moving import identity
 from functions.swap.moving.appearance import Appearance, inner_cells
 from functions.swap.moving.flow import NO_MOTION
 from functions.swap.moving.identity import BEST_FRAMES, choose_best, embed_crops, join_segments
@@ -37,6 +39,19 @@ def test_the_most_similar_are_joined_first() -> None:
     one, other = segment_of(sight(0, 50)), segment_of(sight(0, 200))
     later = segment_of(sight(9, 120))
     assert join_segments([one, other, later], [unit(0), unit(0.6), unit(0.5)]) == [[0], [1, 2]]
+
+
+def test_three_of_one_person_are_joined_and_a_stranger_between_them_is_not() -> None:
+    segments = [segment_of(sight(n, 50)) for n in (0, 3, 6, 9)]
+    assert join_segments(segments, [unit(0), unit(2), unit(0.4), unit(0.2)]) == [[0, 2, 3], [1]]
+
+
+def test_of_very_many_segments_the_longest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "MOST_SEGMENTS", 2)
+    short, long, longer = (
+        segment_of(*(sight(at + n, 50) for n in range(count))) for at, count in ((0, 1), (5, 3), (9, 2))
+    )
+    assert identity.keep_longest([short, long, longer]) == [long, longer]
 
 
 def test_people_are_numbered_by_first_appearance_then_in_rows_from_left_to_right() -> None:
