@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from functions.swap.face.color_match import ColorStatistics, SkinShift
+from functions.swap.face.color_match import ColorStatistics
+from functions.swap.face.skin_shift import SkinShift
 from functions.swap.moving.values import FaceFrame
 from functions.swap.values import Floats
 

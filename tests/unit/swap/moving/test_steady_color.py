@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from functions.swap.face.color_match import ColorStatistics, SkinShift, match_color, measure_color
+from functions.swap.face.color_match import ColorStatistics, match_color, measure_color
+from functions.swap.face.skin_shift import SkinShift
 from functions.swap.moving.steady_color import WINDOW, average_colors
 from functions.swap.moving.values import FaceFrame
 from functions.swap.values import Floats
