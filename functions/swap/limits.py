@@ -17,7 +17,13 @@ class SwapLimits:
     max_own_sources: int = 8  # faces that one request gives a source of their own
     max_person_pictures: int = 4  # of one person, together as large as one picture may be
     max_verified_bytes: int = 200 * MIB  # of a file whose label is read; the longest videos made here
+    max_moving_bytes: int = 200 * MIB  # of a moving meme
+    max_moving_seconds: float = 60.0  # of one play
+    max_moving_pixels: int = 1920 * 1080  # of one frame
+    max_moving_frames: int = 1800
+    max_face_frames: int = 7200  # swapped in one moving meme: faces, each counted once for every frame
     fetch_seconds: float = 15.0  # of one file, redirects included
+    fetch_moving_seconds: float = 120.0  # of one moving meme
     max_redirects: int = 3  # followed from one URL to its file
     input_seconds: float = 24 * 3600  # how long an uploaded picture may be used; the bucket's lifecycle deletes it
     latent_seconds: int = 24 * 3600  # how long a latent may be used, other than the default face's

@@ -20,7 +20,8 @@ from functions.swap.safeguards.denylist import Denylist
 from functions.swap.source_embedding import join_hint
 from functions.swap.source_face import SourceFace, SourceLoader
 from functions.swap.values import NO_GATE, Face, Floats, PictureDigests, SwapOutcome, SwapRequest, SwapResult
-from layers.core.errors import ColdswapError, FaceRefused, NoFaceInMeme
+from layers.core.errors import ColdswapError, FaceRefused, InvalidRequest, NoFaceInMeme
+from layers.core.mistakes import describe_mistake
 from layers.core.telemetry import Phases, peak_memory_mb
 from layers.media.c2pa_key import signing_chain
 from layers.media.c2pa_label import Signer
@@ -104,6 +105,7 @@ class SwapRun:
             importlib.import_module("functions.swap.selection")  # and OpenCV with it
         meme = self._pictures.decode(data, MEME)
         del data  # up to 20 MB
+        choose_format(request, meme)
         cost.charge_meme(context.budget, request, meme.width, meme.height)
         self._pictures.filter_content(meme, MEME)
         return meme
@@ -185,7 +187,7 @@ class SwapRun:
         add_extension: bool,
     ) -> SwapOutcome:
         """Encode, label, sign and write the picture. Raises LabelFailed, StorageFailed or OutOfTime."""
-        models, format = self._context.models, self._request.format or meme.format
+        models, format = self._context.models, choose_format(self._request, meme)
         source_type = choose_source_type(len(selection.chosen), meme.traits.source_type)
         if self._request.badge and source_type:
             self._draw_badge(meme, selection.faces)
@@ -298,6 +300,15 @@ class SwapRun:
             self._context.deadline.check("writing the result")
             storage.write(settings.outputs_bucket, key, content, content_type)
             return link_to_result(key, storage, settings)
+
+
+def choose_format(request: SwapRequest, meme: Picture) -> PictureFormat:
+    """The format of a still picture's result. Raises InvalidRequest for one that only a moving meme can have."""
+    format = request.format or meme.format
+    if format == "gif" or format == "mp4":
+        message = "is for memes that move, and this one does not"
+        raise InvalidRequest(f"About format: it {message}.", errors=[describe_mistake(("format",), message)])
+    return format
 
 
 def _unique(sources: Mapping[int, SourceFace]) -> list[SourceFace]:

@@ -17,6 +17,7 @@ RejectionReason = Literal["too_small", "cut_by_frame"]  # why a face cannot be r
 SkipReason = RejectionReason | Literal["not_chosen", "over_limit", "refused"]
 Detail = Literal["fast", "balanced"]
 PictureDigests = str | list[str]  # SHA-256, in hex, of a picture, or of several of one person
+RequestFormat = PictureFormat | Literal["gif", "mp4"]  # of the result; the last two of moving memes only
 NO_GATE = "none"
 
 Source = tuple[str, ...]  # URIs of the pictures of one person, whose face is put in
@@ -69,7 +70,7 @@ class SwapRequest:
     meme: str
     face: PersonPictures | None = None  # None: the stack's DefaultFace
     faces: FaceChoice = "all"
-    format: PictureFormat | None = None  # None: the meme's own
+    format: RequestFormat | None = None  # None: the meme's own
     quality: int | None = None  # of JPEG and WebP, 1 to 100; None: the meme's own
     color_match: bool = True
     soft_edges: bool = True

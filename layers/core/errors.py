@@ -28,6 +28,9 @@
     ├── SafeguardFailed             503  safeguard_failed
     ├── BudgetSpent                 429  budget_spent
     ├── AtCapacity                  503  at_capacity
+    ├── MovingMeme                  422  moving_meme
+    ├── WorkGone                    503  work_gone
+    ├── EncodingFailed              500  encoding_failed
     └── VideoError
         ├── NotReady                409  not_ready
         ├── Expired                 410  expired
@@ -38,7 +41,6 @@
         ├── RateLimited             503  rate_limited
         ├── ProviderFailed          502  provider_failed
         ├── SpeechNotDelivered      502  speech_not_delivered
-        ├── WorkGone                503  work_gone
         ├── ProviderRefused         422  provider_refused
         ├── NoFootage               422  no_footage
         ├── ScriptTooLong           413  script_too_long
@@ -47,7 +49,6 @@
         ├── FontsMissing            503  fonts_missing
         ├── UnreadableMedia         502  unreadable_media
         ├── MediaTooLarge           413  media_too_large
-        ├── EncodingFailed          500  encoding_failed
         └── CallbackFailed          502  callback_failed
 
 The class name is the error's name in a state machine, and `code` is what HTTP clients, and readers of the file beside a
@@ -252,6 +253,26 @@ class AtCapacity(ColdswapError):
     code, status, title, retryable = "at_capacity", 503, "There is no capacity at the moment", True
 
 
+class MovingMeme(ColdswapError):
+    """The meme moves, and one invocation does not swap those: the state machine for them does."""
+
+    code, status, title = "moving_meme", 422, "This meme moves"
+
+
+class WorkGone(ColdswapError):
+    """An intermediate file was deleted while a step needed it. The earlier steps make it again."""
+
+    code, status, title, retryable = "work_gone", 503, "An intermediate file is gone", True
+    fault = "stack"
+
+
+class EncodingFailed(ColdswapError):
+    """ffmpeg failed, and its input is not to blame."""
+
+    code, status, title, retryable = "encoding_failed", 500, "Encoding failed", True
+    fault = "release"
+
+
 class VideoError(ColdswapError):
     """An error that only the video function raises."""
 
@@ -319,13 +340,6 @@ class SpeechNotDelivered(VideoError):
     fault = "stack"
 
 
-class WorkGone(VideoError):
-    """An intermediate file of a video was deleted while a step needed it. The earlier steps make it again."""
-
-    code, status, title, retryable = "work_gone", 503, "An intermediate file is gone", True
-    fault = "stack"
-
-
 class ProviderRefused(VideoError):
     """The voice or footage service refuses this request: the voice is unknown, or the text cannot be spoken."""
 
@@ -374,13 +388,6 @@ class MediaTooLarge(VideoError):
     """A media file has more bytes or pixels than the limits allow."""
 
     code, status, title = "media_too_large", 413, "A media file is too large"
-
-
-class EncodingFailed(VideoError):
-    """ffmpeg failed, and its input is not to blame."""
-
-    code, status, title, retryable = "encoding_failed", 500, "Encoding failed", True
-    fault = "release"
 
 
 class CallbackFailed(VideoError):

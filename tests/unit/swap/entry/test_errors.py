@@ -220,8 +220,9 @@ def test_every_error_that_a_swap_can_meet_is_here() -> None:
         "Deleted",
         "AtCapacity",
     }
+    of_moving_memes = {"MovingMeme", "EncodingFailed", "WorkGone"}
     tested = {kind.__name__ for _, kind, _ in CASES} | {OutOfTime.__name__}
-    assert tested == set(family()) - set(family(VideoError)) - by_the_http_entry_or_the_workflow
+    assert tested == set(family()) - set(family(VideoError)) - by_the_http_entry_or_the_workflow - of_moving_memes
 
 
 def test_what_nobody_foresaw_is_an_internal_error_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
