@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Any
 
+from functions.swap.moving.job import SCRATCH as MOVING_SCRATCH
 from functions.swap.services import SCRATCH, Services, deadline, load_services
 from layers.core.errors import ColdswapError, InternalError, family
 from layers.core.ids import new_id
@@ -112,3 +113,4 @@ if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
     # Made while Lambda initialises the sandbox, with a whole processor whatever MemorySize gives later.
     load_services()
     sweep(SCRATCH)
+    sweep(MOVING_SCRATCH)

@@ -3,6 +3,7 @@
 Everybody pays one unit up front, before anything is fetched. A swap then pays for the rest of the meme's size once the
 meme is decoded, and for many faces and several source pictures once the faces are chosen. A verification pays for the
 rest of the file once it is here. Listing a picture's faces costs the first unit and no more.
+A moving meme pays for its frames once it is probed, and for all faces of all frames once they are chosen.
 What fails has been paid for all the same: it was work.
 """
 
@@ -15,6 +16,7 @@ from layers.core.units import MEGAPIXEL, MIB
 UNIT = "megapixels"
 PAID_UPFRONT = 1  # unit of a swap, a listing, an upload form or a verification, before anything is fetched
 FACES_PER_UNIT = 4  # each further four faces take as long as a megapixel with few faces does (docs/operations.md)
+FRAME_PIXELS_PER_UNIT = 40 * MEGAPIXEL  # of a moving meme that are decoded, looked at and encoded
 BYTES_PER_UNIT = 20 * MIB  # of a file that is verified
 
 
@@ -37,6 +39,20 @@ def charge_meme(budget: Budget, request: SwapRequest, width: int, height: int) -
 def charge_faces(budget: Budget, request: SwapRequest, count: int) -> None:
     """Charge what replacing `count` faces costs; up to four cost nothing more."""
     _charge(budget, request, "faces", (count - 1) // FACES_PER_UNIT)
+
+
+def charge_frames(budget: Budget, request: SwapRequest, frames: int, width: int, height: int) -> int:
+    """Charge what so many frames of that size cost beyond the first unit. Returns it."""
+    price = frames * width * height // FRAME_PIXELS_PER_UNIT
+    _charge(budget, request, "frames", price)
+    return price
+
+
+def charge_face_frames(budget: Budget, request: SwapRequest, count: int) -> int:
+    """Charge what replacing faces costs, each counted once for every frame. Returns it."""
+    price = count // FACES_PER_UNIT
+    _charge(budget, request, "face-frames", price)
+    return price
 
 
 def charge_sources(budget: Budget, request: SwapRequest, count: int) -> None:

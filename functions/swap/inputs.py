@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from functions.swap.context import SwapContext
 from functions.swap.data_uri import check_data_uri, decode_data_uri, is_data_uri
 from functions.swap.results import check_location, check_owner
 from functions.swap.settings import Settings
 from functions.swap.values import PersonPictures, SwapRequest
+from layers.core.deadline import Deadline
 from layers.core.errors import (
     ColdswapError,
     InputNotFound,
@@ -110,22 +113,69 @@ def read(uri: str, caller: str | None, context: SwapContext, limit: int | None =
         raise PictureTooLarge(str(error)) from None
 
 
+def read_moving(uri: str, path: Path, caller: str | None, context: SwapContext) -> None:
+    """Stream what a URI names into a file, `max_moving_bytes` at most. Raises as `read` does, and StorageFull."""
+    settings, limit = context.settings, context.settings.max_moving_bytes
+    deadline = context.deadline.sooner(settings.fetch_moving_seconds)
+    if is_data_uri(uri):
+        path.write_bytes(decode_data_uri(uri, limit)[0])
+    elif uri[:5].lower() == "s3://":
+        _download_object(uri, path, caller, context, deadline)
+    else:
+        from layers.core.http_fetch import fetch_into
+        from layers.core.storage import open_for_writing
+
+        try:
+            with open_for_writing(path) as file:
+                fetch_into(
+                    file,
+                    uri,
+                    limit=limit,
+                    deadline=deadline,
+                    accept="image/*, video/*",
+                    trusted_origins=settings.trusted_origins,
+                    max_redirects=settings.max_redirects,
+                )
+        except TooLarge as error:
+            raise PictureTooLarge(str(error)) from None
+
+
+def _download_object(uri: str, path: Path, caller: str | None, context: SwapContext, deadline: Deadline) -> None:
+    settings, limit = context.settings, context.settings.max_moving_bytes
+    bucket, key = _parse_location(uri, caller, settings)
+    check_owner(bucket, key, caller, settings, context.records)
+    head = context.storage.head(bucket, key)
+    _check_age(bucket, head.last_modified if head else None, settings)
+    with _translate_missing(limit):
+        context.storage.download(bucket, key, path, limit, deadline)
+
+
 def _read_object(uri: str, caller: str | None, context: SwapContext, limit: int) -> bytes:
     settings = context.settings
     bucket, key = _parse_location(uri, caller, settings)
     check_owner(bucket, key, caller, settings, context.records)
     deadline = context.deadline.sooner(settings.fetch_seconds)
-    try:
+    with _translate_missing(limit):
         stored = context.storage.read(bucket, key, limit, deadline)
+    _check_age(bucket, stored.last_modified, settings)
+    return stored.data
+
+
+@contextmanager
+def _translate_missing(limit: int) -> Iterator[None]:
+    try:
+        yield
     except TooLarge:
         raise _too_large(limit) from None
     except ObjectNotFound:
         # The key contains the caller's pseudonym, so the message leaves it out: a workflow's history keeps the message.
         raise InputNotFound("There is nothing at the given S3 URI.") from None
-    age = time.time() - stored.last_modified if stored.last_modified is not None else 0.0
+
+
+def _check_age(bucket: str, last_modified: float | None, settings: Settings) -> None:
+    age = time.time() - last_modified if last_modified is not None else 0.0
     if bucket == settings.uploads_bucket and age > settings.input_seconds:
         raise InputNotFound("The upload is more than a day old and can no longer be used. Upload it again.")
-    return stored.data
 
 
 def _too_large(limit: int) -> PictureTooLarge:

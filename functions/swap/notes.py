@@ -24,22 +24,24 @@ def note_swap(
     """Remarks on a swap of at most `limit` faces, by these sources."""
     from layers.media.encode import keeps_colors
 
-    notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
-    causes = {
-        "over_limit": f"at most {limit} are swapped in one request",
-        "too_small": _TOO_SMALL,
-        "cut_by_frame": _CUT,
-    }
-    for count, cause in _count(selection.reasons.values(), causes):
-        notes.append(f"{_faces(count)} {'was left as it is' if count == 1 else 'were left as they are'}: {cause}.")
+    notes = note_selection(selection, f"at most {limit} are swapped in one request")
     if meme.alpha is not None and format == "jpeg":
         notes.append("JPEG has no transparency: transparent areas are now white.")
     if not keeps_colors(meme, format):
         notes.append("The colour profile does not fit the result and was left out, so colours may look different.")
-    return notes + [note for source in sources for note in _note_strangers(source)]
+    return notes + [note for source in sources for note in note_strangers(source)]
 
 
-def _note_strangers(source: SourceFace) -> list[str]:
+def note_selection(selection: FaceSelection, limit: str) -> list[str]:
+    """Remarks on faces that are not replaced; `limit` says of how many that is because they are too many."""
+    notes = [] if selection.chosen else ["No face was replaced; see the reason given for each face."]
+    causes = {"over_limit": limit, "too_small": _TOO_SMALL, "cut_by_frame": _CUT}
+    for count, cause in _count(selection.reasons.values(), causes):
+        notes.append(f"{_faces(count)} {'was left as it is' if count == 1 else 'were left as they are'}: {cause}.")
+    return notes
+
+
+def note_strangers(source: SourceFace) -> list[str]:
     """A remark on a source whose pictures hardly show one person."""
     strangers = find_strangers(source.latent)
     if strangers is None:

@@ -17,10 +17,11 @@ from functions.swap.picture_loading import MEME, PictureLoader  # before OpenCV,
 from functions.swap.provenance import choose_source_type, describe_swap
 from functions.swap.result_link import link_to_result
 from functions.swap.safeguards.denylist import Denylist
+from functions.swap.safeguards.refusals import check_sources
 from functions.swap.source_embedding import join_hint
 from functions.swap.source_face import SourceFace, SourceLoader
 from functions.swap.values import NO_GATE, Face, Floats, PictureDigests, SwapOutcome, SwapRequest, SwapResult
-from layers.core.errors import ColdswapError, FaceRefused, InvalidRequest, NoFaceInMeme
+from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme
 from layers.core.mistakes import describe_mistake
 from layers.core.telemetry import Phases, peak_memory_mb
 from layers.media.c2pa_key import signing_chain
@@ -225,14 +226,7 @@ class SwapRun:
         from functions.swap.face.embed import embed_with_flip
 
         matcher = denylist.build_matcher(self._context.models.digests["embedder"])
-        for source in _unique(sources):
-            for name, embedding in source.embeddings.items():
-                if matcher.matches(embedding):
-                    subject = name.capitalize()
-                    mistakes = source.list_mistakes(name, "shows a person whose face may not be used here")
-                    raise FaceRefused(
-                        f"{subject} shows a person whose face may not be used here.", picture="face", **mistakes
-                    )
+        check_sources(_unique(sources), matcher)
         with self._phases("models"):
             embedder = self._context.models.embedder(self._context.deadline)
         with self._phases("embed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
@@ -20,14 +20,12 @@ from functions.swap.values import Box, Face, Floats
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
 from local.demo_pack import drawing
-from local.demo_pack.canvas import Canvas
 from local.demo_pack.geometry import face_box, keypoints, make_placement
 from local.demo_pack.people import RESERVE, State, identity, sample_carrier
+from local.demo_pack.sprites import paint_person
 
 FPS = 20.0
 SMILING = State(smile=0.4)
-SPRITE_UNIT = 100  # pixels, as `make_placement` takes it
-FINE = 2  # by which frames are painted finer than they are
 COMMON, OWN = 0.65, 0.28  # shares of the noise of keypoints, for each axis
 
 
@@ -103,7 +101,8 @@ class Clip:
         for actor in self.actors:
             pose = actor.pose(number)
             if pose is not None:
-                _paint(picture, actor.number, pose)
+                place = {"unit": pose.unit, "x": pose.x, "y": pose.y, "roll": pose.roll}
+                paint_person(picture, actor.number, pose.state, **place)
         box = self.cover(number)
         if box is not None:
             cv2.rectangle(picture, box[:2], box[2:], (60, 90, 70), cv2.FILLED)
@@ -114,38 +113,6 @@ class Clip:
         """All frames, at FPS."""
         for number in range(self.count):
             yield Frame(self.draw(number), number / FPS)
-
-
-def _paint(picture: Pixels, number: int, pose: Pose) -> None:
-    """Paint a person of the reserve over a picture, in place, to a hundredth of a pixel.
-
-    Drawn anew, polygons would be a tenth of a pixel beside where they belong. So a person is drawn once for a state,
-    much larger, and moved there.
-    """
-    sprite, middle = _draw_sprite(number, pose.state)
-    height, width = picture.shape[:2]
-    scale = FINE * pose.unit / SPRITE_UNIT
-    cosine, sine = scale * np.cos(pose.roll), scale * np.sin(pose.roll)
-    x, y = FINE * (pose.x + 0.5) - 0.5, FINE * (pose.y + 0.5) - 0.5
-    there = np.array(
-        [[cosine, -sine, x - cosine * middle + sine * middle], [sine, cosine, y - (sine + cosine) * middle]]
-    )
-    blurred = cv2.GaussianBlur(sprite, (0, 0), 0.45 / scale) if scale < 0.7 else sprite
-    fine = cv2.warpAffine(blurred, there, (FINE * width, FINE * height))
-    person = cv2.resize(fine, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-    picture[:] = np.rint(person[:, :, :3] + picture * (1 - person[:, :, 3:] / 255))
-
-
-@lru_cache(64)
-def _draw_sprite(number: int, state: State) -> tuple[Pixels, float]:
-    """A person of the reserve with a head of SPRITE_UNIT, premultiplied BGRA, and where the head's middle is."""
-    person = identity(RESERVE.start + number)
-    carrier = sample_carrier(np.random.default_rng(number), person)
-    side = 6 * SPRITE_UNIT
-    canvas = Canvas(side, side)
-    placement = make_placement(SPRITE_UNIT, 0.0, side / 2, side / 2)
-    drawing.Painter(canvas, person, carrier, state, placement).paint()
-    return canvas.pixels, side / 2
 
 
 def _to_box(values: Floats) -> Box:

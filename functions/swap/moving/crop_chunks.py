@@ -16,6 +16,8 @@ from functions.swap.moving.values import Analysis, FaceFrame
 from layers.media.picture import Pixels
 
 LARGEST_CHUNK = 120  # face-frames: a minute of one execution
+SMALLEST_CHUNK = 30  # where there are more: a cold start costs as much as ten
+EXECUTIONS = 10  # side by side: what a new account may have
 _CROP_BYTES = SWAPPER_SIZE * SWAPPER_SIZE * 3
 _FACE = np.dtype([("number", "<u4"), ("track", "<u4")])
 
@@ -54,6 +56,11 @@ def list_faces(analysis: Analysis, tracks: Iterable[int]) -> list[FaceFrame]:
         for frame in track.frames
         if frame.opacity > 0
     )
+
+
+def choose_size(count: int) -> int:
+    """The most face-frames of a chunk, for so many in all."""
+    return min(max(math.ceil(count / EXECUTIONS), SMALLEST_CHUNK), LARGEST_CHUNK)
 
 
 def plan_chunks(faces: Sequence[FaceFrame], largest: int = LARGEST_CHUNK) -> list[tuple[FaceFrame, ...]]:

@@ -17,6 +17,7 @@ from layers.media.picture import Pixels
 
 SAME_PERSON = 0.45  # cosine
 BEST_FRAMES = 3  # of a segment, whose embeddings are averaged
+CROP_LEFT = 8  # pixels: where the embedder's crop begins in the swapper's (align.alignment_matrix)
 MOST_SEGMENTS = 500  # that are compared: each takes three runs of the embedder
 
 
@@ -44,8 +45,7 @@ def embed_crops(crops: Sequence[Pixels], embedder: Embedder) -> Floats:
 
     The embedder's crop of 112 pixels is a part of them.
     """
-    left = 8  # pixels: where it begins (align.alignment_matrix)
-    parts = [crop[:EMBEDDER_SIZE, left : left + EMBEDDER_SIZE] for crop in crops]
+    parts = [crop[:EMBEDDER_SIZE, CROP_LEFT : CROP_LEFT + EMBEDDER_SIZE] for crop in crops]
     embeddings = [embedder.run(to_network_input(part))[0] for part in parts]
     mean = np.sum([embedding / max(float(np.linalg.norm(embedding)), 1e-9) for embedding in embeddings], 0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)

@@ -11,6 +11,7 @@ from functions.swap.values import SwapRequest
 from layers.core.errors import NotFound
 
 Stage = Literal["analyse", "swap", "compose"]
+SCRATCH = "moving-"  # prefix of the names of scratch folders
 POLL_SECONDS = 2.0  # between two questions whether the swap is still wanted
 
 

@@ -30,8 +30,12 @@ class MovingPeople:
     def cut_crops(self, tracks: Iterable[int]) -> Iterator[tuple[FaceFrame, Pixels]]:
         """The aligned crops, uint8 BGR [128, 128, 3], of all visible faces of these tracks, in `list_faces`' order."""
         for face in list_faces(self.analysis, tracks):
-            forward = self.analysis.tracks[face.track].at(face.number).forward
-            yield face, self._store.read(self._patches[face]).crop(forward)
+            yield face, self.cut_crop(face)
+
+    def cut_crop(self, face: FaceFrame) -> Pixels:
+        """The aligned crop, uint8 BGR [128, 128, 3], of a visible face."""
+        forward = self.analysis.tracks[face.track].at(face.number).forward
+        return self._store.read(self._patches[face]).crop(forward)
 
 
 def find_people(

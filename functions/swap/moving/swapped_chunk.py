@@ -1,0 +1,90 @@
+"""The second step: a chunk of crops in, the same chunk swapped out. Neither frames nor ffmpeg are needed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from functions.swap.context import SwapContext
+from functions.swap.face.align import to_pixels, to_planes
+from functions.swap.moving.crop_chunks import CropChunk
+from functions.swap.moving.job import MovingJob
+from functions.swap.moving.outcome import ChunkSummary
+from functions.swap.moving.plan import SwapPlan, read_latents, require_plan
+from functions.swap.moving.work_files import WorkFiles
+from functions.swap.values import Floats
+from layers.media.picture import Pixels
+
+if TYPE_CHECKING:
+    from layers.engine.swapper import Swapper
+
+BATCH_SIZE = 4  # crops that go through the swapper together; each of them takes 25 MB more
+
+
+@dataclass(frozen=True)
+class ChunkFacts:
+    """What swapping a chunk took."""
+
+    engine: str
+    seconds: float
+    bytes_fetched: int
+
+
+def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: int = BATCH_SIZE) -> ChunkSummary:
+    """Swap the chunk of that number, unless it is done. Raises WorkGone, OutOfTime, NotFound, the models' errors."""
+    job.require()
+    work = WorkFiles(job.id, context)
+    plan = require_plan(work)
+    chunk = plan.chunks[number]
+    if work.exists(chunk.swapped):
+        return ChunkSummary(chunk.face_frames, 0.0)
+    start, bytes_before = time.monotonic(), context.models.bytes_fetched
+    pending = context.models.start_swapper(context.deadline)
+    try:
+        crops = CropChunk.from_bytes(work.read(chunk.crops))
+        latents = _choose_latents(plan, crops, read_latents(work.read(plan.latents)))
+        swapper = pending.swapper(once=len(crops.faces) <= batch_size)
+    except BaseException:
+        pending.drop()
+        raise
+
+    def check(done: int) -> None:
+        context.deadline.check("swapping faces")
+        job.check("swap", done, chunk.face_frames)
+
+    swapped = swap_crops(crops.crops, latents, swapper, check, batch_size)
+    seconds = time.monotonic() - start
+    facts = ChunkFacts(swapper.name, round(seconds, 3), context.models.bytes_fetched - bytes_before)
+    work.write(chunk.swapped, json.dumps(asdict(facts)).encode() + b"\n" + CropChunk(crops.faces, swapped).to_bytes())
+    return ChunkSummary(chunk.face_frames, seconds)
+
+
+def swap_crops(
+    crops: Pixels, latents: Floats, swapper: Swapper, check: Callable[[int], None], batch_size: int = BATCH_SIZE
+) -> Pixels:
+    """Swap crops, uint8 BGR [N, 128, 128, 3], by latents [N, 512]. `check` hears of how many are done."""
+    swapped = np.empty_like(crops)
+    for first in range(0, len(crops), batch_size):
+        check(first)
+        batch = slice(first, first + batch_size)
+        planes = np.concatenate([to_planes(crop) for crop in crops[batch]])
+        for place, output in enumerate(swapper.run(planes, latents[batch]), first):
+            swapped[place] = to_pixels(output[None])
+    return swapped
+
+
+def read_swapped(content: bytes) -> tuple[ChunkFacts, CropChunk]:
+    """What `swap_chunk` wrote."""
+    facts, _, crops = content.partition(b"\n")
+    return ChunkFacts(**json.loads(facts)), CropChunk.from_bytes(crops)
+
+
+def _choose_latents(plan: SwapPlan, crops: CropChunk, latents: Floats) -> Floats:
+    """The latent of each crop, float32 [N, 512]."""
+    sources = [plan.people[face.track].source for face in crops.faces]
+    return latents[np.array(sources, np.intp)]
