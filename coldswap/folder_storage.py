@@ -29,6 +29,10 @@ class FolderStorage(Storage):
             raise TooLarge(f"{key} has more than the {limit} bytes that are allowed.")
         return StoredObject(data, "", None)
 
+    def read_start(self, bucket: str, key: str, count: int) -> bytes:
+        with self._existing_path(bucket, key).open("rb") as file:
+            return file.read(count)
+
     def head(self, bucket: str, key: str) -> Head | None:
         path = self._path(bucket, key)
         if not path.exists():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from functions.swap.context import SwapContext
 from functions.swap.data_uri import check_data_uri, decode_data_uri, is_data_uri
@@ -17,6 +19,7 @@ from layers.core.errors import (
     ColdswapError,
     InputNotFound,
     InvalidRequest,
+    MovingMeme,
     ObjectNotFound,
     PictureTooLarge,
     RefusedUrl,
@@ -24,6 +27,12 @@ from layers.core.errors import (
 )
 from layers.core.mistakes import describe_mistake, name_field
 from layers.core.units import MIB
+from layers.media.formats import SNIFFED_BYTES
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+START_BYTES = 1 << 16  # by which an object that is too large for a still picture is recognised
 
 Field = tuple[str | int, ...]  # a place in a request's JSON; empty for what the request does not name
 
@@ -113,6 +122,80 @@ def read(uri: str, caller: str | None, context: SwapContext, limit: int | None =
         raise PictureTooLarge(str(error)) from None
 
 
+def read_meme(uri: str, caller: str | None, context: SwapContext) -> bytes:
+    """The bytes of a meme as `read` gives them. Raises MovingMeme as soon as they turn out to be a video's, or those of
+    an animation that is larger than a still picture may be."""
+    sink = _StillSink(context.settings.max_picture_bytes)
+    if is_data_uri(uri) or uri[:5].lower() == "s3://":
+        try:
+            sink.write(read(uri, caller, context))
+        except PictureTooLarge:
+            sink.write(_read_start(uri, caller, context))
+            raise
+    else:
+        _fetch_into(sink, uri, context, context.settings.fetch_seconds)
+    return sink.getvalue()
+
+
+class _StillSink(io.BytesIO):
+    """Takes the pieces of a file as long as it may be a still picture. Raises MovingMeme or TooLarge."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def write(self, piece: ReadableBuffer, /) -> int:
+        """Take the next piece."""
+        from layers.media.moving.description import ANIMATIONS
+        from layers.media.moving.reader import sniff_moving
+
+        is_first = self.tell() < SNIFFED_BYTES
+        count = super().write(piece)
+        is_too_large = self.tell() > self._limit
+        if is_first or is_too_large:
+            kind = sniff_moving(self.getbuffer())
+            if kind and (is_too_large or kind not in ANIMATIONS):
+                raise refuse_moving()
+        if is_too_large:
+            raise _too_large(self._limit)
+        return count
+
+
+def refuse_moving() -> MovingMeme:
+    """What to raise where only a still meme can be swapped."""
+    return MovingMeme(
+        "This meme moves, which takes several invocations. Send it to POST /swap, or start the stack's state machine "
+        "for moving memes."
+    )
+
+
+def _read_start(uri: str, caller: str | None, context: SwapContext) -> bytes:
+    """The first bytes of an object that is larger than a still picture may be; none of a data: URI."""
+    if is_data_uri(uri):
+        return b""
+    bucket, key = _parse_location(uri, caller, context.settings)
+    return context.storage.read_start(bucket, key, START_BYTES)
+
+
+def _fetch_into(file: IO[bytes], uri: str, context: SwapContext, seconds: float) -> None:
+    """Fetch a meme that may move, `max_moving_bytes` at most, into a file."""
+    from layers.core.http_fetch import fetch_into
+
+    settings = context.settings
+    try:
+        fetch_into(
+            file,
+            uri,
+            limit=settings.max_moving_bytes,
+            deadline=context.deadline.sooner(seconds),
+            accept="image/*, video/*",
+            trusted_origins=settings.trusted_origins,
+            max_redirects=settings.max_redirects,
+        )
+    except TooLarge as error:
+        raise PictureTooLarge(str(error)) from None
+
+
 def read_moving(uri: str, path: Path, caller: str | None, context: SwapContext) -> None:
     """Stream what a URI names into a file, `max_moving_bytes` at most. Raises as `read` does, and StorageFull."""
     settings, limit = context.settings, context.settings.max_moving_bytes
@@ -122,22 +205,10 @@ def read_moving(uri: str, path: Path, caller: str | None, context: SwapContext) 
     elif uri[:5].lower() == "s3://":
         _download_object(uri, path, caller, context, deadline)
     else:
-        from layers.core.http_fetch import fetch_into
         from layers.core.storage import open_for_writing
 
-        try:
-            with open_for_writing(path) as file:
-                fetch_into(
-                    file,
-                    uri,
-                    limit=limit,
-                    deadline=deadline,
-                    accept="image/*, video/*",
-                    trusted_origins=settings.trusted_origins,
-                    max_redirects=settings.max_redirects,
-                )
-        except TooLarge as error:
-            raise PictureTooLarge(str(error)) from None
+        with open_for_writing(path) as file:
+            _fetch_into(file, uri, context, settings.fetch_moving_seconds)
 
 
 def _download_object(uri: str, path: Path, caller: str | None, context: SwapContext, deadline: Deadline) -> None:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from functions.swap import inputs
 from functions.swap.context import SwapContext
-from layers.core.errors import ColdswapError, PictureTooLarge
+from functions.swap.settings import Settings
+from layers.core.errors import ColdswapError, PictureTooLarge, UnsupportedPicture
 from layers.core.mistakes import describe_mistake
 from layers.core.telemetry import Phases
 from layers.core.units import MIB
 from layers.media.decode import decode
 
 if TYPE_CHECKING:
+    from layers.media.moving.description import Limits
     from layers.media.picture import Picture
 
 
@@ -76,8 +78,8 @@ class PictureLoader:
         return "gate" in self._context.models.digests
 
     def read(self, uri: str) -> bytes:
-        """The bytes that a URI names. Raises the errors of `inputs.read`."""
-        return inputs.read(uri, self._caller, self._context)
+        """The bytes that a URI names. Raises the errors of `inputs.read`, or MovingMeme for a video."""
+        return inputs.read_meme(uri, self._caller, self._context)
 
     def read_together(self, uris: Sequence[str]) -> dict[int, bytes | ColdswapError]:
         """The bytes of pictures that together may be as large as one, by their numbers in the list, each URI once.
@@ -110,6 +112,8 @@ class PictureLoader:
         """Decode a picture. Raises the errors of decoding, which name the picture."""
         settings = self._context.settings
         with self._phases("decode"), name_picture(role):
+            if is_animation(content):
+                return decode_animation(content, role, settings)
             return decode(content, settings.max_picture_bytes, settings.max_picture_pixels)
 
     def filter_content(self, picture: Picture, role: PictureRole) -> None:
@@ -121,6 +125,44 @@ class PictureLoader:
 
             content_filter = ContentFilter(*self._context.models.gate(self._context.deadline))
             content_filter.check(picture.pixels, picture.alpha)
+
+
+def is_animation(content: bytes) -> bool:
+    """Whether a file has the form of one that moves: some have a single frame."""
+    from layers.media.moving.reader import sniff_moving
+
+    return sniff_moving(content) is not None
+
+
+def moving_limits(settings: Settings) -> Limits:
+    """What a moving meme may cost."""
+    from layers.media.moving.description import Limits
+
+    return Limits(
+        seconds=settings.max_moving_seconds,
+        pixels=settings.max_moving_pixels,
+        frames=settings.max_moving_frames,
+        bytes=settings.max_moving_bytes,
+        total_pixels=settings.max_moving_frames * settings.max_moving_pixels,
+    )
+
+
+def decode_animation(content: bytes, role: PictureRole, settings: Settings) -> Picture:
+    """Decode an animation of one frame as the still picture that it is: a GIF counts as a PNG from here on.
+
+    Raises MovingMeme for a meme that moves, UnsupportedPicture for a source that does, and the errors of reading.
+    """
+    from layers.media.moving.still import decode_one_frame, describe
+
+    limits = moving_limits(settings)
+    still_limits = replace(limits, pixels=settings.max_picture_pixels)
+    description = describe(content, still_limits)
+    if description.is_still:
+        return decode_one_frame(content, still_limits)
+    limits.check_canvas(description.width, description.height)
+    if role.field == "face":
+        raise UnsupportedPicture("It moves. Send a JPEG, PNG or WebP that shows the face, or one of its frames.")
+    raise inputs.refuse_moving()
 
 
 @contextmanager

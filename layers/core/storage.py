@@ -99,6 +99,16 @@ class Storage:
             last_modified and last_modified.timestamp(),
         )
 
+    def read_start(self, bucket: str, key: str, count: int) -> bytes:
+        """The first `count` bytes of an object, or all if it has fewer. Raises ObjectNotFound or StorageFailed."""
+        with _translate_errors(f"s3://{bucket}/{key}"):
+            body = client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+            try:
+                content: bytes = body.read(count)
+            finally:
+                body.close()
+        return content
+
     def head(self, bucket: str, key: str) -> Head | None:
         """Describe an object; None if it does not exist. Raises StorageFailed."""
         try:

@@ -70,7 +70,7 @@ CASES: dict[str, tuple[str, Case]] = {
     "no face in the source": ("no_face_in_source", lambda inputs: (inputs.meme, inputs.stack.upload(blank()))),
     "a torn JPEG": ("unreadable_picture", lambda inputs: (inputs.meme[:2000], None)),
     "no picture at all": ("unsupported_picture", lambda inputs: (b"<svg xmlns='http://www.w3.org/2000/svg'/>", None)),
-    "a GIF": ("unsupported_picture", lambda inputs: (GIF, None)),
+    "a GIF": ("no_face_in_meme", lambda inputs: (GIF, None)),
     "too many bytes": ("picture_too_large", lambda inputs: (inputs.meme + bytes(20 << 20), None)),
     "too many pixels": ("picture_too_large", lambda inputs: (bomb(), None)),
     "an address that is not public": ("refused_url", lambda inputs: (inputs.meme, "https://127.0.0.1/face.png")),

@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from functions.swap.picture_loading import MEME, name_picture
+from functions.swap.picture_loading import MEME, moving_limits, name_picture
 from functions.swap.settings import Settings
 from functions.swap.values import RequestFormat
 from layers.core.errors import InvalidRequest
 from layers.core.mistakes import describe_mistake
-from layers.media.moving.description import Frame, Kind, Limits, OutputFormat
+from layers.media.moving.description import Frame, Kind, OutputFormat
 from layers.media.moving.reader import MovingReader
 from layers.media.moving.writer import own_format
 from layers.media.picture import NEUTRAL, Pixels, flatten
@@ -21,15 +21,8 @@ from layers.media.picture import NEUTRAL, Pixels, flatten
 
 def open_meme(path: Path, settings: Settings) -> MovingReader:
     """Probe a moving meme. Raises UnsupportedPicture, UnreadablePicture or PictureTooLarge, which name the meme."""
-    limits = Limits(
-        seconds=settings.max_moving_seconds,
-        pixels=settings.max_moving_pixels,
-        frames=settings.max_moving_frames,
-        bytes=settings.max_moving_bytes,
-        total_pixels=settings.max_moving_frames * settings.max_moving_pixels,
-    )
     with name_picture(MEME):
-        return MovingReader(path, limits)
+        return MovingReader(path, moving_limits(settings))
 
 
 def name_errors(frames: Iterator[Frame]) -> Iterator[Frame]:

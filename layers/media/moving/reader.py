@@ -49,7 +49,7 @@ class MovingReader:
             if not size:
                 raise UnreadablePicture("The file is empty: it has no bytes.")
             self.data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        self.structure, self.picture = _probe(self.data, limits)
+        self.structure, self.picture = probe_moving(self.data, limits)
         self.notes: list[Note] = [*self.picture.notes]
         """What has to be told of the file; complete once all frames have been read."""
 
@@ -70,20 +70,25 @@ class MovingReader:
             self.notes.append("damaged_frame")
 
     def _frames(self, deadline: Deadline) -> Iterator[Frame]:
-        structure = self.structure
-        if isinstance(structure, GifFile):
-            return read_gif_frames(self.data, structure)
-        if isinstance(structure, WebpFile):
-            return read_webp_frames(self.data, structure)
-        if isinstance(structure, ApngFile):
-            return read_apng_frames(self.data, structure)
+        if not isinstance(self.structure, VideoFile):
+            return read_animation(self.data, self.structure)
         colors = ask_colors(self.path, self.picture, deadline)
         if has_high_range(self.picture, colors) and "tone_mapped" not in self.notes:
             self.notes.append("tone_mapped")
         return read_video_frames(self.path, self.picture, colors, self._limits, deadline)
 
 
-def _probe(data: memoryview, limits: Limits) -> tuple[Structure, MovingPicture]:
+def read_animation(data: memoryview, structure: GifFile | WebpFile | ApngFile) -> Iterator[Frame]:
+    """The frames of an animation, uint8 BGRA [H, W, 4]; those that cannot be read, and all after them, are left out."""
+    if isinstance(structure, GifFile):
+        return read_gif_frames(data, structure)
+    if isinstance(structure, WebpFile):
+        return read_webp_frames(data, structure)
+    return read_apng_frames(data, structure)
+
+
+def probe_moving(data: memoryview, limits: Limits) -> tuple[Structure, MovingPicture]:
+    """The structure and the description of a file. Raises as `MovingReader` does."""
     kind = sniff_moving(data)
     if kind == "gif":
         gif = read_gif(data, limits)

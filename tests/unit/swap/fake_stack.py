@@ -130,6 +130,14 @@ class MemoryStorage:
     def download(self, bucket: str, key: str, path: Path, limit: int, deadline: Deadline) -> int:
         return path.write_bytes(self.read(bucket, key, limit, deadline).data)
 
+    def read_start(self, bucket: str, key: str, count: int) -> bytes:
+        return self.objects[bucket, key].data[:count]
+
+    def upload(
+        self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
+    ) -> None:
+        self.write(bucket, key, path.read_bytes(), content_type, metadata)
+
     def presign_get(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?for={seconds}"
 
@@ -354,7 +362,9 @@ class FakeModels:
         return networks.MarkedFaces()
 
     def embedder(self, deadline: Deadline) -> Any:
-        assert not self.pending[-1].used, "the embedder comes before the swapper, or both need memory"
+        assert not (self.pending and self.pending[-1].used), (
+            "the embedder comes before the swapper, or both need memory"
+        )
         self.embedder_loads += 1
         return self.embedder_network
 

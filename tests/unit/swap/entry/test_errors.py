@@ -144,7 +144,7 @@ CASES: list[tuple[str, type[ColdswapError], Arrange]] = [
     ("missing-picture", InputNotFound, face(f"s3://{UPLOADS}/requests/1/none")),
     ("cut-off-picture", UnreadablePicture, meme(PNG[: len(PNG) // 2])),
     ("cut-off-face", UnreadablePicture, face(FACE, PNG[: len(PNG) // 2])),
-    ("gif", UnsupportedPicture, meme(b"GIF89a" + bytes(100))),
+    ("bmp", UnsupportedPicture, meme(b"BM" + bytes(100))),
     ("too-many-pixels", PictureTooLarge, meme(HUGE_PNG)),
     ("too-many-bytes", PictureTooLarge, meme(PNG + bytes(21 << 20))),
     ("no-face-in-meme", NoFaceInMeme, meme(encode(drawing(0)))),
