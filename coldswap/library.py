@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from coldswap.personal import locate_signing_key, remind_of_terms
@@ -22,16 +22,20 @@ from coldswap.pictures import (
     read_picture,
 )
 from functions.swap.limits import SwapLimits
-from functions.swap.values import Detail, FaceChoice, SwapRequest
-from layers.core.errors import InvalidRequest, ModelsCorrupt
-from layers.media.formats import PICTURE_FORMATS, PictureFormat
+from functions.swap.moving.job import MovingJob
+from functions.swap.values import Detail, FaceChoice, RequestFormat, SwapRequest
+from layers.core.errors import InvalidRequest, ModelsCorrupt, MovingMeme
+from layers.media.formats import PICTURE_FORMATS
 
 if TYPE_CHECKING:
     from coldswap.workspace import Workspace
+    from functions.swap.context import SwapContext
     from layers.media.picture import Pixels
 
 LIMITS = SwapLimits()
 DETAILS = ("fast", "balanced")
+FORMATS = (*PICTURE_FORMATS, "gif", "mp4")
+MOVING_SECONDS = 12 * 3600.0  # that a meme that moves may take: a minute of video has 1,800 frames
 MEME = "meme"
 FACES = "faces must be all, largest, or a list of numbers of faces."
 NOT_FACTS = ("key", "url", "cold_start", "bytes_fetched", "bytes_in_vain")  # they say something of a cloud alone
@@ -39,7 +43,10 @@ NOT_FACTS = ("key", "url", "cold_start", "bytes_fetched", "bytes_in_vain")  # th
 
 @dataclass(frozen=True)
 class SwappedPicture:
-    """A finished swap: the labelled and signed file, and what is to be said about it."""
+    """A finished swap: the labelled and signed file, and what is to be said about it.
+
+    Of a meme that moves, `faces` are its people, and `facts["people"]` says when each of them is seen.
+    """
 
     content: bytes = field(repr=False)  # the file, in the format of `facts["content_type"]`
     facts: Mapping[str, Any]  # as POST /swap answers: faces, notes, models, digests, engine, width, height, ...
@@ -75,7 +82,7 @@ def swap(
     meme: Picture,
     *,
     faces: str | Iterable[SupportsIndex] = "all",
-    format: PictureFormat | Literal["jpg"] | None = None,
+    format: RequestFormat | Literal["jpg"] | None = None,
     quality: SupportsIndex | None = None,
     color_match: bool = True,
     soft_edges: bool = True,
@@ -86,11 +93,13 @@ def swap(
 ) -> SwappedPicture:
     """Put the face of one picture into another. The options are those of POST /swap (docs/api.md).
 
-    A picture is a path, the bytes of a JPEG, PNG or WebP file, or an array, uint8 [H, W, 3] or [H, W, 4], whose colours
-    are in `color_order`: RGB as Pillow, scikit-image and matplotlib have them, or BGR as OpenCV has them. `face` may be
-    a list of up to four pictures of one person. `faces` is all, largest, or the numbers of `list_faces`. An array
-    counts as a PNG, so give a `format` if the result should be another. `models` is the folder of a pack; without it,
-    what `coldswap models get` installed, or else the small models for drawings.
+    A meme may move: a GIF, animated WebP, APNG, or a video as MP4, MOV or WebM keeps its format (the last two become
+    MP4), or becomes an mp4 or webp by `format`. A picture is a path, the bytes of a JPEG, PNG or WebP file, or an
+    array, uint8 [H, W, 3] or [H, W, 4], whose colours are in `color_order`: RGB as Pillow, scikit-image and matplotlib
+    have them, or BGR as OpenCV has them. `face` may be a list of up to four pictures of one person. `faces` is all,
+    largest, or the numbers of `list_faces`. An array counts as a PNG, so give a `format` if the result should be
+    another. `models` is the folder of a pack; without it, what `coldswap models get` installed, or else the small
+    models for drawings.
 
     The result is labelled as made with a model, and signed by a key that is made at first use. Raises ColdswapError,
     whose `code` is the API's.
@@ -126,6 +135,8 @@ def list_faces(
 ) -> dict[str, Any]:
     """The faces of a picture, by the numbers that `swap` takes: what POST /faces answers (docs/api.md).
 
+    A picture that moves has `people` in place of `faces`, with the times at which each is seen.
+
     The arguments are as in `swap`. Raises ColdswapError.
     """
     _check_choice("color_order", color_order, ORDERS)
@@ -133,8 +144,14 @@ def list_faces(
         from functions.swap import face_listing
         from functions.swap.entry.swap_answer import round_face
 
-        listing = asdict(face_listing.list_faces(workspace.uri(MEME), None, workspace.context))
-        listing["faces"] = [round_face(face) for face in listing["faces"]]
+        try:
+            listing = asdict(face_listing.list_faces(workspace.uri(MEME), None, workspace.context))
+            listing["faces"] = [round_face(face) for face in listing["faces"]]
+        except MovingMeme:
+            from functions.swap.moving import steps
+
+            job = MovingJob(MEME, SwapRequest(workspace.uri(MEME)))
+            listing = asdict(steps.list_people(job, _allow_time(workspace)))
         listing["notes"] += _note_photographs(workspace, [MEME])
         return listing
 
@@ -144,9 +161,21 @@ def _run(request: SwapRequest, workspace: Workspace) -> tuple[bytes, dict[str, A
     from functions.swap import pipeline
     from functions.swap.entry.swap_answer import arrange_result
 
-    result = pipeline.swap(request, workspace.context, key="result").result
+    try:
+        result = pipeline.swap(request, workspace.context, key="result").result
+    except MovingMeme:
+        from functions.swap.moving import steps
+
+        result = steps.swap_moving(MovingJob(MEME, request), _allow_time(workspace), key="result").result
     facts = arrange_result({name: value for name, value in asdict(result).items() if name not in NOT_FACTS})
     return workspace.read_result(result.key), facts
+
+
+def _allow_time(workspace: Workspace) -> SwapContext:
+    """The context of a meme that moves, which takes as long as it takes."""
+    from layers.core.deadline import Deadline
+
+    return replace(workspace.context, deadline=Deadline.after(MOVING_SECONDS))
 
 
 @contextmanager
@@ -160,7 +189,10 @@ def _open(
     from coldswap.packs import choose_pack
     from coldswap.workspace import log, open_workspace
 
-    contents = {name: read_picture(picture, LIMITS.max_picture_bytes, order) for name, picture in pictures.items()}
+    contents = {
+        name: read_picture(picture, LIMITS.max_picture_bytes, order, LIMITS.max_moving_bytes if name == MEME else 0)
+        for name, picture in pictures.items()
+    }
     # An array's size is bounded in pixels alone: the limit in bytes is for files.
     arrays = [len(contents[name]) for name, picture in pictures.items() if is_array(picture)]
     remind_of_terms(log)
@@ -211,13 +243,13 @@ def _check_options(pictures: int, detail: str, color_order: str) -> None:
     _check_choice("color_order", color_order, ORDERS)
 
 
-def _check_format(format: PictureFormat | Literal["jpg"] | None) -> PictureFormat | None:
+def _check_format(format: RequestFormat | Literal["jpg"] | None) -> RequestFormat | None:
     """The format by its one name."""
     if format is None:
         return None
     if format == "jpg":
         return "jpeg"
-    _check_choice("format", format, PICTURE_FORMATS)
+    _check_choice("format", format, FORMATS)
     return format
 
 

@@ -15,11 +15,13 @@ from typing import Any
 
 from coldswap.exit_status import DONE, FAILED, MEANING, USAGE, CommandFailed
 from coldswap.pictures import enumerate_choices
+from functions.swap.values import RequestFormat
 from layers.core.errors import InputNotFound, InvalidRequest
 from layers.core.units import MIB
-from layers.media.formats import EXTENSIONS, PICTURE_FORMATS, PictureFormat
+from layers.media.formats import EXTENSIONS, PICTURE_FORMATS
 
 NOT_WRITTEN = "not_written"  # code of an error that the API does not know
+FORMATS = (*PICTURE_FORMATS, "gif", "mp4")  # the last two of memes that move
 STREAM = "-"  # in place of a path: stdin or stdout
 
 
@@ -40,10 +42,10 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def _add_swap_arguments(swap: argparse.ArgumentParser) -> None:
     swap.add_argument("face", help="the picture of the face to put in; - is stdin")
-    swap.add_argument("meme", help="the picture whose faces are replaced; - is stdin")
+    swap.add_argument("meme", help="the picture, GIF or video whose faces are replaced; - is stdin")
     swap.add_argument("-o", "--out", required=True, help="the result; its extension decides the format; - is stdout")
     swap.add_argument("--faces", default="all", help="all, largest, or numbers from `coldswap faces`, such as 0,2")
-    swap.add_argument("--format", choices=(*PICTURE_FORMATS, "jpg"), help="the result's format, whatever its name")
+    swap.add_argument("--format", choices=(*FORMATS, "jpg"), help="the result's format, whatever its name")
     swap.add_argument("--quality", type=int, metavar="1-100", help="of a JPEG or WebP (a JPEG meme's own, or 90)")
     swap.add_argument("--detail", choices=("fast", "balanced"), default="balanced", help="default: %(default)s")
     swap.add_argument(
@@ -93,10 +95,11 @@ def _list_faces(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(listing, indent=2))
     else:
-        for face in listing["faces"]:
+        for face in listing.get("people", listing.get("faces", [])):
             x0, y0, x1, y1 = map(round, face["box"])
             verdict = "can be swapped" if face["swappable"] else face["reason"].replace("_", " ")
-            print(f"{face['index']}  from {x0},{y0} to {x1},{y1}  score {face['score']:.2f}  {verdict}")
+            times = "".join(f"  {span['start']:.2f}-{span['end']:.2f} s" for span in face.get("times", []))
+            print(f"{face['index']}  from {x0},{y0} to {x1},{y1}  score {face['score']:.2f}  {verdict}{times}")
         for note in listing["notes"]:
             print(note, file=sys.stderr)
     return DONE
@@ -156,14 +159,15 @@ def _parse_faces(text: str) -> Any:
         raise InvalidRequest("--faces must be all, largest, or numbers with commas between them.") from None
 
 
-def _format_of(out: str) -> PictureFormat | None:
+def _format_of(out: str) -> RequestFormat | None:
     """The format that a file's extension names; None if it names none, or for stdout."""
     extension = Path(out).suffix.lower().removeprefix(".")
-    names = {extension: format for format, extension in EXTENSIONS.items()} | {"jpeg": "jpeg"}
+    names: dict[str, RequestFormat] = {extension: format for format, extension in EXTENSIONS.items()}
+    names |= {"jpeg": "jpeg", "gif": "gif", "mp4": "mp4", "apng": "png"}
     if extension in names:
         return names[extension]
     if extension and out != STREAM:
-        choices = enumerate_choices([f".{each}" for each in EXTENSIONS.values()])
+        choices = enumerate_choices([f".{each}" for each in (*EXTENSIONS.values(), "gif", "mp4")])
         raise InvalidRequest(f"A result can be {choices}, not .{extension}.")
     return None
 

@@ -30,14 +30,15 @@ def list_person_pictures(face: Picture | Sequence[Picture]) -> list[Picture]:
     return list(face) if isinstance(face, list | tuple) else [face]
 
 
-def read_picture(picture: Picture, limit: int, order: ColorOrder) -> bytes:
+def read_picture(picture: Picture, limit: int, order: ColorOrder, moving_limit: int = 0) -> bytes:
     """The bytes of a picture's file; an array of pixels becomes a PNG, which loses nothing.
 
     An array is uint8 [H, W, 3] or [H, W, 4], with its colours in that order and alpha last. Raises InputNotFound,
-    UnreadablePicture, PictureTooLarge for a file of more than `limit` bytes, or InvalidRequest.
+    UnreadablePicture, PictureTooLarge for a file of more than `limit` bytes (`moving_limit` if it moves), or
+    InvalidRequest.
     """
     if isinstance(picture, str | os.PathLike):
-        return _read_file(picture, limit)
+        return _read_file(picture, limit, moving_limit)
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture)
     if is_array(picture):
@@ -63,10 +64,13 @@ def decode_pixels(content: bytes, order: ColorOrder) -> Pixels:
     return _turn_colors(np.asarray(pixels, np.uint8), order)
 
 
-def _read_file(path: Path, limit: int) -> bytes:
+def _read_file(path: Path, limit: int, moving_limit: int) -> bytes:
     try:
         with open(path, "rb") as file:
             content = file.read(limit + 1)
+            if len(content) > limit and moving_limit > limit and _may_move(content):
+                limit = moving_limit
+                content += file.read(limit + 1 - len(content))
     except FileNotFoundError:
         advice = " Download it first: only files are read." if "://" in os.fspath(path) else ""
         raise InputNotFound(f"There is no file {os.fspath(path)}.{advice}") from None
@@ -75,6 +79,12 @@ def _read_file(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise PictureTooLarge(f"{os.fspath(path)} is larger than {limit // MIB} MiB.")
     return content
+
+
+def _may_move(content: bytes) -> bool:
+    from layers.media.moving.reader import sniff_moving
+
+    return sniff_moving(content) is not None
 
 
 def _encode_pixels(picture: Any, order: ColorOrder) -> bytes:

@@ -18,6 +18,7 @@ RUNS = (
     ("detect",),
     ("paste",),
     ("quality",),
+    ("moving",),
     ("tracks",),
     ("looks",),
 )

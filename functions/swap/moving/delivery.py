@@ -53,12 +53,12 @@ class Delivery:
             meme = self._folder / "meme"
             self._work.download(MEME_FILE, meme)
             analysis = self._read_analysis(plan)
-        with self._phases("color"):
+        with self._phases("paste"):
             colors = average_colors(self._measure_colors(plan, analysis))
         reader = open_meme(meme, context.settings)
         format = choose_format(request.format, reader.picture.kind)
         result = self._folder / f"result.{EXTENSIONS[format]}"
-        with self._phases("compose"):
+        with self._phases("encode"):
             notes = self._write_frames(plan, analysis, colors, reader, result, format)
         with self._phases("label"):
             self._label(plan, result, format, read_source_type(reader))
