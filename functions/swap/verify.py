@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
@@ -39,7 +40,7 @@ class Verdict:
     made_with_a_model: bool = field(metadata=describe("whether either label claims that a trained model was used"))
     source_type: str | None = field(metadata=describe("IPTC's digital source type, as the XMP label claims"))
     manifest: ManifestSummary
-    media: MediaType
+    media: MediaType | Literal["image/gif"]
     bytes: int
     sha256: str
 
@@ -69,10 +70,11 @@ def judge(path: Path, anchors: str) -> Verdict:
     Raises UnsupportedPicture or PictureTooLarge.
     """
     with path.open("rb") as file:
-        media = sniff(file.read(SNIFFED_BYTES))
+        head = file.read(SNIFFED_BYTES)
+        media = "image/gif" if head.startswith(b"GIF8") else sniff(head)
         if media is None:
-            raise UnsupportedPicture("Only JPEG, PNG, WebP and MP4 files can be verified.")
-        if media != MP4 and path.stat().st_size > MAX_PICTURE_BYTES:
+            raise UnsupportedPicture("Only JPEG, PNG, WebP, GIF and MP4 files can be verified.")
+        if media not in (MP4, "image/gif") and path.stat().st_size > MAX_PICTURE_BYTES:
             raise PictureTooLarge(f"A picture of more than {MAX_PICTURE_BYTES // MIB} MiB cannot be verified.")
         file.seek(0)
         manifest = read_manifest(file, media, anchors)
@@ -138,9 +140,13 @@ def _fetch(path: Path, uri: str, caller: str | None, context: SwapContext) -> No
         raise RefusedUrl("A file must be named by an https:, s3: or data: URI.")
 
 
-def _source_type(path: Path, media: MediaType) -> str | None:
+def _source_type(path: Path, media: str) -> str | None:
     """The source type that the XMP label claims; None also for a file that is too broken to be read."""
     try:
+        if media == "image/gif":
+            from layers.media.moving.labels import read_moving_label
+
+            return read_moving_label(path, "gif")
         return read_mp4_label(path) if media == MP4 else read_label(path.read_bytes())
     except (ColdswapError, ValueError):
         return None

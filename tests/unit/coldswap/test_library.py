@@ -21,6 +21,7 @@ from coldswap.personal import remind_of_terms
 from functions.swap.verify import judge
 from layers.media.c2pa_chain import parse
 from layers.media.picture import Pixels
+from tests.support.plain_gifs import write_gif
 from tests.unit.coldswap.conftest import FACE, MEME, ROOT
 
 ALONE = """
@@ -170,6 +171,24 @@ def test_faces_are_listed_by_the_numbers_that_a_swap_takes() -> None:
 
     (face,) = listing["faces"]
     assert (face["index"], face["swappable"], listing["width"], listing["notes"]) == (0, True, 720, [])
+
+
+def test_a_meme_that_moves_is_swapped_frame_by_frame(user: Path, tmp_path: Path) -> None:
+    small = Image.open(FACE).convert("RGB").resize((96, 96), Image.Resampling.BOX)
+    drawing = np.asarray(small, np.uint8)[:, :, ::-1] & np.uint8(0xC0)
+    meme = write_gif([np.roll(drawing, shift, axis=1) for shift in (0, 2, 2, 4)], delay=7)
+
+    result = swap(FACE, meme)
+    result.save(tmp_path / "out.gif")
+    listing = list_faces(meme)
+
+    with Image.open(tmp_path / "out.gif") as picture:
+        assert (picture.format, picture.info["duration"], picture.info["loop"]) == ("GIF", 70, 0)
+    assert [each["times"] for each in result.facts["people"]] == [[{"start": 0.0, "end": 0.21}]]
+    assert [face["swapped"] for face in result.faces] == [True]
+    assert [each["index"] for each in listing["people"]] == [0]
+    verdict = judge(tmp_path / "out.gif", parse((user / "signing-key.json").read_text()).anchors)
+    assert (verdict.media, verdict.ours, verdict.made_with_a_model) == ("image/gif", True, True)
 
 
 def test_the_key_is_made_once_is_private_and_signs_what_is_made(user: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from layers.core.errors import (
     StorageFailed,
     WorkGone,
 )
+from layers.media.ffmpeg import program
 from layers.media.moving.description import Frame, Limits
 from layers.media.moving.labels import read_moving_label
 from layers.media.moving.reader import MovingReader
@@ -370,3 +372,30 @@ def test_an_animation_of_one_frame_is_a_still_picture(stack: FakeSwapStack) -> N
     result = stack.services.swap(PLAIN, key="swaps/1", deadline=Deadline.after(60), add_extension=True).result
 
     assert (result.key, result.content_type, len(result.faces)) == ("swaps/1.png", "image/png", 2)
+
+
+def test_a_video_keeps_its_frames_and_its_own_sound(stack: FakeSwapStack, tmp_path: Path) -> None:
+    """The video is stored without loss, so that the marks of faces keep their colours."""
+    meme, frames = tmp_path / "meme.mp4", b"".join(scene(number).tobytes() for number in range(FRAMES))
+    pictures = ("-f", "rawvideo", "-pix_fmt", "bgr24", "-s", "400x200", "-r", "10", "-i", "-")
+    codecs = ("-f", "lavfi", "-i", "sine=d=0.8", "-c:v", "libx264rgb", "-crf", "0", "-c:a", "aac")
+    subprocess.run([program(), "-loglevel", "error", *pictures, *codecs, str(meme)], input=frames, check=True)
+    stack.storage.put(UPLOADS, "requests/1/meme", meme.read_bytes())
+
+    result = swap(stack)
+
+    after = tmp_path / "after.mp4"
+    after.write_bytes(stack.storage.objects[OUTPUTS, "swaps/1.mp4"].data)
+    reader = MovingReader(after, Limits())
+    shown = list(reader.frames(Deadline.after(60)))
+    assert [float(frame.start) for frame in shown] == pytest.approx([number / 10 for number in range(FRAMES)])
+    assert digest_sound(after) == digest_sound(meme)
+    assert (result.format, result.face_frames, result.notes) == ("mp4", 2 * FRAMES, [])
+    for number, frame in enumerate(shown):
+        assert np.abs(frame.pixels[100, 100 + number].astype(int) - FlatSwapper.colour).max() <= 12
+
+
+def digest_sound(path: Path) -> bytes:
+    """A digest of the packets of a video's sound."""
+    command = [program(), "-loglevel", "error", "-i", str(path), "-map", "0:a", "-c", "copy", "-f", "md5", "-"]
+    return subprocess.run(command, capture_output=True, check=True).stdout
