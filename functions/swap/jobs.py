@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from functions.swap.moving_state import ComputeCost, Progress, Stage, measure_progress, reckon_cost
 from functions.swap.swap_records import Status, SwapRecord
 from layers.core.errors import InternalError, InvalidRequest, StorageFailed, family, problem
 
@@ -19,6 +20,9 @@ class Job:
     status: Status
     result: dict[str, Any] | None = None
     problem: dict[str, Any] | None = None
+    stage: Stage | None = None  # this and what follows: of a moving meme
+    progress: Progress | None = None
+    cost: ComputeCost | None = None
 
 
 class Jobs:
@@ -38,6 +42,22 @@ class Jobs:
         if not self._arn:
             raise InvalidRequest("This stack has no state machine, so Prefer: respond-async is not supported.")
 
+    def stop(self, name: str) -> None:
+        """Stop the execution of that name, if it is running; a step that is running goes on until it looks.
+
+        Raises StorageFailed.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        client, arn = self._client(), f"{self._arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
+        try:
+            client.stop_execution(executionArn=arn, error="Cancelled", cause="The swap was deleted.")
+        except client.exceptions.ExecutionDoesNotExist:
+            return
+        except (BotoCoreError, ClientError) as error:
+            if getattr(error, "response", {}).get("Error", {}).get("Code") != "ValidationException":  # it is over
+                raise StorageFailed("Step Functions did not stop the swap. Try again.") from error
+
     def start(self, name: str) -> None:
         """Start the swap with that id, unless it has been started before. Raises StorageFailed."""
         from botocore.exceptions import BotoCoreError, ClientError
@@ -51,13 +71,19 @@ class Jobs:
             raise StorageFailed("Step Functions did not start the swap. Try again.") from error
 
 
-def describe_job(record: SwapRecord) -> Job:
-    """The state of a recorded swap."""
+def describe_job(record: SwapRecord, memory_mb: int = 0) -> Job:
+    """The state of a recorded swap or listing; `memory_mb`: what the steps of a moving meme have."""
+    moving = record.moving
+    cost = reckon_cost(moving, memory_mb) if moving else None
     match record.status:
         case "succeeded":
-            return Job(record.id, "succeeded", result=dict(record.result or {}))
+            return Job(record.id, "succeeded", result=dict(record.result or {}), cost=cost)
         case "failed":
             kind = family().get(record.error or "", InternalError)
-            return Job(record.id, "failed", problem=problem(kind(record.cause), instance=f"/swap/{record.id}"))
+            place = "faces" if record.kind == "faces" else "swap"
+            document = problem(kind(record.cause), instance=f"/{place}/{record.id}")
+            return Job(record.id, "failed", problem=document, cost=cost)
+        case status if moving:
+            return Job(record.id, status, stage=moving.stage, progress=measure_progress(moving), cost=cost)
         case status:
             return Job(record.id, status)

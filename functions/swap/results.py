@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any
 
+from functions.swap.moving_state import UploadedObject
 from functions.swap.settings import Settings
-from functions.swap.swap_records import SwapRecord, SwapRecords
+from functions.swap.swap_records import Kind, SwapRecord, SwapRecords
 from functions.swap.values import SwapRequest
 from layers.core.errors import Deleted, InputNotFound, NotFound, RefusedUrl
 from layers.media.formats import EXTENSIONS
 
 if TYPE_CHECKING:
-    from layers.core.storage import Storage
+    from layers.core.storage import Head, Storage
 
-_SWAP_KEY = re.compile(rf"swaps/([0-9a-f-]{{36}})\.(?:{'|'.join(EXTENSIONS.values())})")
+UPLOADS_PREFIX = "memes/"
+SWAP_KINDS: tuple[Kind, ...] = ("swap", "moving")
+ALL_KINDS: tuple[Kind, ...] = (*SWAP_KINDS, "faces")
+RESULT_EXTENSIONS = (*EXTENSIONS.values(), "gif", "mp4")  # the last two of moving memes
+_SWAP_KEY = re.compile(rf"swaps/([0-9a-f-]{{36}})\.(?:{'|'.join(RESULT_EXTENSIONS)})")
 _VIDEO_KEY = re.compile(r"videos/([0-9a-f-]{36})/[\w.-]+")
 
 
@@ -61,13 +68,24 @@ def list_uploads(request: SwapRequest, settings: Settings) -> frozenset[str]:
     return frozenset(uri.removeprefix(prefix) for uri in request.pictures if uri.startswith(prefix))
 
 
-def find_own(name: str, caller: str, records: SwapRecords) -> SwapRecord:
-    """The caller's swap with that id.
+def describe_object(head: Head | None) -> str:
+    """A digest that changes whenever an upload is replaced, also by the same bytes with another face."""
+    facts = [head.etag, head.version, head.last_modified, sorted(head.metadata.items())] if head else None
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def is_current(upload: UploadedObject, storage: Storage, settings: Settings) -> bool:
+    """Whether the object that a swap is of still lies there. Raises StorageFailed."""
+    return describe_object(storage.head(settings.uploads_bucket, f"{UPLOADS_PREFIX}{upload.name}")) == upload.state
+
+
+def find_own(name: str, caller: str, records: SwapRecords, kinds: Container[Kind] = ALL_KINDS) -> SwapRecord:
+    """The caller's swap, or whatever of these kinds, with that id.
 
     Raises Deleted if the caller deleted it, and NotFound for another caller's swap just as for a missing one.
     """
     record = records.find(name)
-    if record is not None and record.caller == caller:
+    if record is not None and record.caller == caller and record.kind in kinds:
         return record
     if record is None and records.was_deleted(name, caller):
         raise Deleted("This swap was deleted.")
@@ -92,7 +110,7 @@ def delete_picture(name: str, storage: Storage, settings: Settings) -> None:
 
     Raises StorageFailed.
     """
-    for extension in EXTENSIONS.values():
+    for extension in RESULT_EXTENSIONS:
         storage.delete(settings.outputs_bucket, f"swaps/{name}.{extension}")
 
 

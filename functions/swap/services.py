@@ -12,14 +12,14 @@ from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
+from functions.swap.moving_records import MovingRecords
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.settings import Settings, load_settings
-from functions.swap.swap_records import SwapRecords
 from functions.swap.upload_claims import UploadClaims
 from functions.swap.values import FaceListing, SwapOutcome, SwapRequest, SwapResult, list_digests
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError
+from layers.core.errors import ColdswapError, MovingMeme
 from layers.core.fair_share import Sandboxes
 from layers.core.pseudonyms import Pseudonyms
 from layers.core.telemetry import emit, logger, memory_percent
@@ -46,10 +46,11 @@ class Services:
     models: LoadedModels
     idempotency: Idempotency
     jobs: Jobs
+    moving_jobs: Jobs
     budget: Budget
     terms: Terms
     denylist: DenylistStore
-    records: SwapRecords
+    records: MovingRecords
     claims: UploadClaims
     pseudonyms: Pseudonyms
     sandboxes: Sandboxes
@@ -98,6 +99,8 @@ class Services:
 
         try:
             outcome = pipeline.swap(request, self.context(deadline), key=key, add_extension=add_extension)
+        except MovingMeme:
+            raise  # nothing failed: others swap it
         except ColdswapError as error:
             emit({"Failed": 1})
             bytes_wasted = error.extra.get("bytes_in_vain", 0)
@@ -159,10 +162,11 @@ def load_services() -> Services:
         models=LoadedModels(store, settings.threads, settings.model_retention, settings.memory_mb),
         idempotency=Idempotency(settings.state_table),
         jobs=Jobs(settings.state_machine_arn, _step_functions),
+        moving_jobs=Jobs(settings.moving_machine_arn, _step_functions),
         budget=Budget(settings.state_table, cost.UNIT, lambda: settings.daily_budget, _dynamodb),
         terms=Terms("" if settings.auth_mode == "open" else settings.state_table, _dynamodb),  # nobody to ask
         denylist=DenylistStore(storage, settings.models_bucket),
-        records=SwapRecords(settings.state_table, _dynamodb, settings.result_seconds),
+        records=MovingRecords(settings.state_table, _dynamodb, settings.result_seconds),
         claims=UploadClaims(settings.state_table, _dynamodb, settings.result_seconds),
         pseudonyms=Pseudonyms(settings.state_table, _dynamodb),
         sandboxes=Sandboxes(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from functions.swap.moving_state import MovingState, parse_state
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import InvalidRequest, OutOfTime
 from layers.core.ids import is_id, time_sort_key
@@ -25,10 +26,12 @@ KINDS = {"swap": "result#", "video": "task#"}  # the prefix of the id in the tab
 DELETED = "deleted#"  # the same, of what remains of a swap that its caller deleted
 # A workflow is stopped after 900 s (swap.asl.yaml) and then cannot record how it ended; nor can one stopped by hand.
 OVERDUE_SECONDS = 960
+MOVING_OVERDUE_SECONDS = 7260  # the same of a moving meme's, after 7,200 s (moving.asl.yaml)
 _SORT_KEY = re.compile(r"[0-9T:.+-]{10,40}#[0-9A-Za-z-]{1,64}")
 _MAX_ITEMS_READ = 200  # for one page; some may have expired
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Kind = Literal["swap", "moving", "faces"]  # a still's, a moving meme's, a list of the people in a moving meme
 Item = Mapping[str, Mapping[str, Any]]
 
 
@@ -37,7 +40,7 @@ class SwapRecord:
     """One swap. Times are in seconds since the epoch."""
 
     id: str
-    caller: str  # a pseudonym
+    caller: str  # a pseudonym; "" for what belongs to the stack's own principals
     status: Status
     created_at: float
     request: Mapping[str, Any] | None = None  # as JSON has it, until the swap is over
@@ -46,6 +49,8 @@ class SwapRecord:
     latent_keys: frozenset[str] = frozenset()  # in the models bucket
     error: str | None = None  # name of the error's class
     cause: str | None = None
+    kind: Kind = "swap"
+    moving: MovingState | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class SwapRecords:
         """
         item = self._get(KINDS["swap"], name)
         record = _parse_record(item) if item else None
-        if record and self._is_overdue(record.status, record.created_at):
+        if record and self._is_overdue(record.status, record.created_at, record.kind):
             change = "SET #state = :failed, #error = :error REMOVE #request"
             names = {"#error": "error", "#request": "request"}
             values = {":failed": {"S": "failed"}, ":error": {"S": OutOfTime.__name__}}
@@ -197,14 +202,16 @@ class SwapRecords:
             item = self._client().get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return item if item and self._is_live(item) else None
 
-    def _is_overdue(self, status: str, created_at: float) -> bool:
-        return status in ("queued", "running") and self._now() - created_at > OVERDUE_SECONDS
+    def _is_overdue(self, status: str, created_at: float, kind: str) -> bool:
+        longest = OVERDUE_SECONDS if kind == "swap" else MOVING_OVERDUE_SECONDS
+        return status in ("queued", "running") and self._now() - created_at > longest
 
     def _summarise(self, item: Item) -> ResultSummary:
         kind, status, created_at = item["kind"]["S"], item["state"]["S"], int(item["created_at"]["N"])
         moment = datetime.fromtimestamp(created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        overdue = kind == "swap" and self._is_overdue(status, created_at)
-        return ResultSummary(item["id"]["S"].partition("#")[2], kind, "failed" if overdue else status, moment)
+        overdue = kind != "video" and self._is_overdue(status, created_at, kind)
+        shown = "swap" if kind == "moving" else kind
+        return ResultSummary(item["id"]["S"].partition("#")[2], shown, "failed" if overdue else status, moment)
 
     def _is_live(self, item: Item) -> bool:
         """Whether the item has not expired; DynamoDB may take two days to remove one that has."""
@@ -243,9 +250,10 @@ def _parse_record(item: Item) -> SwapRecord:
 
     request, result = text("request"), text("result")
     state: Any = item["state"]["S"]
+    kind: Any = text("kind") or "swap"
     return SwapRecord(
         id=item["id"]["S"].removeprefix(KINDS["swap"]),
-        caller=item["caller"]["S"],
+        caller=item["caller"]["S"] if "caller" in item else "",
         status=state,
         created_at=float(item["created_at"]["N"]),
         request=json.loads(request) if request else None,
@@ -254,6 +262,8 @@ def _parse_record(item: Item) -> SwapRecord:
         latent_keys=_parse_latent_keys(item),
         error=text("error"),
         cause=text("cause"),
+        kind=kind,
+        moving=parse_state(item),
     )
 
 

@@ -25,11 +25,13 @@ from botocore.exceptions import ClientError
 
 from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
+from functions.swap.moving_records import MovingKind, MovingRecords
+from functions.swap.moving_state import MovingState, Stage, UploadedObject
 from functions.swap.results import upload_prefix
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.services import Services
 from functions.swap.settings import Settings
-from functions.swap.swap_records import SwapRecord, SwapRecords
+from functions.swap.swap_records import SwapRecord
 from functions.swap.upload_claims import UploadClaim, UploadClaims, UploadEvent, is_later
 from functions.swap.values import Floats
 from layers.core.budget import Budget
@@ -47,6 +49,7 @@ from tests.unit.swap.face_fixtures import keypoints_at
 
 MODELS, UPLOADS, OUTPUTS = "models", "uploads", "outputs"
 ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-swap"
+MOVING_ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-moving"
 
 
 def drawing(faces: int = 1, width: int = 600, height: int = 400, scale: float = 1.2) -> Pixels:
@@ -79,6 +82,7 @@ def settings(cache_latents: bool = False, **changed: Any) -> Settings:
         "trusted_origins": frozenset(),
         "state_table": "",
         "state_machine_arn": ARN,
+        "moving_machine_arn": MOVING_ARN,
         "threads": 1,
         "auth_mode": "open",
     }
@@ -157,13 +161,14 @@ def _etag(data: bytes) -> str:
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
 
 
-class MemoryRecords(SwapRecords):
+class MemoryRecords(MovingRecords):
     """Records in a dictionary, and owners of videos; test_swap_records.py tests the table itself."""
 
     def __init__(self) -> None:
         super().__init__("", dict, 7 * 24 * 3600)
         self.items: dict[str, SwapRecord] = {}
         self.videos: dict[str, str] = {}
+        self.chunks: dict[str, dict[int, int]] = {}
         self.deleted: set[tuple[str, str]] = set()
         self.failure: Exception | None = None
 
@@ -192,9 +197,61 @@ class MemoryRecords(SwapRecords):
         if self.failure:
             raise self.failure
         record = self.items.get(name)
-        if record and self._is_overdue(record.status, record.created_at):
+        if record and self._is_overdue(record.status, record.created_at, record.kind):
             return replace(record, status="failed", error="OutOfTime", request=None)
         return record
+
+    def queue_moving(
+        self,
+        name: str,
+        caller: str | None,
+        request: Mapping[str, Any],
+        inputs: frozenset[str],
+        *,
+        kind: MovingKind = "moving",
+        key: str = "",
+        upload: UploadedObject | None = None,
+    ) -> bool:
+        if name in self.items:
+            return False
+        stored, state = json.loads(json.dumps(request)), MovingState(key=key, upload=upload)
+        self._keep(SwapRecord(name, caller or "", "queued", self._now(), stored, inputs, kind=kind, moving=state))
+        return True
+
+    def hand_over(self, name: str, request: Mapping[str, Any], inputs: frozenset[str]) -> SwapRecord | None:
+        changed = {"kind": "moving", "moving": MovingState(), "request": dict(request), "inputs": inputs}
+        return self._change(name, status="queued", **changed)
+
+    def report(self, name: str, stage: Stage, done: int = 0, total: int = 0) -> None:
+        self._change_state(name, stage=stage, done=done, total=total)
+
+    def start_swapping(self, name: str, face_frames: int) -> None:
+        self._change_state(name, stage="swapping", face_frames=face_frames)
+
+    def add_chunk(self, name: str, number: int, face_frames: int) -> None:
+        self.chunks.setdefault(name, {})[number] = face_frames
+        self._change_state(name, swapped=sum(self.chunks[name].values()))
+
+    def add_compute(self, name: str, milliseconds: int) -> None:
+        record = self.items.get(name)
+        if record and record.moving:
+            state = replace(record.moving, compute_ms=record.moving.compute_ms + milliseconds)
+            self.items[name] = replace(record, moving=state)
+
+    def fail(self, name: str, error: str, cause: str) -> SwapRecord | None:
+        return self._change(name, status="failed", error=error, cause=cause, request=None)
+
+    def _change(self, name: str, **changed: Any) -> SwapRecord | None:
+        record = self.find(name)
+        if record is None or record.status not in ("queued", "running"):
+            return None
+        self._keep(replace(record, **changed))
+        return self.items[name]
+
+    def _change_state(self, name: str, **changed: Any) -> None:
+        record = self.items.get(name)
+        if record and record.moving:
+            self._change(name, moving=replace(record.moving, **changed))
 
     def owner(self, kind: str, name: str) -> str | None:
         record = self.find(name)
@@ -416,7 +473,10 @@ def _client_error(name: str) -> type[ClientError]:
 class StepFunctions:
     """Just enough of the client."""
 
-    exceptions = SimpleNamespace(ExecutionAlreadyExists=_client_error("ExecutionAlreadyExists"))
+    exceptions = SimpleNamespace(
+        ExecutionAlreadyExists=_client_error("ExecutionAlreadyExists"),
+        ExecutionDoesNotExist=_client_error("ExecutionDoesNotExist"),
+    )
 
     def __init__(self) -> None:
         self.executions: dict[str, dict[str, Any]] = {}
@@ -425,10 +485,17 @@ class StepFunctions:
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:
         if self.failure:
             raise self.failure
-        assert stateMachineArn == ARN
+        assert stateMachineArn in (ARN, MOVING_ARN)
         if name in self.executions:
             raise self.exceptions.ExecutionAlreadyExists({}, "StartExecution")
         self.executions[name] = {"status": "RUNNING", "input": input}
+
+    def stop_execution(self, *, executionArn: str, error: str, cause: str) -> None:
+        arn, _, name = executionArn.rpartition(":")
+        assert arn == MOVING_ARN.replace(":stateMachine:", ":execution:")
+        if name not in self.executions:
+            raise self.exceptions.ExecutionDoesNotExist({}, "StopExecution")
+        self.executions[name]["status"] = "ABORTED"
 
 
 @cache
@@ -445,6 +512,7 @@ class FakeSwapStack:
     models: FakeModels = field(default_factory=FakeModels)
     table: MemoryTable = field(default_factory=MemoryTable)
     machine: StepFunctions = field(default_factory=StepFunctions)
+    moving_machine: StepFunctions = field(default_factory=StepFunctions)
     budget: Budget = field(default_factory=lambda: Budget("", "megapixels", lambda: 0, dict))
     terms: Terms = field(default_factory=lambda: Terms("", dict))
     denylist: DenylistStore = field(init=False)
@@ -465,6 +533,7 @@ class FakeSwapStack:
             models=cast(Any, self.models),
             idempotency=Idempotency("", self.table),
             jobs=Jobs(self.settings.state_machine_arn, lambda: self.machine),
+            moving_jobs=Jobs(self.settings.moving_machine_arn, lambda: self.moving_machine),
             budget=self.budget,
             terms=self.terms,
             denylist=self.denylist,
