@@ -21,7 +21,8 @@ INIT_MS = 10_000  # after which Lambda begins anew, inside the request
 REPORTS_SECONDS = 24 * 3600.0  # of reports that are looked at
 TRACES = ("xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets")
 REFUSED_BY_THE_GATEWAY = (401, 403)
-ENDS = ("SwapFunctionEnded", "VideoFunctionEnded")  # rules by which functions hear of their workflows' ends
+# Rules by which functions hear of their workflows' ends.
+ENDS = ("SwapFunctionEnded", "MovingFunctionEnded", "VideoFunctionEnded")
 
 
 class Deviation(Exception):

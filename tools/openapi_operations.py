@@ -42,6 +42,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("get", "/swap/{name}"): Operation("get_swap", "swaps"),
     ("post", "/faces"): Operation("list_faces", "swaps", {"a picture": {"meme": MEME}}),
+    ("get", "/faces/{name}"): Operation("get_faces", "swaps"),
     ("post", "/uploads"): Operation("create_upload", "swaps"),
     ("get", "/"): Operation("describe_service", "results"),
     ("get", "/results"): Operation("list_results", "results"),

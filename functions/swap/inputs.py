@@ -125,7 +125,7 @@ def read(uri: str, caller: str | None, context: SwapContext, limit: int | None =
 def read_meme(uri: str, caller: str | None, context: SwapContext) -> bytes:
     """The bytes of a meme as `read` gives them. Raises MovingMeme as soon as they turn out to be a video's, or those of
     an animation that is larger than a still picture may be."""
-    sink = _StillSink(context.settings.max_picture_bytes)
+    sink = _StillSink(context.settings.max_picture_bytes, context.settings.moving_machine_arn)
     if is_data_uri(uri) or uri[:5].lower() == "s3://":
         try:
             sink.write(read(uri, caller, context))
@@ -140,9 +140,11 @@ def read_meme(uri: str, caller: str | None, context: SwapContext) -> bytes:
 class _StillSink(io.BytesIO):
     """Takes the pieces of a file as long as it may be a still picture. Raises MovingMeme or TooLarge."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, machine: str) -> None:
+        """`machine`: the state machine to name where the file moves."""
         super().__init__()
         self._limit = limit
+        self._machine = machine
 
     def write(self, piece: ReadableBuffer, /) -> int:
         """Take the next piece."""
@@ -155,18 +157,23 @@ class _StillSink(io.BytesIO):
         if is_first or is_too_large:
             kind = sniff_moving(self.getbuffer())
             if kind and (is_too_large or kind not in ANIMATIONS):
-                raise refuse_moving()
+                raise refuse_moving(self._machine)
         if is_too_large:
             raise _too_large(self._limit)
         return count
 
 
-def refuse_moving() -> MovingMeme:
-    """What to raise where only a still meme can be swapped."""
-    return MovingMeme(
-        "This meme moves, which takes several invocations. Send it to POST /swap, or start the stack's state machine "
-        "for moving memes."
+def refuse_moving(machine: str, content: bytes | None = None) -> MovingMeme:
+    """What to raise where only a still meme can be swapped; `content`: the meme, if all of it has been read.
+
+    `machine`: the ARN of the state machine that swaps the others; "" where there is none.
+    """
+    error = MovingMeme(
+        "This meme moves, which takes several invocations. Send it to POST /swap, or start the state machine "
+        f"{machine or 'for moving memes'} with the same request."
     )
+    error.content = content
+    return error
 
 
 def _read_start(uri: str, caller: str | None, context: SwapContext) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from functions.swap import inputs
 from functions.swap.context import SwapContext
 from functions.swap.settings import Settings
-from layers.core.errors import ColdswapError, PictureTooLarge, UnsupportedPicture
+from layers.core.errors import ColdswapError, MovingMeme, PictureTooLarge, UnsupportedPicture
 from layers.core.mistakes import describe_mistake
 from layers.core.telemetry import Phases
 from layers.core.units import MIB
@@ -162,7 +162,7 @@ def decode_animation(content: bytes, role: PictureRole, settings: Settings) -> P
     limits.check_canvas(description.width, description.height)
     if role.field == "face":
         raise UnsupportedPicture("It moves. Send a JPEG, PNG or WebP that shows the face, or one of its frames.")
-    raise inputs.refuse_moving()
+    raise inputs.refuse_moving(settings.moving_machine_arn, content)
 
 
 @contextmanager
@@ -170,6 +170,8 @@ def name_picture(role: PictureRole) -> Iterator[None]:
     """Make errors say which of a request's pictures they are about."""
     try:
         yield
+    except MovingMeme:
+        raise  # nothing is wrong with the picture
     except ColdswapError as error:
         error.extra["picture"] = role.field
         raise inputs.name_error(error, role.path) from error

@@ -7,10 +7,11 @@ from typing import Any
 
 from functions.swap import cost, inputs, results
 from functions.swap.data_uri import decode_data_uri, is_data_uri
+from functions.swap.moving_submission import hand_over
 from functions.swap.services import Services
 from functions.swap.values import PersonPictures, SwapRequest
 from layers.core.deadline import Deadline
-from layers.core.errors import NotFound, StorageFailed
+from layers.core.errors import MovingMeme, NotFound, StorageFailed
 from layers.core.ids import new_id
 from layers.core.telemetry import logger
 
@@ -48,7 +49,7 @@ def queue_swap(services: Services, request: SwapRequest, caller: str) -> str:
     name = new_id()
     inputs.check(request, services.settings)
     cost.charge_upfront(services.budget, caller)
-    request = _store_pictures(services, request, caller, name)
+    request = store_pictures(services, request, caller, name)
     document = {field: value for field, value in asdict(request).items() if field not in ("caller", "queued")}
     services.records.queue(name, caller, document, results.list_uploads(request, services.settings))
     try:
@@ -69,7 +70,11 @@ def swap_queued(services: Services, name: str, deadline: Deadline) -> None:
         results.delete_picture(name, services.storage, services.settings)
         raise NotFound("There is no such swap, or it was deleted.")
     request = SwapRequest(**{**record.request, "caller": record.caller, "queued": name})
-    outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
+    try:
+        outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
+    except MovingMeme as meme:
+        hand_over(services, record, request, meme, deadline)
+        return
     if not services.records.finish(name, results.strip_link(asdict(outcome.result)), outcome.latent_keys):
         results.delete_picture(name, services.storage, services.settings)
         raise NotFound("This swap was deleted while it was in progress.")
@@ -89,12 +94,15 @@ def store_upload(services: Services, caller: str, data: bytes, content_type: str
 
 
 def open_upload(services: Services, caller: str) -> dict[str, Any]:
-    """A form to upload pictures of one URI, which names them in a request. Raises BudgetSpent or StorageFailed."""
+    """A form to upload a picture or a moving meme of one URI, which names it in a request.
+
+    Raises BudgetSpent or StorageFailed.
+    """
     cost.charge_upfront(services.budget, caller)
     name = new_id()
     settings = services.settings
     key = _name_upload(caller, name)
-    form = services.storage.presign_post(settings.uploads_bucket, key, settings.max_picture_bytes, UPLOAD_SECONDS)
+    form = services.storage.presign_post(settings.uploads_bucket, key, settings.max_moving_bytes, UPLOAD_SECONDS)
     logger().info("upload form", extra={"upload": name})
     return {"uri": f"s3://{settings.uploads_bucket}/{key}", "url": form["url"], "fields": form["fields"]}
 
@@ -103,7 +111,7 @@ def _name_upload(caller: str, name: str) -> str:
     return f"{results.upload_prefix(caller)}{name}/upload"
 
 
-def _store_pictures(services: Services, request: SwapRequest, caller: str, name: str) -> SwapRequest:
+def store_pictures(services: Services, request: SwapRequest, caller: str, name: str) -> SwapRequest:
     """The request with its data: URIs, which an execution must not be given, replaced by URIs of uploads."""
     uploads: dict[str, str] = {}  # by the data: URI
 

@@ -257,6 +257,7 @@ class MovingMeme(ColdswapError):
     """The meme moves, and one invocation does not swap those: the state machine for them does."""
 
     code, status, title = "moving_meme", 422, "This meme moves"
+    content: bytes | None = None  # the meme, where all of it has been read
 
 
 class WorkGone(ColdswapError):

@@ -168,7 +168,7 @@ def test_globals_of_the_project_s_own_template_are_merged_as_sam_s_translator_do
     )
 
     merged = json.loads(by_sam.stdout)
-    assert len(merged) == 4
+    assert len(merged) == 5
     resources = merge_globals(template)["Resources"]
     assert merged == {name: resources[name]["Properties"] for name in merged}
 

@@ -303,6 +303,16 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
         lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="SwapFunction")]
     ],
     "SwapEndsLost": [lambda _: [of_aws("AWS/Events", "InvocationsFailedToBeSentToDlq", RuleName="SwapFunctionEnded")]],
+    "MovingNearTimeout": [lambda _: [of_aws("AWS/Lambda", "Duration", 820_000, FunctionName="MovingFunction")]],
+    "MovingMemesOutOfTime": [
+        lambda _: [of_aws("AWS/States", "ExecutionsTimedOut", StateMachineArn="MovingStateMachine")]
+    ],
+    "MovingDeadLettersLost": [
+        lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="MovingFunction")]
+    ],
+    "MovingEndsLost": [
+        lambda _: [of_aws("AWS/Events", "InvocationsFailedToBeSentToDlq", RuleName="MovingFunctionEnded")]
+    ],
     "VideoFaults": [
         lambda stack: stack.failed_video("KeyRejected"),
         lambda stack: stack.failed_video("ProviderFailed"),
@@ -350,7 +360,8 @@ def test_no_alarm_is_without_something_that_rings_it() -> None:
 
 def test_an_event_that_lambda_gives_up_waits_as_a_dead_letter_and_rings_as_one() -> None:
     """So AsyncEventsDropped needs no alarm: Lambda counts it for events that it sends to an on-failure destination."""
-    for function, queue in (("SwapFunction", "FailedUploads"), ("VideoFunction", "UnsettledTasks")):
+    functions = {"SwapFunction": "FailedUploads", "MovingFunction": "FailedUploads", "VideoFunction": "UnsettledTasks"}
+    for function, queue in functions.items():
         config = TEMPLATE["Resources"][function]["Properties"]["EventInvokeConfig"]["DestinationConfig"]
         assert config["OnFailure"] == {"Type": "SQS", "Destination": {"Fn::GetAtt": [queue, "Arn"]}}
         assert ringing([of_aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QueueName=queue)]) == {f"{queue}Wait"}

@@ -20,6 +20,15 @@ FUNCTIONS = {
         "layers/models/runtime/model_store.py",
         "layers/models/runtime/s3_download.py",
     ),
+    "MovingFunction": (
+        *("functions/swap/moving", "functions/swap/moving_app.py", "functions/swap/moving_run.py"),
+        *("functions/swap/moving_end.py", "functions/swap/moving_records.py"),
+        *("functions/swap/results.py", "functions/swap/upload_outcomes.py", "functions/swap/inputs.py"),
+        *("functions/swap/latent_cache.py", "functions/swap/source_face.py", "functions/swap/source_embedding.py"),
+        *("functions/swap/safeguards", "layers/core/budget.py", "layers/core/secrets.py"),
+        *("layers/core/operator_settings.py", "layers/media"),
+        *("layers/models/runtime/model_store.py", "layers/models/runtime/s3_download.py"),
+    ),
     "VideoFunction": ("functions/video", "layers/core", "layers/media"),
     "KeyAuthorizerFunction": ("functions/video/entry/authorizer.py", "layers/core/api_keys.py"),
     "ReleaseHook": ("functions/video/entry/release_hook.py",),
@@ -137,7 +146,7 @@ def test_the_authoriser_reads_the_digests_of_keys_and_no_other_item_of_the_table
     assert statement["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [key_id("*")]}}
 
 
-@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+@pytest.mark.parametrize("function", ["SwapFunction", "MovingFunction", "VideoFunction"])
 def test_no_function_can_make_itself_an_api_key(function: str) -> None:
     policies = load_template(ROOT / "template.yaml")["Resources"][function]["Properties"]["Policies"]
     statements = [each for policy in policies for each in policy["Statement"] if "dynamodb:PutItem" in str(each)]
@@ -147,7 +156,7 @@ def test_no_function_can_make_itself_an_api_key(function: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+@pytest.mark.parametrize("function", ["SwapFunction", "MovingFunction", "VideoFunction"])
 def test_no_key_in_kms_is_used_but_by_the_alias_of_the_stack(function: str) -> None:
     policies = load_template(ROOT / "template.yaml")["Resources"][function]["Properties"]["Policies"]
     statements = [each for policy in policies for each in policy["Statement"] if "kms:" in str(each)]

@@ -24,6 +24,7 @@ SOURCE = load_template(ROOT / "template.yaml")
 TEMPLATE = merge_globals(SOURCE)
 MONITORING = load_template(ROOT / "monitoring.yaml")
 WORKFLOW = load_template(ROOT / "functions/swap/swap.asl.yaml")
+MOVING = load_template(ROOT / "functions/swap/moving.asl.yaml")
 VIDEO = load_template(ROOT / "functions/video/short_video.asl.yaml")
 
 
@@ -35,7 +36,7 @@ def of_type(kind: str) -> dict[str, dict[str, Any]]:
     return properties
 
 
-@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+@pytest.mark.parametrize("function", ["SwapFunction", "MovingFunction", "VideoFunction"])
 def test_nothing_beside_the_public_internet_is_trusted(function: str) -> None:
     variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
 
@@ -49,7 +50,10 @@ def test_handlers_are_where_the_template_says(function: dict[str, Any]) -> None:
     assert importlib.util.find_spec(handler.rpartition(".")[0])
 
 
-@pytest.mark.parametrize(("function", "settings"), [("SwapFunction", Settings), ("VideoFunction", VideoSettings)])
+@pytest.mark.parametrize(
+    ("function", "settings"),
+    [("SwapFunction", Settings), ("MovingFunction", Settings), ("VideoFunction", VideoSettings)],
+)
 def test_the_settings_are_all_set(function: str, settings: Any) -> None:
     variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
     read: set[str] = set()
@@ -120,7 +124,7 @@ def test_the_operator_s_settings_begin_empty_and_stay_as_they_are_in_an_update()
     assert (settings["Type"], settings["Value"]) == ("String", "{}")
 
 
-@pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
+@pytest.mark.parametrize("function", ["SwapFunction", "MovingFunction", "VideoFunction"])
 def test_a_function_reads_the_operator_s_settings_and_cannot_change_them(function: str) -> None:
     variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
     (statement,) = (each for each in statements(function) if each["Sid"] == "ReadOperatorSettings")
@@ -287,12 +291,16 @@ def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
 @pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
 def test_a_function_may_use_the_table_and_start_its_own_workflow(function: str) -> None:
     variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
-    allowed = [each["Resource"] for each in statements(function) if "states:StartExecution" in json.dumps(each)]
-    machines = {"SwapFunction": "SwapStateMachine", "VideoFunction": "VideoStateMachine"}
-    name = of_type("AWS::Serverless::StateMachine")[machines[function]]["Name"]["Fn::Sub"]
+    (allowed,) = (each["Resource"] for each in statements(function) if "states:StartExecution" in json.dumps(each))
+    machines = {
+        "SwapFunction": {"STATE_MACHINE_ARN": "SwapStateMachine", "MOVING_MACHINE_ARN": "MovingStateMachine"},
+        "VideoFunction": {"STATE_MACHINE_ARN": "VideoStateMachine"},
+    }[function]
 
-    assert allowed == [variables["STATE_MACHINE_ARN"]]
-    assert variables["STATE_MACHINE_ARN"]["Fn::Sub"].endswith(f":stateMachine:{name}")
+    assert (allowed if isinstance(allowed, list) else [allowed]) == [variables[each] for each in machines]
+    for variable, machine in machines.items():
+        name = of_type("AWS::Serverless::StateMachine")[machine]["Name"]["Fn::Sub"]
+        assert variables[variable]["Fn::Sub"].endswith(f":stateMachine:{name}")
     assert variables["STATE_TABLE"] == {"Ref": "StateTable"}
 
 
@@ -407,13 +415,13 @@ def patience(retry: dict[str, Any]) -> float:
 
 
 def test_a_function_that_rested_for_weeks_is_waited_for() -> None:
-    for name, task in [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]:
+    for name, task in [*tasks_of(VIDEO), *tasks_of(MOVING), ("Swap", WORKFLOW["States"]["Swap"])]:
         assert RESTING in task["Retry"], name
     assert 120 < patience(RESTING) < 200, "half of it in the mean"
 
 
 def test_a_sandbox_that_was_killed_is_tried_again_by_every_name_that_lambda_has_for_it() -> None:
-    for name, task in [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]:
+    for name, task in [*tasks_of(VIDEO), *tasks_of(MOVING), ("Swap", WORKFLOW["States"]["Swap"])]:
         (retry,) = (each for each in task["Retry"] if "Runtime.ExitError" in each["ErrorEquals"])
         assert set(retry["ErrorEquals"]) >= KILLED, name
         assert any("Lambda.Unknown" in each["ErrorEquals"] for each in task["Retry"]), name
@@ -423,9 +431,10 @@ SHARED = {**THROTTLED, "ErrorEquals": ["Lambda.TooManyRequestsException", "AtCap
 
 
 def test_a_throttled_function_is_waited_for_longer_than_a_fault_and_is_told_as_one() -> None:
-    calls = [*tasks_of(VIDEO), ("Swap", WORKFLOW["States"]["Swap"])]
+    calls = [*tasks_of(VIDEO), *tasks_of(MOVING), ("Swap", WORKFLOW["States"]["Swap"])]
+    of_swaps = [WORKFLOW["States"]["Swap"], *(task for _, task in tasks_of(MOVING))]
     for name, task in calls:
-        assert (SHARED if name == "Swap" else THROTTLED) in task["Retry"], name
+        assert (SHARED if task in of_swaps else THROTTLED) in task["Retry"], name
         named = [error for retry in task["Retry"] for error in retry["ErrorEquals"]]
         assert len(named) == len(set(named)), name
     (patience_ends,) = (
@@ -458,8 +467,56 @@ def test_every_task_of_the_video_outlasts_the_function_and_names_a_step() -> Non
         assert task["Arguments"]["FunctionName"] == "${VideoFunctionArn}"
 
 
+def test_every_step_of_a_moving_meme_is_retried_by_what_can_cure_it_and_outlasts_the_function() -> None:
+    from functions.swap.moving_run import STEPS
+    from functions.swap.swap_records import MOVING_OVERDUE_SECONDS
+
+    raised_elsewhere = {"InternalError", "WorkGone", "CallbackFailed"}
+    of_videos = errors.family(errors.VideoError)
+    curable = {name for name, kind in errors.family().items() if kind.retryable and name not in of_videos}
+    timeout = of_type("AWS::Serverless::Function")["MovingFunction"]["Timeout"]
+
+    assert sorted(task["Arguments"]["Payload"]["step"] for _, task in tasks_of(MOVING)) == sorted(STEPS)
+    for name, task in tasks_of(MOVING):
+        named = {error for retry in task["Retry"] for error in retry["ErrorEquals"]}
+        assert {each for each in named if not each.startswith("Lambda.")} == curable - raised_elsewhere | KILLED, name
+        assert timeout < task["TimeoutSeconds"] < MOVING["TimeoutSeconds"] < MOVING_OVERDUE_SECONDS
+        assert task["Arguments"]["FunctionName"] == "${MovingFunctionArn}"
+    assert len({json.dumps(task["Retry"]) for _, task in tasks_of(MOVING)}) == 1
+
+
+def test_a_moving_meme_leaves_room_in_a_new_account_and_no_chunk_waits_for_another() -> None:
+    from functions.swap.services import NEW_ACCOUNT_CONCURRENCY
+
+    (chunks,) = (each for each in MOVING["States"]["Make"]["Branches"][0]["States"].values() if each["Type"] == "Map")
+
+    assert chunks["MaxConcurrency"] <= NEW_ACCOUNT_CONCURRENCY
+    assert chunks["ItemProcessor"]["ProcessorConfig"] == {"Mode": "INLINE"}
+
+
+def test_moving_memes_have_the_image_of_swaps_with_more_time_and_their_bad_ends_are_settled_or_kept() -> None:
+    functions = of_type("AWS::Serverless::Function")
+    swap, moving = functions["SwapFunction"], functions["MovingFunction"]
+    rule = moving["Events"]["Ended"]["Properties"]
+
+    metadata = TEMPLATE["Resources"]["MovingFunction"]["Metadata"]
+    assert {name: metadata[name] for name in ("Dockerfile", "DockerContext", "DockerTag")} == {
+        name: TEMPLATE["Resources"]["SwapFunction"]["Metadata"][name]
+        for name in ("Dockerfile", "DockerContext", "DockerTag")
+    }
+    assert (swap["Timeout"], moving["Timeout"]) == (120, 900), "stills keep theirs"
+    assert moving["MemorySize"] == swap["MemorySize"]
+    assert moving["EphemeralStorage"]["Size"] * 2**20 > 4 * Settings.max_moving_bytes
+    assert rule["Pattern"]["detail"]["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    assert rule["Pattern"]["detail"]["stateMachineArn"] == [moving["Environment"]["Variables"]["MOVING_MACHINE_ARN"]]
+    assert rule["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["FailedUploads", "Arn"]}}
+
+
 def test_one_catch_stands_around_the_making_and_every_way_leads_on() -> None:
     make = VIDEO["States"]["Make"]
+    assert [(each["ErrorEquals"], each["Next"]) for each in MOVING["States"]["Make"]["Catch"]] == [
+        (["States.ALL"], "Fail")
+    ]
     assert [(each["ErrorEquals"], each["MaxAttempts"]) for each in make["Retry"]] == [(["WorkGone"], 2)]
     assert make["Catch"][0]["ErrorEquals"] == ["States.ALL"]
     assert make["Catch"][0]["Next"] == "Fail"
@@ -477,6 +534,7 @@ def test_one_catch_stands_around_the_making_and_every_way_leads_on() -> None:
         assert named == machine["States"].keys()
 
     check(VIDEO)
+    check(MOVING)
 
 
 def test_a_lease_outlasts_a_step_and_all_the_waits_until_its_next_try() -> None:
@@ -527,7 +585,7 @@ def test_alarms_near_the_time_out_know_the_time_out() -> None:
     functions = of_type("AWS::Serverless::Function")
     alarms = of_type("AWS::CloudWatch::Alarm")
 
-    for name in ("SwapFunction", "VideoFunction"):
+    for name in ("SwapFunction", "MovingFunction", "VideoFunction"):
         near = alarms[name.removesuffix("Function") + "NearTimeout"]
         assert near["Threshold"] == functions[name]["Timeout"] * 900
 
@@ -613,7 +671,7 @@ def test_functions_and_what_the_aliases_point_to_are_called_every_week() -> None
     assert rule["ScheduleExpression"] == "rate(7 days)"
     assert rule.get("State", "ENABLED") == "ENABLED"
     assert [each["Arn"] for each in targets("WeeklyWarmUp")] == [
-        *({"Fn::GetAtt": [f"{name}Function", "Arn"]} for name in ("Swap", "Video")),
+        *({"Fn::GetAtt": [f"{name}Function", "Arn"]} for name in ("Swap", "Moving", "Video")),
         *({"Ref": f"{name}Live"} for name in ("Swap", "Video")),
     ]
     for rule_name in ("WeeklyWarmUp", "KeepWarm"):
@@ -637,7 +695,8 @@ def test_the_rules_that_warm_may_call_what_they_call() -> None:
     }
 
     assert allowed.keys() == {
-        json.dumps({"Ref": f"{name}{kind}"}) for name in ("Swap", "Video") for kind in ("Function", "Live")
+        json.dumps({"Ref": name})
+        for name in ("SwapFunction", "SwapLive", "MovingFunction", "VideoFunction", "VideoLive")
     }
     for arn in allowed.values():
         assert arn.endswith(":rule/${AWS::StackName}-warm-*")
@@ -655,7 +714,7 @@ def test_a_release_takes_requests_only_after_its_own_tests() -> None:
 
 
 def test_lambda_s_own_lines_are_json_where_a_filter_reads_them() -> None:
-    for name in ("SwapFunction", "VideoFunction"):
+    for name in ("SwapFunction", "MovingFunction", "VideoFunction"):
         assert of_type("AWS::Serverless::Function")[name]["LoggingConfig"]["LogFormat"] == "JSON"
 
 

@@ -97,7 +97,7 @@ class FakeAccount:
     def _cloudformation(self) -> dict[str, Any]:
         names = ["SwapFunctionRole", "VideoFunctionRole", "KeyAuthorizerFunctionRole"]
         names += ["SwapStateMachineRole", "VideoStateMachineRole", "StateTable", "SwapFunction"]
-        names += ["SwapFunctionEnded", "VideoFunctionEnded", "Monitoring"]
+        names += ["SwapFunctionEnded", "MovingFunctionEnded", "VideoFunctionEnded", "Monitoring"]
         listed = {
             "stack": [{"LogicalResourceId": name, "PhysicalResourceId": f"stack-{name}-1"} for name in names],
             "stack-Monitoring-1": [{"LogicalResourceId": "SwapFaults", "PhysicalResourceId": ALARM}],
