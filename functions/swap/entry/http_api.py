@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 
-from functions.swap import cost, results, submission, verify
+from functions.swap import cost, moving_submission, results, submission, verify
 from functions.swap.entry import predictions
 from functions.swap.entry.accept import choose_format, prefers_picture
 from functions.swap.entry.form import Form, parse_body
@@ -21,6 +21,7 @@ from functions.swap.entry.picture_answer import answer_with_picture
 from functions.swap.entry.responses import (
     PROBLEMS,
     DeletedResponse,
+    FacesJobResponse,
     JobResponse,
     ResultsResponse,
     SwapResponse,
@@ -37,7 +38,7 @@ from functions.swap.swap_records import ResultSummary, SwapRecord
 from functions.swap.values import FaceListing, SwapRequest
 from layers.core.api_description import describe_api, render_page
 from layers.core.deadline import Deadline
-from layers.core.errors import Deleted
+from layers.core.errors import Deleted, MovingMeme
 from layers.core.telemetry import correlate, server_timing
 from layers.core.terms import TEXT, VERSION
 from layers.core.web import (
@@ -71,7 +72,10 @@ def get_root() -> Response[Any]:
     summary="Put a face into a meme",
     responses={
         200: response_schema("the swap is done", SwapResponse),
-        202: response_schema("the swap is in progress; Location is where to poll (Prefer: respond-async)", JobResponse),
+        202: response_schema(
+            "the swap is in progress; Location is where to poll (Prefer: respond-async, or a meme that moves)",
+            JobResponse,
+        ),
         **PROBLEMS,
     },
 )
@@ -80,9 +84,10 @@ def post_swap(
     idempotency_key: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)] = None,
     prefer: Annotated[str | None, Header(alias="Prefer")] = None,
 ) -> Response[Any]:
-    """Replaces faces of `meme` with the face in `face`. The same Idempotency-Key returns the same result."""
-    as_picture = prefers_picture(_accept())
-    if as_picture and body.format is None:
+    """Replaces faces of `meme` with the face in `face`. The same Idempotency-Key returns the same result. A meme that
+    moves is always swapped while you go on."""
+    as_picture, own_format = prefers_picture(_accept()), body.request().format
+    if as_picture and own_format is None:
         body = body.model_copy(update={"format": choose_format(_accept())})
     services, request = _services(), replace(body.request(), caller=_caller())
     services.terms.require(request.caller)
@@ -94,12 +99,19 @@ def post_swap(
     fresh: dict[str, Any] = {}
 
     def work() -> dict[str, Any]:
-        name, result = submission.swap_at_once(services, request, _caller(), until)
+        try:
+            name, result = submission.swap_at_once(services, request, _caller(), until)
+        except MovingMeme as meme:
+            moving = replace(request, format=own_format)  # Accept names formats of stills
+            return {"id": moving_submission.queue_moving(services, moving, _caller(), meme, until)}
         fresh.update(result)
         return {"id": name}
 
     name = _run_once("swap", idempotency_key, body, work)["id"]
-    result = _add_link(fresh or dict(_find_again(name).result or {}))
+    record = None if fresh else _find_again(name)
+    if record and record.kind == "moving":
+        return _accept_job(f"/swap/{name}", name, record.status)
+    result = _add_link(fresh or dict((record and record.result) or {}))
     headers: dict[str, Any] = {"Server-Timing": server_timing(result["timings_ms"])}
     if as_picture:
         return answer_with_picture(result, headers, services, until)
@@ -112,28 +124,60 @@ def _start_swap(body: SwapBody, request: SwapRequest, idempotency_key: str | Non
 
     name = _run_once("start", idempotency_key, body, work)["id"]
     status = _find_again(name).status if idempotency_key else "queued"
+    return _accept_job(f"/swap/{name}", name, status, **{"Preference-Applied": "respond-async"})
+
+
+def _accept_job(location: str, name: str, status: str, **headers: str) -> Response[Any]:
+    """The answer that the work is under way, and where to ask for it."""
     return Response(
         202,
         content_type=JSON,
         body=json.dumps({"id": name, "status": status}),
-        headers={"Location": f"/swap/{name}", "Preference-Applied": "respond-async", "Retry-After": "1"},
+        headers={"Location": location, "Retry-After": "1", **headers},
     )
 
 
 @resolver.post(
     "/faces",
     summary="List the faces of a picture, without swapping any",
-    responses={200: response_schema("the faces, by the numbers that POST /swap takes", FaceListing), **PROBLEMS},
+    responses={
+        200: response_schema("the faces, by the numbers that POST /swap takes", FaceListing),
+        202: response_schema("the meme moves; Location is where to ask for its people", FacesJobResponse),
+        **PROBLEMS,
+    },
 )
 def post_faces(body: FacesBody) -> Response[Any]:
-    """Says where each face is, and whether it can be swapped. Nothing is stored."""
-    services, caller = _services(), _caller()
+    """Says where each face is, and whether it can be swapped. Of a picture nothing is stored. Of a meme that moves, the
+    people are listed while you go on, and DELETE /results/{name} deletes the list."""
+    services, caller, until = _services(), _caller(), _response_deadline()
     services.terms.require(caller)
-    listing = services.list_faces(body.meme, caller, _response_deadline())
+    try:
+        listing = services.list_faces(body.meme, caller, until)
+    except MovingMeme as meme:
+        request = SwapRequest(meme=body.meme, caller=caller)
+        name = moving_submission.queue_moving(services, request, caller, meme, until, kind="faces")
+        return _accept_job(f"/faces/{name}", name, "queued")
     timing = server_timing(listing.timings_ms)
     document = asdict(listing)
     document["faces"] = [round_face(face) for face in document["faces"]]
     return Response(200, content_type=JSON, body=json.dumps(document), headers={"Server-Timing": timing})
+
+
+@resolver.get(
+    "/faces/<name>",
+    summary="Get the people of a meme that moves",
+    responses={200: response_schema("queued, running, succeeded or failed", FacesJobResponse), **PROBLEMS},
+)
+def get_faces(name: Annotated[str, Path(description="the id from POST /faces")]) -> Response[Any]:
+    """Only for the caller who asked. `people` are numbered as POST /swap takes them."""
+    services = _services()
+    record = results.find_own(name, _caller(), services.records, ("faces",))
+    job = describe_job(record, services.settings.memory_mb)
+    headers = {} if job.status in ("succeeded", "failed") else {"Retry-After": "1"}
+    document = {field: value for field, value in asdict(job).items() if value is not None}
+    if job.result:
+        document["result"] = {**job.result, "people": [round_face(each) for each in job.result["people"]]}
+    return Response(200, content_type=JSON, body=json.dumps(document), headers=dict(headers))
 
 
 @resolver.get(
@@ -146,8 +190,11 @@ def post_faces(body: FacesBody) -> Response[Any]:
     },
 )
 def get_swap(name: Annotated[str, Path(description="the id from POST /swap")]) -> Response[Any]:
-    """Only for the caller who submitted the swap. The result has a fresh link each time."""
-    job = describe_job(results.find_own(name, _caller(), _services().records))
+    """Only for the caller who submitted the swap. The result has a fresh link each time. Of a meme that moves, `stage`,
+    `progress` and `cost` tell how far it is."""
+    services = _services()
+    record = results.find_own(name, _caller(), services.records, results.SWAP_KINDS)
+    job = describe_job(record, services.settings.memory_mb)
     as_picture = prefers_picture(_accept())
     if job.result and as_picture:
         return answer_with_picture(_add_link(job.result), {}, _services(), _response_deadline())
@@ -189,20 +236,20 @@ def _links(summary: ResultSummary) -> dict[str, str]:
 )
 def delete_result(name: Annotated[str, Path(description="the id in the result's key: swaps/ID.jpg")]) -> Response[Any]:
     """Deletes the picture, the uploads that it was made from, and the latents of the faces put in, if any were stored.
-    A swap that is still in progress leaves nothing behind."""
+    A swap that is still in progress is cancelled, and leaves nothing behind."""
     services = _services()
     swap_record = results.find_own(name, _caller(), services.records)
-    results.delete(swap_record, services.storage, services.records, services.settings)
+    moving_submission.delete(services, swap_record, _response_deadline())
     return Response(200, content_type=JSON, body=json.dumps({"id": name, "status": "deleted"}))
 
 
 @resolver.post(
     "/uploads",
-    summary="Get a form to upload a picture that is too large for a request",
-    responses={201: response_schema("where to send the picture, within five minutes", UploadResponse), **PROBLEMS},
+    summary="Get a form to upload a file that is too large for a request",
+    responses={201: response_schema("where to send the file, within five minutes", UploadResponse), **PROBLEMS},
 )
 def post_uploads() -> Response[Any]:
-    """Send the picture to `url` as a form, then use the `uri` in `meme` or `face`."""
+    """Send a picture, or a meme that moves, to `url` as a form, then use the `uri` in `meme` or `face`."""
     services, caller = _services(), _caller()
     services.terms.require(caller)
     return Response(201, content_type=JSON, body=json.dumps(submission.open_upload(services, caller)))

@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
-from functions.swap import results, submission
+from functions.swap import moving_submission, results, submission
 from functions.swap.entry.form import Form
 from functions.swap.entry.prediction_schemas import (
     FileResponse,
@@ -34,7 +34,7 @@ from functions.swap.jobs import Job, describe_job
 from functions.swap.result_link import link_to_result
 from functions.swap.services import Services, deadline
 from functions.swap.swap_records import Status, SwapRecord
-from layers.core.errors import Deleted, InvalidRequest
+from layers.core.errors import Deleted, InvalidRequest, MovingMeme
 from layers.core.ids import creation_time
 from layers.core.units import MIB
 from layers.core.web import JSON, http_seconds, response_schema
@@ -98,7 +98,7 @@ def cancel_prediction(name: Id) -> Response[Any]:
     """A swap that is in progress leaves nothing behind, also of its uploads; one that is over stays as it is."""
     services, record = _services(), _find(name)
     if record is not None and record.status in ("queued", "running"):
-        results.delete(record, services.storage, services.records, services.settings)
+        moving_submission.delete(services, record, deadline(router.lambda_context))
         record = None
     return _answer(200, name, record)
 
@@ -161,7 +161,11 @@ def _create(body: PredictionInput, prefer: str | None) -> Response[Any]:
         return _answer(201, name, services.records.find(name))
     event = router.context["event"]
     until = deadline(router.lambda_context).sooner(http_seconds(event, time.time()))
-    name, result = submission.swap_at_once(services, request, caller, until)
+    try:
+        name, result = submission.swap_at_once(services, request, caller, until)
+    except MovingMeme as meme:
+        name = moving_submission.queue_moving(services, request, caller, meme, until)
+        return _answer(201, name, services.records.find(name))
     return _answer(201, name, SwapRecord(name, caller, "succeeded", time.time(), result=result))
 
 
@@ -174,7 +178,7 @@ def _waits(prefer: str | None) -> bool:
 def _find(name: str) -> SwapRecord | None:
     """The caller's swap; None if it was deleted. Raises NotFound."""
     try:
-        return results.find_own(name, _caller(), _services().records)
+        return results.find_own(name, _caller(), _services().records, results.SWAP_KINDS)
     except Deleted:
         return None
 

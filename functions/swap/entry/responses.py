@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from functions.swap.moving.outcome import MovingResult, PeopleListing
+from functions.swap.moving_state import ComputeCost, Progress, Stage
 from functions.swap.values import Measurements, SwapResult
 from layers.core.web import PROBLEM, ProblemResponse, response_schema
 
@@ -21,17 +23,39 @@ class SwapResponse(SwapResult):
     measurements: Measurements
 
 
+@dataclass(frozen=True, kw_only=True)
+class MovingResponse(MovingResult):
+    """A finished swap of a meme that moves: `faces` and `people` have one entry for each person."""
+
+    measurements: Measurements
+
+
 class JobResponse(BaseModel):
     """A swap, finished or in progress."""
 
     id: str
     status: Literal["queued", "running", "succeeded", "failed"]
-    result: SwapResponse | None = None
+    stage: Annotated[Stage | None, Field(description="of a meme that moves, until it is done")] = None
+    progress: Annotated[Progress | None, Field(description="how much of the stage is done")] = None
+    cost: Annotated[ComputeCost | None, Field(description="of a meme that moves: its steps so far")] = None
+    result: SwapResponse | MovingResponse | None = None
+    problem: ProblemResponse | None = None
+
+
+class FacesJobResponse(BaseModel):
+    """A list of the people in a meme that moves, finished or in progress."""
+
+    id: str
+    status: Literal["queued", "running", "succeeded", "failed"]
+    stage: Annotated[Stage | None, Field(description="until it is done")] = None
+    progress: Annotated[Progress | None, Field(description="how much of the stage is done")] = None
+    cost: Annotated[ComputeCost | None, Field(description="its steps so far")] = None
+    result: PeopleListing | None = None
     problem: ProblemResponse | None = None
 
 
 class UploadResponse(BaseModel):
-    """Where to POST a picture as multipart/form-data: every field, then `file`. Then name the picture by its `uri`."""
+    """Where to POST a file as multipart/form-data: every field, then `file`. Then name the file by its `uri`."""
 
     uri: str
     url: str

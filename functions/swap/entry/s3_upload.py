@@ -9,14 +9,14 @@ again once it is done.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from functions.swap.entry.swap_answer import arrange_result
-from functions.swap.results import strip_link
+from functions.swap.moving_state import UploadedObject
+from functions.swap.moving_submission import queue_upload
+from functions.swap.results import UPLOADS_PREFIX, describe_object, strip_link
 from functions.swap.services import Services, deadline
 from functions.swap.upload_claims import UploadClaim, UploadEvent
 from functions.swap.upload_outcomes import MAX_TRIES, UploadOutcomes
@@ -29,6 +29,7 @@ from layers.core.errors import (
     LabelFailed,
     ModelsCorrupt,
     ModelsMissing,
+    MovingMeme,
     SafeguardFailed,
     StillRunning,
 )
@@ -38,7 +39,6 @@ from layers.core.telemetry import count_fault, logger
 if TYPE_CHECKING:
     from layers.core.storage import Head
 
-PREFIX = "memes/"
 # Errors that the operator must fix. Nothing is wrong with the upload itself, so it becomes a dead letter.
 OPERATOR_ERRORS = (ModelsMissing, ModelsCorrupt, SafeguardFailed, LabelFailed)
 MAX_NAME_BYTES = 1024 - len("swapped/.json")  # of UTF-8; an S3 key has at most 1024
@@ -74,8 +74,10 @@ def handle(event: dict[str, Any], context: Any, services: Services) -> dict[str,
 def _handle_record(record: dict[str, Any], context: Any, services: Services) -> str:
     """The key of the result or of the problem of the object that lies there in the end."""
     event = _parse_event(record)
-    if len(event.key.removeprefix(PREFIX).encode()) > MAX_NAME_BYTES:
-        raise InvalidRequest(f"The name of an upload under {PREFIX} must not be longer than {MAX_NAME_BYTES} bytes.")
+    if len(event.key.removeprefix(UPLOADS_PREFIX).encode()) > MAX_NAME_BYTES:
+        raise InvalidRequest(
+            f"The name of an upload under {UPLOADS_PREFIX} must not be longer than {MAX_NAME_BYTES} bytes."
+        )
     outcome: str | None = None
     for _ in range(MAX_ROUNDS):
         try:
@@ -96,7 +98,7 @@ def _handle_record(record: dict[str, Any], context: Any, services: Services) -> 
         services.claims.settle(claim, event, state, outcome)
         # Only now: an event that came until then was turned away, and one that comes later gets the claim.
         head = services.storage.head(event.bucket, event.key)
-        if head is None or _describe_state(head) == state:
+        if head is None or describe_object(head) == state:
             return outcome
     raise StillRunning("The upload was replaced again and again while it was being swapped.")
 
@@ -114,12 +116,6 @@ def _seconds_left(context: Any) -> float:
     return float(context.get_remaining_time_in_millis()) / 1000 + CLAIM_MARGIN_SECONDS
 
 
-def _describe_state(head: Head | None) -> str:
-    """A digest that changes whenever the object is replaced, also by the same bytes with another face."""
-    facts = [head.etag, head.version, head.last_modified, sorted(head.metadata.items())] if head else None
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
 def _work(
     event: UploadEvent, claim: UploadClaim, is_first_round: bool, context: Any, services: Services
 ) -> tuple[str, str]:
@@ -132,12 +128,12 @@ def _work(
     head: Head | None = None
     try:
         head = services.storage.head(event.bucket, event.key)
-        if claim.state == _describe_state(head):
+        if claim.state == describe_object(head):
             return claim.outcome, claim.state
         if is_first_round and claim.follows_kill:
             killed = InternalError("A try was cut off: it ran out of memory or of time.")
             _report(event, head, killed, services.claims.count_try(event), context, services)
-        return _swap(event, head, context, services), _describe_state(head)
+        return _swap(event, head, context, services), describe_object(head)
     except ColdswapError as error:
         if not error.retryable:
             count_fault(error)
@@ -145,7 +141,7 @@ def _work(
         if error.retryable or isinstance(error, OPERATOR_ERRORS):
             _report_retry(event, head, error, context, services)
             raise
-        return _report(event, head, error, MAX_TRIES, context, services), _describe_state(head)
+        return _report(event, head, error, MAX_TRIES, context, services), describe_object(head)
     except Exception as error:
         failure = InternalError(f"The swap failed with {type(error).__name__}. The log has details.")
         _report_retry(event, head, failure, context, services)
@@ -156,10 +152,14 @@ def _swap(event: UploadEvent, head: Head | None, context: Any, services: Service
     """Swap the object, and write the result; its key."""
     if head is None:
         raise InputNotFound(f"{event.key} no longer exists.")
-    name = event.key.removeprefix(PREFIX)
+    name = event.key.removeprefix(UPLOADS_PREFIX)
     face = decode_metadata(head.metadata.get("face", "")) or None
     request = SwapRequest(meme=f"s3://{event.bucket}/{event.key}", face=face)
-    result = asdict(services.swap(request, key=f"swapped/{name}", deadline=deadline(context)).result)
+    try:
+        result = asdict(services.swap(request, key=f"swapped/{name}", deadline=deadline(context)).result)
+    except MovingMeme:
+        # Its workflow writes the outcome; a later event of the same object starts nothing.
+        return queue_upload(services, request, UploadedObject(name, describe_object(head), _name_object(head)))
     arranged = arrange_result(strip_link(result))
     return _outcomes(services).add_result(name, {**arranged, **_name_object(head)})
 
@@ -178,7 +178,7 @@ def _report(
 ) -> str:
     """Write the problem; its key. After the last try, tries are counted anew: a redrive has as many."""
     instance = f"urn:coldswap:request:{context.aws_request_id}"  # the id is in the log
-    name = event.key.removeprefix(PREFIX)
+    name = event.key.removeprefix(UPLOADS_PREFIX)
     key = _outcomes(services).add_problem(name, error, _name_object(head), instance=instance, tries=tries)
     if tries >= MAX_TRIES:
         services.claims.forget_tries(event)

@@ -111,7 +111,12 @@ def _use_name(format: str | None) -> str | None:
 class SwapBody(RequestBody):
     """What to swap, and how. Only `meme` is needed where the stack has a default face."""
 
-    meme: Annotated[PictureUri, Field(description=f"the picture whose faces are replaced: {URI}")]
+    meme: Annotated[
+        PictureUri,
+        Field(
+            description=f"the picture whose faces are replaced, or a GIF, animated WebP, APNG, MP4, MOV or WebM: {URI}"
+        ),
+    ]
     face: Annotated[PersonField | None, Field(description=FACE)] = None
     faces: Annotated[
         FacesField,
@@ -121,8 +126,11 @@ class SwapBody(RequestBody):
         ),
     ] = "all"
     format: Annotated[
-        Literal["jpeg", "jpg", "png", "webp"] | None,
-        Field(description="the result's format; by default the meme's own"),
+        Literal["jpeg", "jpg", "png", "webp", "gif", "mp4"] | None,
+        Field(
+            description="the result's format; by default the meme's own. gif and mp4 are for memes that move, which "
+            "may also become webp"
+        ),
         AfterValidator(_use_name),
     ] = None
     quality: Annotated[
@@ -197,7 +205,7 @@ def _check_id(text: str) -> str:
 
 
 class FacesBody(RequestBody):
-    """The picture whose faces are listed."""
+    """The picture, or the meme that moves, whose faces are listed."""
 
     meme: Annotated[PictureUri, Field(description=URI)]
 

@@ -18,6 +18,8 @@ def arrange_result(result: Mapping[str, Any]) -> dict[str, Any]:
     first = {"url": result["url"]} if "url" in result else {}
     others = {name: value for name, value in result.items() if name not in ("url", "faces", *measurements)}
     faces = [round_face(face) for face in result["faces"]]
+    if "people" in others:
+        others["people"] = [round_face(person) for person in others["people"]]
     return {**first, "faces": faces, **others, "measurements": measurements, **measurements}
 
 

@@ -1,0 +1,358 @@
+"""A meme that moves, from every caller: to the workflow, through its steps, and to its end."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from functions.swap import moving_app
+from functions.swap.moving import steps
+from functions.swap.moving_state import MovingState
+from layers.core import http_fetch
+from layers.core.errors import MovingMeme, NoFaceInMeme, NotFound, StorageFailed
+from layers.media.moving.reader import sniff_moving
+from tests.support.plain_gifs import write_gif
+from tests.unit.swap.entry_clients import HttpResult, http, invoke, upload_event
+from tests.unit.swap.fake_stack import MOVING_ARN, OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing
+
+MEME = {"meme": f"s3://{UPLOADS}/requests/1/moving"}
+EXECUTION = MOVING_ARN.replace(":stateMachine:", ":execution:")
+
+
+@cache
+def meme() -> bytes:
+    """A GIF of three frames with two people."""
+    frames = [drawing(2, 400, 200, 0.6) for _ in range(3)]
+    for number, frame in enumerate(frames):
+        frame[:10, :10] = 60 * number  # so that they differ
+    return write_gif(frames)
+
+
+@pytest.fixture
+def stack() -> FakeSwapStack:
+    world = FakeSwapStack()
+    world.storage.put(UPLOADS, "requests/1/moving", meme())
+    return world
+
+
+class Workflow:
+    """What the state machine does, of which the steps are called here by hand."""
+
+    def __init__(self, stack: FakeSwapStack, patch: pytest.MonkeyPatch) -> None:
+        self.stack = stack
+        patch.setattr(moving_app, "load_services", lambda: stack.services)
+
+    def step(self, name: str, **payload: Any) -> Any:
+        return moving_app.handler(json.loads(json.dumps({"step": name, **payload})), FakeContext())
+
+    def run(self, swap: str) -> Any:
+        """From the first step to the last."""
+        output = self.step("analyse", input={"swap": swap}, execution=f"{EXECUTION}:{swap}")
+        if output["next"] == "swap":
+            for chunk in output["chunks"]:
+                self.step("swap", swap=swap, chunk=chunk)
+            return self.step("compose", swap=swap)
+        return output["result"] if output["next"] == "over" else self.step("finish", swap=swap)
+
+    def end(self, status: str, started: Any, **detail: Any) -> None:
+        """EventBridge tells that an execution ended badly."""
+        about = {"status": status, "executionArn": f"{EXECUTION}:1", "input": json.dumps(started), **detail}
+        event = {"source": "aws.states", "detail-type": moving_app.EXECUTION_EVENT, "detail": about}
+        moving_app.handler(event, FakeContext())
+
+
+@pytest.fixture
+def workflow(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> Workflow:
+    return Workflow(stack, monkeypatch)
+
+
+def state_of(stack: FakeSwapStack, name: str) -> MovingState:
+    state = stack.records.items[name].moving
+    assert state is not None
+    return state
+
+
+def outputs(stack: FakeSwapStack) -> set[str]:
+    return {key for bucket, key in stack.storage.objects if bucket == OUTPUTS}
+
+
+def test_it_is_answered_202_and_ends_as_a_swap(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    response = http(stack, monkeypatch, body=MEME)
+
+    name = response.body["id"]
+    assert (response.status, response.body["status"]) == (202, "queued")
+    assert response.headers["location"] == f"/swap/{name}"
+    assert json.loads(stack.moving_machine.executions[name]["input"]) == {"swap": name}
+    before = http(stack, monkeypatch, "GET", f"/swap/{name}").body
+    assert (before["stage"], before["progress"]) == ("queued", {"done": 0, "total": 0, "unit": "frames"})
+
+    assert workflow.run(name) == {"swap": name}, "what a history keeps for 90 days"
+
+    done = http(stack, monkeypatch, "GET", f"/swap/{name}").body
+    assert done["status"] == "succeeded"
+    assert done["cost"]["gb_seconds"] > 0
+    assert [face["swapped"] for face in done["result"]["faces"]] == [True, True]
+    assert [person["times"] for person in done["result"]["people"]] == [[{"start": 0.0, "end": 0.2}]] * 2
+    assert outputs(stack) == {f"swaps/{name}.gif"}, "no work file is left"
+    assert sniff_moving(stack.storage.objects[OUTPUTS, f"swaps/{name}.gif"].data) == "gif"
+
+
+def test_between_the_steps_it_tells_how_far_it_is(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    output = workflow.step("analyse", input={"swap": name}, execution="")
+    assert http(stack, monkeypatch, "GET", f"/swap/{name}").body["progress"] == {
+        "done": 0,
+        "total": 6,
+        "unit": "face_frames",
+    }
+
+    for chunk in output["chunks"]:
+        workflow.step("swap", swap=name, chunk=chunk)
+
+    body = http(stack, monkeypatch, "GET", f"/swap/{name}").body
+    assert (body["status"], body["stage"], body["progress"]["done"]) == ("running", "swapping", 6)
+
+
+def test_the_same_key_is_the_same_swap(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again = (http(stack, monkeypatch, body=MEME, idempotency_key="k") for _ in range(2))
+
+    assert (first.status, again.status) == (202, 202)
+    assert first.body["id"] == again.body["id"]
+    assert len(stack.moving_machine.executions) == 1
+
+
+def test_what_a_request_or_a_url_holds_is_stored_and_not_fetched_again(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+
+    def fetch_into(file: Any, url: str, **_: Any) -> None:
+        fetched.append(url)
+        file.write(meme())
+
+    monkeypatch.setattr(http_fetch, "fetch_into", fetch_into)
+    in_request = f"data:image/gif;base64,{base64.b64encode(meme()).decode()}"
+
+    for uri in ("https://me.example/a.gif", in_request):
+        name = http(stack, monkeypatch, body={"meme": uri}).body["id"]
+        record = stack.records.items[name]
+        (key,) = record.inputs
+        assert record.request is not None
+        assert record.request["meme"] == f"s3://{UPLOADS}/{key}"
+        assert stack.storage.objects[UPLOADS, key].data == meme()
+    assert fetched == ["https://me.example/a.gif"]
+
+
+def by_prefer(stack: FakeSwapStack, patch: pytest.MonkeyPatch) -> str:
+    name = str(http(stack, patch, body=MEME, prefer="respond-async").body["id"])
+    assert invoke(stack, {"swap": name}, patch) == {"swap": name}, "the workflow of stills hands it over"
+    return name
+
+
+def by_prediction(stack: FakeSwapStack, patch: pytest.MonkeyPatch) -> str:
+    response = http(stack, patch, path="/v1/predictions", body={"input": MEME}, prefer="wait")
+    assert (response.status, response.body["status"]) == (201, "starting")
+    return str(response.body["id"])
+
+
+@pytest.mark.parametrize("ask", [by_prefer, by_prediction])
+def test_who_asks_in_other_ways_gets_the_same_work(
+    stack: FakeSwapStack,
+    monkeypatch: pytest.MonkeyPatch,
+    workflow: Workflow,
+    ask: Callable[[FakeSwapStack, pytest.MonkeyPatch], str],
+) -> None:
+    name = ask(stack, monkeypatch)
+    assert name in stack.moving_machine.executions
+
+    workflow.run(name)
+
+    prediction = http(stack, monkeypatch, "GET", f"/v1/predictions/{name}").body
+    assert prediction["status"] == "succeeded"
+    assert f"swaps/{name}.gif" in prediction["output"]
+
+
+def test_people_are_listed_and_are_nothing_that_a_swap_s_path_knows(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    response = http(stack, monkeypatch, path="/faces", body=MEME)
+    location = response.headers["location"]
+    assert (response.status, location) == (202, f"/faces/{response.body['id']}")
+    assert http(stack, monkeypatch, "GET", location).body["status"] == "queued"
+
+    workflow.run(response.body["id"])
+
+    done = http(stack, monkeypatch, "GET", location).body
+    assert [person["index"] for person in done["result"]["people"]] == [0, 1]
+    assert http(stack, monkeypatch, "GET", location.replace("faces", "swap")).status == 404
+    assert http(stack, monkeypatch, "DELETE", location.replace("faces", "results")).status == 200
+    assert http(stack, monkeypatch, "GET", location).status == 410
+
+
+@pytest.mark.parametrize("after", ["analyse", "swap"])
+def test_a_swap_that_is_deleted_stops_and_leaves_nothing(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow, after: str
+) -> None:
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    workflow.step("analyse", input={"swap": name}, execution="")
+    if after == "swap":
+        workflow.step("swap", swap=name, chunk=0)
+
+    assert http(stack, monkeypatch, "DELETE", f"/results/{name}").status == 200
+
+    assert stack.moving_machine.executions[name]["status"] == "ABORTED"
+    assert outputs(stack) == set()
+    assert (UPLOADS, "requests/1/moving") not in stack.storage.objects
+    for step in ("swap", "compose"):
+        with pytest.raises(NotFound):
+            workflow.step(step, swap=name, chunk=0)
+    workflow.end("ABORTED", {"swap": name})
+    assert outputs(stack) == set()
+    assert http(stack, monkeypatch, "GET", f"/swap/{name}").status == 410
+
+
+def test_a_result_that_comes_after_its_deletion_is_deleted(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    compose = steps.compose
+
+    def delete_meanwhile(*arguments: Any, **options: Any) -> Any:
+        outcome = compose(*arguments, **options)
+        stack.records.delete(name, "1")
+        return outcome
+
+    monkeypatch.setattr(steps, "compose", delete_meanwhile)
+
+    with pytest.raises(NotFound):
+        workflow.run(name)
+
+    assert outputs(stack) == set()
+
+
+def failed(response: HttpResult) -> tuple[str, str]:
+    return response.body["status"], response.body["problem"]["code"]
+
+
+def test_the_reason_of_a_failure_is_told_by_the_workflow_or_else_by_the_event_of_its_end(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    ends = {
+        "FAILED": {"error": "NoFaceInMeme", "cause": json.dumps({"errorMessage": "No face was found."})},
+        "TIMED_OUT": {},
+        "ABORTED": {},
+    }
+    codes = {"FAILED": "no_face_in_meme", "TIMED_OUT": "out_of_time", "ABORTED": "not_found"}
+    for status, detail in ends.items():
+        name = http(stack, monkeypatch, body=MEME).body["id"]
+        workflow.end(status, {"swap": name}, **detail)
+        assert failed(http(stack, monkeypatch, "GET", f"/swap/{name}")) == ("failed", codes[status])
+
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    output = workflow.step("fail", input={"swap": name}, execution="", error="Runtime.OutOfMemory", cause="secret")
+    assert output["error"] == "InternalError"
+    workflow.end("FAILED", {"swap": name}, error="NoFaceInMeme", cause="")
+    response = http(stack, monkeypatch, "GET", f"/swap/{name}")
+    assert failed(response) == ("failed", "internal_error"), "the first reason stays"
+    assert "secret" not in json.dumps(response.body)
+
+
+def upload(stack: FakeSwapStack, patch: pytest.MonkeyPatch, data: bytes, sequencer: str = "01") -> str:
+    """Upload a meme, and tell of it; the id of the work that was queued last."""
+    stack.storage.put(UPLOADS, "memes/a.gif", data)
+    assert invoke(stack, upload_event("memes/a.gif", sequencer=sequencer), patch) == {"outcomes": ["swapped/a.gif"]}
+    return list(stack.moving_machine.executions)[-1]
+
+
+def test_an_upload_ends_with_its_result_and_what_is_said_of_it(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    name = upload(stack, monkeypatch, meme())
+    for sequencer in ("01", "02"):  # S3 tells of an object at least once
+        invoke(stack, upload_event("memes/a.gif", sequencer=sequencer), monkeypatch)
+    assert list(stack.moving_machine.executions) == [name]
+    assert outputs(stack) == set()
+
+    workflow.run(name)
+    del stack.storage.objects[OUTPUTS, "swapped/a.gif.json"]  # as if the last step had been killed before it wrote it
+    workflow.step("compose", swap=name)
+
+    assert outputs(stack) == {"swapped/a.gif", "swapped/a.gif.json"}
+    told = stack.storage.json("swapped/a.gif.json")
+    assert (told["key"], told["frames"]) == ("swapped/a.gif", 3)
+    assert told["upload_etag"]
+    assert "url" not in told
+
+
+def test_an_upload_that_cannot_be_swapped_ends_with_the_reason(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    plain = write_gif([np.full((80, 80, 3), 40 * number, np.uint8) for number in range(3)])
+    name = upload(stack, monkeypatch, plain)
+
+    with pytest.raises(NoFaceInMeme) as caught:
+        workflow.run(name)
+    workflow.step("fail", input={"swap": name}, execution="", error="NoFaceInMeme", cause=str(caught.value))
+
+    assert outputs(stack) == {"failed/a.gif.json"}
+    told = stack.storage.json("failed/a.gif.json")
+    assert (told["code"], told["will_be_retried"]) == ("no_face_in_meme", False)
+
+
+def test_an_upload_that_is_replaced_leaves_the_outcome_of_the_newer_one(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    older = upload(stack, monkeypatch, meme(), "01")
+    workflow.step("analyse", input={"swap": older}, execution="")
+    newer = upload(stack, monkeypatch, meme(), "02")
+    assert older != newer
+    workflow.run(newer)
+
+    with pytest.raises(NotFound):
+        workflow.step("finish", swap=older)
+    workflow.step("fail", input={"swap": older}, execution="", error="NotFound", cause="")
+
+    assert outputs(stack) == {"swapped/a.gif", "swapped/a.gif.json"}
+
+
+def test_a_task_names_the_state_machine_which_takes_the_same_request(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    with pytest.raises(MovingMeme, match=MOVING_ARN):
+        invoke(stack, MEME, monkeypatch)
+
+    started = {**MEME, "key": "swaps/of-a-workflow/1"}
+    output = workflow.step("analyse", input=started, execution=f"{EXECUTION}:mine")
+    again = workflow.step("analyse", input=started, execution=f"{EXECUTION}:mine")
+    assert again["swap"] == output["swap"], "a step may run twice"
+    result = workflow.run(output["swap"])
+
+    assert (result["key"], result["frames"]) == ("swaps/of-a-workflow/1.gif", 3)
+    assert outputs(stack) == {"swaps/of-a-workflow/1.gif"}
+
+
+def test_a_bomb_is_refused_before_anything_is_queued(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    huge = meme()[:6] + b"\xff\xff\xff\xff" + meme()[10:]
+    stack.storage.put(UPLOADS, "requests/1/moving", huge)
+
+    assert http(stack, monkeypatch, body=MEME).body["code"] == "picture_too_large"
+
+    assert not stack.moving_machine.executions
+
+
+def test_what_could_not_be_started_is_not_owed(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.moving_machine.failure = StorageFailed()
+
+    assert http(stack, monkeypatch, body=MEME).body["code"] == "storage_failed"
+
+    assert not stack.records.items
