@@ -27,12 +27,18 @@ class Card:
     note: str
 
 
-def draw_contact_sheet(cards: list[Card]) -> Image.Image:
-    """Draw the cards in two columns, as an RGB picture."""
+def draw_contact_sheet(cards: list[Card], strip: Image.Image | None = None) -> Image.Image:
+    """Draw the cards in two columns, and a strip of frames below them, as an RGB picture."""
     width = PAD * 4 + FACE + 2 * PICTURE
     height = PAD * 2 + PICTURE + LINE
     rows = -(-len(cards) // COLUMNS)
-    paper = Image.new("RGB", (GAP + COLUMNS * (width + GAP), GAP + rows * (height + GAP)), PAPER)
+    size = GAP + COLUMNS * (width + GAP), GAP + rows * (height + GAP)
+    if strip is not None:
+        strip = ImageOps.contain(strip, (size[0] - 2 * GAP, 10 * size[1]), Image.Resampling.LANCZOS)
+    below = 0 if strip is None else strip.height + GAP
+    paper = Image.new("RGB", (size[0], size[1] + below), PAPER)
+    if strip is not None:
+        paper.paste(strip, (GAP, size[1]))
     for number, card in enumerate(cards):
         row, column = divmod(number, COLUMNS)
         paper.paste(_draw(card, width, height), (GAP + column * (width + GAP), GAP + row * (height + GAP)))

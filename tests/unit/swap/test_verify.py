@@ -185,16 +185,16 @@ def test_a_swapped_result_swapped_no_further_stays_a_composite(
     assert (verdict["made_with_a_model"], verdict["source_type"]) == (True, SOURCE_TYPE)
 
 
-def gif() -> bytes:
+def bitmap() -> bytes:
     buffer = io.BytesIO()
-    Image.new("RGB", (2, 2)).save(buffer, "GIF")
+    Image.new("RGB", (2, 2)).save(buffer, "BMP")
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
     ("uri", "kind"),
     [
-        (data_uri(gif()), UnsupportedPicture),
+        (data_uri(bitmap()), UnsupportedPicture),
         (data_uri(b"<svg/>"), UnsupportedPicture),
         (data_uri(b""), UnsupportedPicture),
         (data_uri(b"\0\0\0\x1cftypheic" + bytes(100)), UnsupportedPicture),
