@@ -512,6 +512,13 @@ def test_moving_memes_have_the_image_of_swaps_with_more_time_and_their_bad_ends_
     assert rule["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["FailedUploads", "Arn"]}}
 
 
+@pytest.mark.parametrize("function", ["SwapFunction", "MovingFunction"])
+def test_whoever_deletes_a_moving_meme_may_read_which_work_files_it_has_and_delete_them(function: str) -> None:
+    for action in ("s3:GetObject", "s3:DeleteObject"):
+        (statement,) = (each for each in statements(function) if each["Action"] == action)
+        assert any(each["Fn::Sub"].endswith("/work/swaps/*") for each in statement["Resource"]), action
+
+
 def test_one_catch_stands_around_the_making_and_every_way_leads_on() -> None:
     make = VIDEO["States"]["Make"]
     assert [(each["ErrorEquals"], each["Next"]) for each in MOVING["States"]["Make"]["Catch"]] == [
