@@ -130,7 +130,10 @@ def read_meme(uri: str, caller: str | None, context: SwapContext) -> bytes:
         try:
             sink.write(read(uri, caller, context))
         except PictureTooLarge:
-            sink.write(_read_start(uri, caller, context))
+            from layers.media.moving.reader import sniff_moving
+
+            if sniff_moving(_read_start(uri, caller, context)):
+                raise refuse_moving() from None
             raise
     else:
         _fetch_into(sink, uri, context, context.settings.fetch_seconds)

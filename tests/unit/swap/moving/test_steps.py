@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from functions.swap.context import SwapContext
 from functions.swap.moving import steps
@@ -356,11 +357,14 @@ def test_a_meme_that_moves_is_told_to_the_caller_of_a_still_swap(stack: FakeSwap
         stack.services.list_faces(MEME, None, Deadline.after(60))
 
 
-def test_a_video_is_recognised_by_its_first_bytes_and_a_large_animation_by_its_kind(stack: FakeSwapStack) -> None:
+def test_a_video_is_recognised_by_its_first_bytes_and_a_large_animation_by_its_kind(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack.storage.put(UPLOADS, "requests/1/video", b"\0\0\0\x20ftypisom" + bytes(2000))
     with pytest.raises(MovingMeme):
         stack.services.swap(replace(PLAIN, meme=MEME.replace("meme", "video")), key="1", deadline=Deadline.after(60))
 
+    monkeypatch.setattr("functions.swap.inputs.START_BYTES", 1000)
     stack.settings = settings(max_picture_bytes=2000)
     with pytest.raises(MovingMeme):
         stack.services.swap(PLAIN, key="swaps/1", deadline=Deadline.after(60))
@@ -399,3 +403,26 @@ def digest_sound(path: Path) -> bytes:
     """A digest of the packets of a video's sound."""
     command = [program(), "-loglevel", "error", "-i", str(path), "-map", "0:a", "-c", "copy", "-f", "md5", "-"]
     return subprocess.run(command, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize(("name", "options"), [("PNG", {}), ("WEBP", {"lossless": True})])
+def test_what_is_transparent_stays_so(stack: FakeSwapStack, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    pictures = []
+    for number in range(FRAMES):
+        alpha = np.full((200, 400), 255, np.uint8)
+        alpha[:40] = 0
+        alpha[150:, :200] = 0
+        pictures.append(Image.fromarray(np.dstack((scene(number)[:, :, ::-1], alpha))))
+    pictures[0].save(tmp_path / "meme", name, save_all=True, append_images=pictures[1:], duration=70, loop=3, **options)
+    stack.storage.put(UPLOADS, "requests/1/meme", (tmp_path / "meme").read_bytes())
+
+    result = swap(stack)
+
+    before_file, before = read(stack.storage.objects[UPLOADS, "requests/1/meme"].data, tmp_path)
+    after_file, after = read(stack.storage.objects[OUTPUTS, result.key].data, tmp_path)
+    assert after_file.picture.raw_delays == before_file.picture.raw_delays
+    assert (after_file.picture.plays, len(after)) == (before_file.picture.plays, FRAMES)
+    for number, (old, new) in enumerate(zip(before, after, strict=True)):
+        assert np.array_equal(old.pixels[:, :, 3], new.pixels[:, :, 3])
+        assert not changed(old.pixels, new.pixels)[:8].any()
+        assert np.abs(new.pixels[100, 100 + number, :3].astype(int) - FlatSwapper.colour).max() <= 1
