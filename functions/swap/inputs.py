@@ -133,7 +133,7 @@ def read_meme(uri: str, caller: str | None, context: SwapContext) -> bytes:
             from layers.media.moving.reader import sniff_moving
 
             if sniff_moving(_read_start(uri, caller, context)):
-                raise refuse_moving() from None
+                raise refuse_moving(context.settings.moving_machine_arn) from None
             raise
     else:
         _fetch_into(sink, uri, context, context.settings.fetch_seconds)
