@@ -24,15 +24,15 @@ _MAX_WIDTH = 12
 _SUB_BLOCK = 255
 
 
-def _widths(late: int) -> NDArray[np.int64]:
+def _widths(late: int) -> NDArray[np.int32]:
     """Bits of each code after a clear code, in order; GIF widens its codes `late` by one."""
     position = np.arange(_TABLE_CODES)
     entries = 258 + position - late  # in the table when the code is written
-    return 9 + np.searchsorted((512, 1024, 2048), entries, side="right")
+    return (9 + np.searchsorted((512, 1024, 2048), entries, side="right")).astype(np.int32)
 
 
 _TIFF_WIDTHS, _GIF_WIDTHS = _widths(0), _widths(1)
-_TIFF_STARTS = np.concatenate(([0], np.cumsum(_TIFF_WIDTHS)))
+_TIFF_STARTS = np.concatenate(([0], np.cumsum(_TIFF_WIDTHS))).astype(np.int32)
 
 
 def pack(indices: Pixels) -> bytes:
@@ -110,11 +110,11 @@ def _write_tiff_strip(indices: Pixels) -> bytes:
     return tiff[start : start + fields[_STRIP_BYTES]]
 
 
-def _read_codes(strip: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _read_codes(strip: bytes) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """All codes of a TIFF's strip, and the widths that they have in a GIF."""
-    data = np.frombuffer(strip + bytes(8), np.uint8).astype(np.int64)
-    codes: list[NDArray[np.int64]] = []
-    widths: list[NDArray[np.int64]] = []
+    data = np.frombuffer(strip + bytes(8), np.uint8).astype(np.int32)
+    codes: list[NDArray[np.int32]] = []
+    widths: list[NDArray[np.int32]] = []
     bit, ended = 9, False  # behind the clear code at the beginning
     while not ended:
         count = min(_TABLE_CODES, int(np.searchsorted(_TIFF_STARTS, len(strip) * 8 - bit, side="right")) - 1)
@@ -130,16 +130,18 @@ def _read_codes(strip: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         codes.append(segment[:length])
         widths.append(_GIF_WIDTHS[:length])
         bit += int(_TIFF_STARTS[length])
-    return np.concatenate(([_CLEAR], *codes)), np.concatenate(([9], *widths))
+    first = np.array([_CLEAR], np.int32), np.array([9], np.int32)
+    return np.concatenate((first[0], *codes)), np.concatenate((first[1], *widths))
 
 
-def _write_bits(codes: NDArray[np.int64], widths: NDArray[np.int64]) -> bytes:
+def _write_bits(codes: NDArray[np.int32], widths: NDArray[np.int32]) -> bytes:
     """Lay codes out one after the other, the lowest bit first."""
-    ends = np.cumsum(widths)
+    ends = np.cumsum(widths, dtype=np.int64)
     starts = ends - widths
-    byte, shifted = starts >> 3, codes << (starts & 7)
+    byte, shifted = starts >> 3, codes << (starts & 7).astype(np.int32)
     size = int(ends[-1] + 7) // 8
-    packed = np.zeros(size + 3)
-    for part in range(3):  # bits do not overlap, so sums are unions
-        packed += np.bincount(byte + part, shifted >> 8 * part & 0xFF, size + 3)
-    return packed[:size].astype(np.uint8).tobytes()
+    packed = np.zeros(size + 3, np.uint8)
+    # Every code is longer than a byte, so no two begin in the same one, and no bits overlap: sums are unions.
+    for part in range(3):
+        packed[byte + part] += (shifted >> 8 * part).astype(np.uint8)
+    return packed[:size].tobytes()

@@ -19,8 +19,8 @@ _POOR = 4.0  # levels of mean error over the faces from which on their frame get
 _FACE_COLORS = 128  # at most
 _LEAST_FACE_COLORS = 48  # for which rare colours of the frame give way
 _DITHER = 6.0  # levels, up or down
-_SAMPLES = 4096  # pixels from which colours for faces are chosen
-_CHUNK = 16_384  # pixels compared with all colours at a time, in 16 MB
+_SAMPLES = 2048  # pixels from which colours for faces are chosen
+_RGB = np.uint32(0xFFFFFF)
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32)
 _OFFSETS = ((_BAYER + 0.5) / 16 * 2 - 1) * _DITHER
 
@@ -34,11 +34,28 @@ class Palette:
     is_exact: bool  # whether all colours are there that had to be
 
 
+class ColorIndex:
+    """Finds the index of a colour in a table, by a table of all colours, of which little is ever touched."""
+
+    def __init__(self) -> None:
+        self._indices = np.zeros(1 << 24, np.uint8)
+
+    def find(self, pixels: Canvas, colors: Canvas, usable: NDArray[np.bool_]) -> tuple[Pixels, NDArray[np.bool_]]:
+        """The indices of pixels, uint8 [n], among the usable ones of up to 256 colours, and whether they are right."""
+        candidates = np.flatnonzero(usable)
+        if not len(candidates):
+            return np.zeros(len(pixels), np.uint8), np.zeros(len(pixels), bool)
+        self._indices[colors[candidates] & _RGB] = candidates
+        indices = np.minimum(self._indices[pixels & _RGB], np.uint8(len(colors) - 1))  # others may be left from before
+        return indices, (colors[indices] == pixels) & usable[indices]
+
+
 class PaletteChooser:
     """Chooses the colours of one frame after another; those for faces stay the same while they are good enough."""
 
     def __init__(self) -> None:
         self._face_colors = np.zeros(0, np.uint32)
+        self._index = ColorIndex()
 
     def choose(
         self, own: Canvas, own_transparent: int | None, exact: Canvas, faces: Canvas, *, transparency: bool
@@ -48,7 +65,7 @@ class PaletteChooser:
         `own` are the meme's for this frame in their order, `exact` the pixels whose colours must be there, `faces`
         those of faces; `transparency`: whether an index has to leave pixels alone.
         """
-        needed, counts = np.unique(exact, return_counts=True)
+        needed, counts = self._count(exact, own)
         palette = _arrange(own, own_transparent, needed, np.zeros(0, np.uint32), transparency)
         room = COLORS - transparency
         if palette is not None and (not len(faces) or _mean_error(faces, _candidates(palette)) <= _POOR):
@@ -65,22 +82,26 @@ class PaletteChooser:
             return grown
         return _replace_rare(needed, counts, self._face_colors, room, transparency)
 
+    def map_exactly(self, palette: Palette, pixels: Canvas) -> Pixels:
+        """The index of each pixel's colour, uint8 [n]: the nearest one where it is not there."""
+        usable = _usable(palette)
+        indices, right = self._index.find(pixels, palette.colors, usable)
+        if not right.all():
+            colors, inverse = np.unique(pixels[~right], return_inverse=True)
+            candidates = np.flatnonzero(usable)
+            indices[~right] = candidates[_find_nearest(_levels(colors), palette.colors[candidates])][inverse]
+        return indices
+
+    def _count(self, pixels: Canvas, own: Canvas) -> tuple[Canvas, NDArray[np.int64]]:
+        """The colours of pixels, each once, and how often each is there; most are the meme's own."""
+        indices, right = self._index.find(pixels, own, np.ones(len(own), bool))
+        counts = np.bincount(indices[right], minlength=len(own))[: len(own)]
+        used = np.flatnonzero(counts)
+        others, other_counts = np.unique(pixels[~right], return_counts=True)
+        return np.concatenate((own[used], others)), np.concatenate((counts[used], other_counts))
+
     def _suit(self, faces: Canvas) -> bool:
         return len(self._face_colors) > 0 and _mean_error(faces, self._face_colors) <= _POOR
-
-
-def map_exactly(palette: Palette, pixels: Canvas) -> Pixels:
-    """The index of each pixel's colour, uint8 [n]: the nearest one where it is not there."""
-    candidates = np.flatnonzero(_usable(palette))
-    order = candidates[np.argsort(palette.colors[candidates], kind="stable")]
-    ordered = palette.colors[order]
-    at = np.minimum(np.searchsorted(ordered, pixels), len(ordered) - 1)
-    indices = order[at].astype(np.uint8)
-    missing = ordered[at] != pixels
-    if missing.any():
-        colors, inverse = np.unique(pixels[missing], return_inverse=True)
-        indices[missing] = candidates[_find_nearest(_levels(colors), palette.colors[candidates])][inverse]
-    return indices
 
 
 def map_dithered(palette: Palette, pixels: Canvas, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Pixels:
@@ -172,14 +193,14 @@ def _mean_error(pixels: Canvas, colors: Canvas) -> float:
     return float(np.abs(levels - available[_find_nearest(levels, colors)]).mean())
 
 
-def _find_nearest(levels: NDArray[np.float32], colors: Canvas) -> NDArray[np.intp]:
+def _find_nearest(levels: NDArray[np.float32], colors: Canvas) -> NDArray[np.int32]:
     """The index of the nearest colour for each row of levels, float32 [n, 3]."""
-    available = _levels(colors)
-    weights, norms = -2 * available.T, (available**2).sum(axis=1)
-    parts = [
-        np.argmin(levels[at : at + _CHUNK] @ weights + norms, axis=1) for at in range(0, max(len(levels), 1), _CHUNK)
-    ]
-    return np.concatenate(parts)
+    import cv2
+
+    if not len(levels):
+        return np.zeros(0, np.int32)
+    _, nearest = cv2.batchDistance(levels, _levels(colors), cv2.CV_32F, normType=cv2.NORM_L2SQR, K=1)
+    return np.asarray(nearest[:, 0], np.int32)
 
 
 def _levels(colors: Canvas) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from layers.media.moving.canvas import Box, Canvas, as_canvas, find_box, unite
 from layers.media.moving.gif_blocks import Buffer, GifFile, GifImage
 from layers.media.moving.gif_frames import GifScreen, clip, read_table
 from layers.media.moving.gif_lzw import pack
-from layers.media.moving.gif_palette import COLORS, Palette, PaletteChooser, map_dithered, map_exactly
+from layers.media.moving.gif_palette import COLORS, Palette, PaletteChooser, map_dithered
 from layers.media.picture import Pixels
 
 _TRAILER = b"\x3b"
@@ -72,7 +72,7 @@ class GifWriter:
         )
         self.is_exact &= palette.is_exact
         indices = np.full(target.shape, palette.transparent or 0, np.uint8)
-        indices[untouched] = map_exactly(palette, target[untouched])
+        indices[untouched] = self._chooser.map_exactly(palette, target[untouched])
         rows, columns = np.nonzero(faces)
         if len(rows):
             places = rows + box[0].start, columns + box[1].start
