@@ -35,6 +35,7 @@ from insightface.model_zoo.inswapper import INSwapper
 from insightface.model_zoo.scrfd import SCRFD
 
 from coldswap.packs import prepare_demo_pack
+from coldswap.personal import locate_signing_key
 from coldswap.workspace import OUTPUTS, open_workspace
 from functions.swap.context import SwapContext
 from functions.swap.moving import steps
@@ -112,7 +113,7 @@ def cpu_seconds() -> float:
 @contextmanager
 def open_job(clip: Path, folder: Path | None = None) -> Iterator[tuple[MovingJob, SwapContext]]:
     """A swap of that clip by the demo pack, on one thread; `folder`: where its work files are kept."""
-    with open_workspace(prepare_demo_pack(), 64 << 20) as workspace:
+    with open_workspace(prepare_demo_pack(), 64 << 20, locate_signing_key()) as workspace:
         workspace.put("meme", clip.read_bytes())
         workspace.put("face", bytes(cv2.imencode(".png", memes._portrait(3, 3, "#9fd3c7"))[1]))
         if folder is not None:
