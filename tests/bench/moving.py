@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -230,7 +230,11 @@ def run_step(step: str, clip: Path, folder: Path, report: Callable[[float], None
 
 def list_children() -> list[str]:
     """The ids of the processes that this one has started and that run."""
-    return [child for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()]
+    children: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has ended meanwhile
+            children += (task / "children").read_text().split()
+    return children
 
 
 def read_peak(process: str) -> float:
