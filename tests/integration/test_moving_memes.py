@@ -80,8 +80,8 @@ def test_an_upload_ends_in_a_result_or_in_a_reason_and_a_workflow_takes_the_same
     for kind, content in (("good", meme()), ("bad", plain.getvalue())):
         s3.put_object(Bucket=stack.cloud.bucket("uploads"), Key=f"memes/{name}-{kind}.gif", Body=content)
 
-    told = json.loads(wait_for(lambda: stack.read_output(f"failed/{name}-bad.gif.json")))
-    assert (told["code"], told["will_be_retried"]) == ("no_face_in_meme", False)
+    outcome = json.loads(wait_for(lambda: stack.read_output(f"failed/{name}-bad.gif.json")))
+    assert (outcome["code"], outcome["will_be_retried"]) == ("no_face_in_meme", False)
     result = json.loads(wait_for(lambda: stack.read_output(f"swapped/{name}-good.gif.json")))
     assert result["frames"] == FRAMES
     assert (stack.read_output(result["key"]) or b"").startswith(b"GIF89a")

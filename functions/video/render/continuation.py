@@ -13,7 +13,7 @@ _REACH = 0.4  # of what its footage has: how much of a piece may be given up for
 # Costs, in squares of a clip's length relative to an even one: a cut at a word's end costs as much as two clips of
 # which one is 40 % longer and the other as much shorter.
 _AT_CLAUSE, _AT_WORD = 0.12, 0.3
-_CLAUSE_ENDS = ",;:—–、，；："  # noqa: RUF001 - commas and colons of other scripts are meant
+_CLAUSE_ENDS = ",;:—\u2013\u3001\uff0c\uff1b\uff1a"  # also those of Chinese and Japanese
 # What giving up all of a piece costs, beside what a cut costs.
 _WASTE_COSTS = (0.5, 2.0, 10.0, 100.0)
 

@@ -288,10 +288,10 @@ def test_an_upload_ends_with_its_result_and_what_is_said_of_it(
     workflow.step("compose", swap=name)
 
     assert outputs(stack) == {"swapped/a.gif", "swapped/a.gif.json"}
-    told = stack.storage.json("swapped/a.gif.json")
-    assert (told["key"], told["frames"]) == ("swapped/a.gif", 3)
-    assert told["upload_etag"]
-    assert "url" not in told
+    outcome = stack.storage.json("swapped/a.gif.json")
+    assert (outcome["key"], outcome["frames"]) == ("swapped/a.gif", 3)
+    assert outcome["upload_etag"]
+    assert "url" not in outcome
 
 
 def test_an_upload_that_cannot_be_swapped_ends_with_the_reason(
@@ -305,8 +305,8 @@ def test_an_upload_that_cannot_be_swapped_ends_with_the_reason(
     workflow.step("fail", input={"swap": name}, execution="", error="NoFaceInMeme", cause=str(caught.value))
 
     assert outputs(stack) == {"failed/a.gif.json"}
-    told = stack.storage.json("failed/a.gif.json")
-    assert (told["code"], told["will_be_retried"]) == ("no_face_in_meme", False)
+    outcome = stack.storage.json("failed/a.gif.json")
+    assert (outcome["code"], outcome["will_be_retried"]) == ("no_face_in_meme", False)
 
 
 def test_an_upload_that_is_replaced_leaves_the_outcome_of_the_newer_one(

@@ -93,13 +93,13 @@ def test_a_picture_too_large_for_an_answer_is_redirected_to(
 ) -> None:
     monkeypatch.setattr(picture_answer, "MAX_INLINE_BYTES", 10)
 
-    made = http(stack, monkeypatch, body=BODY, accept="image/*")
-    again = http(stack, monkeypatch, "GET", f"/swap/{Path(made.body['key']).stem}", accept="image/*")
+    first = http(stack, monkeypatch, body=BODY, accept="image/*")
+    again = http(stack, monkeypatch, "GET", f"/swap/{Path(first.body['key']).stem}", accept="image/*")
 
-    for response in (made, again):
+    for response in (first, again):
         assert response.status == 303
         assert response.headers["location"] == response.body["url"]
-        assert response.headers["location"].startswith(f"https://{OUTPUTS}.example/{made.body['key']}")
+        assert response.headers["location"].startswith(f"https://{OUTPUTS}.example/{first.body['key']}")
 
 
 def test_the_largest_picture_of_an_answer_fits_into_lambda_s_limit(stack: FakeSwapStack) -> None:
