@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -122,10 +123,17 @@ def test_a_result_is_there_until_it_is_deleted(stack: SwapClient, pictures: dict
 def test_the_form_takes_no_more_than_its_limit(stack: SwapClient) -> None:
     form = stack.cloud.request("POST", "/uploads").json()
 
-    response = requests.post(form["url"], data=form["fields"], files={"file": bytes((20 << 20) + 1)}, timeout=60)
+    nothing = requests.post(form["url"], data=form["fields"], files={"file": b""}, timeout=60)
 
-    assert response.status_code == 400
-    assert "EntityTooLarge" in response.text
+    (limits,) = [each for each in read_policy(form)["conditions"] if each[0] == "content-length-range"]
+    assert limits == ["content-length-range", 1, 200 << 20], "of a meme that moves"
+    assert (nothing.status_code, "EntityTooSmall" in nothing.text) == (400, True), nothing.text
+
+
+def read_policy(form: dict[str, Any]) -> dict[str, Any]:
+    """What S3 asks of an upload by that form."""
+    policy: dict[str, Any] = json.loads(base64.b64decode(form["fields"]["policy"]))
+    return {**policy, "conditions": [each for each in policy["conditions"] if isinstance(each, list)]}
 
 
 def test_who_does_not_sign_is_turned_away(stack: SwapClient) -> None:
