@@ -98,16 +98,21 @@ def sandbox(
 def measure_first_responses(engine: Engine, template: Template, folder: Path) -> dict[str, dict[str, float]]:
     """Milliseconds of each function's INIT in a fresh interpreter, and until a fresh container's first response.
 
-    The swap function makes a swap with the demo pack; the video function looks for a task that does not exist.
+    The swap function makes a swap with the demo pack, the one for moving memes warms up, and the video function looks
+    for a task that does not exist.
     """
     init, first = {}, {}
     with Cloud(host=engine.bridge) as cloud:
         cloud.deploy()
         publish_demo_pack(cloud)
-        events = {"swap": demo_request(cloud, folder), "video": http_get("/task/none")}
+        events = {
+            "functions.swap.app.handler": ("swap", demo_request(cloud, folder)),
+            "functions.swap.moving_app.handler": ("moving", {"warm": True}),
+            "functions.video.app.handler": ("video", http_get("/task/none")),
+        }
         for name, function in functions(template).items():
             handler, tag = function["Properties"]["ImageConfig"]["Command"][0], image_name(function, name)
-            module, function_name = handler.rpartition(".")[0], handler.split(".")[1]
+            module, (function_name, event) = handler.rpartition(".")[0], events[handler]
             environment = variables(cloud, name)
             # As Lambda sets them during INIT.
             init_environment = {**environment, "AWS_REGION": REGION, "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
@@ -118,7 +123,7 @@ def measure_first_responses(engine: Engine, template: Template, folder: Path) ->
             init[function_name] = round(statistics.median(map(float, durations.split())), 1)
             began = time.monotonic()
             with sandbox(engine, tag, handler, environment, PROCESSOR_MB) as invoke:
-                response = invoke(events[function_name])
+                response = invoke(event)
                 first[function_name] = round((time.monotonic() - began) * 1000, 1)
             if "errorType" in response:
                 raise RuntimeError(f"{function_name}: {response}")
