@@ -52,8 +52,8 @@ test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## run o
 test-clients: .venv/ready .venv-cloud/ready .venv-clients/ready $(ENGINE) ## swap with other people's clients: Replicate's, and one generated from the API's description
 	$(PY) -m pytest -m clients --timeout 240 tests/clients
 
-test-package: .venv/ready $(ENGINE) ## install the committed sources with pip into an empty environment and swap there; the command at true size
-	$(PY) -m pytest -m full --timeout 900 tests/package tests/bench/test_command.py
+test-package: .venv/ready .venv-cloud/ready $(ENGINE) ## install the committed sources with pip into an empty environment and swap there; the command at true size; models for the local cloud
+	$(PY) -m pytest -m full --timeout 900 tests/package tests/bench/test_command.py tests/integration/test_local_models.py
 
 test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## update a busy stack of version 0.1.0, taken from git's history, to these sources
 	$(PY) -m pytest -m upgrade --timeout 240 tests/upgrade

@@ -41,6 +41,7 @@ def packs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "build/packs"
 
 
+@pytest.mark.full
 def test_models_are_published_to_the_local_cloud_whether_it_runs_or_not(packs: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     publish = ["publish", "--built", str(packs / "default")]
