@@ -71,7 +71,7 @@ lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## check style, types and
 	.venv-lint/bin/cfn-lint template.yaml monitoring.yaml
 	AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
 	.venv-checkov/bin/checkov -f template.yaml monitoring.yaml --framework cloudformation --compact --quiet
-	.venv-checkov/bin/checkov -d functions --framework dockerfile --compact --quiet
+	.venv-checkov/bin/checkov -d functions -d local --framework dockerfile --compact --quiet
 
 format: .venv/ready ## apply ruff's fixes and formatting
 	.venv/bin/ruff check --fix .
