@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from layers.core.errors import PictureTooLarge, UnreadablePicture
@@ -41,7 +41,7 @@ def read_webm(data: Buffer) -> WebmFile:
         raise UnreadablePicture("This is not a WebM.")
     file, view = WebmFile(), memoryview(data)
     number, scale, cluster, first, last, duration = 0, 1_000_000, 0, None, 0, 0.0
-    for kind, body, whole in _elements(view):
+    for kind, body, whole in _elements(view, _ENTERED):
         if kind == _TRACK:
             number = _read_track(body, file) or number
         elif kind == _SCALE:
@@ -64,8 +64,8 @@ def read_webm(data: Buffer) -> WebmFile:
     return file
 
 
-def _elements(view: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
-    """Yield name, body, and whether all of it is there, of each element that is not entered."""
+def _elements(view: memoryview, entered: Container[int] = ()) -> Iterator[tuple[int, memoryview, bool]]:
+    """Yield name, body, and whether all of it is there, of each element; of those `entered`, what they hold instead."""
     at = 0
     for _ in range(_MAX_ELEMENTS):
         if at >= len(view):
@@ -74,7 +74,7 @@ def _elements(view: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
         size, body = _vint(view, at)
         if not kind or not body:
             return
-        if kind in _ENTERED:
+        if kind in entered:
             at = body
             continue
         at = body + size
@@ -82,17 +82,9 @@ def _elements(view: memoryview) -> Iterator[tuple[int, memoryview, bool]]:
     raise PictureTooLarge("The WebM consists of far too many small elements. Save it again with another program.")
 
 
-def _children(view: memoryview) -> Iterator[tuple[int, memoryview]]:
-    at = 0
-    for _ in range(1000):
-        if at >= len(view):
-            return
-        kind, at = _vint(view, at, keep=True)
-        size, body = _vint(view, at)
-        if not kind or not body:
-            return
-        at = body + size
-        yield kind, view[body:at]
+def _children(view: memoryview) -> dict[int, memoryview]:
+    """The bodies of the elements by their names; of several with one name, the first."""
+    return dict(reversed([(kind, body) for kind, body, _ in _elements(view)]))
 
 
 def _vint(view: memoryview, at: int, keep: bool = False) -> tuple[int, int]:
@@ -108,7 +100,7 @@ def _vint(view: memoryview, at: int, keep: bool = False) -> tuple[int, int]:
 
 def _read_track(body: memoryview, file: WebmFile) -> int | None:
     """Take over what a track says; the number of the video track, if this is the first."""
-    fields = dict(reversed(list(_children(body))))
+    fields = _children(body)
     kind = _uint(fields.get(_KIND, memoryview(b"")))
     codec = bytes(fields.get(_CODEC, b"")[:32]).decode("latin-1").rstrip("\0")
     if kind == _SOUND_TRACK and file.sound is None:
@@ -116,9 +108,9 @@ def _read_track(body: memoryview, file: WebmFile) -> int | None:
     if kind != _VIDEO_TRACK or file.codec is not None:
         return None
     file.codec = codec
-    video = dict(_children(fields.get(_VIDEO, memoryview(b""))))
+    video = _children(fields.get(_VIDEO, memoryview(b"")))
     file.width, file.height = (_uint(video.get(name, memoryview(b""))) for name in (_WIDTH, _HEIGHT))
-    colour = dict(_children(video.get(_COLOUR, memoryview(b""))))
+    colour = _children(video.get(_COLOUR, memoryview(b"")))
     file.transfer = _uint(colour[_TRANSFER]) if _TRANSFER in colour else None
     return _uint(fields.get(_NUMBER, memoryview(b"")))
 
