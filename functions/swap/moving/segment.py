@@ -7,21 +7,18 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.swap.face.align import SWAPPER_SIZE, Matrix, alignment_matrix
+from functions.swap.face.align import SWAPPER_SIZE, alignment_matrix
 from functions.swap.moving.appearance import Appearance, hidden_share
 from functions.swap.moving.flow import Motion
 from functions.swap.moving.steady import solve_track
+from functions.swap.moving.values import FaceInFrame
 from functions.swap.values import Box, Face, Floats
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """A face in one frame, before its track is steady."""
+class Sighting(FaceInFrame):
+    """A face in one frame, before its track is steady: the keypoints are the detector's, or where flow led."""
 
-    number: int  # of the distinct frame
-    keypoints: Floats  # float32 [5, 2]: the detector's, or where flow led
-    box: Box
-    score: float  # the detector's; 0 where it saw nothing
     motion: Motion  # from the frame before
     patch: int | None  # its number in the PatchStore; None where nothing of the face is seen
     differs: NDArray[np.bool_]  # the cells of the aligned crop where it does not look as before: Appearance.compare
@@ -30,16 +27,6 @@ class Sighting:
     def hidden(self) -> float:
         """The share of the face that something hides, 0 to 1."""
         return hidden_share(self.differs)
-
-    @property
-    def forward(self) -> Matrix:
-        """The transform from the frame to its aligned crop."""
-        return alignment_matrix(self.keypoints, SWAPPER_SIZE)
-
-    @property
-    def face(self) -> Face:
-        """The face as stills have it."""
-        return Face(0, self.box, self.keypoints, self.score)
 
 
 @dataclass(eq=False)

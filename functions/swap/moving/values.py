@@ -24,14 +24,13 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class TrackFrame:
-    """One person's face in one frame."""
+class FaceInFrame:
+    """A face in one frame."""
 
     number: int  # of the frame, among those that do not repeat another
-    keypoints: Floats  # float32 [5, 2], steady along the track
+    keypoints: Floats  # float32 [5, 2]
     box: Box
     score: float  # the detector's, 0 to 1; 0 where it saw nothing and optical flow alone led there
-    opacity: float  # of what is put in, 0 to 1
 
     @property
     def forward(self) -> Matrix:
@@ -42,6 +41,13 @@ class TrackFrame:
     def face(self) -> Face:
         """The face as stills have it; its number is no person's."""
         return Face(0, self.box, self.keypoints, self.score)
+
+
+@dataclass(frozen=True)
+class TrackFrame(FaceInFrame):
+    """One person's face in one frame; the keypoints are steady along the track."""
+
+    opacity: float  # of what is put in, 0 to 1
 
 
 @dataclass(frozen=True)
