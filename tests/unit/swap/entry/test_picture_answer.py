@@ -156,8 +156,12 @@ def test_the_link_and_the_faces_come_first_and_measurements_under_one_name(
 
     assert list(body)[:2] == ["url", "faces"]
     assert body["measurements"].keys() == {
-        "timings_ms", "peak_memory_mb", "cold_start", "bytes_fetched", "bytes_in_vain"
-    }  # fmt: skip
+        "timings_ms",
+        "peak_memory_mb",
+        "cold_start",
+        "bytes_fetched",
+        "bytes_in_vain",
+    }
     assert {name: body[name] for name in body["measurements"]} == body["measurements"], "the former names stay"
 
 

@@ -162,13 +162,14 @@ def test_estimated_times_pause_after_sentences_and_clauses_but_not_within_number
     [
         ("Ask Dr. Smith. He met J. R. Lee at 5 p.m. on No. 5 St.", {"Smith.": 5.0}),
         ("z. B. am 29. Juli, d. h. bald", {"Juli,": 3.0}),
-        ("He said: \u201cNo.\u201d She left (at once). Well... yes", {
-            "said:": 3.0, "\u201cNo.\u201d": 5.0, "once).": 5.0, "Well...": 3.0
-        }),
+        (
+            "He said: \u201cNo.\u201d She left (at once). Well... yes",
+            {"said:": 3.0, "\u201cNo.\u201d": 5.0, "once).": 5.0, "Well...": 3.0},
+        ),
         ("A headline\n\nand a text", {"headline": 5.0}),
         ("\u6d77\u3001\u5c71\u3002\u7a7a\u3002", {"\u6d77\u3001": 3.0, "\u5c71\u3002": 5.0}),
     ],
-)  # fmt: skip
+)
 def test_estimated_times_pause_where_a_reader_would(text: str, pauses: dict[str, float]) -> None:
     """Abbreviations, initials and ordinals are spoken without a pause."""
     ends = {text.index(word) + len(word) - 1: weight for word, weight in pauses.items()}

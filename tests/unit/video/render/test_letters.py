@@ -28,12 +28,38 @@ __all__ = ["artifacts", "folder", "storage"]  # fixtures
 
 # Two letters of each writing system, and of symbols and emoji.
 SIGNS = {
-    "Latn": "Ŵß", "Grek": "Ωλ", "Cyrl": "Жя", "Arab": "بم", "Armn": "Ժք", "Beng": "কম", "Deva": "कम",
-    "Ethi": "ሀመ", "Geor": "გშ", "Gujr": "કમ", "Guru": "ਕਮ", "Hebr": "אש", "Knda": "ಕಮ", "Khmr": "កម",
-    "Laoo": "ກມ", "Mlym": "കമ", "Mymr": "ကမ", "Orya": "କମ", "Sinh": "කම", "Taml": "கம", "Telu": "కమ",
-    "Thai": "กม", "Hani": "海語", "Hira": "あむ", "Kana": "アム", "Hang": "한물", "Bopo": "ㄅㄇ",
-    "symbols": "→✓", "stars": "★♥", "outlines": "⌂⎈", "emoji": "🎉🚀",
-}  # fmt: skip
+    "Latn": "Ŵß",
+    "Grek": "Ωλ",
+    "Cyrl": "Жя",
+    "Arab": "بم",
+    "Armn": "Ժք",
+    "Beng": "কম",
+    "Deva": "कम",
+    "Ethi": "ሀመ",
+    "Geor": "გშ",
+    "Gujr": "કમ",
+    "Guru": "ਕਮ",
+    "Hebr": "אש",
+    "Knda": "ಕಮ",
+    "Khmr": "កម",
+    "Laoo": "ກມ",
+    "Mlym": "കമ",
+    "Mymr": "ကမ",
+    "Orya": "କମ",
+    "Sinh": "කම",
+    "Taml": "கம",
+    "Telu": "కమ",
+    "Thai": "กม",
+    "Hani": "海語",
+    "Hira": "あむ",
+    "Kana": "アム",
+    "Hang": "한물",
+    "Bopo": "ㄅㄇ",
+    "symbols": "→✓",
+    "stars": "★♥",
+    "outlines": "⌂⎈",
+    "emoji": "🎉🚀",
+}
 CELL = 90  # pixels
 
 
