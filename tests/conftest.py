@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from layers.core.telemetry import logger
 from local.standins import elevenlabs, pexels
+from tests.support import workers
 from tests.support.log_leaks import find_leaks
 
-TESTS = Path(__file__).parent
-CLOUD = TESTS / "integration"
 PRIVATE = (elevenlabs.API_KEY, pexels.API_KEY)
 
 # No example has a time limit of its own: a busy machine is no failure.
@@ -40,14 +39,16 @@ class Watch(logging.Handler):
         return new_leaks
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Shares the tests out to several processes; called by xdist where it is asked to."""
+    return workers.scheduler(config, log)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Shared out by file, all of the one local cloud together and first: they take longest, and mostly wait."""
-    if not config.getoption("loadgroup", False):
-        return
-    items.sort(key=lambda item: CLOUD not in item.path.parents)
-    for item in items:
-        group = CLOUD if CLOUD in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(TESTS))))
+    """In the order in which several processes are least idle."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: workers.place(item.nodeid))
 
 
 @pytest.fixture(scope="session")
