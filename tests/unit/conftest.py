@@ -10,7 +10,7 @@ import pytest
 
 from local.cloud import ROOT, Cloud
 from tests.support.clock import Clock
-from tools.template import load_template
+from tests.support.templates import load_template
 
 TABLE = load_template(ROOT / "template.yaml")["Resources"]["StateTable"]["Properties"]
 

@@ -10,7 +10,7 @@ import pytest
 from layers.core import terms
 from layers.core.errors import InvalidRequest, StorageFailed, TermsNotAccepted
 from layers.core.terms import TEXT, VERSION, Terms
-from tools.template import load_template
+from tests.support.templates import load_template
 
 ROOT = Path(__file__).resolve().parents[3]
 

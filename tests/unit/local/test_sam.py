@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from local.sam import base_image, build, docker_engine, relay
-from tools.template import list_nested_templates, load_template, make_buildable
+from tests.support.templates import load_template
+from tools.template import list_nested_templates, make_buildable
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")

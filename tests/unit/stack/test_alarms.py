@@ -23,11 +23,11 @@ from functions.video.app import EXECUTION_ENDED
 from functions.video.render import voice_over
 from layers.core import errors, telemetry
 from layers.core.errors import ColdswapError
+from tests.support.templates import load_template
 from tests.unit.swap.entry_clients import http, invoke, upload_event
 from tests.unit.swap.fake_stack import UPLOADS, FakeSwapStack, drawing, encode
 from tests.unit.video.fake_stack import FakeVideoStack
 from tests.unit.video.fake_stack import stack as video
-from tools.template import load_template
 
 __all__ = ["video"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from layers.core.api_keys import key_id, name_id
-from tools.template import load_template
+from tests.support.templates import load_template
 
 ROOT = Path(__file__).resolve().parents[3]
 FUNCTIONS = {

@@ -10,7 +10,7 @@ from layers.core.api_description import describe_api
 from layers.core.errors import family
 from layers.core.operator_settings import OperatorSettings
 from local.cloud import ROOT
-from tools.template import load_template
+from tests.support.templates import load_template
 
 PAGE = (ROOT / "docs/stability.md").read_text(encoding="utf-8")
 NAMED = set(re.findall(r"`([^`]+)`", PAGE))

@@ -16,8 +16,9 @@ from functions.swap.upload_outcomes import LAST_TRY_SECONDS, MAX_TRIES
 from functions.video.settings import VideoSettings
 from layers.core import errors, telemetry
 from layers.core.warm_up import is_warm_up
+from tests.support.templates import load_template
 from tools import dashboard
-from tools.template import list_nested_templates, load_template, merge_globals
+from tools.template import list_nested_templates, merge_globals
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = load_template(ROOT / "template.yaml")

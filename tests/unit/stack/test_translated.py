@@ -12,8 +12,8 @@ from typing import Any, get_args
 import pytest
 
 from layers.core.telemetry import Metric, emit
+from tests.support.templates import load_template
 from tests.unit.stack.stacks import PSEUDO, REGION, Stack, references, strings
-from tools.template import load_template
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tools.template import load_template
+from tests.support.templates import load_template
 
 ROOT = Path(__file__).resolve().parents[3]
 SWAP = load_template(ROOT / "functions/swap/swap.asl.yaml")["States"]

@@ -16,6 +16,7 @@ import boto3
 import pytest
 
 from layers.core.warm_up import PAYLOAD
+from tests.support.templates import load_template
 from tests.unit.tools.aws import ACCOUNT, REGION, S3, Ecr, Formation, Functions, Logs, Secrets, Tables, refusal
 from tools import deploy, first_request, images, large_fonts, teardown
 from tools.deploy import (
@@ -32,7 +33,7 @@ from tools.deploy import (
 from tools.images import Base
 from tools.redrive import redrive
 from tools.stack import NESTED, read_stack_name
-from tools.template import Template, load_template, make_buildable
+from tools.template import Template, make_buildable
 
 ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = load_template(ROOT / "template.yaml")

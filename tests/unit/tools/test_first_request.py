@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from layers.core.terms import VERSION
+from tests.support.templates import load_template
 from tests.unit.tools.aws import Client, refusal
 from tools import first_request
 from tools.stack import ROOT
-from tools.template import load_template
 
 TEMPLATE = load_template(ROOT / "template.yaml")
 MODES = TEMPLATE["Parameters"]["AuthMode"]["AllowedValues"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.templates import load_template
 from tests.unit.tools.aws import Ecr, Formation, Functions
 from tools import images
 from tools.images import (
@@ -24,7 +25,7 @@ from tools.images import (
     read_base_tag,
 )
 from tools.stack import ROOT
-from tools.template import load_template, make_buildable
+from tools.template import make_buildable
 
 TEMPLATE = load_template(ROOT / "template.yaml")
 TAG = "registry.example/library/python:3.11"

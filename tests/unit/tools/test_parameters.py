@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.templates import load_template
 from tools import parameters
-from tools.template import load_template
 
 TEMPLATE = load_template(Path(__file__).resolve().parents[3] / "template.yaml")
 FORMER = {  # of 0.1.0, with the defaults that they had

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.templates import load_template
 from tests.unit.tools.aws import ACCOUNT, REGION
 from tools.stack import BUCKETS, ROOT, format_overrides, list_bucket_names, read_parameters
-from tools.template import load_template
 
 TEMPLATE = load_template(ROOT / "template.yaml")
 

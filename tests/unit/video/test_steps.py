@@ -41,8 +41,8 @@ from functions.video.values import (
 from layers.core import errors
 from local.cloud import ROOT
 from local.standins.servers import StandIns
+from tests.support.templates import load_template
 from tests.unit.video.fake_stack import BODY, REQUEST, FakeVideoStack
-from tools.template import load_template
 
 SECRET = "a sentence that nobody else should read"
 WORDS = (Word("Say", 0.0, 0.5, 0, 3), Word("this.", 0.5, 1.0, 4, 9, ends_sentence=True))

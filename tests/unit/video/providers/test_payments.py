@@ -36,8 +36,8 @@ from local.standins.servers import StandIns
 from local.swap_clients import wait_for
 from tests.support.clock import Clock
 from tests.support.step_context import step_context
+from tests.support.templates import load_template
 from tests.unit.video.fixtures import SETTINGS, artifacts, running, soon, standins, storage
-from tools.template import load_template
 
 __all__ = ["artifacts", "running", "standins", "storage"]
 
