@@ -7,13 +7,15 @@ from typing import Any
 from xdist.scheduler import LoadScopeScheduling
 
 CLOUD = "tests/integration/"
-# First what shares the local cloud, which takes longest and mostly waits; then the longest files, lest one be the last.
-FIRST = (CLOUD, "tests/unit/video/render/", "tests/unit/media/", "tests/unit/swap/")
+OWN_CLOUD = tuple(f"{CLOUD}test_{name}.py" for name in ("api_keys", "deploy", "public_access", "settings", "video"))
+# First what waits for a local cloud, while other processes compute; then the longest files, lest one be the last.
+FIRST = ("tests/integration/test_video.py", CLOUD, "tests/unit/video/render/", "tests/unit/media/", "tests/unit/swap/")
 
 
 def group(node_id: str) -> str:
-    """Tests of one group run in one process, which makes once what they share: a file, or all of the local cloud."""
-    return CLOUD if node_id.startswith(CLOUD) else node_id.partition("::")[0]
+    """Tests of one group run in one process, which makes once what they share: a file, or the one local cloud."""
+    shares_cloud = node_id.startswith(CLOUD) and not node_id.startswith(OWN_CLOUD)
+    return CLOUD if shares_cloud else node_id.partition("::")[0]
 
 
 def place(node_id: str) -> int:

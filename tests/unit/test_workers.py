@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 from tests.support import workers
 
-FILES = (["tests/integration/test_a.py"] * 6, ["tests/integration/test_b.py"] * 4, ["tests/unit/test_c.py"] * 5)
-TESTS = [f"{file}::test_{number}" for file in FILES for number, file in enumerate(file)]
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {"tests/integration/test_a.py": 6, "tests/integration/test_b.py": 4, "tests/unit/test_c.py": 5}
+TESTS = [f"{file}::test_{number}" for file, count in FILES.items() for number in range(count)]
 
 
 @dataclass(eq=False)
@@ -42,7 +44,13 @@ def test_a_process_runs_whole_files_and_one_of_them_all_of_the_local_cloud() -> 
     assert [process.tests for process in processes] == [TESTS[:10], TESTS[10:]]
 
 
-def test_the_longest_are_begun_first() -> None:
-    ids = ["tests/docs/test_a.py::test", "tests/unit/video/render/test_b.py::test", "tests/integration/test_c.py::test"]
+def test_a_file_with_a_local_cloud_of_its_own_waits_for_nobody() -> None:
+    assert workers.group("tests/integration/test_video.py::test[a::b]") == "tests/integration/test_video.py"
+    assert all((ROOT / path).exists() for path in workers.OWN_CLOUD)
+
+
+def test_what_takes_longest_is_begun_first() -> None:
+    names = ("docs/test_a", "unit/video/render/test_b", "integration/test_c", "integration/test_video")
+    ids = [f"tests/{name}.py::test" for name in names]
 
     assert sorted(ids, key=workers.place) == ids[::-1]

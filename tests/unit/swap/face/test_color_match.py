@@ -133,7 +133,8 @@ def in_tint_of(picture: Pixels, result: Pixels) -> Pixels:
 
 
 @pytest.mark.parametrize(
-    ("kind", "size"), [("plain", 100), ("plain", 300), ("side", 120), ("grey", 120), ("sepia", 120)]
+    ("kind", "size"),
+    [("plain", 100), pytest.param("plain", 300, marks=pytest.mark.full), ("side", 120), ("grey", 120), ("sepia", 120)],
 )
 def test_hair_and_ground_move_only_towards_the_picture(kind: str, size: int) -> None:
     moved = total = 0

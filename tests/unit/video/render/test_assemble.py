@@ -55,17 +55,24 @@ def speech(artifacts: ArtifactStore, tmp_path: Path, source: str) -> VoiceOver:
     return VoiceOver(key, SECONDS, (), True, VoiceIdentity("fixed", "m1", "mp3"))
 
 
-@pytest.fixture
-def clips(artifacts: ArtifactStore, tmp_path: Path) -> list[Clip]:
-    result = []
-    for index, (colour, length) in enumerate(zip(COLOURS, LENGTHS, strict=True)):
-        path = tmp_path / f"{colour}.mp4"
-        # The first frame of each is white.
+@pytest.fixture(scope="module")
+def clip_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Encoded once for all tests; the first frame of each is white."""
+    paths = [tmp_path_factory.mktemp("clips") / f"{colour}.mp4" for colour in COLOURS]
+    for colour, length, path in zip(COLOURS, LENGTHS, paths, strict=True):
         source = f"color={colour}:size=720x1280:rate=30,drawbox=color=white:t=fill:enable='eq(n,0)',setsar=1"
         run(["-f", "lavfi", "-i", source, "-frames:v", str(length), *X264, str(path)], deadline=soon())
-        artifacts.put_file(f"work/clip/{colour}.mp4", path, "video/mp4")
-        result.append(Clip(f"work/clip/{colour}.mp4", index, length, footage(index), 0))
-    return result
+    return paths
+
+
+@pytest.fixture
+def clips(artifacts: ArtifactStore, clip_files: list[Path]) -> list[Clip]:
+    for path in clip_files:
+        artifacts.put_file(f"work/clip/{path.name}", path, "video/mp4")
+    return [
+        Clip(f"work/clip/{path.name}", index, length, footage(index), 0)
+        for index, (path, length) in enumerate(zip(clip_files, LENGTHS, strict=True))
+    ]
 
 
 def plan() -> Plan:
@@ -141,10 +148,10 @@ def test_players_find_what_they_expect(
 
 
 def test_the_copied_pictures_are_the_clips_own(
-    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path
+    clips: list[Clip], clip_files: list[Path], voice: VoiceOver, artifacts: ArtifactStore, folder: Path
 ) -> None:
     _, path = join(clips, voice, artifacts, folder)
-    apart = [frames(folder.parent / f"{colour}.mp4", 36, 64) for colour in COLOURS]
+    apart = [frames(each, 36, 64) for each in clip_files]
     assert np.array_equal(frames(path, 36, 64), np.concatenate(apart))
 
 
@@ -202,14 +209,14 @@ def test_silence_stays_silent(clips: list[Clip], artifacts: ArtifactStore, folde
 
 
 def test_the_video_and_its_poster_say_how_they_were_made(
-    clips: list[Clip], voice: VoiceOver, artifacts: ArtifactStore, folder: Path, tmp_path: Path
+    clips: list[Clip], clip_files: list[Path], voice: VoiceOver, artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
     key, path = join(clips, voice, artifacts, folder)
     assert read_mp4_label(path) == SOURCE_TYPE
     with path.open("rb") as file:
         actions = read_manifest(file, "video/mp4", "").actions
     assert [each.get("softwareAgent") for each in actions] == [None, None, "fixed"]
-    assert read_mp4_label(tmp_path / "red.mp4") is None
+    assert read_mp4_label(clip_files[0]) is None
     picture = poster.make(key, plan(), context(artifacts, folder))
     assert list(folder.iterdir()) == []
     artifacts.get_file(picture, tmp_path / "poster.jpg", 1 << 24, soon())
