@@ -1,10 +1,14 @@
-"""Every error that a picture, a URL, the models or the time can cause, over each of the three callers."""
+"""Every error that a picture, a URL, the models or the time can cause, over HTTP; the other callers' reports of some.
+
+Which caller is told what of which error is in tests/unit/swap/entry/test_errors.py; here the stack delivers it. The
+other combinations are for make test-full.
+"""
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,14 @@ from tests.support.swap_client import Outcome, SwapClient
 CALLERS = ("http", "upload", "workflow")
 MEME = "works-on-my-machine"
 
-pytestmark = pytest.mark.parametrize("caller", CALLERS)
+
+def over_callers(cases: Collection[str], over_all: Collection[str]) -> list[Any]:
+    """Parameters (case, caller): every case over HTTP, some over all callers, and what is left marked `full`."""
+    return [
+        pytest.param(case, caller, marks=() if caller == "http" or case in over_all else pytest.mark.full)
+        for case in cases
+        for caller in CALLERS
+    ]
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,8 @@ CASES: dict[str, tuple[str, Case]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# One that nobody tries again and one that AWS does.
+@pytest.mark.parametrize(("case", "caller"), over_callers(CASES, ["no face in the meme", "a server that fails"]))
 def test_errors_of_the_request(inputs: CaseInputs, caller: str, case: str) -> None:
     code, make = CASES[case]
 
@@ -94,6 +106,7 @@ def test_errors_of_the_request(inputs: CaseInputs, caller: str, case: str) -> No
     _assert_problem(outcome, code)
 
 
+@pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.usefixtures("pointer")
 def test_no_pack_is_published(inputs: CaseInputs, s3: Any, caller: str) -> None:
     s3.delete_object(Bucket=inputs.stack.cloud.bucket("models"), Key="packs/current.json")
@@ -103,7 +116,7 @@ def test_no_pack_is_published(inputs: CaseInputs, s3: Any, caller: str) -> None:
     _assert_problem(outcome, "models_missing")
 
 
-@pytest.fixture(params=["flipped", "truncated"])
+@pytest.fixture
 def corrupt_weights(
     request: pytest.FixtureRequest, stack: SwapClient, s3: Any, pointer: dict[str, Any]
 ) -> Iterator[None]:
@@ -120,6 +133,9 @@ def corrupt_weights(
     s3.put_object(**location, Body=whole)
 
 
+@pytest.mark.parametrize(
+    ("corrupt_weights", "caller"), over_callers(["flipped", "truncated"], ["flipped"]), indirect=["corrupt_weights"]
+)
 @pytest.mark.usefixtures("corrupt_weights")
 def test_the_weights_are_damaged(inputs: CaseInputs, caller: str) -> None:
     outcome = inputs.stack.swap(caller, inputs.meme)
@@ -127,6 +143,7 @@ def test_the_weights_are_damaged(inputs: CaseInputs, caller: str) -> None:
     _assert_problem(outcome, "models_corrupt")
 
 
+@pytest.mark.parametrize("caller", CALLERS)
 def test_the_outputs_bucket_refuses(inputs: CaseInputs, caller: str) -> None:
     with inputs.stack.fault_proxy.fault(ProxyFault("PUT", f"/{inputs.stack.cloud.bucket('outputs')}/", status=403)):
         outcome = inputs.stack.swap(caller, inputs.meme)
@@ -143,6 +160,7 @@ def short_timeout(stack: SwapClient, pictures: dict[str, Path]) -> Iterator[None
     stack.cloud.force_cold_start(timeout=120)
 
 
+@pytest.mark.parametrize("caller", ["http", "upload", pytest.param("workflow", marks=pytest.mark.full)])
 @pytest.mark.usefixtures("short_timeout")
 def test_the_time_is_over_before_the_work(inputs: CaseInputs, caller: str) -> None:
     with inputs.stack.fault_proxy.fault(ProxyFault("GET", "/packs/current.json", hold=1.7)):

@@ -34,7 +34,7 @@ with Cloud() as cloud:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
 def test_emulator_and_sandboxes_end_with_whoever_started_them(tmp_path: Path, number: int) -> None:
     with subprocess.Popen([sys.executable, "-c", STARTER], cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout

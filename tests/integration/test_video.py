@@ -276,9 +276,9 @@ def test_a_new_task_goes_on_where_a_failed_one_stopped(client: VideoClient) -> N
     ("fault", "how", "code"),
     [
         ("elevenlabs.quota", {}, "quota_exceeded"),
-        ("elevenlabs.voice", {}, "provider_refused"),
-        ("elevenlabs.unparsable", {}, "unreadable_media"),
-        ("pexels.key", {}, "key_rejected"),
+        pytest.param("elevenlabs.voice", {}, "provider_refused", marks=pytest.mark.full),
+        pytest.param("elevenlabs.unparsable", {}, "unreadable_media", marks=pytest.mark.full),
+        pytest.param("pexels.key", {}, "key_rejected", marks=pytest.mark.full),
         ("pexels.none", {}, "no_footage"),
     ],
 )

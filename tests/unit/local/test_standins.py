@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -391,9 +392,12 @@ def test_callbacks_are_kept(standins: StandIns) -> None:
     assert (headers["webhook-id"], body) == ("msg_1", b"{}")
 
 
+_painter = cache(FootageScene.draw)  # which takes a while to create
+
+
 def test_a_scene_is_told_in_any_of_its_frames_and_nothing_else_is() -> None:
     for scene in SCENES:
-        draw = scene.draw()
+        draw = _painter(scene)
         for time in (0.0, scene.seconds * 0.42, scene.seconds - 0.1):
             frame = draw(time)
             if not scene.portrait:
@@ -414,7 +418,7 @@ def _degrade(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def test_scenes_move_and_are_the_same_at_the_same_time() -> None:
     for scene in SCENES:
-        draw = scene.draw()
+        draw = _painter(scene)
         first, later, again = draw(0.5).astype(int), draw(2.5).astype(int), draw(0.5).astype(int)
         assert np.abs(first - again).max() == 0
         assert np.abs(first - later).mean() > 0.5

@@ -114,15 +114,18 @@ def test_a_clip_whose_file_is_gone_is_made_again(
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "rate"),
+    ("name", "size", "rate", "quality"),
     [
-        ("24.mp4", "720x1280", 24),
-        ("60.mp4", "540x960", 60),
-        ("wide.mp4", "640x360", 30),
-        ("tall.mp4", "360x900", 29.97),
+        ("24.mp4", "720x1280", 24, "standard"),
+        ("60.mp4", "540x960", 60, "standard"),
+        ("wide.mp4", "640x360", 30, "standard"),
+        ("tall.mp4", "360x900", 29.97, "standard"),
+        ("wide.mp4", "640x360", 30, "high"),
+        pytest.param("24.mp4", "720x1280", 24, "high", marks=pytest.mark.full),
+        pytest.param("60.mp4", "540x960", 60, "high", marks=pytest.mark.full),
+        pytest.param("tall.mp4", "360x900", 29.97, "high", marks=pytest.mark.full),
     ],
 )
-@pytest.mark.parametrize("quality", ["standard", "high"])
 def test_every_clip_is_alike_whatever_it_is_made_from(
     name: str,
     size: str,
