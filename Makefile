@@ -36,7 +36,7 @@ openapi: .venv/ready ## write the API's description (layers/core/openapi.json) a
 	$(PY) -m tools.openapi
 
 test: .venv/ready .venv-cloud/ready $(ENGINE) ## run every test but the longest
-	$(PY) -m pytest -m 'not full and not upgrade and not clients' --timeout 240 -n 2 --dist loadscope --no-loadscope-reorder
+	$(PY) -m pytest -m 'not full and not upgrade and not clients' --timeout 240 -n 3 --dist loadscope --no-loadscope-reorder
 
 test-onnxruntime: .venv/ready .venv-cloud/ready ## test swapping on onnxruntime, without the native engine
 	rm -f $(ENGINE)
