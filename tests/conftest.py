@@ -41,12 +41,12 @@ class Watch(logging.Handler):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Shares the tests out to several processes; called by xdist where it is asked to."""
+    """Share the tests out to several processes; called by xdist."""
     return workers.scheduler(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In the order in which several processes are least idle."""
+    """Order the tests so that several processes are idle least; one process keeps the order of the files."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: workers.place(item.nodeid))
 
