@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.swap.values import Face, Floats, RejectionReason
+from layers.engine import crop_planes
 from layers.media.picture import Pixels
 
 Matrix = NDArray[np.float64]  # [2, 3], from the picture's pixels to the crop's
@@ -109,10 +110,10 @@ def crop_with(picture: Pixels, forward: Matrix, size: int = SWAPPER_SIZE, *, mir
 
 def to_planes(aligned: Pixels) -> Floats:
     """A crop in uint8 BGR [H, W, 3] as float32 [1, 3, H, W], RGB, 0 to 1: the swapper's input."""
-    return np.ascontiguousarray(aligned[:, :, ::-1].transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    return crop_planes.to_planes(aligned[None])
 
 
 def to_pixels(swapped: Floats) -> Pixels:
     """The first crop of the swapper's output as uint8 BGR [H, W, 3]; truncated, not rounded, as in INSwapper.get."""
-    levels = np.clip(255 * swapped[0], 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(1, 2, 0)[:, :, ::-1])
+    pixels: Pixels = crop_planes.to_pixels(swapped[:1])[0]
+    return pixels

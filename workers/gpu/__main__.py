@@ -1,0 +1,110 @@
+"""Starts the worker: `python -m workers.gpu`, or with `serve`, as SageMaker starts a container.
+
+Environment: MODELS_BUCKET, whose pack is used; WORKER_TOKEN, the bearer that callers must show; HOST and PORT to listen
+on; AWS's own variables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+import waitress
+
+from layers.core.deadline import Deadline
+from layers.core.errors import ColdswapError, RefusedUrl, UpstreamFailed
+from layers.core.http_fetch import open_url
+from layers.core.storage import client
+from layers.core.telemetry import logger
+from layers.models.runtime.model_store import ModelStore
+from workers.gpu.app import MOST_BODY_BYTES, App, Setup
+from workers.gpu.batches import BatchQueue
+from workers.gpu.device_network import choose_device
+from workers.gpu.predictions import SLOTS, Prediction, Predictions, monotonic
+from workers.gpu.swapper import PackSwapper
+
+PORT, SAGEMAKER_PORT = 5000, 8080
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+WEBHOOK_SECONDS = 10.0
+WEBHOOK_TRIES = 3
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until a signal ends it."""
+    serves_sagemaker = "serve" in arguments
+    host = os.environ.get("HOST", "0.0.0.0")
+    token = os.environ.get("WORKER_TOKEN", "")
+    if not token and host not in LOOPBACK and not serves_sagemaker:  # SageMaker asks for IAM before it
+        print("WORKER_TOKEN is not set, and without it anyone could use this worker.", file=sys.stderr)
+        return 2
+    setup = Setup(device=choose_device())
+    store = ModelStore(os.environ["MODELS_BUCKET"], client("s3"))
+    swapper = PackSwapper(store, setup.device, int(os.environ.get("THREADS", "0")))
+    queue = BatchQueue(swapper.require, swapper.run)
+    predictions = Predictions(queue, tell, monotonic)
+    threading.Thread(target=load, args=(swapper, setup), name="setup", daemon=True).start()
+    port = int(os.environ.get("PORT", SAGEMAKER_PORT if serves_sagemaker else PORT))
+    server = waitress.create_server(
+        App(predictions, setup, token),
+        host=host,
+        port=port,
+        threads=SLOTS + 4,  # one for each that waits, and some for who asks how it is
+        max_request_body_size=MOST_BODY_BYTES,
+        channel_timeout=120,
+        ident=None,
+    )
+    signal.signal(signal.SIGTERM, _stop)
+    print(json.dumps({"listening": server.effective_port, "device": setup.device}), flush=True)
+    with suppress(KeyboardInterrupt, SystemExit):
+        server.run()
+    queue.close()
+    return 0
+
+
+def load(swapper: PackSwapper, setup: Setup) -> None:
+    """Load the models, and say in `setup` how it went."""
+    try:
+        swapper.load()
+        setup.ready = True
+    except ColdswapError as error:
+        setup.failure = f"{error.code}: {error.detail}"
+    except Exception as error:  # the health check must say so, whatever it is
+        logger().exception("setup failed")
+        setup.failure = f"internal_error: {type(error).__name__}"
+
+
+def tell(prediction: Prediction) -> None:
+    """Send the end of a prediction to its webhook, in the background."""
+    threading.Thread(target=_post, args=(prediction,), name="webhook", daemon=True).start()
+
+
+def _post(prediction: Prediction) -> None:
+    body = json.dumps(prediction.document()).encode()
+    for _ in range(WEBHOOK_TRIES):
+        try:
+            with open_url(
+                prediction.webhook or "",
+                deadline=Deadline.after(WEBHOOK_SECONDS),
+                method="POST",
+                headers={"Content-Type": "application/json"},
+                body=body,
+            ) as response:
+                if response.status < 500:
+                    return
+        except RefusedUrl:
+            return
+        except UpstreamFailed:
+            continue
+
+
+def _stop(*_: Any) -> None:
+    raise SystemExit
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
