@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from functions.swap.source_embedding import find_strangers
 
 if TYPE_CHECKING:
+    from functions.swap.remote.interfaces import Failed
     from functions.swap.selection import FaceSelection
     from functions.swap.source_face import SourceFace
     from functions.swap.values import ListedFace, SkipReason
@@ -30,6 +31,13 @@ def note_swap(
     if not keeps_colors(meme, format):
         notes.append("The colour profile does not fit the result and was left out, so colours may look different.")
     return notes + [note for source in sources for note in note_strangers(source)]
+
+
+def note_remote(failure: Failed | None) -> list[str]:
+    """A remark on a swap that was done here because it failed elsewhere."""
+    if failure is None:
+        return []
+    return [f"The swapper elsewhere could not do it ({failure.code}), so the stack's own engine did."]
 
 
 def note_selection(selection: FaceSelection, limit: str) -> list[str]:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
-from functions.swap.notes import note_swap
+from functions.swap.notes import note_remote, note_swap
 from functions.swap.picture_loading import MEME, PictureLoader  # before OpenCV, for which its imports set limits
 from functions.swap.provenance import choose_source_type, describe_swap
+from functions.swap.remote.deferred import DeferredSwapper
 from functions.swap.result_link import link_to_result
 from functions.swap.safeguards.denylist import Denylist
 from functions.swap.safeguards.refusals import check_sources
 from functions.swap.source_embedding import join_hint
 from functions.swap.source_face import SourceFace, SourceLoader
-from functions.swap.values import NO_GATE, Face, Floats, PictureDigests, SwapOutcome, SwapRequest, SwapResult
+from functions.swap.values import NO_GATE, Face, Floats, PictureDigests, RemoteUse, SwapOutcome, SwapRequest, SwapResult
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme
 from layers.core.mistakes import describe_mistake
 from layers.core.telemetry import Phases, peak_memory_mb
@@ -31,10 +32,11 @@ from layers.media.formats import EXTENSIONS, MEDIA_TYPES
 if TYPE_CHECKING:
     from functions.swap.face.align import Matrix
     from functions.swap.face.face_mask import Neighbour
+    from functions.swap.remote.interfaces import Failed
     from functions.swap.selection import FaceSelection
-    from layers.engine.swapper import Swapper
     from layers.media.formats import PictureFormat
     from layers.media.picture import Picture, Pixels
+    from layers.models.runtime.loaded_models import PendingSwapper
 
 BATCH_SIZE = 4  # faces that go through the swapper together; each of them takes 25 MB more
 
@@ -81,8 +83,14 @@ class SwapRun:
         self._bytes_before = context.models.bytes_fetched  # by earlier requests
         self._bytes_wasted = 0
         self._signer = Signer(partial(signing_chain, context.settings.signing_key))
+        self._remote_use: RemoteUse | None = None
+        self._remote_failure: Failed | None = None
+        self.pending: PendingSwapper | DeferredSwapper
         with self._phases("start"):
-            self.pending = context.models.start_swapper(context.deadline)
+            if context.remote is None:
+                self.pending = context.models.start_swapper(context.deadline)
+            else:
+                self.pending = DeferredSwapper(context.models, context.deadline)
         self._pool = ThreadPoolExecutor(5, thread_name_prefix="swap")
         self._pictures = PictureLoader(request.caller, context, self._phases)
 
@@ -158,6 +166,7 @@ class SwapRun:
 
         from functions.swap.face.align import SWAPPER_SIZE, crop_face
         from functions.swap.face.face_mask import find_neighbours
+        from layers.engine.crop_planes import to_pixels, to_planes
 
         if not selection.chosen:
             self._bytes_wasted = self.pending.drop()
@@ -169,12 +178,19 @@ class SwapRun:
             crop, forward = crop_face(meme.pixels, face.keypoints, SWAPPER_SIZE, mirror_border=mirror)
             crops.append((crop, forward, find_neighbours(face, selection.faces, selection.chosen)))
         latents = np.stack([sources[face.index].latent.values for face in selection.chosen])
+        pixels = np.stack([crop for crop, *_ in crops])
+        swapped = self._swap_elsewhere(pixels, latents)
+        if swapped is not None and self._remote_use:
+            self._paste(meme, crops, swapped)
+            return self._remote_use.engine
         with self._phases("models"):
             swapper = self.pending.swapper(once=len(crops) <= BATCH_SIZE)
         for first in range(0, len(crops), BATCH_SIZE):
             self._context.deadline.check("swapping faces")
             batch = slice(first, first + BATCH_SIZE)
-            self._replace_batch(meme, crops[batch], latents[batch], swapper)
+            with self._phases("swap"):
+                swapped = to_pixels(swapper.run(to_planes(pixels[batch]), latents[batch]))
+            self._paste(meme, crops[batch], swapped)
         return swapper.name
 
     def deliver(
@@ -215,7 +231,11 @@ class SwapRun:
             cold_start=self._cold_start,
             bytes_fetched=models.bytes_fetched - self._bytes_before,
             bytes_in_vain=self._bytes_wasted,
-            notes=note_swap(meme, format, selection, self._context.settings.max_faces, _unique(sources)),
+            notes=[
+                *note_swap(meme, format, selection, self._context.settings.max_faces, _unique(sources)),
+                *note_remote(self._remote_failure),
+            ],
+            remote=self._remote_use,
         )
         return SwapOutcome(result, frozenset(source.latent_key for source in sources.values() if source.latent_key))
 
@@ -232,24 +252,33 @@ class SwapRun:
         with self._phases("embed"):
             return [face for face in faces if any(map(matcher.matches, embed_with_flip(meme.pixels, face, embedder)))]
 
-    def _replace_batch(
-        self, meme: Picture, crops: list[tuple[Pixels, Matrix, list[Neighbour]]], latents: Floats, swapper: Swapper
-    ) -> None:
-        """Replace the faces with these crops, by the faces with these latents, float32 [N, 512]."""
-        import numpy as np
+    def _swap_elsewhere(self, crops: Pixels, latents: Floats) -> Pixels | None:
+        """The crops, uint8 BGR [N, 128, 128, 3], swapped by what the operator has chosen; None where there is nothing,
+        or where it failed."""
+        context = self._context
+        if context.remote is None:
+            return None
+        from functions.swap.remote.attempt import swap_elsewhere
 
-        from functions.swap.face import align
+        with self._phases("swap"):
+            digest = context.models.digests["swapper"]
+            outcome = swap_elsewhere(context.remote, digest, crops, latents, context.deadline)
+        if not isinstance(outcome, tuple):
+            self._remote_failure = outcome
+            return None
+        swapped, self._remote_use = outcome
+        return swapped
+
+    def _paste(self, meme: Picture, crops: list[tuple[Pixels, Matrix, list[Neighbour]]], swapped: Pixels) -> None:
+        """Put the swapped crops, uint8 BGR [N, 128, 128, 3], in place of these."""
         from functions.swap.face.paste import paste
 
         request = self._request
-        with self._phases("swap"):
-            planes = np.concatenate([align.to_planes(crop) for crop, *_ in crops])
-            swapped = swapper.run(planes, latents)
         for (crop, forward, neighbours), output in zip(crops, swapped, strict=True):
             paste(
                 meme.pixels,
                 crop,
-                align.to_pixels(output[None]),
+                output,
                 forward,
                 color_match=request.color_match,
                 soft_edges=request.soft_edges,

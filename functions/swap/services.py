@@ -57,6 +57,8 @@ class Services:
 
     def context(self, deadline: Deadline) -> SwapContext:
         """What a request with that deadline works with."""
+        from functions.swap.remote.choice import choose_remote
+
         return SwapContext(
             settings=self.settings,
             storage=self.storage,
@@ -65,6 +67,7 @@ class Services:
             denylist=self.denylist,
             records=self.records,
             deadline=deadline,
+            remote=choose_remote(self.settings.remote_swapper),
         )
 
     def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapOutcome:

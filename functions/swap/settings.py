@@ -32,6 +32,7 @@ class Settings(SwapLimits):
     auth_mode: AuthMode = "iam"  # how the HTTP API learns who calls
     result_seconds: int = 7 * 24 * 3600  # how long a result is kept
     reserved_concurrency: int = 0  # sandboxes that this function may have; 0 for what the account has left
+    remote_swapper: str = ""  # ARN of the secret that says what runs the swapper elsewhere; "" for nothing
     signing_key: str = ""  # ARN of the secret by which results are signed; "" for a key of each process's own
     operator_settings: Callable[[], OperatorSettings] = OperatorSettings  # as they are at the moment
     memory_mb: int = 512  # of the sandbox; Lambda sets it itself
@@ -73,6 +74,7 @@ class Settings(SwapLimits):
             auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             result_seconds=int(env.get("RESULT_DAYS") or 7) * 24 * 3600,
             reserved_concurrency=int(env.get("RESERVED_CONCURRENCY") or 0),
+            remote_swapper=env.get("REMOTE_SWAPPER", ""),
             signing_key=env.get("SIGNING_KEY", ""),
             operator_settings=SettingsReader(env.get("SETTINGS_PARAMETER", "")),
             memory_mb=int(env.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")),

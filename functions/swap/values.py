@@ -163,6 +163,15 @@ class Measurements:
 
 
 @dataclass(frozen=True)
+class RemoteUse:
+    """What ran the swapper elsewhere, and what it took."""
+
+    engine: str
+    seconds: float = field(metadata=describe("of its GPU, shared with whoever was in the same batch"))
+    dollars: float = field(metadata=describe("at the price that the operator has set"))
+
+
+@dataclass(frozen=True)
 class SwapResult:
     """A finished swap."""
 
@@ -184,7 +193,8 @@ class SwapResult:
     models: dict[str, str] = field(metadata=describe("the name of the pack, and the digest of each of its models"))
     engine: str | None = field(
         metadata=describe(
-            "what ran the swapper: native and its instruction set, or onnxruntime; null if no face was swapped"
+            "what ran the swapper: native and its instruction set, onnxruntime, or worker and its device; null if no "
+            "face was swapped"
         )
     )
     gate: str = field(metadata=describe("digest of the content filter that the pictures passed; none without one"))
@@ -193,6 +203,9 @@ class SwapResult:
     cold_start: bool
     bytes_fetched: int
     bytes_in_vain: int
+    remote: RemoteUse | None = field(
+        default=None, kw_only=True, metadata=describe("what it took, where the swapper ran elsewhere")
+    )
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.handle_request()
 
+    def do_PUT(self) -> None:
+        self.handle_request()
+
     def read(self, service: str) -> Request:
         """Read the request with its body."""
         target = urlsplit(self.path)

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     store = ModelStore(os.environ["MODELS_BUCKET"], client("s3"))
     swapper = PackSwapper(store, setup.device, int(os.environ.get("THREADS", "0")))
     queue = BatchQueue(swapper.require, swapper.run)
-    predictions = Predictions(queue, tell, monotonic)
+    predictions = Predictions(queue, tell, monotonic, setup.device)
     threading.Thread(target=load, args=(swapper, setup), name="setup", daemon=True).start()
     port = int(os.environ.get("PORT", SAGEMAKER_PORT if serves_sagemaker else PORT))
     server = waitress.create_server(

@@ -43,6 +43,7 @@ class Prediction:
     batch: int = 0  # crops of that batch
     ended_at: float = 0.0
     webhook: str | None = None
+    device: str = "cpu"
 
     def document(self) -> dict[str, Any]:
         """As an answer, or a webhook, has it."""
@@ -52,16 +53,20 @@ class Prediction:
         if self.error is not None:
             document["error"] = self.error
         if self.status in ("succeeded", "failed"):
-            document["metrics"] = {"predict_time": round(self.seconds, 4), "batch_crops": self.batch}
+            seconds = round(self.seconds, 4)
+            document["metrics"] = {"predict_time": seconds, "batch_crops": self.batch, "device": self.device}
         return document
 
 
 class Predictions:
     """All predictions of this worker, by id. Safe to use from several threads."""
 
-    def __init__(self, queue: BatchQueue, notify: Callable[[Prediction], None], now: Callable[[], float]) -> None:
+    def __init__(
+        self, queue: BatchQueue, notify: Callable[[Prediction], None], now: Callable[[], float], device: str = "cpu"
+    ) -> None:
         """`notify` is called, from a thread of the queue, with each prediction that ended and has a webhook."""
         self._queue = queue
+        self._device = device
         self._notify = notify
         self._now = now
         self._predictions: dict[str, Prediction] = {}
@@ -84,7 +89,7 @@ class Predictions:
                 return present
             if self._count_active() >= SLOTS:
                 raise AllBusy
-            prediction = Prediction(name, job.id, webhook=webhook)
+            prediction = Prediction(name, job.id, webhook=webhook, device=self._device)
             self._predictions[name] = prediction
         self._queue.put(
             Waiting(job, lambda: self._start(prediction), lambda *outcome: self._finish(prediction, *outcome))

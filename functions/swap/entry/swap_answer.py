@@ -17,6 +17,8 @@ def arrange_result(result: Mapping[str, Any]) -> dict[str, Any]:
     measurements = {name: _round(result[name]) for name in _MEASUREMENTS if name in result}
     first = {"url": result["url"]} if "url" in result else {}
     others = {name: value for name, value in result.items() if name not in ("url", "faces", *measurements)}
+    if others.get("remote") is None:
+        others.pop("remote", None)
     faces = [round_face(face) for face in result["faces"]]
     if "people" in others:
         others["people"] = [round_face(person) for person in others["people"]]

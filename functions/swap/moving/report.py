@@ -10,7 +10,7 @@ from functions.swap.moving.outcome import MovingResult, PersonReport, TimeSpan
 from functions.swap.moving.plan import SwapPlan
 from functions.swap.moving.swapped_chunk import ChunkFacts
 from functions.swap.moving.values import Analysis, Track
-from functions.swap.values import NO_GATE, FaceReport, SwapRequest
+from functions.swap.values import NO_GATE, FaceReport, RemoteUse, SwapRequest
 from layers.core.telemetry import Phases, peak_memory_mb
 from layers.media.moving.description import NOTES, MovingPicture, Note, OutputFormat
 from layers.media.moving.labels import MEDIA_TYPES
@@ -68,7 +68,18 @@ def report_swap(
         bytes_fetched=plan.bytes_fetched + sum(chunk.bytes_fetched for chunk in chunks),
         bytes_in_vain=0,
         notes=[*plan.notes, *(NOTES[note] for note in delivered.notes)],
+        remote=sum_remote_use(chunks),
     )
+
+
+def sum_remote_use(chunks: Sequence[ChunkFacts]) -> RemoteUse | None:
+    """What the chunks took that were swapped elsewhere; None if none was."""
+    remote = [chunk for chunk in chunks if chunk.remote_seconds]
+    if not remote:
+        return None
+    seconds = sum(chunk.remote_seconds for chunk in remote)
+    dollars = sum(chunk.remote_dollars for chunk in remote)
+    return RemoteUse(remote[0].engine, round(seconds, 4), round(dollars, 8))
 
 
 def report_people(plan: SwapPlan, analysis: Analysis) -> list[PersonReport]:

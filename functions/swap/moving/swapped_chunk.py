@@ -21,6 +21,7 @@ from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
 if TYPE_CHECKING:
+    from functions.swap.remote.interfaces import RemoteSwapper
     from layers.engine.swapper import Swapper
 
 BATCH_SIZE = 4  # crops that go through the swapper together; each of them takes 25 MB more
@@ -33,6 +34,8 @@ class ChunkFacts:
     engine: str
     seconds: float
     bytes_fetched: int
+    remote_seconds: float = 0.0  # of a swapper elsewhere
+    remote_dollars: float = 0.0
 
 
 def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: int = BATCH_SIZE) -> ChunkSummary:
@@ -44,6 +47,10 @@ def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: in
     if work.exists(chunk.swapped):
         return ChunkSummary(chunk.face_frames, 0.0)
     start, bytes_before = time.monotonic(), context.models.bytes_fetched
+    if context.remote is not None:
+        facts = _swap_elsewhere(context, context.remote, work, plan, number)
+        if facts is not None:
+            return ChunkSummary(chunk.face_frames, facts.seconds)
     pending = context.models.start_swapper(context.deadline)
     try:
         crops = CropChunk.from_bytes(work.read(chunk.crops))
@@ -60,8 +67,31 @@ def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: in
     swapped = swap_crops(crops.crops, latents, swapper, check, batch_size)
     seconds = time.monotonic() - start
     facts = ChunkFacts(swapper.name, round(seconds, 3), context.models.bytes_fetched - bytes_before)
-    work.write(chunk.swapped, json.dumps(asdict(facts)).encode() + b"\n" + CropChunk(crops.faces, swapped).to_bytes())
+    _write(work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
     return ChunkSummary(chunk.face_frames, seconds)
+
+
+def _swap_elsewhere(
+    context: SwapContext, remote: RemoteSwapper, work: WorkFiles, plan: SwapPlan, number: int
+) -> ChunkFacts | None:
+    """The same, done by what the operator has chosen; None where that failed, and it is to be done here."""
+    from functions.swap.remote.attempt import swap_elsewhere
+
+    chunk, start = plan.chunks[number], time.monotonic()
+    context.models.refresh(context.deadline)
+    crops = CropChunk.from_bytes(work.read(chunk.crops))
+    latents = _choose_latents(plan, crops, read_latents(work.read(plan.latents)))
+    outcome = swap_elsewhere(remote, context.models.digests["swapper"], crops.crops, latents, context.deadline)
+    if not isinstance(outcome, tuple):
+        return None
+    swapped, use = outcome
+    facts = ChunkFacts(use.engine, round(time.monotonic() - start, 3), 0, use.seconds, use.dollars)
+    _write(work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
+    return facts
+
+
+def _write(work: WorkFiles, name: str, facts: ChunkFacts, swapped: CropChunk) -> None:
+    work.write(name, json.dumps(asdict(facts)).encode() + b"\n" + swapped.to_bytes())
 
 
 def swap_crops(

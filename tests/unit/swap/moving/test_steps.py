@@ -17,7 +17,9 @@ from functions.swap.context import SwapContext
 from functions.swap.moving import steps
 from functions.swap.moving.job import MovingJob
 from functions.swap.moving.outcome import MovingResult
-from functions.swap.values import SwapRequest
+from functions.swap.remote.interfaces import Capabilities
+from functions.swap.remote.worker import Worker
+from functions.swap.values import RemoteUse, SwapRequest
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import (
@@ -41,6 +43,7 @@ from layers.media.xmp_label import SOURCE_TYPE
 from tests.support.plain_gifs import write_gif
 from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, FakeSwapStack, FlatSwapper, drawing, encode, settings
 from tests.unit.swap.networks import FixedClassifier
+from tests.unit.swap.remote.fake_worker import TOKEN, FakeWorker
 from tests.unit.swap.safeguards.test_denylist import put_denylist
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
@@ -114,6 +117,25 @@ def test_all_faces_of_all_frames_are_replaced_and_all_else_stays(stack: FakeSwap
     assert [[asdict(span) for span in each.times] for each in result.people] == [[{"start": 0.0, "end": 0.7}]] * 2
     assert json.dumps(asdict(result))
     assert work_files(stack) == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_crops_go_to_a_swapper_elsewhere_side_by_side(stack: FakeSwapStack, fails: bool) -> None:
+    with FakeWorker() as worker:
+        remote = Worker(worker.url, TOKEN, 0.0002, capabilities=Capabilities(4, repeats=True))
+        if fails:
+            worker.fault("status", times=None, status=401)
+        outcome = steps.swap_moving(job(), replace(context(stack), remote=remote), key="swaps/1", add_extension=True)
+
+    result = outcome.result
+    crops = 2 * FRAMES
+    if fails:
+        assert (result.engine, result.remote, len(stack.models.pending)) == (FlatSwapper.name, None, 1)
+    else:
+        assert result.remote == RemoteUse("worker cuda", 0.25 * crops / 4, 0.00005 * crops / 4)
+        assert result.engine == "worker cuda"
+        assert len(worker.swapped) == crops / 4
+        assert not stack.models.pending
 
 
 def test_a_frame_that_repeats_another_is_not_swapped_again(stack: FakeSwapStack, tmp_path: Path) -> None:
