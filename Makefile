@@ -23,8 +23,8 @@ engine: $(ENGINE) ## compile the native swapper for this machine
 engine-sanitize: .venv/ready ## test the native swapper under the address, undefined-behaviour and thread sanitizers
 	$(PY) -m tests.engine.sanitize
 
-demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this machine: swapped memes and a short video in out/
-	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)')
+demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this machine: swapped memes and a short video in out/; GPU=1 runs the swapper in the worker for GPUs
+	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)') $(if $(GPU),--gpu)
 
 gallery: .venv/ready .venv-cloud/ready $(ENGINE) ## swap pictures of your own with the published models, on one sheet: FACES=folder MEMES=folder
 	@$(PY) -m local.gallery $(if $(FACES),--faces '$(FACES)') $(if $(MEMES),--memes '$(MEMES)')
@@ -189,6 +189,7 @@ lock: ## resolve the .in files again
 	$(LOCK) functions/swap/requirements.in -o functions/swap/requirements.txt
 	$(LOCK) --no-deps functions/swap/requirements-insightface.in -o functions/swap/requirements-insightface.txt
 	$(LOCK) functions/video/requirements.in -c functions/swap/requirements.txt -o functions/video/requirements.txt
+	$(LOCK) workers/gpu/requirements.in -c functions/swap/requirements.txt -o workers/gpu/requirements.txt
 	$(LOCK) requirements/dev.in -c functions/swap/requirements.txt -c functions/video/requirements.txt -o requirements/dev.txt
 	$(LOCK) requirements/cloud.in -o requirements/cloud.txt
 	$(LOCK) requirements/lint.in -o requirements/lint.txt

@@ -1,8 +1,9 @@
 """`make demo`: the whole stack on this machine swaps faces in all three ways and makes a video; results are in out/.
 
-    python -m local.demo [--face PATH] [--meme PATH]
+    python -m local.demo [--face PATH] [--meme PATH] [--gpu]
 
-With a picture of your own it makes one swap, with the published pack, into out/custom.jpg.
+With a picture of your own it makes one swap, with the published pack, into out/custom.jpg. With --gpu the swapper runs
+in the worker for GPUs, beside the local cloud.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import os
 import shutil
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local import swap_clients, video_client
 from local.cloud import ROOT, STATE_FOLDER, Cloud, CloudFailed
+from local.gpu_worker import create_secret, run_worker
 from local.photo_check import looks_photographed
 from local.providers import provider_environment
 from local.publish_demo_pack import HINT, NAME, publish_demo_pack
@@ -85,6 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--face", type=Path, help="a picture of the face to put in")
     parser.add_argument("--meme", type=Path, help="the picture whose faces are replaced")
+    parser.add_argument("--gpu", action="store_true", help="run the swapper in the worker for GPUs")
     options = parser.parse_args(arguments)
     for path in (options.face, options.meme):
         if path is not None and not path.is_file():
@@ -92,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 2
     OUT.mkdir(exist_ok=True)
     try:
-        return custom(options.face, options.meme) if options.face or options.meme else demo()
+        return custom(options.face, options.meme) if options.face or options.meme else demo(options.gpu)
     except CloudFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -100,20 +104,28 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def demo() -> int:
-    """Swap through all three callers, cold and warm, grade the results and make a video; writes all files of out/."""
+def demo(gpu: bool = False) -> int:
+    """Swap through all three callers, cold and warm, grade the results and make a video; writes all files of out/.
+
+    With `gpu`, in the worker for GPUs.
+    """
     say = Progress()
     runs = {caller: Run(*pair) for caller, pair in GRADED_SWAPS.items()}
-    with provider_environment(os.environ) as providers, Cloud() as cloud:
+    with provider_environment(os.environ) as providers, Cloud() as cloud, ExitStack() as worker:
         say("drawing faces and memes")
         pictures = draw_pictures(OUT / "pictures")
         say("deploying template.yaml to an emulated AWS")
-        cloud.deploy(environment=providers)
+        secret = create_secret(cloud) if gpu else ""
+        cloud.deploy({"RemoteSwapper": secret}, environment=providers)
         say("publishing the demo pack")
         publish_demo_pack(cloud)
+        if gpu:
+            say(f"starting the worker for GPUs, on {worker.enter_context(run_worker(cloud, secret))}")
         for caller, run in runs.items():
             say(f"{LABELS[caller]}: {run.face} into {run.meme}, cold and warm")
             _run_caller(cloud, caller, run, pictures)
+            if gpu and run.warm and not str(run.warm.result["engine"]).startswith("worker"):
+                run.problems.append(f"{run.warm.result['engine']} ran the swapper, not the worker")
         say(f"{len(UNGRADED_SWAPS)} more swaps for the contact sheet")
         more = [_swap_over_http(cloud, face, meme, pictures) for face, meme in UNGRADED_SWAPS]
         video = _make_video(cloud, say)

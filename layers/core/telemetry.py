@@ -17,7 +17,7 @@ from layers.core.machine import peak_memory_mb as peak_memory_mb
 NAMESPACE = "Coldswap"  # of the metrics
 
 # CloudWatch charges by the month for each metric of each function and stack (Fault: and release), so these are all.
-Metric = Literal["Swapped", "Failed", "Fault", "MemoryPercent", "RemoteFailed"]
+Metric = Literal["Swapped", "Failed", "Fault", "MemoryPercent"]
 
 
 _chosen_loggers: list[logging.Logger] = []

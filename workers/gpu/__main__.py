@@ -11,13 +11,15 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import waitress
 
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, RefusedUrl, UpstreamFailed
+from layers.core.errors import ColdswapError, ModelsMissing, RefusedUrl, StorageFailed, UpstreamFailed
 from layers.core.http_fetch import open_url
 from layers.core.storage import client
 from layers.core.telemetry import logger
@@ -30,6 +32,7 @@ from workers.gpu.swapper import PackSwapper
 
 PORT, SAGEMAKER_PORT = 5000, 8080
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+RELOAD_SECONDS = 2.0
 WEBHOOK_SECONDS = 10.0
 WEBHOOK_TRIES = 3
 
@@ -66,16 +69,21 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load(swapper: PackSwapper, setup: Setup) -> None:
-    """Load the models, and say in `setup` how it went."""
-    try:
-        swapper.load()
-        setup.ready = True
-    except ColdswapError as error:
-        setup.failure = f"{error.code}: {error.detail}"
-    except Exception as error:  # the health check must say so, whatever it is
-        logger().exception("setup failed")
-        setup.failure = f"internal_error: {type(error).__name__}"
+def load(swapper: PackSwapper, setup: Setup, wait: Callable[[float], object] = time.sleep) -> None:
+    """Load the models, and say in `setup` how it went; where there are none yet, try again until there are."""
+    while not setup.ready:
+        try:
+            swapper.load()
+            setup.ready, setup.failure = True, ""
+        except (ModelsMissing, StorageFailed) as error:
+            setup.failure = f"{error.code}: {error.detail}"
+            wait(RELOAD_SECONDS)
+        except Exception as error:  # the health check must say so, whatever it is
+            code = error.code if isinstance(error, ColdswapError) else "internal_error"
+            detail = error.detail if isinstance(error, ColdswapError) else type(error).__name__
+            logger().exception("setup failed")
+            setup.failure = f"{code}: {detail}"
+            return
 
 
 def tell(prediction: Prediction) -> None:

@@ -21,8 +21,19 @@ CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
 def choose_device() -> str:
-    """`cuda` where onnxruntime can use one, `cpu` elsewhere."""
-    return "cuda" if CUDA in import_onnxruntime().get_available_providers() else "cpu"
+    """`cuda` where onnxruntime can use one, `cpu` elsewhere.
+
+    A build for CUDA lists its provider on every machine, so it is tried.
+    """
+    onnxruntime = import_onnxruntime()
+    if CUDA not in onnxruntime.get_available_providers():
+        return "cpu"
+    onnxruntime.preload_dlls()  # NVIDIA's libraries lie in packages beside it, where no linker looks
+    try:
+        onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(1, np.float32), "cuda")
+    except Exception:  # onnxruntime has no narrower one
+        return "cpu"
+    return "cuda"
 
 
 class DeviceNetwork:

@@ -11,7 +11,7 @@ import numpy as np
 from functions.swap.remote.interfaces import Done, Failed, RemoteSwapper, Running, State
 from functions.swap.values import RemoteUse
 from layers.core.deadline import Deadline
-from layers.core.telemetry import emit, logger
+from layers.core.telemetry import logger
 from layers.engine.crop_job import CropJob
 from layers.engine.crop_planes import Pixels
 from layers.engine.swapper import Floats
@@ -86,7 +86,6 @@ def _pause(state: State, usual: float) -> float | None:
 
 
 def _report(remote: RemoteSwapper, failed: Failed) -> Failed:
-    emit({"RemoteFailed": 1})
     extra = {"remote": remote.name, "code": failed.code, "detail": failed.detail}
     logger().warning("not swapped elsewhere", extra=extra)
     return failed

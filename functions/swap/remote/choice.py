@@ -10,7 +10,7 @@ from functions.swap.remote.interfaces import RemoteSwapper
 from functions.swap.remote.worker import Worker
 from layers.core.errors import StorageFailed
 from layers.core.secrets import read_secret
-from layers.core.telemetry import emit, logger
+from layers.core.telemetry import logger
 
 FIELDS = {"url", "token", "dollars_per_second"}
 
@@ -30,7 +30,6 @@ def choose_remote(secret: str) -> RemoteSwapper | None:
     try:
         return parse_remote(read_secret(secret))
     except (Misconfigured, StorageFailed) as error:
-        emit({"RemoteFailed": 1})
         logger().error("no swapper elsewhere", extra={"detail": str(error)})
         return None
 

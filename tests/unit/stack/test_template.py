@@ -85,11 +85,12 @@ def test_what_all_functions_have_in_common_stands_in_one_place() -> None:
 
 PARAMETERS = [
     *("AcceptTerms", "Stage", "AuthMode", "JwtIssuer", "JwtAudience", "DefaultFace", "ModelRetention", "MemorySize"),
-    *("MaxConcurrentTasks", "ProviderKeys", "AlarmEmail", "CanaryRelease"),
+    *("RemoteSwapper", "MaxConcurrentTasks", "ProviderKeys", "AlarmEmail", "CanaryRelease"),
 ]
 
 
-def test_parameters_are_these_and_a_thirteenth_would_be_the_last() -> None:
+def test_parameters_are_these_and_there_will_be_no_more() -> None:
+    assert len(PARAMETERS) == 13
     assert list(TEMPLATE["Parameters"]) == PARAMETERS
     for parameter in TEMPLATE["Parameters"].values():
         assert parameter["Description"]
@@ -268,7 +269,14 @@ def test_no_policy_of_a_function_is_wider_than_the_stack(function: str) -> None:
             assert statement["Resource"] == "*"
             continue
         assert '"*"' not in text
-        own = ("AWS::StackName", "Fn::GetAtt", ".Arn}", "${Deployments}", '"Ref": "ProviderKeys"')
+        own = (
+            "AWS::StackName",
+            "Fn::GetAtt",
+            ".Arn}",
+            "${Deployments}",
+            '"Ref": "ProviderKeys"',
+            '"Ref": "RemoteSwapper"',
+        )
         assert any(each in text for each in own)
 
 
@@ -287,6 +295,16 @@ def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
     )
     assert keys["Resource"] == {"Ref": "ProviderKeys"}
     assert TEMPLATE["Parameters"]["ProviderKeys"]["Default"] == "", "no key is ever in a template"
+
+
+@pytest.mark.parametrize("function", ["SwapFunction", "MovingFunction", "VideoFunction"])
+def test_who_swaps_may_read_where_a_gpu_is_and_nobody_else(function: str) -> None:
+    """Only where one is named: a policy with an empty resource would not deploy."""
+    own = [each for each in statements(function) if each["Sid"] == "ReadRemoteSwapper"]
+    swaps = function != "VideoFunction"
+    assert [each["Resource"] for each in own] == [{"Ref": "RemoteSwapper"}] * swaps
+    assert ("RemoteSwapper" in json.dumps(TEMPLATE["Resources"][function])) == swaps
+    assert TEMPLATE["Parameters"]["RemoteSwapper"]["Default"] == "", "no key is ever in a template"
 
 
 @pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])
