@@ -12,7 +12,7 @@ from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 
 if TYPE_CHECKING:
-    from functions.swap.remote.interfaces import RemoteSwapper
+    from functions.swap.remote.choice import Remote
     from layers.core.storage import Storage
     from layers.models.runtime.loaded_models import LoadedModels
 
@@ -28,4 +28,4 @@ class SwapContext:
     denylist: DenylistStore
     records: SwapRecords
     deadline: Deadline
-    remote: RemoteSwapper | None = None  # what is asked to run the swapper first
+    remote: Remote | None = None  # what is asked to run the swapper first

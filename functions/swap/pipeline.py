@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from functions.swap.face.align import Matrix
     from functions.swap.face.face_mask import Neighbour
     from functions.swap.remote.interfaces import Failed
+    from functions.swap.remote.replicate import Replicate
     from functions.swap.selection import FaceSelection
     from layers.media.formats import PictureFormat
     from layers.media.picture import Picture, Pixels
@@ -179,7 +180,7 @@ class SwapRun:
             crops.append((crop, forward, find_neighbours(face, selection.faces, selection.chosen)))
         latents = np.stack([sources[face.index].latent.values for face in selection.chosen])
         pixels = np.stack([crop for crop, *_ in crops])
-        swapped = self._swap_elsewhere(pixels, latents)
+        swapped = self._swap_elsewhere(meme, selection, pixels, [forward for _, forward, _ in crops], latents)
         if swapped is not None and self._remote_use:
             self._paste(meme, crops, swapped)
             return self._remote_use.engine
@@ -252,22 +253,45 @@ class SwapRun:
         with self._phases("embed"):
             return [face for face in faces if any(map(matcher.matches, embed_with_flip(meme.pixels, face, embedder)))]
 
-    def _swap_elsewhere(self, crops: Pixels, latents: Floats) -> Pixels | None:
+    def _swap_elsewhere(
+        self, meme: Picture, selection: FaceSelection, crops: Pixels, transforms: list[Matrix], latents: Floats
+    ) -> Pixels | None:
         """The crops, uint8 BGR [N, 128, 128, 3], swapped by what the operator has chosen; None where there is nothing,
         or where it failed."""
         context = self._context
         if context.remote is None:
             return None
         from functions.swap.remote.attempt import swap_elsewhere
+        from functions.swap.remote.replicate import Replicate
 
         with self._phases("swap"):
-            digest = context.models.digests["swapper"]
-            outcome = swap_elsewhere(context.remote, digest, crops, latents, context.deadline)
+            if isinstance(context.remote, Replicate):
+                outcome = self._swap_whole_picture(context.remote, meme, selection, transforms)
+            else:
+                digest = context.models.digests["swapper"]
+                outcome = swap_elsewhere(context.remote, digest, crops, latents, context.deadline)
         if not isinstance(outcome, tuple):
             self._remote_failure = outcome
             return None
         swapped, self._remote_use = outcome
         return swapped
+
+    def _swap_whole_picture(
+        self, remote: Replicate, meme: Picture, selection: FaceSelection, transforms: list[Matrix]
+    ) -> tuple[Pixels, RemoteUse] | Failed:
+        from functions.swap.remote.interfaces import Failed
+        from functions.swap.remote.whole_picture import Still, TicketStore, swap_picture_elsewhere
+
+        context, chosen = self._context, selection.chosen
+        uris = {uri for source in self._sources.assign(chosen).values() for uri in source}
+        if len(uris) > 1:
+            return Failed("invalid_request", "It takes one picture of one face.")
+        numbers = {face.index for face in chosen}
+        others = [face.box for face in selection.faces if face.index not in numbers]
+        still = Still(meme.as_seen(), [face.box for face in chosen], transforms, others, meme.digest)
+        tickets = TicketStore(context.storage, context.settings.outputs_bucket)
+        face = self._pictures.read(uris.pop())
+        return swap_picture_elsewhere(remote, still, face, self._request.caller, tickets, context.deadline)
 
     def _paste(self, meme: Picture, crops: list[tuple[Pixels, Matrix, list[Neighbour]]], swapped: Pixels) -> None:
         """Put the swapped crops, uint8 BGR [N, 128, 128, 3], in place of these."""

@@ -21,7 +21,7 @@ from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
 if TYPE_CHECKING:
-    from functions.swap.remote.interfaces import RemoteSwapper
+    from functions.swap.remote.choice import Remote
     from layers.engine.swapper import Swapper
 
 BATCH_SIZE = 4  # crops that go through the swapper together; each of them takes 25 MB more
@@ -72,11 +72,14 @@ def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: in
 
 
 def _swap_elsewhere(
-    context: SwapContext, remote: RemoteSwapper, work: WorkFiles, plan: SwapPlan, number: int
+    context: SwapContext, remote: Remote, work: WorkFiles, plan: SwapPlan, number: int
 ) -> ChunkFacts | None:
-    """The same, done by what the operator has chosen; None where that failed, and it is to be done here."""
+    """The same, done by what the operator has chosen; None where that takes no crops, or failed: it is done here."""
     from functions.swap.remote.attempt import swap_elsewhere
+    from functions.swap.remote.replicate import Replicate
 
+    if isinstance(remote, Replicate):
+        return None
     chunk, start = plan.chunks[number], time.monotonic()
     context.models.refresh(context.deadline)
     crops = CropChunk.from_bytes(work.read(chunk.crops))

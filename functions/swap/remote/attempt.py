@@ -40,7 +40,7 @@ def swap_elsewhere(
     """
     until = Deadline(deadline.at - LOCAL_SECONDS - LOCAL_SECONDS_A_FACE * len(crops))
     if until.left() < SHORTEST_ATTEMPT:
-        return _report(remote, Failed("out_of_time", "There is not enough time to ask."))
+        return report_failure(remote.name, Failed("out_of_time", "There is not enough time to ask."))
     most = remote.capabilities.most_crops
     parts = [slice(first, first + most) for first in range(0, len(crops), most)]
     jobs = [CropJob(swapper, crops[part], latents[part]) for part in parts]
@@ -48,7 +48,7 @@ def swap_elsewhere(
         outcomes = list(pool.map(lambda job: _finish(remote, job, until, sleep), jobs))
     for outcome in outcomes:
         if isinstance(outcome, Failed):
-            return _report(remote, outcome)
+            return report_failure(remote.name, outcome)
     done = [outcome for outcome in outcomes if isinstance(outcome, Done)]
     seconds = sum(each.seconds for each in done)
     use = RemoteUse(f"{remote.name} {done[0].device}", round(seconds, 4), round(seconds * remote.dollars_per_second, 8))
@@ -85,7 +85,8 @@ def _pause(state: State, usual: float) -> float | None:
     return usual
 
 
-def _report(remote: RemoteSwapper, failed: Failed) -> Failed:
-    extra = {"remote": remote.name, "code": failed.code, "detail": failed.detail}
+def report_failure(remote: str, failed: Failed) -> Failed:
+    """Log what failed, for the operator; returns it."""
+    extra = {"remote": remote, "code": failed.code, "detail": failed.detail}
     logger().warning("not swapped elsewhere", extra=extra)
     return failed

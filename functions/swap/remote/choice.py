@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 from functions.swap.remote.interfaces import RemoteSwapper
+from functions.swap.remote.replicate import Replicate
 from functions.swap.remote.worker import Worker
 from layers.core.errors import StorageFailed
 from layers.core.secrets import read_secret
 from layers.core.telemetry import logger
 
-FIELDS = {"url", "token", "dollars_per_second"}
+FIELDS = {"url", "replicate", "token", "dollars_per_second", "meme_field", "face_field"}
+VERSION = re.compile(r"(?:[\w.-]+/[\w.-]+:)?[0-9a-f]{64}")
+NAME = re.compile(r"[a-z_]{1,40}")
+
+Remote = RemoteSwapper | Replicate
 
 
 class Misconfigured(Exception):
     """The operator has to mend the secret; the message quotes nothing of it."""
 
 
-def choose_remote(secret: str) -> RemoteSwapper | None:
+def choose_remote(secret: str) -> Remote | None:
     """The remote swapper of that secret's ARN; None for "", and where the secret cannot be used: the stack's own engine
     then does the work, and the operator hears of it.
 
-    The secret is {"url": "https://…", "token": "…", "dollars_per_second": 0.0002}.
+    The secret is {"url": "https://…", "token": "…", "dollars_per_second": 0.0002} for a worker, and has `replicate`, a
+    version of a model, instead of `url` for Replicate.
     """
     if not secret:
         return None
@@ -34,22 +41,45 @@ def choose_remote(secret: str) -> RemoteSwapper | None:
         return None
 
 
-def parse_remote(text: str) -> RemoteSwapper:
+def parse_remote(text: str) -> Remote:
     """The remote swapper that such a text describes. Raises Misconfigured."""
     try:
         document: Any = json.loads(text)
     except ValueError:
         document = None
-    if not isinstance(document, dict) or not set(document) <= FIELDS or "url" not in document:
-        raise _refuse(f"must be a JSON object with url, and perhaps {', '.join(sorted(FIELDS - {'url'}))}")
-    url, token, price = document["url"], document.get("token", ""), document.get("dollars_per_second", 0.0)
-    if not isinstance(url, str) or urlsplit(url).scheme not in ("https", "http") or not urlsplit(url).hostname:
-        raise _refuse("must have a URL in url")
+    if (
+        not isinstance(document, dict)
+        or not set(document) <= FIELDS
+        or ("url" in document) == ("replicate" in document)
+    ):
+        raise _refuse("must be a JSON object with url or replicate, and with what docs/gpu.md names beside")
+    token, price = document.get("token", ""), document.get("dollars_per_second", 0.0)
     if not isinstance(token, str) or not (token.isascii() and token.isprintable()):
         raise _refuse("must have a token of printable ASCII")
     if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < 1:
         raise _refuse("must have a price below 1 in dollars_per_second")
-    return Worker(url, token.strip(), float(price))
+    if "url" in document:
+        return _parse_worker(document, token.strip(), float(price))
+    return _parse_replicate(document, token.strip(), float(price))
+
+
+def _parse_worker(document: dict[str, Any], token: str, price: float) -> Worker:
+    url = document["url"]
+    if not isinstance(url, str) or urlsplit(url).scheme not in ("https", "http") or not urlsplit(url).hostname:
+        raise _refuse("must have a URL in url")
+    return Worker(url, token, price)
+
+
+def _parse_replicate(document: dict[str, Any], token: str, price: float) -> Replicate:
+    version = document["replicate"]
+    names = [document.get(name, usual) for name, usual in (("meme_field", "input_image"), ("face_field", "swap_image"))]
+    if not isinstance(version, str) or not VERSION.fullmatch(version):
+        raise _refuse("must have OWNER/NAME:VERSION in replicate, with a version of 64 hexadecimal digits")
+    if not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
+        raise _refuse("must have names of inputs in meme_field and face_field")
+    if not token:
+        raise _refuse("must have a token")
+    return Replicate(version, token, price, *names)
 
 
 def _refuse(why: str) -> Misconfigured:

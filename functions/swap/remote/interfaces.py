@@ -47,6 +47,7 @@ class Failed:
     detail: str
     retryable: bool = False  # whether the same may go well a little later
     retry_after: float | None = None  # seconds, where they are told
+    sent: bool = True  # whether the request may have arrived
 
 
 State = Running | Done | Failed

@@ -1,4 +1,4 @@
-"""A still through our own worker; nothing of the swapper is fetched here unless that fails."""
+"""A still through each swapper elsewhere; nothing of our own is fetched unless that fails."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import waitress
 
 from functions.swap import pipeline
 from functions.swap.context import SwapContext
+from functions.swap.remote.choice import Remote
 from functions.swap.remote.worker import Worker
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.swap_records import SwapRecords
@@ -27,6 +28,7 @@ from local.demo_pack import memes
 from local.demo_pack.reference_pack import PACK
 from tests.support.faulty_s3 import FaultyS3
 from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decode, encode, settings
+from tests.unit.swap.remote.fake_replicate import FakeReplicate
 from workers.gpu.app import App, Setup
 from workers.gpu.batches import BatchQueue
 from workers.gpu.predictions import Predictions, monotonic
@@ -70,7 +72,7 @@ def serve_worker(s3: FaultyS3) -> Iterator[str]:
         queue.close()
 
 
-def swap(s3: FaultyS3, pictures: dict[str, Pixels], remote: Worker | None) -> tuple[SwapResult, Pixels]:
+def swap(s3: FaultyS3, pictures: dict[str, Pixels], remote: Remote | None, **options: Any) -> tuple[SwapResult, Pixels]:
     storage = MemoryStorage()
     storage.put(UPLOADS, "requests/1/meme", encode(pictures["friday"]))
     storage.put(UPLOADS, "requests/1/face", encode(pictures["ruby"]))
@@ -84,7 +86,7 @@ def swap(s3: FaultyS3, pictures: dict[str, Pixels], remote: Worker | None) -> tu
         deadline=Deadline.after(60),
         remote=remote,
     )
-    result = pipeline.swap(SwapRequest(MEME, face=FACE), context, key="swaps/1.png").result
+    result = pipeline.swap(SwapRequest(MEME, face=FACE, **options), context, key="swaps/1.png").result
     return result, decode(storage.objects[OUTPUTS, "swaps/1.png"].data)
 
 
@@ -118,3 +120,18 @@ def test_a_still_is_swapped_here_where_the_worker_is_gone(s3: FaultyS3, pictures
         assert [note for note in result.notes if "elsewhere" in note] == [
             f"The swapper elsewhere could not do it ({code}), so the stack's own engine did."
         ]
+
+
+def test_a_still_comes_back_whole_from_replicate(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
+    meme = pictures["friday"]
+    here, _ = swap(s3, pictures, None)
+    boxes = [cast(Any, tuple(map(int, face.box))) for face in here.faces]
+    with FakeReplicate(*boxes) as replicate:
+        there, picture = swap(s3, pictures, replicate.client(), faces=[0])
+
+    assert there.engine == "replicate"
+    assert there.remote is not None
+    assert (there.remote.seconds, there.remote.dollars) == (3.5, 0.0035)
+    middles = [((x0 + x1) // 2, (y0 + y1) // 2) for x0, y0, x1, y1 in boxes]
+    changed = [np.abs(picture[y, x].astype(int) - meme[y, x]).max() > 20 for x, y in middles]
+    assert changed == [True] + [False] * (len(boxes) - 1)  # although all were swapped there

@@ -1,0 +1,73 @@
+"""What the operator's secret says, and that nothing of it is ever quoted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from functions.swap.remote import choice
+from functions.swap.remote.choice import Misconfigured, choose_remote, parse_remote
+from functions.swap.remote.replicate import Replicate
+from functions.swap.remote.worker import Worker
+from layers.core.errors import StorageFailed
+
+VERSION = "somebody/face-swap:" + "ab" * 32
+
+
+def test_a_worker_is_named_by_its_url() -> None:
+    text = json.dumps({"url": "https://gpu.example", "token": " sesame\n".strip(), "dollars_per_second": 0.0002})
+    assert parse_remote(text) == Worker("https://gpu.example", "sesame", 0.0002)
+    assert "sesame" not in repr(parse_remote(text))
+
+
+def test_replicate_is_named_by_a_version_of_a_model() -> None:
+    remote = parse_remote(json.dumps({"replicate": VERSION, "token": "r8_x", "meme_field": "destination_image"}))
+    assert remote == Replicate(VERSION, "r8_x", 0.0, "destination_image", "swap_image")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        {"token": "sesame"},
+        {"url": "https://gpu.example", "replicate": VERSION, "token": "sesame"},
+        {"url": "gpu.example", "token": "sesame"},
+        {"url": "file:///etc/passwd", "token": "sesame"},
+        {"url": 7, "token": "sesame"},
+        {"url": "https://gpu.example", "token": "sesame\n"},
+        {"url": "https://gpu.example", "token": 7},
+        {"url": "https://gpu.example", "token": "sesame", "dollars_per_second": "cheap"},
+        {"url": "https://gpu.example", "token": "sesame", "dollars_per_second": -1},
+        {"url": "https://gpu.example", "token": "sesame", "colour": "red"},
+        {"replicate": "latest", "token": "sesame"},
+        {"replicate": VERSION},
+        {"replicate": VERSION, "token": "sesame", "face_field": "__class__ "},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_is_refused_without_being_quoted(document: object) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        parse_remote(json.dumps(document) if document is not None else "sesame")
+    assert "sesame" not in str(refused.value)
+
+
+def test_without_a_secret_there_is_none() -> None:
+    assert choose_remote("") is None
+
+
+def test_a_secret_that_cannot_be_used_leaves_the_work_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(choice, "read_secret", lambda _: '{"token": "sesame"}')
+    assert choose_remote("arn") is None
+
+    def refuse(_: str) -> str:
+        raise StorageFailed("A secret of the stack could not be read. Try again.")
+
+    monkeypatch.setattr(choice, "read_secret", refuse)
+    assert choose_remote("arn") is None
+    assert caplog.text.count("no swapper elsewhere") == 2
+    assert "sesame" not in caplog.text

@@ -1,0 +1,243 @@
+"""Of a whole still that was swapped elsewhere only the faces are used, it is paid for once, and the rest is checked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import pytest
+
+from functions.swap.remote import whole_picture
+from functions.swap.remote.attempt import LOCAL_SECONDS, LOCAL_SECONDS_A_FACE, SHORTEST_ATTEMPT
+from functions.swap.remote.interfaces import Failed
+from functions.swap.remote.whole_picture import KEPT_SECONDS, Still, TicketStore, swap_picture_elsewhere
+from functions.swap.values import RemoteUse
+from layers.core.deadline import Deadline
+from layers.media.picture import Pixels
+from tests.support.clock import Clock
+from tests.unit.swap.fake_stack import OUTPUTS, MemoryStorage
+from tests.unit.swap.remote.fake_replicate import TOKEN, FakeReplicate
+
+BOX = (40, 30, 100, 100)
+# The box of the crop is that of the face and a fifth of it around.
+FORWARD = np.array([[128 / 84, 0, -28 * 128 / 84], [0, 128 / 84, -23 * 128 / 84]])
+
+
+@pytest.fixture
+def replicate() -> Iterator[FakeReplicate]:
+    with FakeReplicate(BOX) as replicate:
+        yield replicate
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+def picture() -> Pixels:
+    """Soft colours, as a JPEG keeps them."""
+    y, x = np.mgrid[:150, :200].astype(np.float32)
+    waves = [100 + 60 * np.sin(x / 25 + shift) * np.cos(y / 30) for shift in (0, 1, 2)]
+    return np.stack(waves, 2).astype(np.uint8)
+
+
+def still(others: tuple[Any, ...] = ()) -> Still:
+    box = cast(Any, tuple(map(float, BOX)))
+    return Still(picture(), [box], [FORWARD], others, "d" * 64)
+
+
+def face() -> bytes:
+    return cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+
+
+def ask(
+    replicate: FakeReplicate,
+    storage: MemoryStorage,
+    seconds: float = 20.0,
+    token: str = TOKEN,
+    clock: Callable[[], float] | None = None,
+    meme: Still | None = None,
+    caller: str | None = None,
+) -> tuple[Pixels, RemoteUse] | Failed:
+    tickets = TicketStore(cast(Any, storage), OUTPUTS, clock or Clock())
+    deadline = Deadline.after(seconds + LOCAL_SECONDS + LOCAL_SECONDS_A_FACE)
+    client = replicate.client(token)
+    return swap_picture_elsewhere(client, meme or still(), face(), caller, tickets, deadline, sleep=lambda _: None)
+
+
+def check_failed(outcome: tuple[Pixels, RemoteUse] | Failed, code: str) -> Failed:
+    assert isinstance(outcome, Failed), outcome
+    assert outcome.code == code
+    return outcome
+
+
+def test_the_crop_is_that_of_the_answer(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    outcome = ask(replicate, storage)
+    assert isinstance(outcome, tuple), outcome
+    crops, use = outcome
+    expected = picture().copy()
+    x0, y0, x1, y1 = BOX
+    expected[y0:y1, x0:x1] = 255 - expected[y0:y1, x0:x1]
+    warped = cv2.warpAffine(expected, FORWARD, (128, 128))
+    middle = slice(30, 98)
+    assert crops.shape == (1, 128, 128, 3)
+    assert np.abs(crops[0].astype(int) - warped)[middle, middle].mean() < 3
+    assert use == RemoteUse("replicate", 3.5, 0.0035)
+
+
+def test_what_is_not_there_yet_is_asked_for(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    replicate.slow = 3
+    assert isinstance(ask(replicate, storage), tuple)
+    assert (replicate.asked("POST"), replicate.asked("GET")) == (1, 3)
+
+
+def test_what_was_paid_for_is_found_by_the_next_try_and_by_no_other_caller(
+    replicate: FakeReplicate, storage: MemoryStorage
+) -> None:
+    clock = Clock()
+    assert isinstance(ask(replicate, storage, clock=clock, caller="a"), tuple)
+    assert isinstance(ask(replicate, storage, clock=clock, caller="a"), tuple)
+    assert len(replicate.made) == 1
+    assert isinstance(ask(replicate, storage, clock=clock, caller="b"), tuple)
+    assert len(replicate.made) == 2
+    clock.at += KEPT_SECONDS + 1  # it may be deleted there any moment
+    assert isinstance(ask(replicate, storage, clock=clock, caller="a"), tuple)
+    assert len(replicate.made) == 3
+
+
+def test_what_is_forgotten_there_is_made_again(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    clock = Clock()
+    ask(replicate, storage, clock=clock)
+    replicate.forget()
+    assert isinstance(ask(replicate, storage, clock=clock), tuple)
+    assert len(replicate.made) == 2
+
+
+@pytest.mark.parametrize("fault", ["drop", "html"])
+def test_a_post_whose_answer_is_lost_is_not_sent_again(
+    replicate: FakeReplicate, storage: MemoryStorage, fault: str
+) -> None:
+    replicate.fault(fault, times=None)
+    check_failed(ask(replicate, storage), "provider_failed")
+    assert replicate.asked("POST") == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, "key_rejected"), (402, "quota_exceeded"), (404, "models_missing")])
+def test_a_refusal_is_final(replicate: FakeReplicate, storage: MemoryStorage, status: int, code: str) -> None:
+    replicate.fault("status", times=None, status=status)
+    check_failed(ask(replicate, storage), code)
+    assert replicate.asked("POST") == 1
+
+
+def test_a_limit_is_waited_for(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    replicate.fault("status", status=429, retry_after=3)
+    assert isinstance(ask(replicate, storage), tuple)
+    assert len(replicate.made) == 1
+
+
+def test_a_limit_that_lasts_too_long_is_not(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    replicate.fault("status", times=None, status=429, retry_after=600)
+    check_failed(ask(replicate, storage), "rate_limited")
+    assert replicate.asked("POST") == 1
+
+
+def test_a_fault_of_a_question_costs_nothing(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    replicate.slow = 2
+    replicate.fault("drop", match="/v1/predictions/prediction")
+    assert isinstance(ask(replicate, storage), tuple)
+    assert len(replicate.made) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ({"status": "failed", "error": "NSFW content detected"}, "content_refused"),
+        ({"status": "failed", "error": "boom"}, "provider_failed"),
+        ({"status": "canceled"}, "out_of_time"),
+        ({"status": "aborted"}, "out_of_time"),
+        ({"status": "who-knows"}, "provider_failed"),
+        ({"output": None}, "provider_failed"),
+        ({"output": "https://replicate.delivery.example/x.png"}, "provider_failed"),
+        ({"output": "file:///etc/passwd"}, "provider_failed"),
+        ({"output": "http://169.254.169.254/latest"}, "provider_failed"),
+        ({"id": "../../secrets", "status": "processing"}, "out_of_time"),
+    ],
+    ids=str,
+)
+def test_an_end_without_a_picture_of_theirs_is_one(
+    replicate: FakeReplicate,
+    storage: MemoryStorage,
+    monkeypatch: pytest.MonkeyPatch,
+    end: dict[str, object],
+    code: str,
+) -> None:
+    monkeypatch.setattr(whole_picture, "SHORTEST_ATTEMPT", 0.05)
+    replicate.end = end
+    check_failed(ask(replicate, storage, seconds=0.3 if "id" in end else 20), code)
+    assert not any("/files/" in entry.path for entry in replicate.log)
+
+
+def black(_: Pixels) -> Pixels:
+    return np.zeros((150, 200, 3), np.uint8)
+
+
+def smaller(given: Pixels) -> Pixels:
+    return given[:100]
+
+
+def other(given: Pixels) -> Pixels:
+    return np.ascontiguousarray(given[:, ::-1])
+
+
+def unchanged(_: Pixels) -> Pixels:
+    return picture()
+
+
+@pytest.mark.parametrize(
+    ("paint", "sentence"),
+    [(black, "outside"), (smaller, "size"), (other, "outside"), (unchanged, "every face")],
+)
+def test_a_picture_that_is_not_the_same_but_for_the_faces_is_not_used(
+    replicate: FakeReplicate, storage: MemoryStorage, paint: Callable[[Pixels], Pixels], sentence: str
+) -> None:
+    replicate.paint = paint
+    assert sentence in check_failed(ask(replicate, storage), "provider_failed").detail
+
+
+def test_a_picture_that_is_encoded_again_is_used(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    replicate.extension = ".jpg"
+    assert isinstance(ask(replicate, storage), tuple)
+
+
+def test_a_face_that_nobody_chose_may_be_swapped_there_and_is_not_used(
+    replicate: FakeReplicate, storage: MemoryStorage
+) -> None:
+    replicate.boxes = (BOX, (130, 30, 190, 100))
+    check_failed(ask(replicate, storage), "provider_failed")
+    assert isinstance(ask(replicate, storage, meme=still(((130.0, 30.0, 190.0, 100.0),))), tuple)
+
+
+def test_what_is_too_slow_is_cancelled(
+    replicate: FakeReplicate, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_picture, "SHORTEST_ATTEMPT", 0.05)
+    replicate.slow = 1 << 20
+    check_failed(ask(replicate, storage, seconds=0.6), "out_of_time")
+    assert replicate.cancelled == replicate.made
+
+
+def test_without_enough_time_nobody_is_asked(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    check_failed(ask(replicate, storage, seconds=SHORTEST_ATTEMPT - 0.5), "out_of_time")
+    assert not replicate.log
+
+
+def test_neither_token_nor_picture_is_in_a_log(
+    replicate: FakeReplicate, storage: MemoryStorage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        failed = check_failed(ask(replicate, storage, token="r8_open"), "key_rejected")
+    assert "r8_open" not in failed.detail + caplog.text
+    assert "base64" not in caplog.text
