@@ -1,4 +1,6 @@
-"""`make demo`: the whole stack on this machine swaps faces in all three ways and makes a video; results are in out/.
+"""`make demo`: the whole stack on this machine swaps faces in all three ways, in memes that move too, and makes a video.
+
+Results are in out/.
 
     python -m local.demo [--face PATH] [--meme PATH] [--gpu]
 
@@ -19,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import swap_clients, video_client
+from local import moving_demo, swap_clients, video_client
 from local.cloud import ROOT, STATE_FOLDER, Cloud, CloudFailed
 from local.gpu_worker import create_secret, run_worker
 from local.photo_check import looks_photographed
@@ -128,21 +130,27 @@ def demo(gpu: bool = False) -> int:
                 run.problems.append(f"{run.warm.result['engine']} ran the swapper, not the worker")
         say(f"{len(UNGRADED_SWAPS)} more swaps for the contact sheet")
         more = [_swap_over_http(cloud, face, meme, pictures) for face, meme in UNGRADED_SWAPS]
+        say(f"POST /swap: {' and '.join(moving_demo.FACES)} into two memes that move, while the video is made")
+        moving = moving_demo.start_moving(cloud, [pictures[face].path for face in moving_demo.FACES], OUT)
         video = _make_video(cloud, say)
+        moving_demo.finish_moving(cloud, moving)
         failed = any(run.problems for run in runs.values()) or None in more or video.problem is not None
+        failed = failed or any(swap.problem for swap in moving)
         if failed:
             shutil.copy(cloud.log, OUT / "cloud.log")
     say("grading the results with an independent embedder")
     for run in runs.values():
         _grade(run, pictures)
-    _write_outputs(runs, more, pictures, video)
-    print("\n" + table(runs) + "\n\n" + video.describe() + "\n")
+    _write_outputs(runs, more, pictures, video, moving)
+    print("\n" + "\n".join([table(runs), "", video.describe(), *(swap.describe() for swap in moving)]) + "\n")
     problems = [f"{LABELS[caller]}: {each}" for caller, run in runs.items() for each in run.problems]
     problems += [f"video: {video.problem}"] if video.problem else []
+    problems += [f"{swap.path.name}: {swap.problem}" for swap in moving if swap.problem]
     out = os.path.relpath(OUT)
     print(
         "\n".join(problems)
-        or f"Open {out}/memes.jpg (the swaps) and {out}/short.mp4 (the video; {out}/short.jpg shows its frames).",
+        or f"Open {out}/memes.jpg (the swaps), {out}/moving.gif and {out}/moving.mp4 (memes that move), and "
+        f"{out}/short.mp4 (the video; {out}/short.jpg shows its frames).",
         flush=True,
     )
     if failed:
@@ -249,6 +257,7 @@ def _write_outputs(
     more: list[swap_clients.SwapResponse | None],
     pictures: dict[str, DemoPicture],
     video: VideoResult,
+    moving: list[moving_demo.MovingSwap],
 ) -> None:
     from local.contact_sheet import Card, draw_contact_sheet
 
@@ -264,8 +273,12 @@ def _write_outputs(
             path.write_bytes(response.picture)
             note = f"{LABELS['http']} · {_faces(response)} · {response.seconds * 1000:.0f} ms"
             cards.append(Card(pictures[face].path, pictures[meme].path, path, meme, note))
-    draw_contact_sheet(cards).save(OUT / "memes.jpg", quality=90)
-    report = {"callers": {caller: summary(run) for caller, run in runs.items()}, "video": asdict(video)}
+    draw_contact_sheet(cards, moving_demo.draw_strip(moving)).save(OUT / "memes.jpg", quality=90)
+    report = {
+        "callers": {caller: summary(run) for caller, run in runs.items()},
+        "video": asdict(video),
+        "moving": {swap.path.name: swap.report() for swap in moving},
+    }
     (OUT / "demo.json").write_text(json.dumps(report, indent=2) + "\n")
 
 

@@ -17,6 +17,7 @@ from local.cloud import Cloud
 
 TIMEOUT_SECONDS = 150.0  # longer than the function's own timeout
 POLL_SECONDS = 0.02
+QUEUED_POLL_SECONDS = 0.2  # of a meme that moves, each of which runs a function
 
 T = TypeVar("T")
 
@@ -85,12 +86,34 @@ def post(cloud: Cloud, request: dict[str, Any]) -> dict[str, Any]:
     """POST /swap; raises CallFailed with the problem of the response."""
     response = cloud.request("POST", "/swap", request)
     if response.status_code != 200:
-        try:
-            problem = response.json()
-            raise CallFailed(problem["code"], problem["detail"])
-        except (ValueError, KeyError):
-            raise CallFailed(f"status {response.status_code}", response.text[:500]) from None
+        raise _read_problem(response)
     result: dict[str, Any] = response.json()
+    return result
+
+
+def queue(cloud: Cloud, request: dict[str, Any]) -> str:
+    """POST /swap of a meme that moves: where to poll. Raises CallFailed."""
+    response = cloud.request("POST", "/swap", request)
+    if response.status_code != 202:
+        raise _read_problem(response)
+    return str(response.headers["Location"])
+
+
+def follow(cloud: Cloud, location: str) -> dict[str, Any]:
+    """Poll a queued swap until it is over; its result. Raises CallFailed."""
+
+    def find_end() -> dict[str, Any] | None:
+        response = cloud.request("GET", location)
+        if response.status_code != 200:
+            raise _read_problem(response)
+        state: dict[str, Any] = response.json()
+        return None if state["status"] in ("queued", "running") else state
+
+    state = wait_for(find_end, QUEUED_POLL_SECONDS)
+    if state["status"] != "succeeded":
+        problem = state.get("problem") or {}
+        raise CallFailed(problem.get("code", state["status"]), problem.get("detail", "The swap failed."))
+    result: dict[str, Any] = state["result"]
     return result
 
 
@@ -125,13 +148,13 @@ def download(url: str) -> bytes:
         return response.content
 
 
-def wait_for(check: Callable[[], T | None]) -> T:
+def wait_for(check: Callable[[], T | None], pause: float = POLL_SECONDS) -> T:
     """Call `check` until it returns a value; raises CallFailed if that takes longer than any swap may."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while (value := check()) is None:
         if time.monotonic() > deadline:
             raise CallFailed("no_answer", f"There was no response within {TIMEOUT_SECONDS:.0f} seconds.")
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
     return value
 
 
@@ -155,6 +178,15 @@ def _read_outcome(cloud: Cloud, name: str) -> dict[str, Any] | None:
         outcome: dict[str, Any] = json.loads(body.read())
         return None if outcome.get("will_be_retried") else outcome
     return None
+
+
+def _read_problem(response: Any) -> CallFailed:
+    """The problem document of a response, as an error."""
+    try:
+        problem = response.json()
+        return CallFailed(problem["code"], problem["detail"])
+    except (ValueError, KeyError):
+        return CallFailed(f"status {response.status_code}", response.text[:500])
 
 
 def _session_without_proxy() -> requests.Session:
