@@ -5,19 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functions.swap.face.looks import PLAN
-from functions.swap.moving.values import Analysis, Track, TrackFrame
+from functions.swap.moving.values import COVER_SIDE, Analysis, Track, TrackFrame
 
-VERSION = "2026-11"  # changes with the tracks that the same frames give, and with what the bytes mean
-MOST_BYTES = 64 << 20  # unpacked: 32 people in 1,800 frames have 4 MB
+VERSION = "2026-12"  # changes with the tracks that the same frames give, and with what the bytes mean
+MOST_BYTES = 64 << 20  # unpacked: 32 people in 1,800 frames have 4 MB, or 34 where all of them are half hidden
 _ROW = np.dtype(
-    [("number", "<u4"), ("keypoints", "<f4", (5, 2)), ("box", "<f4", 4), ("score", "<f4"), ("opacity", "<f4")]
+    [
+        ("number", "<u4"),
+        ("keypoints", "<f4", (5, 2)),
+        ("box", "<f4", 4),
+        ("score", "<f4"),
+        ("opacity", "<f4"),
+        ("covered", "u1"),
+    ]
 )
+_COVER = COVER_SIDE * COVER_SIDE // 8  # bytes
 _EMBEDDING = 512
 
 
@@ -39,13 +48,23 @@ def to_bytes(analysis: Analysis) -> bytes:
     }
     rows = [
         np.array(
-            [(frame.number, frame.keypoints, frame.box, frame.score, frame.opacity) for frame in track.frames], _ROW
+            [
+                (frame.number, frame.keypoints, frame.box, frame.score, frame.opacity, frame.cover is not None)
+                for frame in track.frames
+            ],
+            _ROW,
         )
         for track in analysis.tracks
     ]
     embeddings = [np.asarray(track.embedding, "<f4").tobytes() for track in analysis.tracks]
+    covers = [
+        np.packbits(frame.cover).tobytes()
+        for track in analysis.tracks
+        for frame in track.frames
+        if frame.cover is not None
+    ]
     text = json.dumps(head, separators=(",", ":")).encode() + b"\n"
-    return zlib.compress(b"".join([text, *(each.tobytes() for each in rows), *embeddings]), 6)
+    return zlib.compress(b"".join([text, *(each.tobytes() for each in rows), *embeddings, *covers]), 6)
 
 
 def from_bytes(content: bytes) -> Analysis:
@@ -65,25 +84,38 @@ def from_bytes(content: bytes) -> Analysis:
 def _read(head: dict[str, Any], arrays: bytes) -> Analysis:
     counts = [int(track["frames"]) for track in head["tracks"]]
     total = sum(counts)
-    if len(arrays) != total * _ROW.itemsize + len(counts) * _EMBEDDING * 4:
-        raise ValueError("too short")
+    start = total * _ROW.itemsize
+    end = start + len(counts) * _EMBEDDING * 4
     rows = np.frombuffer(arrays, _ROW, total)
-    embeddings = np.frombuffer(arrays, "<f4", offset=total * _ROW.itemsize).reshape(len(counts), _EMBEDDING)
+    if len(arrays) != end + int((rows["covered"] > 0).sum()) * _COVER:
+        raise ValueError("too short")
+    embeddings = np.frombuffer(arrays[start:end], "<f4").reshape(len(counts), _EMBEDDING)
+    covers = _read_covers(rows, arrays[end:])
     ends = np.cumsum([0, *counts])
     tracks = [
-        Track(index, _read_frames(rows[start:end]), int(track["thumbnail"]), embeddings[index].astype(np.float32))
+        Track(
+            index,
+            _read_frames(rows[start:end], covers[start:end]),
+            int(track["thumbnail"]),
+            embeddings[index].astype(np.float32),
+        )
         for index, (track, start, end) in enumerate(zip(head["tracks"], ends[:-1], ends[1:], strict=True))
     ]
     width, height = head["size"]
     return Analysis(int(width), int(height), tuple(head["distinct"]), tuple(head["seconds"]), tuple(tracks))
 
 
-def _read_frames(rows: np.ndarray[Any, Any]) -> tuple[TrackFrame, ...]:
+def _read_covers(rows: np.ndarray[Any, Any], packed: bytes) -> list[NDArray[np.bool_] | None]:
+    """What hides the face of each row."""
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8)).reshape(-1, COVER_SIDE, COVER_SIDE) > 0
+    covers = iter(bits)
+    return [next(covers) if row["covered"] else None for row in rows]
+
+
+def _read_frames(rows: np.ndarray[Any, Any], covers: Sequence[NDArray[np.bool_] | None]) -> tuple[TrackFrame, ...]:
     frames = []
-    for row in rows:
+    for row, cover in zip(rows, covers, strict=True):
         x0, y0, x1, y1 = row["box"].tolist()
-        keypoints = np.array(row["keypoints"], np.float32)
-        frames.append(
-            TrackFrame(int(row["number"]), keypoints, (x0, y0, x1, y1), float(row["score"]), float(row["opacity"]))
-        )
+        keypoints, score, opacity = np.array(row["keypoints"], np.float32), float(row["score"]), float(row["opacity"])
+        frames.append(TrackFrame(int(row["number"]), keypoints, (x0, y0, x1, y1), score, opacity, cover))
     return tuple(frames)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.swap.face.align import SWAPPER_SIZE, alignment_matrix
-from functions.swap.face.face_mask import oval_radius
+from functions.swap.moving.cells import oval_cells
 from functions.swap.moving.patch import Patch, crop_frame
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
@@ -20,6 +19,8 @@ DIFFERENT = 28.0  # levels by which a hidden cell is outside what the face has a
 REACH = 3  # cells: the square in which a face's own colours may move about
 LIGHT = 24.0  # levels by which all of a face may be lighter or darker than it was
 ALIKE = 0.7  # correlation of the features, from which it may differ by more
+PATTERN = 10.0  # levels by which a part varies that tells whose it is
+ALIKE_LEVELS = 24.0  # by which a cell of such a part is off at most
 OVAL_SHARE = 0.8  # of the face's oval, that is compared
 LEARN_CLEAR, LEARN_HIDDEN = 0.2, 0.05  # by which a frame changes what is expected, where it looks as such and where not
 
@@ -54,11 +55,28 @@ class Appearance:
 
         The light may have changed a little, or more if the features are still where they were.
         """
-        inside = inner_cells()
-        light = np.median((cells - self._mean)[inside], 0)
+        light = np.median((cells - self._mean)[inner_cells()], 0)
         if np.abs(light).max() > LIGHT and self._correlate(cells) < ALIKE:
             light = np.clip(light, -LIGHT, LIGHT)
-        now = cells - light
+        return self._compare(cells - light)
+
+    def find_part(self, cells: Floats) -> NDArray[np.bool_]:
+        """Which cells of a crop, shrunk, look just as expected, bool [32, 32]; only ones in the oval.
+
+        Most of the face may be hidden, so that most cells tell nothing of the light. None where those that look so have
+        no pattern: plain skin is like plain anything.
+        """
+        light = np.clip(np.median((cells - self._mean)[inner_cells()], 0), -LIGHT, LIGHT)
+        alike = max((self._find_alike(now) for now in (cells, cells - light)), key=np.count_nonzero)
+        pattern = float(self._mean.mean(2)[alike].std()) if alike.any() else 0.0
+        return alike if pattern >= PATTERN else np.zeros_like(alike)
+
+    def _find_alike(self, now: Floats) -> NDArray[np.bool_]:
+        return np.asarray((np.abs(now - self._mean).max(2) < ALIKE_LEVELS) & ~self._compare(now) & inner_cells())
+
+    def _compare(self, now: Floats) -> NDArray[np.bool_]:
+        """Which cells differ, the light apart."""
+        inside = inner_cells()
         square = np.ones((REACH, REACH), np.uint8)
         above = now - cv2.dilate(self._mean, square)
         below = cv2.erode(self._mean, square) - now
@@ -82,8 +100,6 @@ def hidden_share(hidden: NDArray[np.bool_]) -> float:
     return float(hidden[inner_cells()].mean())
 
 
-@cache
 def inner_cells() -> NDArray[np.bool_]:
     """The cells of the face's oval that are compared, bool [32, 32]."""
-    centres = (np.arange(SIDE) + 0.5) * SWAPPER_SIZE / SIDE - 0.5
-    return np.asarray(oval_radius(centres[None, :], centres[:, None]) <= OVAL_SHARE)
+    return oval_cells(SIDE, OVAL_SHARE)

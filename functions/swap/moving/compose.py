@@ -12,9 +12,10 @@ from functions.swap.face.align import SWAPPER_SIZE, Matrix, bounding_box, invert
 from functions.swap.face.color_match import ColorStatistics, match_color, measure_color
 from functions.swap.face.face_mask import find_neighbours, frame_mask
 from functions.swap.face.paste import paste
+from functions.swap.moving.cover_mask import mix_crops, soften, warp_shown
 from functions.swap.moving.patch import crop_frame
 from functions.swap.moving.values import Analysis, FaceFrame, TrackFrame
-from functions.swap.values import Detail
+from functions.swap.values import Detail, Floats
 from layers.media.picture import Pixels
 
 
@@ -62,10 +63,11 @@ class Composer:
             colors = self._colors.get(FaceFrame(number, face.index))
             result = self._match(swapped[face.index], crop, frame, colors)
             neighbours = find_neighbours(face, faces, chosen)
-            before = _copy_box(pixels, frame.forward) if frame.opacity < 1 else None
+            shown = None if frame.cover is None else soften(frame.cover)
+            before = _copy_box(pixels, frame.forward) if frame.opacity < 1 or shown is not None else None
             paste(
                 pixels,
-                crop,
+                crop if shown is None else mix_crops(crop, result, shown),  # no change where something hides it
                 result,
                 frame.forward,
                 color_match=False,  # done already
@@ -75,7 +77,7 @@ class Composer:
                 frame=number,
             )
             if before is not None:
-                _fade(pixels, before, frame)
+                _fade(pixels, before, frame, shown)
 
     def _match(self, swapped: Pixels, crop: Pixels, frame: TrackFrame, colors: ColorStatistics | None) -> Pixels:
         if not self._options.color_match:
@@ -96,9 +98,17 @@ def _copy_box(pixels: Pixels, forward: Matrix) -> Pixels:
     return pixels[y0:y1, x0:x1].copy()
 
 
-def _fade(pixels: Pixels, before: Pixels, frame: TrackFrame) -> None:
-    """Let what was there before shine through."""
-    x0, y0, x1, y1 = bounding_box(invert(frame.forward), SWAPPER_SIZE, pixels.shape[1], pixels.shape[0])
-    if before.size:
-        box = pixels[y0:y1, x0:x1]
+def _fade(pixels: Pixels, before: Pixels, frame: TrackFrame, shown: Floats | None) -> None:
+    """Let what was there before shine through, and stay where something hides the face."""
+    place = bounding_box(invert(frame.forward), SWAPPER_SIZE, pixels.shape[1], pixels.shape[0])
+    if not before.size:
+        return
+    x0, y0, x1, y1 = place
+    box = pixels[y0:y1, x0:x1]
+    if shown is None:
         box[:] = np.asarray(cv2.addWeighted(box, frame.opacity, before, 1 - frame.opacity, 0), np.uint8)
+        return
+    share = warp_shown(shown * np.float32(frame.opacity), frame.forward, place)
+    box[:] = np.asarray(cv2.blendLinear(box.copy(), before, share, 1 - share), np.uint8)
+    hidden = share == 0
+    box[hidden] = before[hidden]

@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 
 from functions.swap.face.align import SWAPPER_SIZE, alignment_matrix, rejection_reason
 from functions.swap.face.face_mask import smoothstep
+from functions.swap.moving.covers import cover_share
 from functions.swap.moving.segment import Segment, Sighting
 from functions.swap.values import Floats
 
 FADE = 3  # frames, in which a face comes or goes
-FADE_HIDDEN = 1  # the same where something passes before it, or the old face would be seen beside that
-COVERED = 0.05  # share of the face: it does not go by itself, something passes before it
+FADE_HIDDEN = 1  # the same where it looks otherwise for a moment, and nothing tells why
+COVERED = 0.05  # share of the face: it does not go by itself, but behind something, up to whose edge it is opaque
 GHOST = 0.6  # opacity
 INVISIBLE = 0.05  # opacity that is not worth a run of the swapper
 HIDDEN = (0.2, 0.4)  # share of the face that is hidden: opaque up to the first, transparent from the second
+COVER = (0.93, 0.97)  # the same for what covers it, and is not painted over
 TURNED = (0.55, 1.0)  # the same for `measure_yaw`
 
 
@@ -53,7 +55,8 @@ def fade(segments: Sequence[Segment], width: int, height: int) -> list[tuple[Sig
             0 if last.ends_shot else _choose_fade(rows[run[-1]][0]),
         )
         cuts = [at for at in range(1, len(run)) if _is_cut(rows[run[at - 1]][1], rows[run[at]][1])]
-        opacity[run] = _drop_flashes(_limit_slope(shown[run], ends, cuts))
+        covers = np.array([cover_share(rows[at][0].cover) for at in run])
+        opacity[run] = _drop_flashes(_limit_slope(shown[run], ends, cuts, covers))
     return [(sighting, float(value)) for (sighting, _), value in zip(rows, opacity, strict=True)]
 
 
@@ -64,30 +67,43 @@ def _is_cut(before: Segment, after: Segment) -> bool:
 
 def _measure_visibility(sighting: Sighting, width: int, height: int) -> float:
     """How well a frame shows a face, 0 to 1."""
-    if sighting.patch is None or rejection_reason(sighting.face, width, height):
+    if sighting.patch is None or _is_unusable(sighting, width, height):
         return 0.0
-    values = np.array([sighting.hidden, measure_yaw(sighting.keypoints)])
-    low, high = np.array([HIDDEN, TURNED]).T
+    unclear = sighting.hidden if sighting.unclear is None else sighting.unclear
+    values = np.array([unclear, cover_share(sighting.cover), measure_yaw(sighting.keypoints)])
+    low, high = np.array([HIDDEN, COVER, TURNED]).T
     shown = float(np.prod(1 - smoothstep((values - low) / (high - low))))
     return shown if shown >= INVISIBLE else 0.0
 
 
+def _is_unusable(sighting: Sighting, width: int, height: int) -> bool:
+    """Whether a face cannot be swapped; one whose part outside the frame is known from other frames can."""
+    reason = rejection_reason(sighting.face, width, height)
+    return reason == "too_small" or (reason == "cut_by_frame" and sighting.model is None)
+
+
 def _choose_fade(end: Sighting) -> int:
-    """Over how many frames a face fades at that end of its stretch."""
-    return FADE_HIDDEN if end.hidden >= COVERED else FADE
+    """Over how many frames a face fades at that end of its stretch: none where it goes behind something."""
+    return 0 if cover_share(end.cover) >= COVERED else FADE
 
 
-def _limit_slope(shown: NDArray[np.float64], ends: tuple[int, int], cuts: list[int]) -> NDArray[np.float64]:
-    """Opacity that is nowhere more than `shown`, and changes slowly, at both ends over so many frames."""
+def _limit_slope(
+    shown: NDArray[np.float64], ends: tuple[int, int], cuts: list[int], covers: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Opacity that is nowhere more than `shown`, and changes slowly, at both ends over so many frames.
+
+    It may change at once where a face goes behind something: `covers` is the share of it that is hidden.
+    """
     parts = np.split(shown, cuts)
-    for number, part in enumerate(parts):
+    for number, (part, covered) in enumerate(zip(parts, np.split(covers, cuts), strict=True)):
         far = np.arange(1, len(part) + 1)
         before, after = ends[0] if number == 0 else 0, ends[1] if number == len(parts) - 1 else 0
         np.minimum(part, np.minimum(far / (before + 1), far[::-1] / (after + 1)), out=part)
         for order in (range(1, len(part)), range(len(part) - 2, -1, -1)):
             beside = -1 if order.step > 0 else 1
             for at in order:
-                part[at] = min(part[at], part[at + beside] + 1 / (FADE_HIDDEN + 1))
+                if max(covered[at], covered[at + beside]) < COVERED:
+                    part[at] = min(part[at], part[at + beside] + 1 / (FADE_HIDDEN + 1))
     return np.concatenate(parts)
 
 

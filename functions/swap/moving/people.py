@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from functions.swap.face.align import Matrix
+from functions.swap.moving.cover_mask import mix_crops, soften
+from functions.swap.moving.covers import find_covers
 from functions.swap.moving.crop_chunks import list_faces
 from functions.swap.moving.identity import Embedder, choose_best, embed_crops, join_segments, keep_longest, rate
 from functions.swap.moving.opacity import fade
@@ -19,6 +23,13 @@ from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
 
 
+class Model(NamedTuple):
+    """Where a face is seen that is hidden elsewhere."""
+
+    patch: int
+    forward: Matrix
+
+
 @dataclass(frozen=True)
 class MovingPeople:
     """The people of a moving meme, and their crops."""
@@ -26,6 +37,7 @@ class MovingPeople:
     analysis: Analysis
     _store: PatchStore
     _patches: Mapping[FaceFrame, int]
+    _models: Mapping[FaceFrame, Model]  # of the faces that are partly hidden
 
     def cut_crops(self, tracks: Iterable[int]) -> Iterator[tuple[FaceFrame, Pixels]]:
         """The aligned crops, uint8 BGR [128, 128, 3], of all visible faces of these tracks, in `list_faces`' order."""
@@ -33,9 +45,16 @@ class MovingPeople:
             yield face, self.cut_crop(face)
 
     def cut_crop(self, face: FaceFrame) -> Pixels:
-        """The aligned crop, uint8 BGR [128, 128, 3], of a visible face."""
-        forward = self.analysis.tracks[face.track].at(face.number).forward
-        return self._store.read(self._patches[face]).crop(forward)
+        """The aligned crop, uint8 BGR [128, 128, 3], of a visible face: what is hidden of it is as in another frame.
+
+        The swapper has never seen half a face, and would make another one of it in each frame.
+        """
+        frame = self.analysis.tracks[face.track].at(face.number)
+        crop = self._store.read(self._patches[face]).crop(frame.forward)
+        model = self._models.get(face)
+        if frame.cover is None or model is None:
+            return crop
+        return mix_crops(crop, self._store.read(model.patch).crop(model.forward), soften(frame.cover))
 
 
 def find_people(
@@ -60,9 +79,13 @@ def find_people(
             tracker.add(frame.pixels, frame.seconds)
         distinct.append(len(seconds) - 1)
     segments = keep_longest(tracker.finish())
+    for segment in segments:
+        deadline.check("following faces")
+        segment.sightings = find_covers(segment, store, width, height)
     embeddings = _embed(segments, store, load_embedder, deadline)
     tracks: list[Track] = []
     patches: dict[FaceFrame, int] = {}
+    models: dict[FaceFrame, Model] = {}
     for places in join_segments(segments, embeddings):
         rows = fade([segments[at] for at in places], width, height)
         mean = np.sum([embeddings[at] for at in places], 0)
@@ -72,7 +95,20 @@ def find_people(
             for sighting, _ in rows
             if sighting.patch is not None
         }
-    return MovingPeople(Analysis(width, height, tuple(distinct), tuple(seconds), tuple(tracks)), store, patches)
+        models |= _list_models([segments[at] for at in places], tracks[-1].index)
+    return MovingPeople(Analysis(width, height, tuple(distinct), tuple(seconds), tuple(tracks)), store, patches, models)
+
+
+def _list_models(segments: Sequence[Segment], track: int) -> dict[FaceFrame, Model]:
+    """What the hidden parts of one person's faces look like elsewhere."""
+    models = {}
+    for segment in segments:
+        for sighting in segment.sightings:
+            if sighting.model is not None:
+                other = segment.sightings[sighting.model]
+                if other.patch is not None:
+                    models[FaceFrame(sighting.number, track)] = Model(other.patch, other.forward)
+    return models
 
 
 def _embed(
@@ -94,7 +130,7 @@ def _embed(
 def _make_track(index: int, rows: Sequence[tuple[Sighting, float]], embedding: Floats) -> Track:
     """A person's track, from sightings and opacities."""
     frames = tuple(
-        TrackFrame(sighting.number, sighting.keypoints, sighting.box, sighting.score, opacity)
+        TrackFrame(sighting.number, sighting.keypoints, sighting.box, sighting.score, opacity, sighting.cover)
         for sighting, opacity in rows
     )
     best = max(range(len(rows)), key=lambda at: rate(rows[at][0]) * rows[at][1] * rows[at][0].face.area)

@@ -14,6 +14,8 @@ from functions.swap.moving.steady import solve_track
 from functions.swap.moving.values import FaceInFrame
 from functions.swap.values import Box, Face, Floats
 
+COVERED = 0.1  # the share of a face that differs, from which something is passing before it
+
 
 @dataclass(frozen=True)
 class Sighting(FaceInFrame):
@@ -22,6 +24,10 @@ class Sighting(FaceInFrame):
     motion: Motion  # from the frame before
     patch: int | None  # its number in the PatchStore; None where nothing of the face is seen
     differs: NDArray[np.bool_]  # the cells of the aligned crop where it does not look as before: Appearance.compare
+    # Once the track is steady (covers.find_covers), for frames in which something may hide the face:
+    cover: NDArray[np.bool_] | None = None  # what does, bool [64, 64]
+    unclear: float | None = None  # the share that looks otherwise beside that; None where `hidden` tells all
+    model: int | None = None  # the place in the segment of the nearest sighting that nothing hides
 
     @property
     def hidden(self) -> float:
@@ -67,9 +73,11 @@ class Segment:
             self.appearance.learn(cells, sighting.differs)
 
     def trim(self) -> None:
-        """Drop what followed the last detection."""
-        while self.sightings and self.last.score <= 0:
-            self.sightings.pop()
+        """Drop what followed the last detection, unless the face is seen to go behind something."""
+        end = max((at + 1 for at, sighting in enumerate(self.sightings) if sighting.score > 0), default=0)
+        while end < len(self.sightings) and COVERED <= self.sightings[end].hidden < 1:
+            end += 1
+        del self.sightings[end:]
 
     def solve(self) -> None:
         """Make keypoints and boxes steady, over the whole segment at once."""

@@ -14,10 +14,13 @@ from functions.swap.face.candidates import OVERLAP, measure_overlap
 from functions.swap.moving.appearance import Appearance, Glimpse, glimpse_face, hidden_share, inner_cells
 from functions.swap.moving.cuts import CutDetector
 from functions.swap.moving.flow import NO_MOTION, Motion, measure_motion
+from functions.swap.moving.frame_history import FrameHistory
 from functions.swap.moving.matching import match_faces
-from functions.swap.moving.segment import Segment, Sighting, move
+from functions.swap.moving.partial_view import FrameStep, follow_part
+from functions.swap.moving.recall import begin_anew, recall
+from functions.swap.moving.segment import COVERED, Segment, Sighting, move
 from functions.swap.moving.store import PatchStore
-from functions.swap.values import Face, Floats
+from functions.swap.values import Box, Face, Floats
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
 
@@ -30,7 +33,6 @@ HIDDEN = 0.4  # the share of a face that differs, from which flow follows what h
 # Where flow loses a face that is detected nearby: the share of it that differs, from which it is somebody else's.
 LOST_SHARE, REPLACED = 0.3, 0.05
 NEAR = 0.02  # overlap of two boxes, from which one face may be passing before the other
-COVERED = 0.1  # the share of a face that differs, from which something is passing before it
 
 
 class _Step(NamedTuple):
@@ -40,6 +42,7 @@ class _Step(NamedTuple):
     motion: Motion
     differs: NDArray[np.bool_]  # Appearance.compare
     glimpse: Glimpse
+    is_part: bool = False  # of which only a part is seen, and something covers the rest
 
     @property
     def is_hidden(self) -> bool:
@@ -60,7 +63,7 @@ class FaceFinder(Protocol):
 
 
 class Tracker:
-    """Follows all faces of a moving meme, frame by frame; holds one grey frame and no more."""
+    """Follows all faces of a moving meme, frame by frame; holds the last few."""
 
     def __init__(self, detector: FaceFinder, store: PatchStore, deadline: Deadline) -> None:
         """`store` gets the patch of each face in each frame."""
@@ -69,6 +72,7 @@ class Tracker:
         self._deadline = deadline
         self._cuts = CutDetector()
         self._grey: Pixels | None = None  # the frame before
+        self._history = FrameHistory()  # of this shot
         self._live: list[Segment] = []
         self._ended: list[Segment] = []
         self._refused: list[tuple[float, Face]] = []  # what all looks did not confirm, and when
@@ -81,11 +85,14 @@ class Tracker:
         grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), np.uint8)
         if self._cuts.is_cut(grey) or self._grey is None:
             self._end(self._live, at_cut=True)
+            self._history.clear()
             self._shot = self._number
             begun = [(face, True) for face in self._detector.find(pixels, self._deadline)]
         else:
             begun = self._follow(pixels, grey, seconds)
         self._grey = grey
+        self._history.add(self._number, pixels)
+        self._recall()
         self._live += [self._begin(face, pixels, seconds, starts_shot) for face, starts_shot in begun]
         self._end([segment for segment in self._live if seconds - segment.last_seen > GAP])
 
@@ -135,6 +142,15 @@ class Tracker:
                 step = self._sight(segment, faces[matches[at]], glimpses[matches[at]], grey)
                 free -= {matches[at]} if step else set()
             steps.append(step or self._lead(segment, pixels, grey))
+        for at, step in enumerate(steps):
+            if step.face.score or step.is_hidden:
+                continue
+            there = {number for number in free if _overlaps(faces[number], [step.face])}
+            others = [other.face for other in steps if other is not step and other.face.score]
+            if _overlaps(step.face, others) or (there and not step.is_part):
+                steps[at] = self._hide(self._live[at], pixels)
+            else:
+                free -= there
         covered = [segment.expect() for segment in self._live if segment.last.hidden >= COVERED]
         return steps, [faces[number] for number in sorted(free) if not _overlaps(faces[number], covered)]
 
@@ -164,6 +180,22 @@ class Tracker:
             differs = segment.appearance.compare(glimpse.cells)
             if hidden_share(differs) < HIDDEN:
                 return _Step(face, motion, differs, glimpse)
+        return self._lead_part(segment, pixels, grey)
+
+    def _lead_part(self, segment: Segment, pixels: Pixels, grey: Pixels) -> _Step:
+        """A segment's face where a part of it is left."""
+        last = segment.last
+        if self._grey is not None and last.hidden < 1:
+            step = FrameStep(self._grey, grey, pixels)
+            view = follow_part(step, last.keypoints, last.differs, segment.shift(), segment.appearance)
+            if view is not None:
+                shift = np.asarray(view.keypoints.mean(0) - last.keypoints.mean(0), np.float32)
+                face = replace(move(last.face, shift), keypoints=view.keypoints, score=0.0)
+                return _Step(face, view.motion, view.differs, view.glimpse, view.is_covered)
+        return self._hide(segment, pixels)
+
+    def _hide(self, segment: Segment, pixels: Pixels) -> _Step:
+        """A segment's face where nothing of it is seen, and it may be."""
         face = replace(segment.expect(), score=0.0)
         return _Step(face, NO_MOTION, inner_cells(), glimpse_face(pixels, face.keypoints))
 
@@ -199,6 +231,28 @@ class Tracker:
         patch = None if step.is_hidden or glimpse.patch is None else self._store.add(glimpse.patch)
         sighting = Sighting(self._number, face.keypoints, face.box, face.score, step.motion, patch, step.differs)
         segment.add(sighting, glimpse.cells)
+
+    def _recall(self) -> None:
+        """Follow back the faces that have just come out from behind something."""
+        for segment in self._live:
+            sightings = segment.sightings
+            if len(sightings) < 2 or not segment.last.score:
+                continue
+            if sightings[-2].hidden >= 1:
+                recall(segment, len(sightings) - 1, self._history, self._store, self._is_taken)
+            elif not segment.starts_shot and len(sightings) == segment.detections == LEAST_DETECTIONS:
+                begin_anew(segment, self._store)
+                recall(segment, 0, self._history, self._store, self._is_taken)
+
+    def _is_taken(self, number: int, box: Box) -> bool:
+        """Whether a face is seen in a frame in that place."""
+        seen = [
+            sighting.face
+            for segment in (*self._live, *self._ended)
+            for sighting in segment.sightings[::-1]
+            if sighting.number == number and sighting.hidden < 1
+        ]
+        return _overlaps(Face(0, box, np.zeros((5, 2), np.float32), 0.0), seen)
 
     def _end(self, segments: list[Segment], at_cut: bool = False) -> None:
         """End segments, and forget those that were hardly ever detected."""

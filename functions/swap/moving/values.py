@@ -13,6 +13,8 @@ from functions.swap.face.align import SWAPPER_SIZE, Matrix, alignment_matrix
 from functions.swap.values import Box, Face, Floats
 from layers.media.picture import Pixels
 
+COVER_SIDE = 64  # cells across the aligned crop, each of which a cover hides or not
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -48,6 +50,7 @@ class TrackFrame(FaceInFrame):
     """One person's face in one frame; the keypoints are steady along the track."""
 
     opacity: float  # of what is put in, 0 to 1
+    cover: NDArray[np.bool_] | None = field(default=None, repr=False)  # what hides it, over the crop: bool [64, 64]
 
 
 @dataclass(frozen=True)

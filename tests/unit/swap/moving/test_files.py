@@ -9,17 +9,24 @@ import pytest
 
 from functions.swap.moving import analysis_file
 from functions.swap.moving.crop_chunks import CropChunk, fill_chunks, list_faces, name_chunk, plan_chunks
-from functions.swap.moving.values import Analysis, FaceFrame, Track, TrackFrame
+from functions.swap.moving.values import COVER_SIDE, Analysis, FaceFrame, Track, TrackFrame
 from functions.swap.selection import select_faces
 from functions.swap.values import Floats
 from layers.core.errors import InvalidRequest
 from tests.unit.swap.face_fixtures import face_with, keypoints_at
 
 
+def cover_of(number: int) -> np.ndarray | None:
+    """Something that hides a face in every third frame."""
+    covers = np.random.default_rng(number).random((COVER_SIDE, COVER_SIDE)) < 0.3
+    return covers if number % 3 == 1 else None
+
+
 def track_of(index: int, numbers: list[int], x: float, scale: float = 1.0) -> Track:
     points = keypoints_at(x, 100, scale, 0.0)
     frames = tuple(
-        TrackFrame(n, points + np.float32(n), face_with(points).box, 0.8, 0.0 if n == 2 else 1.0) for n in numbers
+        TrackFrame(n, points + np.float32(n), face_with(points).box, 0.8, 0.0 if n == 2 else 1.0, cover_of(n))
+        for n in numbers
     )
     embedding: Floats = np.random.default_rng(index).normal(0, 1, 512).astype(np.float32)
     return Track(index, frames, numbers[0], embedding / np.linalg.norm(embedding))
@@ -43,6 +50,7 @@ def test_an_analysis_comes_back_as_it_was() -> None:
         np.testing.assert_array_equal(track.embedding, other.embedding)
         for frame, same in zip(track.frames, other.frames, strict=True):
             np.testing.assert_array_equal(frame.keypoints, same.keypoints)
+            np.testing.assert_array_equal(frame.cover, same.cover)
             assert same.box == pytest.approx(frame.box)
             assert (frame.number, frame.opacity) == (same.number, same.opacity)
     assert analysis_file.to_bytes(again) == content

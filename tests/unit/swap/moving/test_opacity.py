@@ -12,6 +12,7 @@ from functions.swap.moving.appearance import Appearance, inner_cells
 from functions.swap.moving.flow import NO_MOTION
 from functions.swap.moving.opacity import fade, measure_yaw
 from functions.swap.moving.segment import Segment, Sighting
+from functions.swap.moving.values import COVER_SIDE
 from local.demo_pack.geometry import keypoints, make_placement
 from local.demo_pack.people import RESERVE, State, identity
 from tests.unit.swap.face_fixtures import face_with, keypoints_at
@@ -43,13 +44,30 @@ def test_a_face_that_comes_and_goes_fades_over_three_frames() -> None:
     assert opacities(segment) == [0.25, 0.5, 0.75, 1, 1, 0.75, 0.5, 0.25]
 
 
-def test_a_face_that_ends_behind_something_is_not_shown_beside_it() -> None:
-    half = np.zeros_like(inner_cells())
-    half[:, :11] = inner_cells()[:, :11]
-    last = replace(sight(5), differs=half)
-    segment = segment_of([*(sight(n) for n in range(5)), last], ends=False)
-    assert opacities(segment)[:5] == [1] * 5
-    assert opacities(segment)[5] <= 0.5
+def cover_left(share: float) -> np.ndarray:
+    """Something that hides the left part of a crop."""
+    cover = np.zeros((COVER_SIDE, COVER_SIDE), np.bool_)
+    cover[:, : round(share * COVER_SIDE)] = True
+    return cover
+
+
+def test_a_face_that_goes_behind_something_and_comes_out_is_opaque_up_to_its_edge() -> None:
+    covers = [0.7, 0.6, 0.3, 0.0, 0.0, 0.4, 0.65]
+    sightings = [replace(sight(n), cover=cover_left(share), unclear=0.0) for n, share in enumerate(covers)]
+    assert opacities(segment_of(sightings, starts=False, ends=False)) == [1] * 7
+
+
+def test_a_face_of_which_nothing_is_left_is_transparent() -> None:
+    covers = [0.0, 0.3, 0.5, 0.7, 0.9]
+    sightings = [replace(sight(n), cover=cover_left(share), unclear=0.0) for n, share in enumerate(covers)]
+    assert opacities(segment_of(sightings, ends=False)) == [1, 1, 1, 1, 0]
+
+
+def test_a_face_that_the_frame_cuts_is_opaque_if_its_other_part_is_known() -> None:
+    beyond = FRONT - np.array([206, 0], np.float32)
+    cut = replace(sight(0, points=beyond), cover=cover_left(0.5), unclear=0.0)
+    assert opacities(segment_of([cut])) == [0]
+    assert opacities(segment_of([replace(cut, model=3)])) == [1]
 
 
 def test_what_is_hidden_is_transparent_and_its_neighbours_are_half() -> None:
