@@ -204,6 +204,7 @@ def test_a_demo_that_fails_says_so_and_leaves_nothing_running(
     assert status == 1
     report = json.loads((tmp_path / "demo.json").read_text())
     assert [each["ok"] for each in report["callers"].values()] == [False, False, False]
+    assert all(each["problem"] for each in report["moving"].values())
     assert "models_missing" in capsys.readouterr().out
     assert not clouds[0].alive()
     assert not clouds[0].folder.exists()

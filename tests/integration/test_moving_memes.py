@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import uuid
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageSequence
 
+from layers.core.deadline import Deadline
+from layers.media.ffmpeg import program
+from layers.media.moving.description import Limits
+from layers.media.moving.reader import MovingReader
+from local import moving_demo
+from local.demo_pack import moving_meme
 from local.demo_pack.moving_meme import draw_frame
 from local.swap_clients import wait_for, wait_for_end
 from tests.support.pixels import read_pixels
@@ -103,3 +111,37 @@ def test_a_swap_that_is_deleted_under_way_ends_and_leaves_nothing(stack: SwapCli
     assert wait_for_end(stack.cloud.client("stepfunctions"), f"{arn}:{name}")["status"] == "ABORTED"
     # What a step still wrote, it or the event of the end deletes.
     wait_for(lambda: None if keys(stack, name) else True)
+
+
+def test_the_demo_s_memes_move_as_before_with_other_faces(
+    stack: SwapClient, pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    swaps = moving_demo.start_moving(stack.cloud, [pictures[name] for name in moving_demo.FACES], tmp_path)
+    moving_demo.finish_moving(stack.cloud, swaps)
+
+    assert [(swap.path.name, swap.problem, swap.frames) for swap in swaps] == [
+        ("moving.gif", None, moving_meme.FRAMES),
+        ("moving.mp4", None, moving_meme.FRAMES),
+    ]
+    for swap in swaps:
+        meme = tmp_path / "pictures/memes" / f"hide{swap.path.suffix}"
+        before, after = (MovingReader(path, Limits()) for path in (meme, swap.path))
+        frames = [list(reader.frames(Deadline.after(60))) for reader in (before, after)]
+        assert [frame.start for frame in frames[1]] == [frame.start for frame in frames[0]]
+        assert (after.picture.raw_delays, after.picture.loop) == (before.picture.raw_delays, before.picture.loop)
+        for number, (old, new) in enumerate(zip(*frames, strict=True)):
+            change = np.abs(old.pixels[:, :, :3].astype(int) - new.pixels[:, :, :3]).max(2) > 24
+            assert change[110:190, 60:140].mean() > 0.05, f"the watcher in frame {number}"
+            x = round(moving_meme.pose_runner(number).x)
+            shown = np.s_[110:190, max(moving_meme.RACK[2] + 4, x - 30) : x + 30]
+            if x + 30 > moving_meme.RACK[2] + 8:
+                assert change[shown].mean() > 0.05, f"the runner in frame {number}"
+            assert change[110:230, 200:312].mean() < 0.01, f"the rack in frame {number}"
+    assert moving_demo.draw_strip(swaps)
+    assert digest_sound(swaps[1].path) == digest_sound(tmp_path / "pictures/memes/hide.mp4")
+
+
+def digest_sound(path: Path) -> bytes:
+    """A digest of the packets of a video's sound."""
+    command = [program(), "-loglevel", "error", "-i", str(path), "-map", "0:a", "-c", "copy", "-f", "md5", "-"]
+    return subprocess.run(command, capture_output=True, check=True).stdout

@@ -12,6 +12,8 @@ from PIL import Image
 from local import demo
 from local.contact_sheet import Card, draw_contact_sheet
 from local.demo_pack import NAME
+from local.frame_strip import draw_frame_strip
+from local.moving_demo import MovingSwap
 from local.swap_clients import SwapResponse
 
 
@@ -84,6 +86,38 @@ def test_a_photograph_is_told_to_need_models_for_photographs(
     message = capsys.readouterr().err
     assert "me.png looks like a photograph." in message
     assert "make models LOCAL=1 ACCEPT=1" in message
+
+
+def test_frames_stand_in_a_strip_from_left_to_right(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (80, 40), (40 * number, 0, 200)) for number in range(6)]
+    frames[0].save(tmp_path / "meme.gif", save_all=True, append_images=frames[1:], duration=70)
+
+    strip = draw_frame_strip(tmp_path / "meme.gif", columns=2, width=40)
+
+    assert strip.size == (80, 40)
+    reds = [strip.getpixel(place) for place in ((20, 10), (60, 10), (20, 30))]
+    assert [color[0] for color in reds if isinstance(color, tuple)] == pytest.approx([0, 80, 160], abs=12)
+
+
+def test_the_strip_is_below_all_cards(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), (255, 0, 0)).save(tmp_path / "picture.png")
+    card = Card(*[tmp_path / "picture.png"] * 3, "a title", "a note")
+    strip = Image.new("RGB", (100, 50), (0, 0, 255))
+
+    plain, sheet = draw_contact_sheet([card]), draw_contact_sheet([card], strip)
+
+    assert sheet.width == plain.width
+    assert sheet.crop((0, 0, *plain.size)).tobytes() == plain.tobytes()
+    below = sheet.crop((0, plain.height, *sheet.size))
+    counts = {color: count for count, color in below.getcolors(1 << 20) or []}
+    assert counts[0, 0, 255] > 0.8 * below.width * below.height
+
+
+def test_a_moving_swap_in_numbers() -> None:
+    swap = MovingSwap(Path("out/moving.gif"), frames=40, face_frames=74, took_s=12.34)
+
+    assert swap.report() == {"frames": 40, "face_frames": 74, "took_s": 12.3, "problem": None}
+    assert swap.describe() == "moving.gif: 40 frames, 74 faces in them, made in 12.3 s"
 
 
 def test_the_sheet_shows_face_meme_and_result(tmp_path: Path) -> None:
