@@ -200,9 +200,10 @@ def _grow_beyond(cover: Cells, excess: Floats) -> Cells:
         return cover
     weak = (excess > UNSURE) & ~face_cells()
     _, labels = cv2.connectedComponents((weak | cover).astype(np.uint8), connectivity=8)
-    cover = np.asarray(spread(cover, OVAL_SHARE) | (weak & np.isin(labels, np.unique(labels[cover]))))
+    wide = spread(cover, OVAL_SHARE)
     # What hides a face may look like a brow of it: there, it is seen to reach a little way in.
-    return np.asarray(cover | (cv2.medianBlur(cover.astype(np.uint8), SMOOTH) > 0))
+    smooth = cv2.medianBlur(wide.astype(np.uint8), SMOOTH) > 0
+    return np.asarray(wide | smooth | (weak & np.isin(labels, np.unique(labels[cover]))))
 
 
 def _split(cells: NDArray[Any]) -> list[Cells]:

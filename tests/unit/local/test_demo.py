@@ -101,7 +101,8 @@ def test_frames_stand_in_a_strip_from_left_to_right(tmp_path: Path) -> None:
 
 def test_the_strip_is_below_all_cards(tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), (255, 0, 0)).save(tmp_path / "picture.png")
-    card = Card(*[tmp_path / "picture.png"] * 3, "a title", "a note")
+    picture = tmp_path / "picture.png"
+    card = Card(picture, picture, picture, "a title", "a note")
     strip = Image.new("RGB", (100, 50), (0, 0, 255))
 
     plain, sheet = draw_contact_sheet([card]), draw_contact_sheet([card], strip)
