@@ -1,6 +1,4 @@
-"""`make demo`: the whole stack on this machine swaps faces in all three ways, in memes that move too, and makes a video.
-
-Results are in out/.
+"""`make demo`: the whole stack on this machine swaps faces, also in memes that move, and makes a video, into out/.
 
     python -m local.demo [--face PATH] [--meme PATH] [--gpu]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image, ImageSequence
 
 from layers.core.deadline import Deadline
@@ -113,6 +114,7 @@ def test_a_swap_that_is_deleted_under_way_ends_and_leaves_nothing(stack: SwapCli
     wait_for(lambda: None if keys(stack, name) else True)
 
 
+@pytest.mark.full
 def test_the_demo_s_memes_move_as_before_with_other_faces(
     stack: SwapClient, pictures: dict[str, Path], tmp_path: Path
 ) -> None:
