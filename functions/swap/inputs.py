@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from functions.swap.context import SwapContext
 from functions.swap.data_uri import check_data_uri, decode_data_uri, is_data_uri
-from functions.swap.results import check_location, check_owner
+from functions.swap.meme_sink import MemeSink, must_move, probe_meme, refuse_moving, too_large
+from functions.swap.moving.job import SCRATCH
+from functions.swap.results import check_location, check_owner, upload_prefix
 from functions.swap.settings import Settings
 from functions.swap.values import PersonPictures, SwapRequest
-from layers.core.deadline import Deadline
+from layers.core.deadline import Deadline, ExtensibleDeadline
 from layers.core.errors import (
     ColdswapError,
     InputNotFound,
     InvalidRequest,
-    MovingMeme,
     ObjectNotFound,
     PictureTooLarge,
     RefusedUrl,
     TooLarge,
 )
+from layers.core.ids import new_id
 from layers.core.mistakes import describe_mistake, name_field
-from layers.core.units import MIB
-from layers.media.formats import SNIFFED_BYTES
+from layers.core.scratch_folders import scratch_folder
 
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
+MEDIA_TYPE = "application/octet-stream"  # of a stored meme: its own bytes say what it is
 START_BYTES = 1 << 16  # by which an object that is too large for a still picture is recognised
 
 Field = tuple[str | int, ...]  # a place in a request's JSON; empty for what the request does not name
@@ -122,61 +120,73 @@ def read(uri: str, caller: str | None, context: SwapContext, limit: int | None =
         raise PictureTooLarge(str(error)) from None
 
 
-def read_meme(uri: str, caller: str | None, context: SwapContext) -> bytes:
+def read_meme(
+    uri: str, caller: str | None, context: SwapContext, on_move: Callable[[], object] = lambda: None
+) -> bytes:
     """The bytes of a meme as `read` gives them. Raises MovingMeme as soon as they turn out to be a video's, or those of
-    an animation that is larger than a still picture may be."""
-    sink = _StillSink(context.settings.max_picture_bytes, context.settings.moving_machine_arn)
-    if is_data_uri(uri) or uri[:5].lower() == "s3://":
-        try:
-            sink.write(read(uri, caller, context))
-        except PictureTooLarge:
-            from layers.media.moving.reader import sniff_moving
+    an animation that is larger than a still picture may be.
 
-            if sniff_moving(_read_start(uri, caller, context)):
-                raise refuse_moving(context.settings.moving_machine_arn) from None
-            raise
+    A caller's from a URL is fetched to its end, and kept among the caller's uploads: the error says where. Before that,
+    `on_move` is called.
+    """
+    settings = context.settings
+    if is_data_uri(uri) or uri[:5].lower() == "s3://":
+        return _read_whole_meme(uri, caller, context)
+    if caller is None or not settings.moving_machine_arn:
+        sink = MemeSink(settings)
+        _fetch_into(sink, uri, context, context.deadline.sooner(settings.fetch_seconds))
     else:
-        _fetch_into(sink, uri, context, context.settings.fetch_seconds)
+        sink = _fetch_meme(uri, caller, context, on_move)
     return sink.getvalue()
 
 
-class _StillSink(io.BytesIO):
-    """Takes the pieces of a file as long as it may be a still picture. Raises MovingMeme or TooLarge."""
-
-    def __init__(self, limit: int, machine: str) -> None:
-        """`machine`: the state machine to name where the file moves."""
-        super().__init__()
-        self._limit = limit
-        self._machine = machine
-
-    def write(self, piece: ReadableBuffer, /) -> int:
-        """Take the next piece."""
-        from layers.media.moving.description import ANIMATIONS
-        from layers.media.moving.reader import sniff_moving
-
-        is_first = self.tell() < SNIFFED_BYTES
-        count = super().write(piece)
-        is_too_large = self.tell() > self._limit
-        if is_first or is_too_large:
-            kind = sniff_moving(self.getbuffer())
-            if kind and (is_too_large or kind not in ANIMATIONS):
-                raise refuse_moving(self._machine)
-        if is_too_large:
-            raise _too_large(self._limit)
-        return count
+def _read_whole_meme(uri: str, caller: str | None, context: SwapContext) -> bytes:
+    """The bytes of a meme in a request or in the stack's buckets. Raises as `read_meme` does."""
+    settings = context.settings
+    try:
+        content = read(uri, caller, context)
+    except PictureTooLarge:
+        if must_move(_read_start(uri, caller, context), is_too_large=True):
+            raise refuse_moving(settings.moving_machine_arn) from None
+        raise
+    if must_move(content):
+        probe_meme(content, settings)
+        raise refuse_moving(settings.moving_machine_arn)
+    return content
 
 
-def refuse_moving(machine: str, content: bytes | None = None) -> MovingMeme:
-    """What to raise where only a still meme can be swapped; `content`: the meme, if all of it has been read.
+def _fetch_meme(uri: str, caller: str, context: SwapContext, on_move: Callable[[], object]) -> MemeSink:
+    """Fetch a caller's meme. Raises MovingMeme with where it is kept, once it is, and the errors of `read`."""
+    settings, deadline = context.settings, context.deadline
+    until = ExtensibleDeadline(deadline.sooner(settings.fetch_seconds).at, deadline.advice)
+    with ExitStack() as stack:
+        path = Path()
 
-    `machine`: the ARN of the state machine that swaps the others; "" where there is none.
-    """
-    error = MovingMeme(
-        "This meme moves, which takes several invocations. Send it to POST /swap, or start the state machine "
-        f"{machine or 'for moving memes'} with the same request."
-    )
-    error.content = content
-    return error
+        def open_file() -> IO[bytes]:
+            from layers.core.storage import open_for_writing
+
+            nonlocal path
+            on_move()
+            until.extend(deadline.sooner(settings.fetch_moving_seconds))
+            path = stack.enter_context(scratch_folder(SCRATCH)) / "meme"
+            return stack.enter_context(open_for_writing(path))
+
+        sink = MemeSink(settings, open_file)
+        _fetch_into(sink, uri, context, until)
+        if sink.moves:
+            sink.flush_file()
+            probe_meme(path, settings)
+            error = refuse_moving(settings.moving_machine_arn)
+            error.uri = _keep_meme(path, caller, context)
+            raise error
+        return sink
+
+
+def _keep_meme(path: Path, caller: str, context: SwapContext) -> str:
+    """Store a fetched meme among its caller's uploads, which expire; its URI. Raises StorageFailed."""
+    bucket, key = context.settings.uploads_bucket, f"{upload_prefix(caller)}{new_id()}/meme"
+    context.storage.upload(bucket, key, path, MEDIA_TYPE)
+    return f"s3://{bucket}/{key}"
 
 
 def _read_start(uri: str, caller: str | None, context: SwapContext) -> bytes:
@@ -187,7 +197,7 @@ def _read_start(uri: str, caller: str | None, context: SwapContext) -> bytes:
     return context.storage.read_start(bucket, key, START_BYTES)
 
 
-def _fetch_into(file: IO[bytes], uri: str, context: SwapContext, seconds: float) -> None:
+def _fetch_into(file: IO[bytes], uri: str, context: SwapContext, deadline: Deadline) -> None:
     """Fetch a meme that may move, `max_moving_bytes` at most, into a file."""
     from layers.core.http_fetch import fetch_into
 
@@ -197,13 +207,18 @@ def _fetch_into(file: IO[bytes], uri: str, context: SwapContext, seconds: float)
             file,
             uri,
             limit=settings.max_moving_bytes,
-            deadline=context.deadline.sooner(seconds),
+            deadline=deadline,
             accept="image/*, video/*",
             trusted_origins=settings.trusted_origins,
             max_redirects=settings.max_redirects,
         )
     except TooLarge as error:
         raise PictureTooLarge(str(error)) from None
+
+
+def is_url(uri: str) -> bool:
+    """Whether a URI names what is on a server, and may be gone or changed the next time."""
+    return uri.lower().startswith(("https:", "http:"))
 
 
 def read_moving(uri: str, path: Path, caller: str | None, context: SwapContext) -> None:
@@ -218,7 +233,7 @@ def read_moving(uri: str, path: Path, caller: str | None, context: SwapContext) 
         from layers.core.storage import open_for_writing
 
         with open_for_writing(path) as file:
-            _fetch_into(file, uri, context, settings.fetch_moving_seconds)
+            _fetch_into(file, uri, context, deadline)
 
 
 def _download_object(uri: str, path: Path, caller: str | None, context: SwapContext, deadline: Deadline) -> None:
@@ -247,7 +262,7 @@ def _translate_missing(limit: int) -> Iterator[None]:
     try:
         yield
     except TooLarge:
-        raise _too_large(limit) from None
+        raise too_large(limit) from None
     except ObjectNotFound:
         # The key contains the caller's pseudonym, so the message leaves it out: a workflow's history keeps the message.
         raise InputNotFound("There is nothing at the given S3 URI.") from None
@@ -257,10 +272,6 @@ def _check_age(bucket: str, last_modified: float | None, settings: Settings) -> 
     age = time.time() - last_modified if last_modified is not None else 0.0
     if bucket == settings.uploads_bucket and age > settings.input_seconds:
         raise InputNotFound("The upload is more than a day old and can no longer be used. Upload it again.")
-
-
-def _too_large(limit: int) -> PictureTooLarge:
-    return PictureTooLarge(f"The picture is larger than {limit // MIB} MiB.")
 
 
 def _parse_location(uri: str, caller: str | None, settings: Settings) -> tuple[str, str]:

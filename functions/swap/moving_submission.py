@@ -6,18 +6,17 @@ import uuid
 from dataclasses import asdict, replace
 from typing import Any
 
-from functions.swap import inputs, results
+from functions.swap import results
+from functions.swap.inputs import MEDIA_TYPE, is_url
 from functions.swap.moving_records import MovingKind
 from functions.swap.moving_state import UploadedObject
-from functions.swap.services import SCRATCH, Services
+from functions.swap.services import Services
 from functions.swap.swap_records import SwapRecord
 from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
 from layers.core.errors import MovingMeme, NotFound, StorageFailed
 from layers.core.ids import new_id
-from layers.core.scratch_folders import scratch_folder
 
-MEDIA_TYPE = "application/octet-stream"  # of a stored meme: its own bytes say what it is
 NOT_STORED = ("caller", "queued")  # fields of a request that its record has, or is
 
 
@@ -26,19 +25,18 @@ def queue_moving(
     request: SwapRequest,
     caller: str,
     meme: MovingMeme,
-    deadline: Deadline,
     kind: MovingKind = "moving",
 ) -> str:
     """Store a caller's meme unless it is an upload, record the work and start the workflow; its id.
 
     The first unit has been charged: whoever found that the meme moves had to fetch it. Raises InvalidRequest where the
-    stack has no state machine, the errors of `inputs.read`, StorageFailed or OutOfTime.
+    stack has no state machine, PictureTooLarge or StorageFailed.
     """
     from functions.swap.submission import store_pictures
 
     services.moving_jobs.require()
     name = new_id()
-    request = replace(request, meme=_store_meme(services, request.meme, caller, name, meme.content, deadline))
+    request = replace(request, meme=_store_meme(services, request.meme, caller, name, meme))
     request = store_pictures(services, request, caller, name)
     uploads = results.list_uploads(request, services.settings)
     services.records.queue_moving(name, caller, describe_request(request), uploads, kind=kind)
@@ -46,15 +44,13 @@ def queue_moving(
     return name
 
 
-def hand_over(
-    services: Services, record: SwapRecord, request: SwapRequest, meme: MovingMeme, deadline: Deadline
-) -> None:
+def hand_over(services: Services, record: SwapRecord, request: SwapRequest, meme: MovingMeme) -> None:
     """Have a queued swap done by the workflow for moving memes.
 
     Raises what `queue_moving` raises, or NotFound if the swap was deleted.
     """
     services.moving_jobs.require()
-    uri = _store_meme(services, request.meme, record.caller, record.id, meme.content, deadline)
+    uri = _store_meme(services, request.meme, record.caller, record.id, meme)
     request = replace(request, meme=uri)
     uploads = record.inputs | results.list_uploads(request, services.settings)
     if services.records.hand_over(record.id, describe_request(request), uploads) is None:
@@ -116,16 +112,12 @@ def _start(services: Services, name: str) -> None:
         raise
 
 
-def _store_meme(services: Services, uri: str, caller: str, name: str, content: bytes | None, deadline: Deadline) -> str:
+def _store_meme(services: Services, uri: str, caller: str, name: str, meme: MovingMeme) -> str:
     """The URI of the meme in the stack's buckets, where each step may read it without fetching it again."""
-    if not uri.lower().startswith(("https:", "http:")):
+    if meme.uri is not None:
+        return meme.uri
+    if meme.content is None or not is_url(uri):
         return uri
     bucket, key = services.settings.uploads_bucket, f"{results.upload_prefix(caller)}{name}/meme"
-    if content is not None:
-        services.storage.write(bucket, key, content, MEDIA_TYPE)
-        return f"s3://{bucket}/{key}"
-    with scratch_folder(SCRATCH) as folder:
-        path = folder / "meme"
-        inputs.read_moving(uri, path, caller, services.context(deadline))
-        services.storage.upload(bucket, key, path, MEDIA_TYPE)
+    services.storage.write(bucket, key, meme.content, MEDIA_TYPE)
     return f"s3://{bucket}/{key}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from functions.swap import inputs
 from functions.swap.context import SwapContext
+from functions.swap.meme_sink import refuse_moving
 from functions.swap.settings import Settings
 from layers.core.errors import ColdswapError, MovingMeme, PictureTooLarge, UnsupportedPicture
 from layers.core.mistakes import describe_mistake
@@ -77,9 +78,9 @@ class PictureLoader:
         """Whether the pack has a content filter, which must see every picture."""
         return "gate" in self._context.models.digests
 
-    def read(self, uri: str) -> bytes:
-        """The bytes that a URI names. Raises the errors of `inputs.read`, or MovingMeme for a video."""
-        return inputs.read_meme(uri, self._caller, self._context)
+    def read(self, uri: str, on_move: Callable[[], object] = lambda: None) -> bytes:
+        """The bytes that a URI names. Raises the errors of `inputs.read_meme`, as whose `on_move` is called."""
+        return inputs.read_meme(uri, self._caller, self._context, on_move)
 
     def read_together(self, uris: Sequence[str]) -> dict[int, bytes | ColdswapError]:
         """The bytes of pictures that together may be as large as one, by their numbers in the list, each URI once.
@@ -162,7 +163,7 @@ def decode_animation(content: bytes, role: PictureRole, settings: Settings) -> P
     limits.check_canvas(description.width, description.height)
     if role.field == "face":
         raise UnsupportedPicture("It moves. Send a JPEG, PNG or WebP that shows the face, or one of its frames.")
-    raise inputs.refuse_moving(settings.moving_machine_arn, content)
+    raise refuse_moving(settings.moving_machine_arn, content)
 
 
 @contextmanager

@@ -106,7 +106,7 @@ class SwapRun:
         ContentRefused or SafeguardFailed.
         """
         request, context, submit = self._request, self._context, self._pool.submit
-        data = submit(self._pictures.read, request.meme)
+        data = submit(self._pictures.read, request.meme, self.pending.drop)  # who moves needs no swapper here
         self._sources = SourceLoader(request, context, self._pictures, self._phases, self._pool)
         self._detector_session = submit(context.models.detector_session, context.deadline)
         self._denylist = submit(context.denylist.load, context.deadline)

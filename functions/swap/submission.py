@@ -73,7 +73,7 @@ def swap_queued(services: Services, name: str, deadline: Deadline) -> None:
     try:
         outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
     except MovingMeme as meme:
-        hand_over(services, record, request, meme, deadline)
+        hand_over(services, record, request, meme)
         return
     if not services.records.finish(name, results.strip_link(asdict(outcome.result)), outcome.latent_keys):
         results.delete_picture(name, services.storage, services.settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from layers.core.errors import OutOfTime
 
@@ -34,3 +34,18 @@ class Deadline:
     def sooner(self, seconds: float) -> Deadline:
         """The earlier of this deadline and the moment that many seconds from now."""
         return Deadline(min(self.at, time.monotonic() + seconds), self.advice)
+
+
+@dataclass(frozen=True)
+class ExtensibleDeadline(Deadline):
+    """A deadline that may be put off while the work goes on, once it turns out to be larger."""
+
+    _later: list[float] = field(default_factory=list, repr=False)
+
+    def extend(self, deadline: Deadline) -> None:
+        """Put it off to another deadline."""
+        self._later.append(deadline.at)
+
+    def left(self) -> float:
+        """Seconds left; negative when it has passed."""
+        return (self._later[-1] if self._later else self.at) - time.monotonic()

@@ -258,6 +258,7 @@ class MovingMeme(ColdswapError):
 
     code, status, title = "moving_meme", 422, "This meme moves"
     content: bytes | None = None  # the meme, where all of it has been read
+    uri: str | None = None  # where the meme is kept, if it was fetched from a URL and is too large for `content`
 
 
 class WorkGone(ColdswapError):

@@ -243,17 +243,21 @@ def tls_context() -> ssl.SSLContext:
 @contextmanager
 def _shut_down_at(deadline: Deadline, sock: socket.socket) -> Iterator[None]:
     """Shut the connection down at the deadline: the socket's own time-out starts anew with every byte."""
+    is_over = threading.Event()
     # Another handle on the same connection: TLS takes the socket's own, and must keep its session while it reads.
     with sock.dup() as handle:
 
         def cut() -> None:
+            while (left := deadline.left()) > 0:  # again where the deadline has been put off meanwhile
+                if is_over.wait(left):
+                    return
             with suppress(OSError):
                 handle.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(max(0.0, deadline.left()), cut)
-        timer.daemon = True
-        timer.start()
+        watch = threading.Thread(target=cut, name="deadline", daemon=True)
+        watch.start()
         try:
             yield
         finally:
-            timer.cancel()
+            is_over.set()
+            watch.join()

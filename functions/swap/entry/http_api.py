@@ -103,7 +103,7 @@ def post_swap(
             name, result = submission.swap_at_once(services, request, _caller(), until)
         except MovingMeme as meme:
             moving = replace(request, format=own_format)  # Accept names formats of stills
-            return {"id": moving_submission.queue_moving(services, moving, _caller(), meme, until)}
+            return {"id": moving_submission.queue_moving(services, moving, _caller(), meme)}
         fresh.update(result)
         return {"id": name}
 
@@ -155,7 +155,7 @@ def post_faces(body: FacesBody) -> Response[Any]:
         listing = services.list_faces(body.meme, caller, until)
     except MovingMeme as meme:
         request = SwapRequest(meme=body.meme, caller=caller)
-        name = moving_submission.queue_moving(services, request, caller, meme, until, kind="faces")
+        name = moving_submission.queue_moving(services, request, caller, meme, kind="faces")
         return _accept_job(f"/faces/{name}", name, "queued")
     timing = server_timing(listing.timings_ms)
     document = asdict(listing)

@@ -164,7 +164,7 @@ def _create(body: PredictionInput, prefer: str | None) -> Response[Any]:
     try:
         name, result = submission.swap_at_once(services, request, caller, until)
     except MovingMeme as meme:
-        name = moving_submission.queue_moving(services, request, caller, meme, until)
+        name = moving_submission.queue_moving(services, request, caller, meme)
         return _answer(201, name, services.records.find(name))
     return _answer(201, name, SwapRecord(name, caller, "succeeded", time.time(), result=result))
 

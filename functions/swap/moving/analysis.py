@@ -56,6 +56,7 @@ class MemeAnalysis:
     def __init__(self, job: MovingJob, context: SwapContext, path: Path, store: PatchStore) -> None:
         """`path`: where the meme's file is put; `store` gets what the frames show of faces."""
         self._job, self._context, self._path, self._store = job, context, path, store
+        self.work = WorkFiles(job.id, context)
         self.phases = Phases()
         self.notes: list[str] = []
         self.cost = 0
@@ -65,11 +66,24 @@ class MemeAnalysis:
         """Fetch and probe the meme, and charge for its frames. Raises the errors of reading, and BudgetSpent."""
         request, context = self._job.request, self._context
         with self.phases("fetch"), name_picture(MEME):
-            inputs.read_moving(request.meme, self._path, request.caller, context)
+            self._fetch()
         reader = open_meme(self._path, context.settings)
         picture = reader.picture
         self.cost += cost.charge_frames(context.budget, request, picture.frames, picture.width, picture.height)
         return reader
+
+    def _fetch(self) -> None:
+        """Fetch the meme; not from its URL again if a try that was killed has kept it."""
+        uri = self._job.request.meme
+        if inputs.is_url(uri) and self.work.comes_from(MEME_FILE, uri):
+            self.work.download(MEME_FILE, self._path)
+        else:
+            inputs.read_moving(uri, self._path, self._job.request.caller, self._context)
+
+    def keep_meme(self) -> None:
+        """Copy the meme to the work files."""
+        uri = self._job.request.meme
+        self.work.upload(MEME_FILE, self._path, uri if inputs.is_url(uri) else "")
 
     def digest_meme(self) -> str:
         """SHA-256 of the meme, in hex."""
@@ -127,7 +141,7 @@ class SwapAnalysis:
     def __init__(self, job: MovingJob, context: SwapContext, path: Path, store: PatchStore) -> None:
         self._job, self._context, self._path = job, context, path
         self._look = MemeAnalysis(job, context, path, store)
-        self._work = WorkFiles(job.id, context)
+        self._work = self._look.work
         self._is_cold = next(_runs) == 0
         self._bytes_before = context.models.bytes_fetched
 
@@ -139,7 +153,7 @@ class SwapAnalysis:
         loader = SourceLoader(job.request, context, pictures, look.phases, pool)
         reader = look.open()
         choose_format(job.request.format, reader.picture.kind)
-        upload = pool.submit(self._work.upload, MEME_FILE, self._path)
+        upload = pool.submit(look.keep_meme)
         detector = look.make_detector()
         people = look.find_people(reader, detector)
         if not people.analysis.tracks:

@@ -5,6 +5,7 @@ The bucket's lifecycle deletes what is under work/ a day later, if nobody else d
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from functions.swap.context import SwapContext
@@ -13,6 +14,7 @@ from layers.core.units import MIB
 
 MOST_BYTES = 16 * MIB  # of one file that is read into memory; the largest chunk has 6 MB
 _BINARY = "application/octet-stream"
+_SOURCE = "source"  # metadata: a digest, because a URL may hold a secret
 
 
 class WorkFiles:
@@ -47,9 +49,15 @@ class WorkFiles:
             raise gone(name)
         return content
 
-    def upload(self, name: str, path: Path) -> None:
-        """Stream a file into one of that name."""
-        self._storage.upload(self._bucket, self._key(name), path, _BINARY)
+    def upload(self, name: str, path: Path, source: str = "") -> None:
+        """Stream a file into one of that name; `source`: a URL that it comes from."""
+        metadata = {_SOURCE: _digest(source)} if source else None
+        self._storage.upload(self._bucket, self._key(name), path, _BINARY, metadata)
+
+    def comes_from(self, name: str, source: str) -> bool:
+        """Whether there is a file of that name that was uploaded from that URL."""
+        head = self._storage.head(self._bucket, self._key(name))
+        return head is not None and head.metadata.get(_SOURCE) == _digest(source)
 
     def download(self, name: str, path: Path) -> None:
         """Stream the file of that name into another. Raises WorkGone or StorageFull."""
@@ -70,3 +78,7 @@ class WorkFiles:
 def gone(name: str) -> WorkGone:
     """What to raise where a file is missing."""
     return WorkGone(f"An intermediate file ({name.split('/')[0]}) was deleted while the meme was being swapped.")
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import socket
 import ssl
@@ -17,9 +18,9 @@ from hypothesis import strategies as st
 
 from layers.core import http_transport
 from layers.core.address_check import is_public
-from layers.core.deadline import Deadline
+from layers.core.deadline import Deadline, ExtensibleDeadline
 from layers.core.errors import ColdswapError, InputNotFound, RefusedUrl, TooLarge, UpstreamFailed
-from layers.core.http_fetch import check_url, fetch, open_url
+from layers.core.http_fetch import check_url, fetch, fetch_into, open_url
 from tests.support.connections import catch_connections
 
 Serve = Callable[[socket.socket], None]
@@ -421,6 +422,31 @@ def test_a_server_that_drips_does_not_outlast_the_deadline(beginning: bytes) -> 
             get(port, seconds=0.4)
         assert deadline.left() > -3
         assert cut.wait(5)
+
+
+def test_a_deadline_that_is_put_off_cuts_nothing_off() -> None:
+    """What has begun to arrive turns out to be larger, as a video does."""
+    deadline = ExtensibleDeadline(Deadline.after(0.4).at)
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        for piece in (b"c", b"d"):
+            threading.Event().wait(0.3)
+            connection.sendall(piece)
+
+    class Sink(io.BytesIO):
+        def write(self, piece: Any, /) -> int:
+            deadline.extend(Deadline.after(20))
+            return super().write(piece)
+
+    sink = Sink()
+    with server(serve) as port, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("layers.core.http_fetch.PIECE_BYTES", 2)
+        origin = f"http://127.0.0.1:{port}"
+        fetch_into(sink, f"{origin}/", limit=LIMIT, deadline=deadline, trusted_origins=frozenset({origin}))
+
+    assert sink.getvalue() == b"abcd"
 
 
 def test_a_resolver_that_hangs_does_not_outlast_the_deadline() -> None:

@@ -20,6 +20,7 @@ from functions.swap.moving.outcome import MovingResult
 from functions.swap.remote.interfaces import Capabilities
 from functions.swap.remote.worker import Worker
 from functions.swap.values import RemoteUse, SwapRequest
+from layers.core import http_fetch
 from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 from layers.core.errors import (
@@ -32,6 +33,7 @@ from layers.core.errors import (
     NotFound,
     PictureTooLarge,
     StorageFailed,
+    UnreadablePicture,
     WorkGone,
 )
 from layers.media.ffmpeg import program
@@ -192,6 +194,28 @@ def test_an_analysis_that_was_killed_is_done_again(stack: FakeSwapStack) -> None
     stack.storage.failures.clear()
 
     assert swap(stack).face_frames == 2 * FRAMES
+
+
+def test_an_analysis_that_was_killed_does_not_fetch_its_url_again(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def fetch_into(file: Any, url: str, **_: Any) -> None:
+        asked.append(url)
+        file.write(gif())
+
+    monkeypatch.setattr(http_fetch, "fetch_into", fetch_into)
+    stack.storage.failures["write", "work/swaps/1/crops"] = StorageFailed("gone")
+    at_url = job(replace(PLAIN, meme="https://me.example/a.gif?token=secret"))
+
+    with pytest.raises(StorageFailed):
+        steps.analyse(at_url, context(stack))
+    stack.storage.failures.clear()
+    assert steps.analyse(at_url, context(stack)).frames == FRAMES
+
+    assert len(asked) == 1
+    assert "secret" not in str(stack.storage.objects[OUTPUTS, "work/swaps/1/meme"].metadata)
 
 
 def test_another_request_of_the_same_id_is_analysed_anew(stack: FakeSwapStack) -> None:
@@ -383,7 +407,7 @@ def test_a_video_is_recognised_by_its_first_bytes_and_a_large_animation_by_its_k
     stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stack.storage.put(UPLOADS, "requests/1/video", b"\0\0\0\x20ftypisom" + bytes(2000))
-    with pytest.raises(MovingMeme):
+    with pytest.raises(UnreadablePicture, match="not an MP4 video"):
         stack.services.swap(replace(PLAIN, meme=MEME.replace("meme", "video")), key="1", deadline=Deadline.after(60))
 
     monkeypatch.setattr("functions.swap.inputs.START_BYTES", 1000)
