@@ -6,6 +6,7 @@ import contextlib
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from functions.swap.moving.job import MovingJob
 
 Payload = Mapping[str, Any]
+STACK = "stack"  # who counts as the caller of what has none
 SHORT_CHUNKS = 1  # that one execution swaps before it composes: more would wait for each other
 STAGES: dict[str, Stage] = {"analyse": "analysing", "swap": "swapping", "compose": "composing"}
 
@@ -46,7 +48,8 @@ def run(services: Services, payload: Payload, context: Any) -> dict[str, Any]:
     try:
         name = _register(services, payload)
         correlate(name, context.aws_request_id)
-        return STEPS[step](services, name, payload, services.context(until))
+        with _share(services, step, name):
+            return STEPS[step](services, name, payload, services.context(until))
     except ColdswapError as error:
         count_fault(error, ended=False)  # whether the swap fails is seen where its workflow ends
         logger().warning("step failed", extra={"step": step, "swap": name, "code": error.code, "detail": error.detail})
@@ -66,6 +69,17 @@ def run(services: Services, payload: Payload, context: Any) -> dict[str, Any]:
             services.records.add_compute(name, milliseconds)
         if services.settings.model_retention == "request":
             services.models.release()
+
+
+def _share(services: Services, step: str, name: str) -> AbstractContextManager[None]:
+    """Count a step among its caller's while it runs; uploads and workflows together are as one caller.
+
+    Raises AtCapacity where the caller has its share. Recording why a workflow failed waits for nobody.
+    """
+    if step == "fail":
+        return contextlib.nullcontext()
+    record = services.records.find(name)
+    return services.step_sandboxes.share((record and record.caller) or STACK)
 
 
 def _clear_deleted(services: Services, name: str, until: Deadline) -> None:

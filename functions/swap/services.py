@@ -28,6 +28,8 @@ from layers.core.terms import Terms
 NEW_ACCOUNT_CONCURRENCY = 10  # concurrent executions that a new AWS account may have
 ACCOUNT_LIMIT_SECONDS = 3600.0  # how long an account's limit is cached
 TIMEOUT_SECONDS = 120.0  # of the function
+STEP_SECONDS = 900.0  # time-out of the function that does the steps of moving memes
+SPARE_SANDBOXES = 2  # that the steps of one caller's moving memes leave free
 SCRATCH = "verify-"  # prefix of the names of scratch folders
 ADVICE = "Use a smaller picture, or try again: a warm start is faster."  # in every OutOfTime
 MARGIN_SECONDS = 1.5  # to respond, to write a failure, to remove an idempotency record
@@ -54,6 +56,7 @@ class Services:
     claims: UploadClaims
     pseudonyms: Pseudonyms
     sandboxes: Sandboxes
+    step_sandboxes: Sandboxes  # the same ones, as the steps of moving memes take them
 
     def context(self, deadline: Deadline) -> SwapContext:
         """What a request with that deadline works with."""
@@ -159,6 +162,7 @@ def load_services() -> Services:
 
     settings = load_settings()
     store, storage = ModelStore(settings.models_bucket, client("s3")), Storage()
+    table, total = settings.state_table, concurrency_limit(settings.reserved_concurrency, _lambda)
     return Services(
         settings=settings,
         storage=storage,
@@ -172,9 +176,8 @@ def load_services() -> Services:
         records=MovingRecords(settings.state_table, _dynamodb, settings.result_seconds),
         claims=UploadClaims(settings.state_table, _dynamodb, settings.result_seconds),
         pseudonyms=Pseudonyms(settings.state_table, _dynamodb),
-        sandboxes=Sandboxes(
-            settings.state_table, TIMEOUT_SECONDS, concurrency_limit(settings.reserved_concurrency, _lambda), _dynamodb
-        ),
+        sandboxes=Sandboxes(table, TIMEOUT_SECONDS, total, _dynamodb),
+        step_sandboxes=Sandboxes(table, STEP_SECONDS, total, _dynamodb, spare=SPARE_SANDBOXES),
     )
 
 

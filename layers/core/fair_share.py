@@ -15,6 +15,7 @@ from layers.core.dynamodb import translate_errors
 from layers.core.errors import AtCapacity, StorageFailed
 from layers.core.ids import new_id
 
+_ITEM_SECONDS = 3600  # longer than any lease in an item, whose readers have leases of different lengths
 CONTENTION_SECONDS = 120  # a caller counts as asking for so long after a request; longer than any Retry-After
 _PREFIX = "c_"  # of an attribute that stands for a caller or a lease, beside `id` and `expiration`
 _MAX_STALE = 50  # attributes removed at a time
@@ -57,10 +58,13 @@ class Sandboxes:
         total: Callable[[], int],
         client: Callable[[], Any],
         now: Callable[[], float] = time.time,
+        spare: int = 0,
     ) -> None:
         """`seconds` is the longest that a request may take; `total` returns how many sandboxes there may be, and is
-        called only when that matters."""
+        called only when that matters. So many as are `spare` are left free even by a caller who is alone: where work
+        fills all of them for minutes, nobody else gets as far as to ask."""
         self._table, self._seconds, self._total, self._client, self._now = table, seconds, total, client, now
+        self._spare = spare
         self._contention = Contention(table, "sandboxes", client, now)
 
     def enter(self, caller: str | None, name: str) -> None:
@@ -73,14 +77,21 @@ class Sandboxes:
         now = self._now()
         is_contested = self._contention.register(caller)
         key = f"running#{caller}"
-        leases = _set(self._client, self._table, key, name, int(now + self._seconds), int(now + 2 * self._seconds))
+        leases = _set(self._client, self._table, key, name, int(now + self._seconds), int(now) + _ITEM_SECONDS)
         stale = [lease for lease, end in leases.items() if end <= now]
         _remove(self._client, self._table, key, stale)
         running = len(leases) - len(stale)
-        if is_contested and running > 1 and running > fair_half(self._total()):
+        if running <= 1 or not (is_contested or self._spare):
+            return
+        total = self._total()
+        if is_contested and running > fair_half(total):
             raise AtCapacity(
                 "Other callers are waiting, and you already use your half of the capacity. Try again in a moment.",
                 retry_after=2,
+            )
+        if running > max(1, total - self._spare):
+            raise AtCapacity(
+                "You already use all of the capacity that is for you. Try again in a moment.", retry_after=2
             )
 
     def leave(self, caller: str | None, name: str) -> None:

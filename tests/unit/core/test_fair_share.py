@@ -75,6 +75,26 @@ def test_a_caller_with_one_request_is_never_refused(dynamodb: Any, table: str, c
     tight.enter("ann", "1")
 
 
+def test_long_work_leaves_a_few_sandboxes_by_which_others_are_noticed(
+    dynamodb: Any, table: str, clock: Clock, sandboxes: Sandboxes
+) -> None:
+    steps = Sandboxes(table, 900, lambda: 10, lambda: dynamodb, clock, spare=2)
+
+    assert enter(steps, "ann", 12) == 8
+    clock.at += SECONDS + 1
+    assert enter(sandboxes, "ben", 1) == 1
+    with pytest.raises(AtCapacity, match="Other callers"):
+        sandboxes.enter("ann", "a still picture, while the steps go on")
+    clock.at += 900
+    assert enter(sandboxes, "ann", 1) == 1, "the steps were killed"
+
+
+def test_one_sandbox_is_enough_for_who_is_alone_however_few_there_are(dynamodb: Any, table: str, clock: Clock) -> None:
+    steps = Sandboxes(table, 900, lambda: 2, lambda: dynamodb, clock, spare=2)
+
+    assert enter(steps, "ann", 3) == 1
+
+
 def test_the_limit_is_asked_for_only_where_it_could_matter(dynamodb: Any, table: str, clock: Clock) -> None:
     def limit() -> int:
         raise AssertionError("asked")

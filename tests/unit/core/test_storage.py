@@ -68,6 +68,22 @@ def test_more_bytes_than_the_limit_are_not_read(stub: Stubber) -> None:
     assert response["Body"]._amount_read == 0
 
 
+@pytest.mark.parametrize(("count", "start"), [(3, b"abc"), (9, b"abcdef")])
+def test_of_an_object_however_large_only_the_start_is_read(stub: Stubber, count: int, start: bytes) -> None:
+    raw = io.BytesIO(b"abcdef")
+    stub.add_response("get_object", {"Body": StreamingBody(raw, 6), "ContentLength": 6}, NAMES)
+
+    assert Storage().read_start("b", "k", count) == start
+
+    assert raw.closed, "so that the rest is not sent"
+
+
+def test_a_start_that_is_not_there_is_told_as_missing(stub: Stubber) -> None:
+    stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
+    with pytest.raises(ObjectNotFound):
+        Storage().read_start("b", "k", 3)
+
+
 def test_a_body_cut_short_is_a_failure_and_not_a_short_object(stub: Stubber) -> None:
     stub.add_response("get_object", body(b"x" * 5, content_length=10), NAMES)
     with pytest.raises(StorageFailed):

@@ -22,7 +22,7 @@ FUNCTIONS = {
     ),
     "MovingFunction": (
         *("functions/swap/moving", "functions/swap/moving_app.py", "functions/swap/moving_run.py"),
-        *("functions/swap/moving_end.py", "functions/swap/moving_records.py"),
+        *("functions/swap/moving_end.py", "functions/swap/moving_records.py", "functions/swap/services.py"),
         *("functions/swap/results.py", "functions/swap/upload_outcomes.py", "functions/swap/inputs.py"),
         *("functions/swap/latent_cache.py", "functions/swap/source_face.py", "functions/swap/source_embedding.py"),
         *("functions/swap/safeguards", "layers/core/budget.py", "layers/core/secrets.py"),

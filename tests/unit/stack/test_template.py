@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 
 from functions.swap.settings import Settings
 from functions.swap.upload_outcomes import LAST_TRY_SECONDS, MAX_TRIES
@@ -449,17 +450,33 @@ def test_a_sandbox_that_was_killed_is_tried_again_by_every_name_that_lambda_has_
 SHARED = {**THROTTLED, "ErrorEquals": ["Lambda.TooManyRequestsException", "AtCapacity"]}  # or it is others' turn
 
 
+TURN = {**THROTTLED, "ErrorEquals": ["AtCapacity"], "IntervalSeconds": 2, "MaxAttempts": 150}
+
+
 def test_a_throttled_function_is_waited_for_longer_than_a_fault_and_is_told_as_one() -> None:
     calls = [*tasks_of(VIDEO), *tasks_of(MOVING), ("Swap", WORKFLOW["States"]["Swap"])]
-    of_swaps = [WORKFLOW["States"]["Swap"], *(task for _, task in tasks_of(MOVING))]
     for name, task in calls:
-        assert (SHARED if task in of_swaps else THROTTLED) in task["Retry"], name
+        assert (SHARED if task is WORKFLOW["States"]["Swap"] else THROTTLED) in task["Retry"], name
         named = [error for retry in task["Retry"] for error in retry["ErrorEquals"]]
         assert len(named) == len(set(named)), name
     (patience_ends,) = (
         each["Next"] for each in WORKFLOW["States"]["Swap"]["Catch"] if each["ErrorEquals"] == SHARED["ErrorEquals"]
     )
     assert WORKFLOW["States"][patience_ends]["Output"]["error"] == errors.AtCapacity.__name__
+
+
+def test_a_chunk_waits_for_its_turn_as_long_as_the_largest_meme_takes_with_half_of_a_new_account() -> None:
+    from functions.swap.moving.crop_chunks import EXECUTIONS, LARGEST_CHUNK
+    from functions.swap.services import NEW_ACCOUNT_CONCURRENCY
+
+    chunks = Settings.max_face_frames / LARGEST_CHUNK
+    longest = chunks / (NEW_ACCOUNT_CONCURRENCY // 2) * 60  # a chunk takes about a minute
+
+    for name, task in tasks_of(MOVING):
+        assert TURN in task["Retry"], name
+    assert patience(TURN) / 2 > 3 * longest, "half of it in the mean"
+    assert patience(TURN) / 2 < MOVING["TimeoutSeconds"], "so that the reason is told as that"
+    assert EXECUTIONS <= NEW_ACCOUNT_CONCURRENCY
 
 
 def test_every_task_of_the_video_retries_what_a_retry_can_cure_and_nothing_else() -> None:
@@ -536,6 +553,14 @@ def test_whoever_deletes_a_moving_meme_may_read_which_work_files_it_has_and_dele
     for action in ("s3:GetObject", "s3:DeleteObject"):
         (statement,) = (each for each in statements(function) if each["Action"] == action)
         assert any(each["Fn::Sub"].endswith("/work/swaps/*") for each in statement["Resource"]), action
+
+
+@pytest.mark.parametrize("name", ["swap/swap", "swap/moving", "video/short_video"])
+def test_no_workflow_has_a_yaml_alias_which_aws_does_not_resolve(name: str) -> None:
+    """CloudFormation takes the file from S3 as it is; what is written out each time is compared above."""
+    text = (ROOT / f"functions/{name}.asl.yaml").read_text()
+
+    assert not [token for token in yaml.scan(text) if isinstance(token, (yaml.AliasToken, yaml.AnchorToken))]
 
 
 def test_one_catch_stands_around_the_making_and_every_way_leads_on() -> None:

@@ -519,6 +519,7 @@ class FakeSwapStack:
     records: MemoryRecords = field(default_factory=MemoryRecords)
     claims: MemoryClaims = field(default_factory=MemoryClaims)
     sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 120, int, dict))
+    step_sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 900, int, dict))
 
     def __post_init__(self) -> None:
         self.denylist = DenylistStore(cast(Any, self.storage), MODELS)
@@ -541,6 +542,7 @@ class FakeSwapStack:
             claims=self.claims,
             pseudonyms=FixedPseudonyms(),
             sandboxes=self.sandboxes,
+            step_sandboxes=self.step_sandboxes,
         )
 
 

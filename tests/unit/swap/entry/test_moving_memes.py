@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.swap import moving_app
+from functions.swap import cost, moving_app
 from functions.swap.moving import steps
+from functions.swap.moving_run import STACK
 from functions.swap.moving_state import MovingState
 from layers.core import http_fetch
-from layers.core.errors import MovingMeme, NoFaceInMeme, NotFound, StorageFailed
+from layers.core.budget import Budget
+from layers.core.errors import AtCapacity, BudgetSpent, MovingMeme, NoFaceInMeme, NotFound, StorageFailed
+from layers.core.fair_share import Sandboxes
 from layers.media.moving.reader import sniff_moving
 from tests.support.plain_gifs import write_gif
 from tests.unit.swap.entry_clients import HttpResult, http, invoke, upload_event
@@ -323,6 +326,90 @@ def test_an_upload_that_is_replaced_leaves_the_outcome_of_the_newer_one(
     workflow.step("fail", input={"swap": older}, execution="", error="NotFound", cause="")
 
     assert outputs(stack) == {"swapped/a.gif", "swapped/a.gif.json"}
+
+
+@pytest.fixture
+def sandboxes(stack: FakeSwapStack, dynamodb: Any, table: str) -> Sandboxes:
+    stack.step_sandboxes = Sandboxes(table, 900, lambda: 4, lambda: dynamodb)
+    return stack.step_sandboxes
+
+
+def test_steps_count_as_their_caller_s_and_wait_while_others_ask(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow, sandboxes: Sandboxes
+) -> None:
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    workflow.step("analyse", input={"swap": name}, execution="")
+    for running in range(2):
+        sandboxes.enter("1", f"another step {running}")
+    sandboxes.enter("somebody else", "a still picture")
+
+    with pytest.raises(AtCapacity):
+        workflow.step("swap", swap=name, chunk=0)
+    assert not stack.models.swapper.crops
+
+    sandboxes.leave("1", "another step 0")
+    workflow.step("swap", swap=name, chunk=0)
+    sandboxes.enter("1", "another step 0")
+    output = workflow.step("fail", input={"swap": name}, execution="", error="AtCapacity", cause="")
+    assert output["error"] == "AtCapacity", "why it failed is recorded all the same"
+
+
+def test_uploads_together_count_as_one_caller(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow, sandboxes: Sandboxes
+) -> None:
+    name = upload(stack, monkeypatch, meme())
+    for running in range(2):
+        sandboxes.enter(STACK, f"of another upload {running}")
+    sandboxes.enter("1", "a still picture")
+
+    with pytest.raises(AtCapacity):
+        workflow.step("analyse", input={"swap": name}, execution="")
+
+
+def test_a_meme_is_charged_for_its_frames_and_for_its_faces_once_each(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow, dynamodb: Any, table: str
+) -> None:
+    """Each unit of frames is 40 megapixels, of faces four of them, and the first one is everybody's."""
+    monkeypatch.setattr(cost, "FRAME_PIXELS_PER_UNIT", 80_000)  # one frame of this meme
+    stack.budget = Budget(table, cost.UNIT, lambda: 100, lambda: dynamodb)
+
+    def spent() -> int:
+        items = dynamodb.scan(TableName=table)["Items"]
+        return sum(int(item["spent"]["N"]) for item in items if item["id"]["S"].startswith("budget#"))
+
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    assert spent() == 1
+    stack.storage.failures["write", f"work/swaps/{name}/crops"] = StorageFailed()
+    with pytest.raises(StorageFailed):
+        workflow.step("analyse", input={"swap": name}, execution="")
+    assert spent() == 1 + 3 + 6 // cost.FACES_PER_UNIT, "before anything is swapped"
+
+    stack.storage.failures.clear()
+    workflow.run(name)
+
+    assert spent() == 1 + 3 + 6 // cost.FACES_PER_UNIT, "a retry pays nothing"
+
+
+@pytest.mark.parametrize(("limit", "needs"), [(3, "This request needs 3"), (4, "This request needs 1")])
+def test_a_budget_that_does_not_last_ends_the_swap_before_it_begins(
+    stack: FakeSwapStack,
+    monkeypatch: pytest.MonkeyPatch,
+    workflow: Workflow,
+    dynamodb: Any,
+    table: str,
+    limit: int,
+    needs: str,
+) -> None:
+    monkeypatch.setattr(cost, "FRAME_PIXELS_PER_UNIT", 80_000)
+    stack.budget = Budget(table, cost.UNIT, lambda: limit, lambda: dynamodb)
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+
+    with pytest.raises(BudgetSpent, match=needs) as caught:
+        workflow.run(name)
+    workflow.step("fail", input={"swap": name}, execution="", error="BudgetSpent", cause=str(caught.value))
+
+    assert failed(http(stack, monkeypatch, "GET", f"/swap/{name}")) == ("failed", "budget_spent")
+    assert (stack.models.swapper.crops, outputs(stack)) == ([], set())
 
 
 def test_a_task_names_the_state_machine_which_takes_the_same_request(
