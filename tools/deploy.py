@@ -282,7 +282,7 @@ def _finish(target: Target) -> None:
     request."""
     formation = target.client("cloudformation")
     stack_outputs = read_outputs(formation, target.stack)
-    _warm_up([stack_outputs["SwapFunctionName"], stack_outputs["VideoFunctionName"]])
+    _warm_up([stack_outputs[f"{name}FunctionName"] for name in ("Swap", "Moving", "Video")])
     _keep_newest(target)
     _publish_fonts(target, stack_outputs["ModelsBucketName"])
     _publish_demo_pack(target, stack_outputs["ModelsBucketName"])

@@ -23,10 +23,10 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     correlate(context.aws_request_id, context.aws_request_id)
     services = load_services()
     if is_warm_up(event):
-        from functions.swap.warm_up import warm
+        from functions.swap.warm_up import warm_steps
 
         try:
-            return warm(services)
+            return warm_steps(services, deadline(context))
         except ColdswapError as error:
             count_fault(error)
             raise

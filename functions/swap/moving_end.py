@@ -51,7 +51,9 @@ def clear(services: Services, name: str, record: SwapRecord | None, deadline: De
 def settle(services: Services, event: Mapping[str, Any], deadline: Deadline) -> None:
     """Do for an execution that ended badly what its workflow has not done itself, by EventBridge's event."""
     detail = event["detail"]
-    name = find_name(json.loads(detail["input"]), str(detail["executionArn"]))
+    # EventBridge leaves an input out that is too large for it, which no queued swap's is (Step Functions' developer
+    # guide, "EventBridge payloads").
+    name = find_name(json.loads(detail.get("input") or "null"), str(detail["executionArn"]))
     correlate(name, name)
     match detail["status"]:
         case "TIMED_OUT":

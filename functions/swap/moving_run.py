@@ -54,7 +54,7 @@ def run(services: Services, payload: Payload, context: Any) -> dict[str, Any]:
         count_fault(error, ended=False)  # whether the swap fails is seen where its workflow ends
         logger().warning("step failed", extra={"step": step, "swap": name, "code": error.code, "detail": error.detail})
         if isinstance(error, NotFound) and name:
-            _clear_deleted(services, name, until)
+            _clear_unwanted(services, name, until)
         raise
     except Exception as error:
         count_fault(error, ended=False)
@@ -82,11 +82,12 @@ def _share(services: Services, step: str, name: str) -> AbstractContextManager[N
     return services.step_sandboxes.share((record and record.caller) or STACK)
 
 
-def _clear_deleted(services: Services, name: str, until: Deadline) -> None:
-    """Delete what a step wrote after its swap was deleted."""
+def _clear_unwanted(services: Services, name: str, until: Deadline) -> None:
+    """Delete what a step wrote after its swap was deleted or had failed."""
     with contextlib.suppress(ColdswapError):  # the first error is the one to raise
-        if services.records.find(name) is None:
-            clear(services, name, None, until)
+        record = services.records.find(name)
+        if record is None or record.status == "failed":
+            clear(services, name, record, until)
 
 
 def _register(services: Services, payload: Payload) -> str:

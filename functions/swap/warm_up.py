@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from functions.swap.services import Services
+from layers.core.deadline import Deadline
 from layers.core.errors import InternalError
 from layers.core.telemetry import Phases, is_cold_start
 
@@ -31,6 +32,15 @@ MODULES = (
     "onnxruntime",
     "c2pa",
 )
+# Of the function for moving memes alone; the order matters here too.
+STEP_MODULES = (
+    "functions.swap.moving_run",
+    "functions.swap.picture_loading",
+    "functions.swap.moving.analysis",
+    "functions.swap.moving.swapped_chunk",
+    "functions.swap.moving.delivery",
+)
+_TEST_VIDEO = ("-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.1", "-c:v", "libx264")
 CLIENTS = ("s3", "dynamodb", "stepfunctions", "secretsmanager", "lambda", "ssm")
 
 
@@ -46,6 +56,31 @@ def warm(services: Services) -> dict[str, Any]:
     with phases("test"):
         engine = _test(services.settings.signing_key)
     return {"warm": True, "cold_start": was_cold, "engine": engine, "timings_ms": phases.timings_ms()}
+
+
+def warm_steps(services: Services, until: Deadline) -> dict[str, Any]:
+    """Do the same for the function that swaps moving memes, and test that ffmpeg encodes.
+
+    Raises what `warm` raises, and EncodingFailed or OutOfTime.
+    """
+    phases = Phases()
+    with phases("steps"):
+        _test_steps(until)
+    report = warm(services)
+    return {**report, "timings_ms": {**report["timings_ms"], **phases.timings_ms()}}
+
+
+_tested_steps: list[bool] = []
+
+
+def _test_steps(until: Deadline) -> None:
+    if not _tested_steps:
+        for name in STEP_MODULES:
+            importlib.import_module(name)
+        from layers.media.ffmpeg import run
+
+        run([*_TEST_VIDEO, "-f", "null", "-"], deadline=until)
+        _tested_steps.append(True)
 
 
 @cache

@@ -18,6 +18,7 @@ from functions.swap.moving.outcome import ChunkSummary
 from functions.swap.moving.plan import SwapPlan, read_latents, require_plan
 from functions.swap.moving.work_files import WorkFiles
 from functions.swap.values import Floats
+from layers.core.errors import NotFound
 from layers.media.picture import Pixels
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: in
         return ChunkSummary(chunk.face_frames, 0.0)
     start, bytes_before = time.monotonic(), context.models.bytes_fetched
     if context.remote is not None:
-        facts = _swap_elsewhere(context, context.remote, work, plan, number)
+        facts = _swap_elsewhere(job, context, context.remote, work, plan, number)
         if facts is not None:
             return ChunkSummary(chunk.face_frames, facts.seconds)
     pending = context.models.start_swapper(context.deadline)
@@ -67,12 +68,12 @@ def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: in
     swapped = swap_crops(crops.crops, latents, swapper, check, batch_size)
     seconds = time.monotonic() - start
     facts = ChunkFacts(swapper.name, round(seconds, 3), context.models.bytes_fetched - bytes_before)
-    _write(work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
+    _write(job, work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
     return ChunkSummary(chunk.face_frames, seconds)
 
 
 def _swap_elsewhere(
-    context: SwapContext, remote: Remote, work: WorkFiles, plan: SwapPlan, number: int
+    job: MovingJob, context: SwapContext, remote: Remote, work: WorkFiles, plan: SwapPlan, number: int
 ) -> ChunkFacts | None:
     """The same, done by what the operator has chosen; None where that takes no crops, or failed: it is done here."""
     from functions.swap.remote.attempt import swap_elsewhere
@@ -89,12 +90,18 @@ def _swap_elsewhere(
         return None
     swapped, use = outcome
     facts = ChunkFacts(use.engine, round(time.monotonic() - start, 3), 0, use.seconds, use.dollars)
-    _write(work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
+    _write(job, work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
     return facts
 
 
-def _write(work: WorkFiles, name: str, facts: ChunkFacts, swapped: CropChunk) -> None:
+def _write(job: MovingJob, work: WorkFiles, name: str, facts: ChunkFacts, swapped: CropChunk) -> None:
+    """Write a swapped chunk. Raises NotFound if the swap was deleted meanwhile."""
     work.write(name, json.dumps(asdict(facts)).encode() + b"\n" + swapped.to_bytes())
+    try:
+        job.require()
+    except NotFound:
+        work.delete(name)  # whoever deleted the rest may not have seen it
+        raise
 
 
 def swap_crops(

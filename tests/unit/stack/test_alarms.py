@@ -303,6 +303,7 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
         lambda _: [of_aws("AWS/Lambda", "DestinationDeliveryFailures", FunctionName="SwapFunction")]
     ],
     "SwapEndsLost": [lambda _: [of_aws("AWS/Events", "InvocationsFailedToBeSentToDlq", RuleName="SwapFunctionEnded")]],
+    "MovingThrottles": [lambda _: throttled("MovingFunction", 6)],
     "MovingNearTimeout": [lambda _: [of_aws("AWS/Lambda", "Duration", 820_000, FunctionName="MovingFunction")]],
     "MovingMemesOutOfTime": [
         lambda _: [of_aws("AWS/States", "ExecutionsTimedOut", StateMachineArn="MovingStateMachine")]

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from functions.swap import warm_up
-from layers.core.errors import InternalError, LabelFailed
+from functions.swap import moving_app, warm_up
+from layers.core.errors import EncodingFailed, InternalError, LabelFailed
 from layers.core.warm_up import PAYLOAD
 from layers.engine import native_swapper
 from layers.engine.native_swapper import Miscalculates, Unavailable
-from layers.media import c2pa_key
+from layers.media import c2pa_key, ffmpeg
 from tests.unit.swap.entry_clients import invoke
-from tests.unit.swap.fake_stack import FakeSwapStack
+from tests.unit.swap.fake_stack import FakeContext, FakeSwapStack
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +34,20 @@ def test_a_warm_up_tests_the_engine_and_a_signature_and_touches_nothing(monkeypa
     assert list(report["timings_ms"]) == ["import", "test"]
     assert stack.storage.objects == before
     assert invoke(stack, PAYLOAD, monkeypatch)["timings_ms"]["test"] < report["timings_ms"]["test"]
+
+
+def test_the_function_for_moving_memes_tests_ffmpeg_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moving_app, "load_services", lambda: FakeSwapStack().services)
+    warm_up._tested_steps.clear()
+
+    report = moving_app.handler(PAYLOAD, FakeContext())
+
+    assert report is not None
+    assert list(report["timings_ms"]) == ["import", "test", "steps"]
+    monkeypatch.setattr(ffmpeg, "program", lambda: "/bin/false")
+    warm_up._tested_steps.clear()
+    with pytest.raises(EncodingFailed):
+        moving_app.handler(PAYLOAD, FakeContext())
 
 
 def test_an_engine_that_miscalculates_fails_it_and_one_that_is_not_there_does_not(

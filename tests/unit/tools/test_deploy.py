@@ -281,7 +281,7 @@ def test_both_images_start_from_the_digest_that_was_pulled_and_sam_sends_no_tele
 
 
 @pytest.mark.parametrize("unfit", ["", "https://VideoFunctionName"])
-def test_both_functions_test_themselves_after_a_deployment(
+def test_all_functions_test_themselves_after_a_deployment(
     unfit: str, deployed: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account = Account()
@@ -289,7 +289,7 @@ def test_both_functions_test_themselves_after_a_deployment(
 
     deployed(account, Sam(account))
 
-    names = ["https://SwapFunctionName", "https://VideoFunctionName"]
+    names = ["https://SwapFunctionName", "https://MovingFunctionName", "https://VideoFunctionName"]
     assert account.functions.invoked == [(name, PAYLOAD) for name in names]
     assert ("failed its self-test" in capsys.readouterr().err) == bool(unfit)
 
@@ -485,14 +485,47 @@ def test_what_acts_on_aws_alone_needs_no_other_environment(target: str) -> None:
     assert rule == ".venv-deploy/ready"
 
 
-@pytest.mark.parametrize("letter", [{"requestPayload": {"Records": [1]}, "responsePayload": {}}, {"Records": [1]}])
-def test_a_letter_is_sent_as_the_event_it_was_and_then_deleted(letter: dict[str, Any]) -> None:
+FUNCTION = "arn:aws:lambda:eu-west-1:123456789012:function:memes-MovingFunction-1"
+RECORD = {
+    "version": "1.0",
+    "timestamp": "2026-11-28T00:00:00.000Z",
+    "requestContext": {
+        "requestId": "1",
+        "functionArn": f"{FUNCTION}:$LATEST",
+        "condition": "RetriesExhausted",
+        "approximateInvokeCount": 3,
+    },
+    "requestPayload": {"Records": [1]},
+    "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+    "responsePayload": {"errorType": "StorageFailed"},
+}
+OF_A_RULE = {
+    "MessageAttributes": {
+        name: {"StringValue": value, "DataType": "String"}
+        for name, value in {"RULE_ARN": "arn:aws:events:eu-west-1:1:rule/a", "TARGET_ARN": FUNCTION}.items()
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("letter", "attributes", "name"),
+    [
+        (RECORD, {}, "memes-MovingFunction-1"),
+        ({"Records": [1]}, OF_A_RULE, "memes-MovingFunction-1"),
+        ({"Records": [1]}, {}, "function"),
+        ({"requestPayload": {"Records": [1]}, "responsePayload": {}}, {}, "function"),
+    ],
+)
+def test_a_letter_is_sent_as_the_event_it_was_to_whom_failed_and_then_deleted(
+    letter: dict[str, Any], attributes: dict[str, Any], name: str
+) -> None:
     done: list[tuple[str, Any]] = []
 
-    waiting = [{"Body": json.dumps(letter), "ReceiptHandle": "receipt"}]
+    waiting = [{"Body": json.dumps(letter), "ReceiptHandle": "receipt", **attributes}]
 
     class Queue:
-        def receive_message(self, **_: Any) -> dict[str, Any]:
+        def receive_message(self, MessageAttributeNames: list[str], **_: Any) -> dict[str, Any]:
+            assert "TARGET_ARN" in MessageAttributeNames, "SQS sends no others"
             return {"Messages": [waiting.pop()]} if waiting else {}
 
         def delete_message(self, QueueUrl: str, ReceiptHandle: str) -> None:
@@ -500,7 +533,8 @@ def test_a_letter_is_sent_as_the_event_it_was_and_then_deleted(letter: dict[str,
 
     class Functions:
         def invoke(self, FunctionName: str, InvocationType: str, Payload: bytes) -> None:
-            done.append((InvocationType, json.loads(Payload)))
+            assert InvocationType == "Event"
+            done.append((FunctionName, json.loads(Payload)))
 
     assert redrive("queue", "function", Queue(), Functions()) == 1
-    assert done == [("Event", {"Records": [1]}), ("deleted", "receipt")]
+    assert done == [(name, {"Records": [1]}), ("deleted", "receipt")]

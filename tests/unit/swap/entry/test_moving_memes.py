@@ -63,11 +63,37 @@ class Workflow:
             return self.step("compose", swap=swap)
         return output["result"] if output["next"] == "over" else self.step("finish", swap=swap)
 
-    def end(self, status: str, started: Any, **detail: Any) -> None:
-        """EventBridge tells that an execution ended badly."""
-        about = {"status": status, "executionArn": f"{EXECUTION}:1", "input": json.dumps(started), **detail}
-        event = {"source": "aws.states", "detail-type": moving_app.EXECUTION_EVENT, "detail": about}
-        moving_app.handler(event, FakeContext())
+    def end(self, status: str, started: Any, execution: str = "1", **detail: Any) -> None:
+        """EventBridge tells that an execution ended badly (Step Functions' developer guide has the examples).
+
+        An input of None is one that was too large for the event.
+        """
+        about = {
+            "executionArn": f"{EXECUTION}:{execution}",
+            "stateMachineArn": MOVING_ARN,
+            "name": execution,
+            "status": status,
+            "startDate": 1795885200225,
+            "stopDate": 1795885205351,
+            "input": None if started is None else json.dumps(started),
+            "inputDetails": {"included": started is not None},
+            "output": None,
+            "outputDetails": None,
+            "error": None,
+            "cause": None,
+        }
+        event = {
+            "version": "0",
+            "id": "315c1398-40ff-a850-213b-158f73e60175",
+            "detail-type": moving_app.EXECUTION_EVENT,
+            "source": "aws.states",
+            "account": "123456789012",
+            "time": "2026-11-28T17:00:05Z",
+            "region": "eu-west-1",
+            "resources": [f"{EXECUTION}:{execution}"],
+            "detail": {**about, **detail},
+        }
+        moving_app.handler(json.loads(json.dumps(event)), FakeContext())
 
 
 @pytest.fixture
@@ -247,27 +273,110 @@ def failed(response: HttpResult) -> tuple[str, str]:
     return response.body["status"], response.body["problem"]["code"]
 
 
-def test_the_reason_of_a_failure_is_told_by_the_workflow_or_else_by_the_event_of_its_end(
-    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
-) -> None:
-    ends = {
-        "FAILED": {"error": "NoFaceInMeme", "cause": json.dumps({"errorMessage": "No face was found."})},
-        "TIMED_OUT": {},
-        "ABORTED": {},
-    }
-    codes = {"FAILED": "no_face_in_meme", "TIMED_OUT": "out_of_time", "ABORTED": "not_found"}
-    for status, detail in ends.items():
-        name = http(stack, monkeypatch, body=MEME).body["id"]
-        workflow.end(status, {"swap": name}, **detail)
-        assert failed(http(stack, monkeypatch, "GET", f"/swap/{name}")) == ("failed", codes[status])
+# As Lambda, Step Functions and whoever stops an execution name what happened, and what the caller is told.
+LAMBDA_SAYS = json.dumps({"errorMessage": "No face was found.", "errorType": "NoFaceInMeme", "stackTrace": ["secret"]})
+KILLED = "RequestId: 1 Error: Runtime exited with error: signal: killed"
+ENDS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "an error of ours": ("FAILED", {"error": "NoFaceInMeme", "cause": LAMBDA_SAYS}, "no_face_in_meme"),
+    "an error of ours with its sentence": ("FAILED", {"error": "BudgetSpent", "cause": "Too much."}, "budget_spent"),
+    "the whole execution's time-out": ("TIMED_OUT", {}, "out_of_time"),
+    "somebody stopped it": ("ABORTED", {"error": "Cancelled", "cause": "The swap was deleted."}, "not_found"),
+    "an operator stopped it": ("ABORTED", {}, "not_found"),
+    "a definition that breaks": ("FAILED", {"error": "States.Runtime", "cause": "secret"}, "internal_error"),
+    "an expression that breaks": ("FAILED", {"error": "States.QueryEvaluationError", "cause": "x"}, "internal_error"),
+    "an output that is too large": ("FAILED", {"error": "States.DataLimitExceeded", "cause": "x"}, "internal_error"),
+    "no permission": ("FAILED", {"error": "Lambda.AccessDeniedException", "cause": "secret"}, "internal_error"),
+    "killed for its memory": ("FAILED", {"error": "Runtime.OutOfMemory", "cause": KILLED}, "internal_error"),
+    "killed in another way": ("FAILED", {"error": "Runtime.ExitError", "cause": KILLED}, "internal_error"),
+    "a function's time-out": ("FAILED", {"error": "Sandbox.Timedout", "cause": "1 timed out"}, "out_of_time"),
+    "a task's time-out": ("FAILED", {"error": "States.Timeout"}, "out_of_time"),
+    "throttled for too long": ("FAILED", {"error": "Lambda.TooManyRequestsException"}, "at_capacity"),
+    "nothing said": ("FAILED", {}, "internal_error"),
+}
 
+
+@pytest.mark.parametrize("end", ENDS)
+def test_whatever_ends_a_workflow_the_reason_is_where_the_caller_looks(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow, end: str
+) -> None:
+    status, detail, code = ENDS[end]
+    swap = http(stack, monkeypatch, body=MEME).body["id"]
+    listing = http(stack, monkeypatch, path="/faces", body=MEME).body["id"]
+    uploaded = upload(stack, monkeypatch, meme())
+    stack.storage.put(OUTPUTS, f"work/swaps/{swap}/meme", b"left by a step")
+
+    for name in (swap, listing, uploaded, swap):
+        workflow.end(status, {"swap": name}, execution=name, **detail)
+
+    for path in (f"/swap/{swap}", f"/faces/{listing}"):
+        response = http(stack, monkeypatch, "GET", path)
+        assert failed(response) == ("failed", code)
+        assert response.body["problem"]["instance"] == path
+        assert "secret" not in json.dumps(response.body), "a history's text may hold anything"
+    problem = stack.storage.json("failed/a.gif.json")
+    assert (problem["code"], problem["will_be_retried"]) == (code, False)
+    assert outputs(stack) == {"failed/a.gif.json"}
+
+
+def test_the_first_reason_stays(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow) -> None:
     name = http(stack, monkeypatch, body=MEME).body["id"]
     output = workflow.step("fail", input={"swap": name}, execution="", error="Runtime.OutOfMemory", cause="secret")
     assert output["error"] == "InternalError"
+
     workflow.end("FAILED", {"swap": name}, error="NoFaceInMeme", cause="")
+
     response = http(stack, monkeypatch, "GET", f"/swap/{name}")
-    assert failed(response) == ("failed", "internal_error"), "the first reason stays"
+    assert failed(response) == ("failed", "internal_error")
     assert "secret" not in json.dumps(response.body)
+
+
+def test_the_end_of_an_execution_whose_input_was_too_large_to_be_told_clears_away(
+    stack: FakeSwapStack, workflow: Workflow
+) -> None:
+    name = workflow.step("analyse", input=MEME, execution=f"{EXECUTION}:mine")["swap"]
+    assert outputs(stack)
+
+    workflow.end("TIMED_OUT", None, execution="mine")
+
+    assert outputs(stack) == set()
+    assert stack.records.items[name].error == "OutOfTime"
+
+
+def test_an_end_that_cannot_be_recorded_is_kept_and_recorded_later(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    """Lambda tries an event again, and then makes it a dead letter, only if it raises."""
+    name = upload(stack, monkeypatch, meme())
+    stack.storage.failures["write", "failed/"] = StorageFailed()
+    with pytest.raises(StorageFailed):
+        workflow.end("TIMED_OUT", {"swap": name})
+
+    stack.storage.failures.clear()
+    workflow.end("TIMED_OUT", {"swap": name})
+
+    assert stack.storage.json("failed/a.gif.json")["code"] == "out_of_time"
+
+
+@pytest.mark.parametrize("how", ["deleted", "timed out"])
+def test_a_step_that_outlives_its_workflow_leaves_nothing(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow, how: str
+) -> None:
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    workflow.step("analyse", input={"swap": name}, execution="")
+    swap = stack.models.swapper.run
+
+    def end_meanwhile(*arguments: Any) -> Any:
+        if how == "deleted":
+            http(stack, monkeypatch, "DELETE", f"/results/{name}")
+        else:
+            workflow.end("TIMED_OUT", {"swap": name})
+        return swap(*arguments)
+
+    monkeypatch.setattr(stack.models.swapper, "run", end_meanwhile)
+    with pytest.raises(NotFound):
+        workflow.step("swap", swap=name, chunk=0)
+
+    assert outputs(stack) == set()
 
 
 def upload(stack: FakeSwapStack, patch: pytest.MonkeyPatch, data: bytes, sequencer: str = "01") -> str:
