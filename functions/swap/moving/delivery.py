@@ -181,8 +181,14 @@ class Painter:
 
 
 def read_source_type(reader: MovingReader) -> str | None:
-    """The digital source type that the meme's own label claims."""
-    return read_moving_label(reader.path, own_format(reader.picture.kind))
+    """The digital source type that the meme's own label claims, as far as the file can be read; a WebM has no place for
+    one."""
+    if reader.picture.kind == "webm":
+        return None
+    try:
+        return read_moving_label(reader.path, own_format(reader.picture.kind))
+    except ValueError:  # it is cut off, or older than MP4's first box
+        return None
 
 
 def write_file(path: Path, content: bytes) -> None:
