@@ -85,7 +85,8 @@ class Clip:
         tone = ("-f", "lavfi", "-i", "sine=d=0.8") if self.sound else ()
         run(*source, *tone, *self.video, *self.sound, str(first), pixels=b"".join(map(np.ndarray.tobytes, frames)))
         seek = ("-ss", str(self.start)) if self.start else ()
-        run("-display_rotation", str(-self.rotation), *seek, "-i", str(first), "-c", "copy", str(last))
+        index = () if last.suffix == ".webm" else ("-movflags", "+faststart")
+        run("-display_rotation", str(-self.rotation), *seek, "-i", str(first), "-c", "copy", *index, str(last))
         return last
 
 
