@@ -82,7 +82,7 @@ def _read_file(path: Path, limit: int, moving_limit: int) -> bytes:
 
 
 def _may_move(content: bytes) -> bool:
-    from layers.media.moving.reader import sniff_moving
+    from layers.media.moving.kinds import sniff_moving
 
     return sniff_moving(content) is not None
 

@@ -64,8 +64,7 @@ def must_move(content: bytes | memoryview, is_too_large: bool = False) -> bool:
 
     Smaller animations may have a single frame.
     """
-    from layers.media.moving.description import ANIMATIONS
-    from layers.media.moving.reader import sniff_moving
+    from layers.media.moving.kinds import ANIMATIONS, sniff_moving
 
     kind = sniff_moving(content)
     return kind is not None and (is_too_large or kind not in ANIMATIONS)

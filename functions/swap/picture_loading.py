@@ -130,7 +130,7 @@ class PictureLoader:
 
 def is_animation(content: bytes) -> bool:
     """Whether a file has the form of one that moves: some have a single frame."""
-    from layers.media.moving.reader import sniff_moving
+    from layers.media.moving.kinds import sniff_moving
 
     return sniff_moving(content) is not None
 

@@ -13,7 +13,8 @@ from functions.swap.settings import Settings
 from functions.swap.values import RequestFormat
 from layers.core.errors import InvalidRequest
 from layers.core.mistakes import describe_mistake
-from layers.media.moving.description import Frame, Kind, OutputFormat
+from layers.media.moving.description import Frame, OutputFormat
+from layers.media.moving.kinds import Kind
 from layers.media.moving.reader import MovingReader
 from layers.media.moving.writer import own_format
 from layers.media.picture import NEUTRAL, Pixels, flatten

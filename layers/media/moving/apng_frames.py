@@ -55,16 +55,6 @@ class ApngFile:
         return width, height
 
 
-def is_apng(data: Buffer) -> bool:
-    """Whether a file is a PNG that announces an animation before its pixels."""
-    if bytes(data[:8]) != PNG_SIGNATURE:
-        return False
-    for kind, _, _, _ in _chunks(memoryview(data)):
-        if kind in (b"acTL", b"IDAT"):
-            return kind == b"acTL"
-    return False
-
-
 def read_apng(data: Buffer, limits: Limits) -> ApngFile:
     """Read the structure. Raises UnreadablePicture, or PictureTooLarge before anything is decoded."""
     limits.check_bytes(len(data))

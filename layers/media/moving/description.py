@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Literal
 
 from layers.core.errors import PictureTooLarge
+from layers.media.moving.kinds import ANIMATIONS, Kind
 from layers.media.picture import Pixels
 
-Kind = Literal["gif", "webp", "apng", "mp4", "mov", "webm"]
 OutputFormat = Literal["gif", "webp", "apng", "mp4"]
 Note = Literal[
     "truncated",
@@ -29,8 +29,6 @@ Note = Literal[
     "colors_changed",
     "tone_mapped",
 ]
-
-ANIMATIONS: frozenset[Kind] = frozenset({"gif", "webp", "apng"})
 
 NOTES: dict[Note, str] = {
     "truncated": "The file ends too early. Its whole frames were kept.",

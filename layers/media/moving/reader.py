@@ -9,29 +9,18 @@ from pathlib import Path
 from layers.core.deadline import Deadline
 from layers.core.errors import UnreadablePicture, UnsupportedPicture
 from layers.media.formats import SNIFFED_BYTES, describe_other
-from layers.media.moving.apng_frames import ApngFile, describe_apng, is_apng, read_apng, read_apng_frames
-from layers.media.moving.description import Frame, Kind, Limits, MovingPicture, Note
+from layers.media.moving.apng_frames import ApngFile, describe_apng, read_apng, read_apng_frames
+from layers.media.moving.description import Frame, Limits, MovingPicture, Note
 from layers.media.moving.gif_blocks import GifFile, describe_gif, read_gif
 from layers.media.moving.gif_frames import read_gif_frames
+from layers.media.moving.kinds import sniff_moving
 from layers.media.moving.video_frames import ask_colors, has_high_range, read_video_frames
-from layers.media.moving.video_probe import VideoFile, probe_video, sniff_video
-from layers.media.moving.webp_frames import WebpFile, describe_webp, is_animated_webp, read_webp, read_webp_frames
+from layers.media.moving.video_probe import VideoFile, probe_video
+from layers.media.moving.webp_frames import WebpFile, describe_webp, read_webp, read_webp_frames
 
 Structure = GifFile | WebpFile | ApngFile | VideoFile
 
 _SUPPORTED = "Send a GIF, an animated WebP, an APNG, or a video as MP4, MOV or WebM."
-
-
-def sniff_moving(data: bytes | memoryview) -> Kind | None:
-    """The kind of a moving picture, by the bytes before its pixels; None for any other file, stills included."""
-    head = bytes(data[:SNIFFED_BYTES])
-    if head.startswith(b"GIF8"):
-        return "gif"
-    if is_animated_webp(head):
-        return "webp"
-    if is_apng(data):
-        return "apng"
-    return sniff_video(head)
 
 
 class MovingReader:

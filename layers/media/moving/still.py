@@ -8,7 +8,8 @@ import numpy as np
 
 from layers.core.errors import UnreadablePicture
 from layers.media.header import FileTraits
-from layers.media.moving.description import ANIMATIONS, Limits, MovingPicture
+from layers.media.moving.description import Limits, MovingPicture
+from layers.media.moving.kinds import ANIMATIONS
 from layers.media.moving.reader import probe_moving, read_animation
 from layers.media.moving.video_probe import VideoFile
 from layers.media.picture import NEUTRAL, Picture

@@ -19,7 +19,8 @@ import numpy as np
 from layers.core.deadline import Deadline
 from layers.core.errors import UnreadableMedia, UnreadablePicture
 from layers.media.ffmpeg import Process, run, untrusted_input
-from layers.media.moving.description import Frame, Kind, Limits, MovingPicture
+from layers.media.moving.description import Frame, Limits, MovingPicture
+from layers.media.moving.kinds import Kind
 from layers.media.picture import Pixels
 
 _DEMUXERS: dict[Kind, str] = {"mp4": "mov", "mov": "mov", "webm": "matroska"}

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from layers.core.errors import UnreadableMedia, UnreadablePicture, UnsupportedPicture
-from layers.media.moving.description import Kind, Limits, MovingPicture, Sound
+from layers.media.moving.description import Limits, MovingPicture, Sound
 from layers.media.moving.gif_blocks import Buffer
-from layers.media.moving.webm import SIGNATURE, read_webm
+from layers.media.moving.kinds import Kind
+from layers.media.moving.webm import read_webm
 from layers.media.mp4 import Index, read_index
 
 _CODECS = {
@@ -19,7 +20,6 @@ _CODECS = {
     "V_VP8": "VP8",
 }
 _TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}  # ITU-T H.273: PQ and HLG
-_QUICKTIME_HEADS = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _MAX_SIDE = 16_384
 
 
@@ -29,15 +29,6 @@ class VideoFile:
 
     description: MovingPicture
     pixel_aspect: tuple[int, int] = (1, 1)
-
-
-def sniff_video(head: bytes) -> Kind | None:
-    """The kind of a video by its first bytes; None for any other file."""
-    if head.startswith(SIGNATURE):
-        return "webm"
-    if head[4:8] == b"ftyp":
-        return "mov" if head[8:12] == b"qt  " else "mp4"
-    return "mov" if head[4:8] in _QUICKTIME_HEADS else None
 
 
 def probe_video(data: Buffer, kind: Kind, limits: Limits) -> VideoFile:

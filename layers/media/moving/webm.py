@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from layers.core.errors import PictureTooLarge, UnreadablePicture
 from layers.media.moving.gif_blocks import Buffer
-
-SIGNATURE = b"\x1a\x45\xdf\xa3"
+from layers.media.moving.kinds import EBML
 
 _MAX_ELEMENTS = 1 << 16  # a minute has a few thousand
 _SEGMENT, _INFO, _TRACKS, _CLUSTER, _GROUP = 0x18538067, 0x1549A966, 0x1654AE6B, 0x1F43B675, 0xA0
@@ -37,7 +36,7 @@ class WebmFile:
 
 def read_webm(data: Buffer) -> WebmFile:
     """Read the structure of a WebM. Raises UnreadablePicture, or PictureTooLarge for endless small elements."""
-    if bytes(data[:4]) != SIGNATURE:
+    if bytes(data[:4]) != EBML:
         raise UnreadablePicture("This is not a WebM.")
     file, view = WebmFile(), memoryview(data)
     number, scale, cluster, first, last, duration = 0, 1_000_000, 0, None, 0, 0.0

@@ -49,11 +49,6 @@ class WebpFile:
     truncated: bool
 
 
-def is_animated_webp(head: bytes) -> bool:
-    """Whether a file that begins like this is an animated WebP."""
-    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and len(head) > 20 and bool(head[20] & _ANIMATION)
-
-
 def read_webp(data: Buffer, limits: Limits) -> WebpFile:
     """Read the structure. Raises UnreadablePicture, or PictureTooLarge before anything is decoded."""
     limits.check_bytes(len(data))

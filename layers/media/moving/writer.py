@@ -13,9 +13,10 @@ from pathlib import Path
 from layers.core.deadline import Deadline
 from layers.core.errors import UnsupportedPicture
 from layers.media.moving.apng_writer import ApngWriter
-from layers.media.moving.description import ANIMATIONS, Frame, Kind, MovingPicture, Note, OutputFormat
+from layers.media.moving.description import Frame, MovingPicture, Note, OutputFormat
 from layers.media.moving.gif_blocks import GifFile
 from layers.media.moving.gif_writer import GifWriter
+from layers.media.moving.kinds import ANIMATIONS, Kind
 from layers.media.moving.reader import MovingReader
 from layers.media.moving.video_probe import VideoFile
 from layers.media.moving.video_writer import VideoWriter, choose_timescale, must_encode_sound

@@ -19,7 +19,7 @@ from layers.core import http_fetch
 from layers.core.budget import Budget
 from layers.core.errors import AtCapacity, BudgetSpent, MovingMeme, NoFaceInMeme, NotFound, StorageFailed
 from layers.core.fair_share import Sandboxes
-from layers.media.moving.reader import sniff_moving
+from layers.media.moving.kinds import sniff_moving
 from tests.support.plain_gifs import write_gif
 from tests.unit.swap.entry_clients import HttpResult, http, invoke, upload_event
 from tests.unit.swap.fake_stack import MOVING_ARN, OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing
