@@ -13,7 +13,7 @@ from functions.swap.services import Services
 from functions.swap.upload_outcomes import MAX_TRIES, UploadOutcomes
 from layers.core.deadline import Deadline
 from layers.core.errors import AtCapacity, ColdswapError, InternalError, NotFound, OutOfTime, family
-from layers.core.telemetry import correlate, count_fault, logger
+from layers.core.telemetry import correlate, count_fault, emit, logger
 
 if TYPE_CHECKING:
     from functions.swap.swap_records import SwapRecord
@@ -34,6 +34,7 @@ def end(services: Services, name: str, error: ColdswapError, deadline: Deadline)
             instance = f"urn:coldswap:request:{name}"  # the id is in the log
             outcomes.add_problem(upload.name, error, upload.facts, instance=instance, tries=MAX_TRIES)
         services.records.fail(name, type(error).__name__, error.detail)
+        emit({"Failed": 1})
         count_fault(error, raised_here=False)
         logger().warning("moving meme failed", extra={"swap": name, "code": error.code, "detail": error.detail})
     clear(services, name, record, deadline)

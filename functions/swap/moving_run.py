@@ -16,7 +16,7 @@ from functions.swap.context import SwapContext
 from functions.swap.moving_end import clear, end, find_name, name_failure
 from functions.swap.moving_state import Stage
 from functions.swap.moving_submission import queue_task
-from functions.swap.services import Services, deadline
+from functions.swap.services import Services, deadline, record_swap
 from functions.swap.swap_records import SwapRecord
 from functions.swap.upload_outcomes import UploadOutcomes
 from functions.swap.values import SwapRequest
@@ -157,7 +157,9 @@ def _compose(services: Services, name: str, payload: Payload, context: SwapConte
     if upload and not results.is_current(upload, services.storage, services.settings):
         raise NotFound("The upload was replaced or deleted while it was being swapped.")
     add_extension = upload is None and not PurePosixPath(key).suffix
-    outcome = steps.compose(_job(services, record), context, key=key or f"swaps/{name}", add_extension=add_extension)
+    job = _job(services, record)
+    outcome = steps.compose(job, context, key=key or f"swaps/{name}", add_extension=add_extension)
+    record_swap(job.request, outcome.result)  # rather twice than, where this is killed, never
     result = results.strip_link(asdict(outcome.result))
     if not services.records.finish(name, result, outcome.latent_keys):
         raise NotFound("This swap was deleted while it was in progress.")

@@ -115,11 +115,11 @@ class Services:
         finally:
             if self.settings.model_retention == "request":
                 self.models.release()
-        _record_swap(request, outcome.result)
+        record_swap(request, outcome.result)
         return outcome
 
 
-def _record_swap(request: SwapRequest, result: SwapResult) -> None:
+def record_swap(request: SwapRequest, result: SwapResult) -> None:
     """Send the metrics of a swap, and write its audit line.
 
     The line says who did what with which pictures and models, and why the face may be used. It has no picture and no

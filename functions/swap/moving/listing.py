@@ -11,6 +11,7 @@ from functions.swap.moving.report import list_times, thumbnail_time
 from functions.swap.moving.values import Analysis
 from functions.swap.notes import note_faces
 from functions.swap.source_embedding import join_hint
+from layers.core.telemetry import logger
 from layers.media.moving.description import NOTES
 from layers.media.moving.reader import MovingReader
 
@@ -33,6 +34,13 @@ def describe_people(
         timings_ms=look.phases.timings_ms(),
         notes=notes + [NOTES[note] for note in reader.notes],
     )
+
+
+def record_listing(listing: PeopleListing, meme: str, caller: str | None, context: SwapContext) -> None:
+    """Write the audit line: who had which meme looked at, by which models; `meme`: its digest."""
+    used = {name: value for name, value in context.models.digests.items() if name in ("detector", "embedder", "gate")}
+    audit = {"digests": {"meme": meme}, "models": used, "caller": caller}
+    logger().info("faces listed", extra={**audit, "faces": len(listing.people), "timings_ms": listing.timings_ms})
 
 
 def list_swappable(analysis: Analysis) -> list[ListedPerson]:

@@ -72,7 +72,7 @@ def list_people(job: MovingJob, context: SwapContext) -> PeopleListing:
     """List the people of a moving meme, by the numbers that a swap gives them. Raises what `analyse` raises."""
     _import_vision()
     from functions.swap.moving.analysis import MemeAnalysis
-    from functions.swap.moving.listing import describe_people
+    from functions.swap.moving.listing import describe_people, record_listing
 
     job.require()
     context.models.refresh(context.deadline)
@@ -80,7 +80,9 @@ def list_people(job: MovingJob, context: SwapContext) -> PeopleListing:
         look = MemeAnalysis(job, context, folder / "meme", store)
         reader = look.open()
         people = look.find_people(reader, look.make_detector())
-        return describe_people(look, reader, people.analysis, context)
+        listing = describe_people(look, reader, people.analysis, context)
+        record_listing(listing, look.digest_meme(), job.request.caller, context)
+        return listing
 
 
 def discard(name: str, context: SwapContext) -> None:

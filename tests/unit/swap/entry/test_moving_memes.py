@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import io
 import json
 from collections.abc import Callable
 from functools import cache
@@ -19,6 +21,7 @@ from layers.core import http_fetch
 from layers.core.budget import Budget
 from layers.core.errors import AtCapacity, BudgetSpent, MovingMeme, NoFaceInMeme, NotFound, StorageFailed
 from layers.core.fair_share import Sandboxes
+from layers.core.telemetry import logger
 from layers.media.moving.kinds import sniff_moving
 from tests.support.plain_gifs import write_gif
 from tests.unit.swap.entry_clients import HttpResult, http, invoke, upload_event
@@ -150,6 +153,31 @@ def test_between_the_steps_it_tells_how_far_it_is(
 
     body = http(stack, monkeypatch, "GET", f"/swap/{name}").body
     assert (body["status"], body["stage"], body["progress"]["done"]) == ("running", "swapping", 6)
+
+
+def test_who_did_what_with_which_pictures_is_in_the_log_as_for_stills(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.storage.put(UPLOADS, "requests/1/moving", meme())
+    swap = http(stack, monkeypatch, body={**MEME, "consent": "an actor's contract"}).body["id"]
+    listing = http(stack, monkeypatch, path="/faces", body=MEME).body["id"]
+    stream = io.StringIO()
+    monkeypatch.setattr(logger().handlers[0], "stream", stream)
+    capsys.readouterr()
+
+    workflow.run(listing)
+    workflow.run(swap)
+
+    log = [json.loads(line) for line in stream.getvalue().splitlines()]
+    digest = hashlib.sha256(meme()).hexdigest()
+    (listed,) = (line for line in log if line.get("message") == "faces listed")
+    assert (listed["digests"], listed["caller"], listed["faces"]) == ({"meme": digest}, "1", 2)
+    (swapped,) = (line for line in log if line.get("message") == "swapped")
+    result = hashlib.sha256(stack.storage.objects[OUTPUTS, f"swaps/{swap}.gif"].data).hexdigest()
+    assert (swapped["caller"], swapped["consent"]) == ("1", "an actor's contract")
+    assert (swapped["digests"]["meme"], swapped["digests"]["result"]) == (digest, result)
+    assert swapped["correlation_id"] == swap
+    assert '"Swapped":[2.0]' in capsys.readouterr().out, "the metric"
 
 
 def test_the_same_key_is_the_same_swap(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -419,6 +447,33 @@ def test_an_upload_that_cannot_be_swapped_ends_with_the_reason(
     assert outputs(stack) == {"failed/a.gif.json"}
     outcome = stack.storage.json("failed/a.gif.json")
     assert (outcome["code"], outcome["will_be_retried"]) == ("no_face_in_meme", False)
+
+
+def test_an_event_that_was_overtaken_starts_nothing(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = upload(stack, monkeypatch, meme(), "02")
+
+    assert invoke(stack, upload_event("memes/a.gif", sequencer="01"), monkeypatch) == {"outcomes": ["swapped/a.gif"]}
+
+    assert list(stack.moving_machine.executions) == [newer]
+
+
+def test_a_step_that_was_killed_goes_on_from_where_it_was(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, workflow: Workflow
+) -> None:
+    name = http(stack, monkeypatch, body=MEME).body["id"]
+    workflow.step("analyse", input={"swap": name}, execution="")
+    stack.storage.failures["write", "swaps/"] = StorageFailed()
+    with pytest.raises(StorageFailed):
+        workflow.step("finish", swap=name)
+    done = len(stack.models.swapper.crops)
+    reads = stack.storage.reads.count(f"{UPLOADS}/requests/1/moving")
+
+    stack.storage.failures.clear()
+    workflow.step("finish", swap=name)
+
+    assert len(stack.models.swapper.crops) == done == 6, "each face-frame once"
+    assert stack.storage.reads.count(f"{UPLOADS}/requests/1/moving") == reads
+    assert http(stack, monkeypatch, "GET", f"/swap/{name}").body["status"] == "succeeded"
 
 
 def test_an_upload_that_is_replaced_leaves_the_outcome_of_the_newer_one(
