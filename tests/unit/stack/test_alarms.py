@@ -523,6 +523,12 @@ def test_few_metrics_are_custom_and_their_price_is_told() -> None:
     assert f"{count} custom metrics" in line
 
 
+def test_the_price_of_alarms_is_told_for_as_many_as_there_are() -> None:
+    always = [name for name, each in MONITORING["Resources"].items() if name in ALARMS and "Condition" not in each]
+
+    assert f"{len(always)} metrics under alarm" in (ROOT / "docs/operations.md").read_text()
+
+
 def _emitted(source: str) -> set[str]:
     """Names of metrics that a module sends, or makes for another to send."""
     names: set[str] = set()
