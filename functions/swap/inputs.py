@@ -32,6 +32,8 @@ from layers.core.scratch_folders import scratch_folder
 MEDIA_TYPE = "application/octet-stream"  # of a stored meme: its own bytes say what it is
 START_BYTES = 1 << 16  # by which an object that is too large for a still picture is recognised
 
+KEEP_SECONDS = 4.0  # of a request's time that are left to probe and store a moving meme once it is fetched
+
 Field = tuple[str | int, ...]  # a place in a request's JSON; empty for what the request does not name
 
 
@@ -167,7 +169,7 @@ def _fetch_meme(uri: str, caller: str, context: SwapContext, on_move: Callable[[
 
             nonlocal path
             on_move()
-            until.extend(deadline.sooner(settings.fetch_moving_seconds))
+            until.extend(Deadline(deadline.at - KEEP_SECONDS).sooner(settings.fetch_moving_seconds))
             path = stack.enter_context(scratch_folder(SCRATCH)) / "meme"
             return stack.enter_context(open_for_writing(path))
 

@@ -24,6 +24,8 @@ from layers.core.fair_share import Sandboxes
 from layers.core.telemetry import logger
 from layers.media.moving.kinds import sniff_moving
 from tests.support.plain_gifs import write_gif
+from tests.unit.media.moving.test_video import EVEN
+from tests.unit.media.moving.test_video import encode as encode_video
 from tests.unit.swap.entry_clients import HttpResult, http, invoke, upload_event
 from tests.unit.swap.fake_stack import MOVING_ARN, OUTPUTS, UPLOADS, FakeContext, FakeSwapStack, drawing
 
@@ -188,26 +190,56 @@ def test_the_same_key_is_the_same_swap(stack: FakeSwapStack, monkeypatch: pytest
     assert len(stack.moving_machine.executions) == 1
 
 
-def test_what_a_request_or_a_url_holds_is_stored_and_not_fetched_again(
-    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+def post(stack: FakeSwapStack, patch: pytest.MonkeyPatch, uri: str) -> str:
+    return str(http(stack, patch, body={"meme": uri}).body["id"])
+
+
+def post_for_later(stack: FakeSwapStack, patch: pytest.MonkeyPatch, uri: str) -> str:
+    name = str(http(stack, patch, body={"meme": uri}, prefer="respond-async").body["id"])
+    invoke(stack, {"swap": name}, patch)
+    return name
+
+
+def list_people(stack: FakeSwapStack, patch: pytest.MonkeyPatch, uri: str) -> str:
+    return str(http(stack, patch, path="/faces", body={"meme": uri}).body["id"])
+
+
+@pytest.mark.parametrize("ask", [post, post_for_later, list_people])
+@pytest.mark.parametrize("kind", ["a GIF", "a video"])
+def test_what_a_url_names_is_fetched_once_and_stored(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., str], kind: str
 ) -> None:
+    content = meme() if kind == "a GIF" else encode_video("a.mp4", EVEN)
     fetched: list[str] = []
 
     def fetch_into(file: Any, url: str, **_: Any) -> None:
         fetched.append(url)
-        file.write(meme())
+        for start in range(0, len(content), 4096):
+            file.write(content[start : start + 4096])
 
     monkeypatch.setattr(http_fetch, "fetch_into", fetch_into)
-    in_request = f"data:image/gif;base64,{base64.b64encode(meme()).decode()}"
 
-    for uri in ("https://me.example/a.gif", in_request):
-        name = http(stack, monkeypatch, body={"meme": uri}).body["id"]
-        record = stack.records.items[name]
-        (key,) = record.inputs
-        assert record.request is not None
-        assert record.request["meme"] == f"s3://{UPLOADS}/{key}"
-        assert stack.storage.objects[UPLOADS, key].data == meme()
-    assert fetched == ["https://me.example/a.gif"]
+    name = ask(stack, monkeypatch, "https://me.example/a")
+
+    record = stack.records.items[name]
+    (key,) = record.inputs
+    assert key.startswith("requests/1/")
+    assert record.request is not None
+    assert record.request["meme"] == f"s3://{UPLOADS}/{key}", "what the steps read"
+    assert stack.storage.objects[UPLOADS, key].data == content
+    assert fetched == ["https://me.example/a"]
+    assert http(stack, monkeypatch, "DELETE", f"/results/{name}").status == 200
+    assert (UPLOADS, key) not in stack.storage.objects
+
+
+def test_what_a_request_holds_is_stored(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = post(stack, monkeypatch, f"data:image/gif;base64,{base64.b64encode(meme()).decode()}")
+
+    record = stack.records.items[name]
+    (key,) = record.inputs
+    assert record.request is not None
+    assert record.request["meme"] == f"s3://{UPLOADS}/{key}"
+    assert stack.storage.objects[UPLOADS, key].data == meme()
 
 
 def by_prefer(stack: FakeSwapStack, patch: pytest.MonkeyPatch) -> str:
