@@ -40,7 +40,7 @@ class Jobs:
     def require(self) -> None:
         """Raises InvalidRequest where the stack has no state machine."""
         if not self._arn:
-            raise InvalidRequest("This stack has no state machine, so Prefer: respond-async is not supported.")
+            raise InvalidRequest("This stack has no state machine, so it cannot swap while you go on.")
 
     def stop(self, name: str) -> None:
         """Stop the execution of that name, if it is running; a step that is running goes on until it looks.
