@@ -41,11 +41,11 @@ def query_widget(
 
 
 def function_metrics(*names: str, percentiles: Iterable[str] = ()) -> list[DashboardMetric]:
-    """Lambda's metrics of both functions; with percentiles, each metric once for each."""
+    """Lambda's metrics of the functions; with percentiles, each metric once for each."""
     statistics: list[list[Any]] = [[{"stat": each}] for each in percentiles] or [[]]
     return [
         ["AWS/Lambda", name, "FunctionName", function, *statistic]
-        for function in ("${SwapFunction}", "${VideoFunction}")
+        for function in ("${SwapFunction}", "${MovingFunction}", "${VideoFunction}")
         for name in names
         for statistic in statistics
     ]
@@ -66,9 +66,10 @@ def queue_metric(queue: str) -> DashboardMetric:
     return ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue]
 
 
-def workflow_metric(name: str) -> DashboardMetric:
-    """A metric of the video's state machine."""
-    return ["AWS/States", name, "StateMachineArn", "${VideoStateMachine}"]
+def workflow_metrics(machine: str) -> list[DashboardMetric]:
+    """How many executions of a state machine began, and how they ended."""
+    states = ("Started", "Succeeded", "Failed", "TimedOut")
+    return [["AWS/States", f"Executions{state}", "StateMachineArn", machine] for state in states]
 
 
 # A mean over all swaps, so that the stack is as high as a swap takes: not every swap goes through every phase.
@@ -77,6 +78,7 @@ STEPS = (
     "count(*) as steps, avg(ms) as mean_ms, max(ms) as longest_ms, avg(cpu_s) as mean_cpu_s, "
     "max(encoder_peak_memory_mb) as encoder_mb, sum(bytes_fetched) as bytes_fetched"
 )
+MOVING = "count(*) as steps, avg(ms) as mean_ms, max(ms) as longest_ms"
 MODELS = "sum(cold_start) as cold_starts, sum(bytes_fetched) as fetched, sum(bytes_in_vain) as in_vain"
 
 WIDGETS: list[Widget] = [
@@ -115,10 +117,11 @@ WIDGETS: list[Widget] = [
         f"filter message = 'step' and failed = 0 | stats {STEPS} by step",
         "table",
     ),
-    metric_widget(
-        "Video: workflows",
-        *(workflow_metric(f"Executions{state}") for state in ("Started", "Succeeded", "Failed", "TimedOut")),
+    metric_widget("Video: workflows", *workflow_metrics("${VideoStateMachine}")),
+    query_widget(
+        "Moving memes: time by step", "${SwapLogs}", f"filter message = 'moving step' | stats {MOVING} by step", "table"
     ),
+    metric_widget("Moving memes: workflows", *workflow_metrics("${MovingStateMachine}")),
     metric_widget("Dead letters", queue_metric("${FailedUploads}"), queue_metric("${UnsettledTasks}"), stat="Maximum"),
 ]
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Payload = Mapping[str, Any]
 STACK = "stack"  # who counts as the caller of what has none
+AUDIT = "moving meme swapped"  # name of the log line, whose times are no still's
 SHORT_CHUNKS = 1  # that one execution swaps before it composes: more would wait for each other
 STAGES: dict[str, Stage] = {"analyse": "analysing", "swap": "swapping", "compose": "composing"}
 
@@ -159,7 +160,7 @@ def _compose(services: Services, name: str, payload: Payload, context: SwapConte
     add_extension = upload is None and not PurePosixPath(key).suffix
     job = _job(services, record)
     outcome = steps.compose(job, context, key=key or f"swaps/{name}", add_extension=add_extension)
-    record_swap(job.request, outcome.result)  # rather twice than, where this is killed, never
+    record_swap(job.request, outcome.result, AUDIT)  # rather twice than, where this is killed, never
     result = results.strip_link(asdict(outcome.result))
     if not services.records.finish(name, result, outcome.latent_keys):
         raise NotFound("This swap was deleted while it was in progress.")

@@ -119,8 +119,8 @@ class Services:
         return outcome
 
 
-def record_swap(request: SwapRequest, result: SwapResult) -> None:
-    """Send the metrics of a swap, and write its audit line.
+def record_swap(request: SwapRequest, result: SwapResult, line: str = "swapped") -> None:
+    """Send the metrics of a swap, and write its audit line under that name.
 
     The line says who did what with which pictures and models, and why the face may be used. It has no picture and no
     URL, and of the caller only the pseudonym; the identity is in the line of the HTTP request.
@@ -145,7 +145,7 @@ def record_swap(request: SwapRequest, result: SwapResult) -> None:
         "bytes_in_vain": result.bytes_in_vain,
         "peak_memory_mb": result.peak_memory_mb,
     }
-    logger().info("swapped", extra={**audit, **measurements})
+    logger().info(line, extra={**audit, **measurements})
 
 
 def deadline(context: Any) -> Deadline:

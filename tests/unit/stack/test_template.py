@@ -659,7 +659,7 @@ def test_the_dashboard_shows_metrics_and_fields_of_the_log_that_the_code_sends()
 
     assert {metric[1] for metric in own} == set(get_args(telemetry.Metric))
     assert all(metric[4:6] == ["stack", "${Stack}"] for metric in own)
-    assert len(queries) == 3
+    assert len(queries) == 4
     for query in queries:
         assert re.match(r"SOURCE '\$\{(Swap|Video)Logs\}' \| ", query)
         fields = re.findall(r"(?:avg|max|sum)\((?:timings_ms\.)?(\w+)\)", query)
@@ -691,10 +691,12 @@ def test_the_dashboard_shows_every_phase_of_a_swap_and_no_other() -> None:
     assert set(re.findall(r"timings_ms\.(\w+)", query)) == entered == set(dashboard.SWAP_PHASES)
 
 
-def test_the_dashboard_shows_every_step_of_a_video_without_naming_one() -> None:
-    (query,) = (each["properties"]["query"] for each in dashboard.WIDGETS if "by step" in each["properties"]["title"])
+def test_the_dashboard_shows_every_step_of_a_video_and_of_a_moving_meme_without_naming_one() -> None:
+    steps = [each["properties"]["query"] for each in dashboard.WIDGETS if "by step" in each["properties"]["title"]]
 
-    assert re.search(r"filter message = 'step' and failed = 0 \| stats .* by step$", query)
+    of_videos, of_moving_memes = steps
+    assert re.search(r"filter message = 'step' and failed = 0 \| stats .* by step$", of_videos)
+    assert re.search(r"filter message = 'moving step' \| stats .* by step$", of_moving_memes)
 
 
 def test_workflows_may_write_the_traces_that_staging_asks_for() -> None:

@@ -174,7 +174,7 @@ def test_who_did_what_with_which_pictures_is_in_the_log_as_for_stills(
     digest = hashlib.sha256(meme()).hexdigest()
     (listed,) = (line for line in log if line.get("message") == "faces listed")
     assert (listed["digests"], listed["caller"], listed["faces"]) == ({"meme": digest}, "1", 2)
-    (swapped,) = (line for line in log if line.get("message") == "swapped")
+    (swapped,) = (line for line in log if line.get("message") == "moving meme swapped")
     result = hashlib.sha256(stack.storage.objects[OUTPUTS, f"swaps/{swap}.gif"].data).hexdigest()
     assert (swapped["caller"], swapped["consent"]) == ("1", "an actor's contract")
     assert (swapped["digests"]["meme"], swapped["digests"]["result"]) == (digest, result)
