@@ -9,11 +9,14 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from coldswap import command, picture_commands
 from coldswap.command import main
 from layers.engine import build
+from tests.support.plain_gifs import write_gif
 from tests.unit.coldswap.conftest import FACE, MEME
 
 OUT = "out.png"
@@ -39,6 +42,19 @@ def test_a_picture_comes_out_in_the_format_of_its_name(capsys: pytest.CaptureFix
     assert [each.name for each in Path().iterdir() if each.is_file()] == [OUT]
     assert main(["verify", OUT]) == 0
     assert main(["verify", str(MEME)]) == 1
+
+
+@pytest.mark.full
+def test_a_meme_that_moves_comes_out_in_the_format_of_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    face = Image.open(FACE).convert("RGB").resize((96, 96), Image.Resampling.BOX)
+    drawing = np.asarray(face, np.uint8)[:, :, ::-1] & np.uint8(0xC0)
+    Path("meme.gif").write_bytes(write_gif([np.roll(drawing, shift, axis=1) for shift in (0, 2)]))
+
+    assert main(["swap", str(FACE), "meme.gif", "-o", "out.mp4"]) == 0
+
+    assert Path("out.mp4").read_bytes()[4:8] == b"ftyp"
+    assert capsys.readouterr().out.startswith("out.mp4: 1 of 1 face replaced\n")
+    assert main(["verify", "out.mp4"]) == 0
 
 
 def test_facts_come_as_json_alone(capsys: pytest.CaptureFixture[str]) -> None:
