@@ -20,6 +20,7 @@ from functions.swap.moving.outcome import AnalysisSummary, ChunkSummary, PeopleL
 from functions.swap.moving.work_files import WorkFiles
 from functions.swap.values import SwapOutcome
 from layers.core.scratch_folders import scratch_folder
+from layers.engine.session import roomy_malloc
 
 if TYPE_CHECKING:
     from functions.swap.moving.store import PatchStore
@@ -64,7 +65,7 @@ def compose(job: MovingJob, context: SwapContext, *, key: str, add_extension: bo
 
     job.require()
     context.models.refresh(context.deadline)
-    with scratch_folder(SCRATCH) as folder:
+    with scratch_folder(SCRATCH) as folder, roomy_malloc():
         return Delivery(job, context, folder).run(key, add_extension)
 
 
@@ -114,7 +115,7 @@ def _open_folder() -> Iterator[tuple[Path, PatchStore, ThreadPoolExecutor]]:
 
     pool = ThreadPoolExecutor(4, thread_name_prefix="moving")
     try:
-        with scratch_folder(SCRATCH) as folder, open_store(folder) as store:
+        with scratch_folder(SCRATCH) as folder, open_store(folder) as store, roomy_malloc():
             yield folder, store, pool
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # each read ends with the deadline at the latest
