@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +36,23 @@ def alignment_matrix(keypoints: Floats, size: int) -> Matrix:
     The same as insightface's `estimate_norm` (Umeyama, 1991), which in the plane is a division of complex numbers:
     the crop of 128 contains that of 112 at the same scale, 8 pixels from the left. Coinciding keypoints give zeros.
     """
-    template = TEMPLATE + np.array([8.0, 0.0]) if size == SWAPPER_SIZE else TEMPLATE
-    source = np.asarray(keypoints, np.float64) @ (1, 1j)
-    target = template @ (1, 1j)
-    source_mean, target_mean = source.mean(), target.mean()
-    spread = np.sum(np.abs(source - source_mean) ** 2)
-    turn = np.sum(np.conj(source - source_mean) * (target - target_mean)) / spread if spread else 0j
-    shift = target_mean - turn * source_mean
+    points = [complex(x, y) for x, y in np.asarray(keypoints, np.float64).tolist()]
+    target_mean, targets = _center_template(size)
+    mean = sum(points) / len(points)
+    centred = [point - mean for point in points]
+    spread = sum(abs(point) ** 2 for point in centred)
+    turn = sum(point.conjugate() * target for point, target in zip(centred, targets, strict=True))
+    turn = turn / spread if spread else 0j
+    shift = target_mean - turn * mean
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+@cache
+def _center_template(size: int) -> tuple[complex, tuple[complex, ...]]:
+    """The middle of the template of a crop of 112 or 128 pixels, and its keypoints from there."""
+    points = [complex(x + (8 if size == SWAPPER_SIZE else 0), y) for x, y in TEMPLATE.tolist()]
+    mean = sum(points) / len(points)
+    return mean, tuple(point - mean for point in points)
 
 
 def rejection_reason(face: Face, width: int, height: int) -> RejectionReason | None:

@@ -75,22 +75,22 @@ def _find_slope(swapped: Pixels, crop: Pixels) -> Floats:
     became a dark one.
     """
     ours, theirs = swapped.astype(np.float32), crop.astype(np.float32)
-    covariance, our_variance, their_variance = (
-        _covary(*pair) for pair in ((ours, theirs), (ours, ours), (theirs, theirs))
-    )
+    our_mean, their_mean = _average(ours), _average(theirs)
+    covariance = _average(ours * theirs) - our_mean * their_mean
+    our_variance, their_variance = _average(ours * ours) - our_mean**2, _average(theirs * theirs) - their_mean**2
     slope = covariance / (their_variance + FLAT)
     share = smoothstep(slope * covariance / (our_variance + FLAT) / SLOPE_SHARE)
     return np.asarray(share * np.clip(slope, -MAX_SLOPE, MAX_SLOPE), np.float32)
 
 
-def _covary(one: Floats, other: Floats) -> Floats:
-    """The covariances of levels, float32 [H, W, 3] each, around each pixel."""
-    products, means, other_means = (cv2.GaussianBlur(each, (0, 0), SLOPE_BLUR) for each in (one * other, one, other))
-    return np.asarray(products - means * other_means, np.float32)
+def _average(levels: Floats) -> Floats:
+    """The mean of levels, float32 [H, W, 3], around each pixel."""
+    return np.asarray(cv2.GaussianBlur(levels, (0, 0), SLOPE_BLUR), np.float32)
 
 
 def _compare(one: Pixels, other: Pixels, blur: float) -> Floats:
     """The distances between two pictures in CIELAB, float32 [H, W], after a blur in pixels."""
     smooth = [np.asarray(cv2.GaussianBlur(image, (0, 0), blur), np.uint8) for image in (one, other)]
     labs = [cielab.bgr_to_lab(image) for image in smooth]
-    return np.asarray(np.sqrt(np.square(labs[0] - labs[1]).sum(2)), np.float32)
+    difference = labs[0] - labs[1]
+    return np.asarray(np.sqrt(np.einsum("ijk,ijk->ij", difference, difference)), np.float32)

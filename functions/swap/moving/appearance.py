@@ -97,7 +97,8 @@ class Appearance:
 
 def hidden_share(hidden: NDArray[np.bool_]) -> float:
     """The share of the face that is hidden, 0 to 1, for bool [32, 32]."""
-    return float(hidden[inner_cells()].mean())
+    inside = inner_cells()
+    return np.count_nonzero(hidden & inside) / np.count_nonzero(inside)
 
 
 def inner_cells() -> NDArray[np.bool_]:
