@@ -4,90 +4,45 @@
 
 A drawn clip of one face that is always seen, no frame of which repeats another, at 480x270 and 1080p; CPU time on one
 thread, with ffmpeg's. `bare` is the swapper at full size, by batch. `overhead` is what all three steps take for a
-face-frame beside the swapper, over the swapper at the best batch. `cpu_peers` is all of ours over what frame by frame
-takes: the same decoder and encoder, insightface's detector, its crop and whole-frame paste, and onnxruntime. `peak_mb`
-is that of each step in a process of its own, what ffmpeg held at once added, with the demo pack's networks: a swapper
-at full size has 280 MB more in `swap`. `ten_seconds`: 300 face-frames on ten executions, reckoned from these parts at
-1,769 MB. Writes out/bench/moving.json.
+face-frame beside the swapper, over the swapper at the batch in use. `cpu_peers` is all of ours over what frame by frame
+takes: the same decoder and encoder, insightface's detector, its crop and whole-frame paste, and onnxruntime. `avx2` has
+the same with both held to AVX2 (hold.py), at 480x270. `peak_mb` is that of each step in a process of its own, what
+ffmpeg held at once added, with the demo pack's networks: a swapper at full size has 280 MB more in `swap`.
+`ten_seconds`: 300 face-frames on ten executions, reckoned from these parts at 1,769 MB. Writes out/bench/moving.json.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
+import os
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import cv2
 import numpy as np
-import onnxruntime
-from insightface.app.common import Face as TheirFace
-from insightface.model_zoo.inswapper import INSwapper
-from insightface.model_zoo.scrfd import SCRFD
 
-from coldswap.packs import prepare_demo_pack
-from coldswap.personal import locate_signing_key
-from coldswap.workspace import OUTPUTS, open_workspace
-from functions.swap.context import SwapContext
 from functions.swap.moving import steps
-from functions.swap.moving.job import MovingJob
+from functions.swap.moving.crop_chunks import EXECUTIONS
 from functions.swap.moving.swapped_chunk import BATCH_SIZE
-from functions.swap.values import Floats, SwapRequest
-from layers.core.deadline import Deadline
-from layers.engine.native_swapper import Description, NativeSwapper
-from layers.engine.stages import InMemoryWeights
 from layers.media.ffmpeg import program
-from layers.media.moving.description import Limits
-from layers.media.moving.reader import MovingReader
-from layers.media.moving.writer import create_writer
 from layers.models.tools.convert import convert_swapper
-from local.demo_pack import memes
-from local.demo_pack.reference_pack import PACK
-from tests.bench import form, instructions, prepare
-from tests.bench.paste import _InstantSession
-from tests.bench.quality import measure_cpu
-from tests.bench.quiet import default_options
+from tests.bench import bench, form, hold, prepare
+from tests.bench.moving_arm import open_job
 from tests.support.drawn_clips import Actor, Clip, Pose
 
 SIZES = {"480x270": (480, 270), "1080p": (1920, 1080)}
-BATCHES = (1, 4, 8, 16)
 FRAMES = 90
-LATER = Deadline.after(3600)
+TEN_SECONDS = 300  # face-frames
 COLD_START, FETCH = 2.0, 2.0  # seconds of an execution before its first crop, and of a step's work files
 GIGABYTE_SECOND = 0.0000166667  # dollars, x86 in us-east-1
 MEMORY_GB = 1769 / 1024
-
-
-class InstantSwapper:
-    """Gives crops back at once, so that what is measured is everything else."""
-
-    name = "none"
-
-    def run(self, crops: Floats, latents: Floats) -> Floats:
-        """The crops as they are."""
-        return crops
-
-
-class InstantPending:
-    """A swapper whose weights are here."""
-
-    def swapper(self, once: bool = False) -> InstantSwapper:
-        """The swapper."""
-        return InstantSwapper()
-
-    def drop(self) -> int:
-        """Nothing was wasted."""
-        return 0
 
 
 def draw_clip(path: Path, size: tuple[int, int], frames: int) -> None:
@@ -105,89 +60,14 @@ def draw_clip(path: Path, size: tuple[int, int], frames: int) -> None:
     subprocess.run([program(), "-loglevel", "error", "-y", *source, *codec, str(path)], input=pixels, check=True)
 
 
-def cpu_seconds() -> float:
-    """CPU seconds of this process and of those that it has waited for."""
-    ours, theirs = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return ours.ru_utime + ours.ru_stime + theirs.ru_utime + theirs.ru_stime
-
-
-@contextmanager
-def open_job(clip: Path, folder: Path | None = None) -> Iterator[tuple[MovingJob, SwapContext]]:
-    """A swap of that clip by the demo pack, on one thread; `folder`: where its work files are kept."""
-    with open_workspace(prepare_demo_pack(), 64 << 20, locate_signing_key()) as workspace:
-        workspace.put("meme", clip.read_bytes())
-        workspace.put("face", bytes(cv2.imencode(".png", memes._portrait(3, 3, "#9fd3c7"))[1]))
-        if folder is not None:
-            (workspace.folder / OUTPUTS).symlink_to(folder)
-        context = replace(workspace.context, settings=replace(workspace.context.settings, threads=1))
-        yield MovingJob("bench", SwapRequest(workspace.uri("meme"), face=workspace.uri("face"))), context
-
-
-def measure_steps(clip: Path) -> tuple[dict[str, float], int]:
-    """CPU seconds of each step beside the swapper, once warm, and the face-frames."""
-    with open_job(clip) as (job, context):
-        steps.analyse(job, context)
-        steps.discard(job.id, context)
-        began = cpu_seconds()
-        summary = steps.analyse(job, context)
-        parts = {"analyse": cpu_seconds() - began}
-        began = cpu_seconds()
-        with mock.patch.object(context.models, "start_swapper", return_value=InstantPending()):
-            for number in range(summary.chunks):
-                steps.swap_chunk(job, context, number)
-        parts["swap"] = cpu_seconds() - began
-        began = cpu_seconds()
-        steps.compose(job, context, key="result")
-        parts["compose"] = cpu_seconds() - began
-    return parts, summary.face_frames
-
-
-def measure_peers(clip: Path, session: Any) -> float:
-    """CPU seconds of a frame, done as peers do it, beside the network of the swapper."""
-    detector = SCRFD(model_file=str(PACK / "detector.onnx"), session=session)
-    detector.prepare(-1, input_size=(640, 640))
-    swapper = INSwapper.__new__(INSwapper)
-    swapper.session, swapper.input_names, swapper.output_names = _InstantSession(), ["target", "source"], ["output"]
-    swapper.input_size, swapper.input_mean, swapper.input_std = (128, 128), 0.0, 255.0
-    swapper.emap = np.eye(512, dtype=np.float32)
-    source = TheirFace(embedding=np.ones(512, np.float32))
-    reader = MovingReader(clip, Limits())
-    count, began = 0, cpu_seconds()
-    with ExitStack() as stack:
-        path = Path(stack.enter_context(tempfile.TemporaryDirectory()), "out.mp4")
-        writer = stack.enter_context(create_writer(reader, path, "mp4", deadline=LATER))
-        for frame in reader.frames(LATER):
-            pixels = frame.pixels
-            boxes, points = detector.detect(pixels, max_num=0)
-            for five in points[: len(boxes)]:
-                pixels = swapper.get(pixels, TheirFace(kps=five), source, paste_back=True)
-            writer.write(frame, pixels)
-            count += 1
-        writer.close()
-    return (cpu_seconds() - began) / count
-
-
-def measure_swapper(folder: Path, repeats: int, quick: bool) -> tuple[dict[str, float], float]:
-    """CPU seconds of a face by batch, and those of onnxruntime by default, one thread each."""
+def write_swapper(folder: Path, quick: bool) -> None:
+    """Write the swapper's file, and what our engine makes of it, into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "swapper.onnx"
     prepare.make_swapper(file, quick)
     blobs = convert_swapper(file).blobs
-    description = Description.parse(bytes(blobs["native"]), len(blobs["weights"]))
-    crops = np.zeros((max(BATCHES), 3, 128, 128), np.float32)
-    latents = np.full((max(BATCHES), 512), 512**-0.5, np.float32)
-    ours = {}
-    engine = NativeSwapper(description, InMemoryWeights(blobs["weights"]), 1, instructions.instruction_set())
-    for batch in BATCHES:
-        seconds = measure_cpu(partial(engine.run, crops[:batch], latents[:batch]), repeats)
-        ours[str(batch)] = round(seconds / batch, 4)
-    engine.close()
-    blobs.clear()
-    naive = onnxruntime.InferenceSession(str(file), default_options(1), providers=["CPUExecutionProvider"])
-    feeds = {"target": crops[:1], "source": latents[:1]}
-    theirs = measure_cpu(lambda: naive.run(None, feeds), repeats)
-    file.unlink()
-    return ours, theirs
+    for name in ("native", "weights"):
+        (folder / name).write_bytes(blobs[name])
 
 
 def measure_peaks(clip: Path) -> dict[str, float]:
@@ -246,12 +126,36 @@ def read_peak(process: str) -> float:
     return sum(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:"))
 
 
-def reckon(parts: dict[str, float], faces: int, bare: float) -> dict[str, float]:
-    """Wall seconds and dollars of 300 face-frames on ten executions of one processor each."""
-    each = {step: seconds / faces * 300 for step, seconds in parts.items()}
-    swap = (each["swap"] + 300 * bare) / 10
-    wall = each["analyse"] + swap + each["compose"] + 3 * FETCH + COLD_START
-    billed = each["analyse"] + 10 * (swap + FETCH + COLD_START) + each["compose"] + 2 * FETCH
+def describe_clip(parts: Mapping[str, float], bare: float, peers_network: float) -> dict[str, Any]:
+    """The figures of one clip, from seconds of CPU."""
+    faces = parts["face_frames"]
+    each = {step: parts[step] / faces for step in ("analyse", "swap", "compose")}
+    beside = sum(each.values())
+    return {
+        "face_frames": int(faces),
+        "cpu_a_face_frame": {step: round(seconds, 4) for step, seconds in each.items()},
+        "overhead": round(beside / bare, 3),
+        "peers_beside_network": round(parts["peers"], 4),
+        "cpu_peers": round((beside + bare) / (parts["peers"] + peers_network), 3),
+        "ten_seconds": reckon(each, bare),
+    }
+
+
+def describe_arm(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of one process of moving_arm.py."""
+    swapper, network = report["swapper"], report["peers_network"]
+    best = min(swapper, key=lambda batch: swapper[batch])
+    bare = {batch: round(seconds, 4) for batch, seconds in swapper.items()}
+    clips = {name: describe_clip(parts, swapper[str(BATCH_SIZE)], network) for name, parts in report["clips"].items()}
+    return {"bare": {**bare, "best": best, "default": BATCH_SIZE}, "peers_network": round(network, 4), **clips}
+
+
+def reckon(each: Mapping[str, float], bare: float) -> dict[str, float]:
+    """Wall seconds and dollars of ten seconds with one face on ten executions of one processor each."""
+    analyse, compose = (each[step] * TEN_SECONDS for step in ("analyse", "compose"))
+    swap = (each["swap"] + bare) * TEN_SECONDS / EXECUTIONS
+    wall = analyse + swap + compose + 3 * FETCH + COLD_START
+    billed = analyse + EXECUTIONS * (swap + FETCH + COLD_START) + compose + 2 * FETCH
     return {"wall_seconds": round(wall, 1), "dollars": round(billed * MEMORY_GB * GIGABYTE_SECOND, 5)}
 
 
@@ -260,34 +164,24 @@ def main() -> None:
     with form.parse_options(
         "moving", __doc__, inputs=Path("out/bench/inputs-moving"), repeats=3, avx2=False
     ) as options:
-        cv2.setNumThreads(1)
         began = time.monotonic()
-        frames = 6 if options.quick else FRAMES
-        by_batch, theirs = measure_swapper(options.inputs, options.repeats, options.quick)
-        best = min(by_batch, key=lambda batch: by_batch[batch])
-        bare = by_batch[str(BATCH_SIZE)]
-        session = onnxruntime.InferenceSession(
-            str(PACK / "detector.onnx"), default_options(1), providers=["CPUExecutionProvider"]
-        )
-        report: dict[str, Any] = {"frames": frames, "bare": {**by_batch, "best": best, "default": BATCH_SIZE}}
-        report["peers_network"] = round(theirs, 4)
-        for name, size in SIZES.items():
-            clip = options.inputs / f"{name}.mp4"
-            draw_clip(clip, size, frames)
-            parts, faces = measure_steps(clip)
-            beside = sum(parts.values()) / faces
-            peers = measure_peers(clip, session)
-            report[name] = {
-                "face_frames": faces,
-                "cpu_a_face_frame": {step: round(seconds / faces, 4) for step, seconds in parts.items()},
-                "overhead": round(beside / bare, 3),
-                "peers_beside_network": round(peers, 4),
-                "cpu_peers": round((beside + bare) / (peers + theirs), 3),
-                "ten_seconds": reckon(parts, faces, bare),
-                "peak_mb": measure_peaks(clip),
-            }
-        report["seconds"] = round(time.monotonic() - began)
-        text = json.dumps(report, indent=2)
+        folder = options.inputs
+        write_swapper(folder, options.quick)
+        clips = {name: folder / f"{name}.mp4" for name in SIZES}
+        for name, clip in clips.items():
+            draw_clip(clip, SIZES[name], 6 if options.quick else FRAMES)
+        arguments = [str(folder), str(options.repeats), *map(str, clips.values())]
+        report = describe_arm(bench.process("tests.bench.moving_arm", arguments, os.environ))
+        for name, clip in clips.items():
+            report[name]["peak_mb"] = measure_peaks(clip)
+        held = {**os.environ, **hold.hold_to_avx2(folder)}
+        avx2 = bench.process("tests.bench.moving_arm", arguments[:3], held)
+        if avx2["onnxruntime_block"] != 8:
+            raise RuntimeError("onnxruntime uses AVX-512 although it is held to AVX2")
+        report |= {"avx2": {"naive": hold.HOW, **describe_arm(avx2)}, "measured": bench.conditions(options.repeats)}
+        for name in ("swapper.onnx", "native", "weights"):
+            (folder / name).unlink()
+        text = json.dumps({**report, "seconds": round(time.monotonic() - began)}, indent=2)
         (options.out / "moving.json").write_text(text + "\n")
         print(text)
 
