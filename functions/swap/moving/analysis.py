@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.moving.analysis_file import name_analysis, to_bytes
@@ -37,6 +39,7 @@ from functions.swap.source_embedding import join_hint
 from functions.swap.source_face import SourceFace, SourceLoader
 from layers.core.errors import NoFaceInMeme
 from layers.core.telemetry import Phases
+from layers.media.moving.description import ANIMATIONS
 
 if TYPE_CHECKING:
     from functions.swap.face.detect import Detector
@@ -115,6 +118,7 @@ class MemeAnalysis:
         """The frames as the tracker sees them."""
         content_filter = self._load_filter()
         total, filtered, due = reader.picture.frames, 0, 0.0
+        is_animation = reader.picture.kind in ANIMATIONS
         for frame in name_errors(reader.frames(self._context.deadline)):
             self.frames += 1
             self._job.check("analyse", self.frames, total)
@@ -123,7 +127,10 @@ class MemeAnalysis:
                 with name_picture(MEME):
                     content_filter.check(*split_frame(frame.pixels))
                 filtered, due = filtered + 1, seconds + FILTER_SECONDS
-            yield Frame(show_frame(frame.pixels), seconds, frame.is_repeat)
+            pixels = show_frame(frame.pixels)
+            # No frame of a video comes back exactly, except beside itself.
+            digest = hashlib.sha256(np.ascontiguousarray(pixels).data).digest() if is_animation else b""
+            yield Frame(pixels, seconds, frame.is_repeat, digest)
         if content_filter:
             self.notes.append(f"The content filter saw {filtered} of {self.frames} frames, two for each second.")
 

@@ -14,16 +14,12 @@ from numpy.typing import NDArray
 from functions.swap.face.looks import PLAN
 from functions.swap.moving.values import COVER_SIDE, Analysis, Track, TrackFrame
 
-VERSION = "2026-12"  # changes with the tracks that the same frames give, and with what the bytes mean
+VERSION = "2026-12b"  # changes with the tracks that the same frames give, and with what the bytes mean
 MOST_BYTES = 64 << 20  # unpacked: 32 people in 1,800 frames have 4 MB, or 34 where all of them are half hidden
 _ROW = np.dtype(
     [
-        ("number", "<u4"),
-        ("keypoints", "<f4", (5, 2)),
-        ("box", "<f4", 4),
-        ("score", "<f4"),
-        ("opacity", "<f4"),
-        ("covered", "u1"),
+        *(("number", "<u4"), ("keypoints", "<f4", (5, 2)), ("box", "<f4", 4)),
+        *(("score", "<f4"), ("opacity", "<f4"), ("crop_number", "<i4"), ("covered", "u1")),
     ]
 )
 _COVER = COVER_SIDE * COVER_SIDE // 8  # bytes
@@ -49,7 +45,10 @@ def to_bytes(analysis: Analysis) -> bytes:
     rows = [
         np.array(
             [
-                (frame.number, frame.keypoints, frame.box, frame.score, frame.opacity, frame.cover is not None)
+                (
+                    *(frame.number, frame.keypoints, frame.box, frame.score, frame.opacity),
+                    *(frame.crop_number, frame.cover is not None),
+                )
                 for frame in track.frames
             ],
             _ROW,
@@ -116,6 +115,8 @@ def _read_frames(rows: np.ndarray[Any, Any], covers: Sequence[NDArray[np.bool_] 
     frames = []
     for row, cover in zip(rows, covers, strict=True):
         x0, y0, x1, y1 = row["box"].tolist()
-        keypoints, score, opacity = np.array(row["keypoints"], np.float32), float(row["score"]), float(row["opacity"])
-        frames.append(TrackFrame(int(row["number"]), keypoints, (x0, y0, x1, y1), score, opacity, cover))
+        keypoints = np.array(row["keypoints"], np.float32)
+        score, opacity = float(row["score"]), float(row["opacity"])
+        place = (int(row["number"]), keypoints, (x0, y0, x1, y1))
+        frames.append(TrackFrame(*place, score, opacity, int(row["crop_number"]), cover))
     return tuple(frames)

@@ -18,7 +18,7 @@ from layers.media.picture import Pixels
 LARGEST_CHUNK = 120  # face-frames: a minute of one execution
 SMALLEST_CHUNK = 30  # where there are more: a cold start costs as much as ten
 EXECUTIONS = 10  # side by side: what a new account may have
-_CROP_BYTES = SWAPPER_SIZE * SWAPPER_SIZE * 3
+CROP_BYTES = SWAPPER_SIZE * SWAPPER_SIZE * 3
 _FACE = np.dtype([("number", "<u4"), ("track", "<u4")])
 
 
@@ -39,7 +39,7 @@ class CropChunk:
         """Read what `to_bytes` wrote. Raises ValueError if it is not that."""
         count = int.from_bytes(content[:4], "little")
         end = 4 + count * _FACE.itemsize
-        if count > LARGEST_CHUNK or len(content) != end + count * _CROP_BYTES:
+        if count > LARGEST_CHUNK or len(content) != end + count * CROP_BYTES:
             raise ValueError("This is no chunk of crops.")
         faces = np.frombuffer(content, _FACE, count, offset=4)
         crops = np.frombuffer(content, np.uint8, offset=end).reshape(count, SWAPPER_SIZE, SWAPPER_SIZE, 3)
@@ -47,14 +47,15 @@ class CropChunk:
 
 
 def list_faces(analysis: Analysis, tracks: Iterable[int]) -> list[FaceFrame]:
-    """The visible faces of these tracks, by frames: as often does the swapper run."""
+    """The visible faces of these tracks, by frames, without those that another's crop serves: as often does the swapper
+    run."""
     chosen = set(tracks)
     return sorted(
         FaceFrame(frame.number, track.index)
         for track in analysis.tracks
         if track.index in chosen
         for frame in track.frames
-        if frame.opacity > 0
+        if frame.opacity > 0 and frame.crop_number < 0
     )
 
 

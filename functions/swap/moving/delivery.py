@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from functions.swap.moving.job import MovingJob
 from functions.swap.moving.meme_frames import choose_format, join_frame, name_errors, open_meme, split_frame
 from functions.swap.moving.plan import MEME_FILE, SwapPlan, require_plan
 from functions.swap.moving.report import Delivered, report_swap
+from functions.swap.moving.same_canvas import find_crop
 from functions.swap.moving.steady_color import average_colors
-from functions.swap.moving.swapped_chunk import ChunkFacts, read_swapped
+from functions.swap.moving.swapped_chunk import ChunkFacts, SwappedCrops, read_swapped
 from functions.swap.moving.values import Analysis, FaceFrame
 from functions.swap.moving.work_files import WorkFiles, gone
 from functions.swap.provenance import choose_source_type, describe_swap
@@ -44,6 +45,7 @@ class Delivery:
         self._work = WorkFiles(job.id, context)
         self._phases = Phases()
         self._facts: list[ChunkFacts] = []
+        self._swapped = SwappedCrops()
 
     def run(self, key: str, add_extension: bool) -> SwapOutcome:
         """Do it all. Raises the errors of `steps.compose`."""
@@ -86,21 +88,14 @@ class Delivery:
             content = self._work.read(chunk.swapped)
             facts, swapped = read_swapped(content)
             self._facts.append(facts)
-            write_file(self._chunk_path(number), content)
+            path = self._folder / f"chunk-{number}"
+            write_file(path, content)
+            self._swapped.add(path, swapped.faces)
             if self._job.request.color_match:
                 crops = CropChunk.from_bytes(self._work.read(chunk.crops))
                 for key, after, before in zip(crops.faces, swapped.crops, crops.crops, strict=True):
                     statistics[key] = measure_face(analysis, key, after, before)
-        return statistics
-
-    def _chunk_path(self, number: int) -> Path:
-        return self._folder / f"chunk-{number}"
-
-    def _read_faces(self, plan: SwapPlan) -> Iterator[tuple[FaceFrame, Pixels]]:
-        """All swapped crops in the order of frames; one chunk is held at a time."""
-        for number in range(len(plan.chunks)):
-            chunk = read_swapped(self._chunk_path(number).read_bytes())[1]
-            yield from zip(chunk.faces, chunk.crops, strict=True)
+        return spread_statistics(analysis, statistics)
 
     def _write_frames(
         self,
@@ -114,7 +109,7 @@ class Delivery:
         """Write the result without its labels. Returns the notes of reader and writer."""
         request, context = self._job.request, self._context
         options = PasteOptions(request.color_match, request.soft_edges, request.detail)
-        painter = Painter(analysis, Composer(analysis, plan.chosen, options, colors), self._read_faces(plan))
+        painter = Painter(analysis, Composer(analysis, plan.chosen, options, colors), self._swapped)
         painter.has_badge = request.badge and bool(plan.chosen)
         threads = context.settings.threads
         with create_writer(
@@ -143,10 +138,9 @@ class Painter:
 
     has_badge = False
 
-    def __init__(self, analysis: Analysis, composer: Composer, faces: Iterator[tuple[FaceFrame, Pixels]]) -> None:
-        """`faces`: swapped crops in the order of frames."""
-        self._analysis, self._composer, self._faces = analysis, composer, faces
-        self._waiting = next(faces, None)
+    def __init__(self, analysis: Analysis, composer: Composer, swapped: SwappedCrops) -> None:
+        """`swapped`: the crops of all faces that are replaced."""
+        self._analysis, self._composer, self._swapped = analysis, composer, swapped
         self._boxes = [frame.box for track in analysis.tracks for frame in track.frames]
         self._last: tuple[int, Pixels] | None = None
 
@@ -171,13 +165,18 @@ class Painter:
 
     def _take(self, number: int) -> dict[int, Pixels]:
         """The swapped crops of a frame, by track."""
-        swapped: dict[int, Pixels] = {}
-        while self._waiting is not None and self._waiting[0].number <= number:
-            face, crop = self._waiting
-            if face.number == number:
-                swapped[face.track] = crop
-            self._waiting = next(self._faces, None)
-        return swapped
+        faces = [FaceFrame(number, track.index) for track, _ in self._analysis.faces_at(number)]
+        crops = {face.track: self._swapped.read(find_crop(self._analysis, face)) for face in faces}
+        return {track: crop for track, crop in crops.items() if crop is not None}
+
+
+def spread_statistics(
+    analysis: Analysis, statistics: Mapping[FaceFrame, ColorStatistics]
+) -> dict[FaceFrame, ColorStatistics]:
+    """The colours of all faces, from those of the crops that serve them."""
+    faces = [FaceFrame(frame.number, track.index) for track in analysis.tracks for frame in track.frames]
+    crops = {face: find_crop(analysis, face) for face in faces if analysis.tracks[face.track].at(face.number).opacity}
+    return {face: statistics[crop] for face, crop in crops.items() if crop in statistics}
 
 
 def read_source_type(reader: MovingReader) -> str | None:

@@ -14,6 +14,7 @@ from functions.swap.moving.covers import find_covers
 from functions.swap.moving.crop_chunks import list_faces
 from functions.swap.moving.identity import Embedder, choose_best, embed_crops, join_segments, keep_longest, rate
 from functions.swap.moving.opacity import fade
+from functions.swap.moving.same_canvas import share_crops
 from functions.swap.moving.segment import Segment, Sighting
 from functions.swap.moving.store import PatchStore
 from functions.swap.moving.tracker import FaceFinder, Tracker
@@ -71,11 +72,13 @@ def find_people(
     tracker = Tracker(detector, store, deadline)
     distinct: list[int] = []
     seconds: list[float] = []
+    digests: list[bytes] = []
     width = height = 0
     for frame in frames:
         if not frame.repeats or not seconds:
             height, width = frame.pixels.shape[:2]
             seconds.append(frame.seconds)
+            digests.append(frame.digest)
             tracker.add(frame.pixels, frame.seconds)
         distinct.append(len(seconds) - 1)
     segments = keep_longest(tracker.finish())
@@ -89,7 +92,7 @@ def find_people(
     for places in join_segments(segments, embeddings):
         rows = fade([segments[at] for at in places], width, height)
         mean = np.sum([embeddings[at] for at in places], 0)
-        tracks.append(_make_track(len(tracks), rows, mean))
+        tracks.append(_make_track(len(tracks), rows, mean, digests))
         patches |= {
             FaceFrame(sighting.number, tracks[-1].index): sighting.patch
             for sighting, _ in rows
@@ -127,11 +130,18 @@ def _embed(
     return embeddings
 
 
-def _make_track(index: int, rows: Sequence[tuple[Sighting, float]], embedding: Floats) -> Track:
-    """A person's track, from sightings and opacities."""
-    frames = tuple(
-        TrackFrame(sighting.number, sighting.keypoints, sighting.box, sighting.score, opacity, sighting.cover)
-        for sighting, opacity in rows
+def _make_track(
+    index: int, rows: Sequence[tuple[Sighting, float]], embedding: Floats, digests: Sequence[bytes]
+) -> Track:
+    """A person's track, from sightings, opacities, and the digests of distinct frames."""
+    frames = share_crops(
+        [
+            TrackFrame(
+                *(sighting.number, sighting.keypoints, sighting.box, sighting.score, opacity), cover=sighting.cover
+            )
+            for sighting, opacity in rows
+        ],
+        digests,
     )
     best = max(range(len(rows)), key=lambda at: rate(rows[at][0]) * rows[at][1] * rows[at][0].face.area)
     unit = np.asarray(embedding / max(float(np.linalg.norm(embedding)), 1e-9), np.float32)

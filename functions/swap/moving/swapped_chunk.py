@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from functions.swap.context import SwapContext
-from functions.swap.face.align import to_pixels, to_planes
-from functions.swap.moving.crop_chunks import CropChunk
+from functions.swap.face.align import SWAPPER_SIZE, to_pixels, to_planes
+from functions.swap.moving.crop_chunks import CROP_BYTES, CropChunk
 from functions.swap.moving.job import MovingJob
 from functions.swap.moving.outcome import ChunkSummary
 from functions.swap.moving.plan import SwapPlan, read_latents, require_plan
+from functions.swap.moving.values import FaceFrame
 from functions.swap.moving.work_files import WorkFiles
 from functions.swap.values import Floats
 from layers.core.errors import NotFound
@@ -122,6 +124,27 @@ def read_swapped(content: bytes) -> tuple[ChunkFacts, CropChunk]:
     """What `swap_chunk` wrote."""
     facts, _, crops = content.partition(b"\n")
     return ChunkFacts(**json.loads(facts)), CropChunk.from_bytes(crops)
+
+
+class SwappedCrops:
+    """All swapped crops of a meme, each read from a chunk's file when it is asked for."""
+
+    def __init__(self) -> None:
+        self._places: dict[FaceFrame, tuple[Path, int]] = {}
+
+    def add(self, path: Path, faces: Sequence[FaceFrame]) -> None:
+        """Add a file that has what `swap_chunk` wrote, for these faces in their order."""
+        end = path.stat().st_size
+        for place, face in enumerate(faces):
+            self._places[face] = path, end - (len(faces) - place) * CROP_BYTES
+
+    def read(self, face: FaceFrame) -> Pixels | None:
+        """The crop of a face, uint8 BGR [128, 128, 3]; None without one."""
+        if face not in self._places:
+            return None
+        path, start = self._places[face]
+        crop = np.fromfile(path, np.uint8, CROP_BYTES, offset=start)
+        return crop.reshape(SWAPPER_SIZE, SWAPPER_SIZE, 3)
 
 
 def _choose_latents(plan: SwapPlan, crops: CropChunk, latents: Floats) -> Floats:

@@ -23,6 +23,7 @@ class Frame:
     pixels: Pixels  # uint8 BGR [H, W, 3]
     seconds: float  # from the beginning to when it is shown
     repeats: bool = False  # whether it shows exactly what the frame before showed
+    digest: bytes = b""  # of the pixels, where frames that are not neighbours may be the same; else empty
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class TrackFrame(FaceInFrame):
     """One person's face in one frame; the keypoints are steady along the track."""
 
     opacity: float  # of what is put in, 0 to 1
+    crop_number: int = -1  # of the earlier frame that shows the same, whose crop serves here too; -1 for its own
     cover: NDArray[np.bool_] | None = field(default=None, repr=False)  # what hides it, over the crop: bool [64, 64]
 
 

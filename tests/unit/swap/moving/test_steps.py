@@ -140,6 +140,21 @@ def test_crops_go_to_a_swapper_elsewhere_side_by_side(stack: FakeSwapStack, fail
         assert not stack.models.pending
 
 
+def test_a_loop_that_runs_to_and_fro_is_swapped_once_and_pasted_everywhere(
+    stack: FakeSwapStack, tmp_path: Path
+) -> None:
+    order = (0, 1, 2, 3, 2, 1, 0, 1, 2)
+    stack.storage.put(UPLOADS, "requests/1/meme", write_gif([scene(number) for number in order]))
+
+    result = swap(stack)
+
+    assert (result.frames, result.face_frames) == (9, 2 * 4)
+    after = read(stack.storage.objects[OUTPUTS, "swaps/1.gif"].data, tmp_path)[1]
+    for number, frame in zip(order, after, strict=True):
+        for middle in (100 + number, 300 + number):
+            assert np.abs(frame.pixels[100, middle, :3].astype(int) - FlatSwapper.colour).max() <= 8
+
+
 def test_a_frame_that_repeats_another_is_not_swapped_again(stack: FakeSwapStack, tmp_path: Path) -> None:
     shown = [scene(number) for number in (0, 0, 0, 1, 1, 2)]
     stack.storage.put(UPLOADS, "requests/1/meme", write_gif(shown))
