@@ -32,10 +32,30 @@ print(held - before, resident() - before)
 """
 
 
+ROOMY_SCRIPT = SCRIPT.replace("lean_malloc,", "lean_malloc, roomy_malloc,").replace(
+    """del blocks
+trim()
+""",
+    """with roomy_malloc():
+    large = np.ones(20_000_000, np.uint8)  # like the frames of a video
+    del large
+    held = resident()
+    del blocks
+""",
+)
+
+
 def test_freed_blocks_are_given_back() -> None:
     process = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     during, after = map(int, process.stdout.split())
     assert during > 100_000_000
+    assert after < 10_000_000
+
+
+def test_what_frames_needed_is_kept_until_the_last_one() -> None:
+    process = subprocess.run([sys.executable, "-c", ROOMY_SCRIPT], capture_output=True, text=True, check=True)
+    during, after = map(int, process.stdout.split())
+    assert during > 130_000_000  # with the large block that is free
     assert after < 10_000_000
 
 
