@@ -50,6 +50,36 @@ class ColorIndex:
         return indices, (colors[indices] == pixels) & usable[indices]
 
 
+class DitherTable:
+    """Finds the colours that resemble pixels, by cells of two levels each way, each of which is looked up once.
+
+    A face has more pixels than cells, and most frames have the palette of the one before. The cell is finer than the
+    dither, so nobody sees it.
+    """
+
+    def __init__(self) -> None:
+        self._colors = b""
+        self._indices = np.full(1 << 21, -1, np.int16)
+
+    def map(self, palette: Palette, pixels: Canvas, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Pixels:
+        """The indices, uint8 [n], of colours that resemble pixels at those places, by ordered dither."""
+        candidates = np.flatnonzero(_usable(palette))
+        colors = palette.colors[candidates].tobytes()
+        if colors != self._colors:
+            self._colors = colors
+            self._indices.fill(-1)
+        levels = _levels(pixels)
+        levels += _OFFSETS[rows % 4, columns % 4, None]
+        cells = np.clip(levels, 0, 255, out=levels).astype(np.int32) >> 1
+        cells = cells[:, 0] | cells[:, 1] << 7 | cells[:, 2] << 14
+        is_new = np.zeros(len(self._indices), bool)
+        is_new[cells] = True
+        new = np.flatnonzero(is_new & (self._indices < 0))
+        middles = np.stack([new & 127, new >> 7 & 127, new >> 14], axis=1).astype(np.float32) * 2 + 1
+        self._indices[new] = _find_nearest(middles, palette.colors[candidates])
+        return np.asarray(candidates[self._indices[cells]], np.uint8)
+
+
 class PaletteChooser:
     """Chooses the colours of one frame after another; those for faces stay the same while they are good enough."""
 
@@ -102,13 +132,6 @@ class PaletteChooser:
 
     def _suit(self, faces: Canvas) -> bool:
         return len(self._face_colors) > 0 and _mean_error(faces, self._face_colors) <= _POOR
-
-
-def map_dithered(palette: Palette, pixels: Canvas, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Pixels:
-    """The indices, uint8 [n], of colours that resemble pixels at those places, by ordered dither."""
-    candidates = np.flatnonzero(_usable(palette))
-    levels = _levels(pixels) + _OFFSETS[rows % 4, columns % 4, None].astype(np.float32)
-    return candidates[_find_nearest(levels, palette.colors[candidates])].astype(np.uint8)
 
 
 def cut_median(pixels: Canvas, count: int) -> Canvas:

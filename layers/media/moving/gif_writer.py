@@ -16,7 +16,7 @@ from layers.media.moving.canvas import Box, Canvas, as_canvas, find_box, unite
 from layers.media.moving.gif_blocks import Buffer, GifFile, GifImage
 from layers.media.moving.gif_frames import GifScreen, clip, read_table
 from layers.media.moving.gif_lzw import pack
-from layers.media.moving.gif_palette import COLORS, Palette, PaletteChooser, map_dithered
+from layers.media.moving.gif_palette import COLORS, DitherTable, Palette, PaletteChooser
 from layers.media.picture import Pixels
 
 _TRAILER = b"\x3b"
@@ -30,6 +30,7 @@ class GifWriter:
         self._out, self._data, self._file = out, data, file
         self._screen = GifScreen(file.width, file.height)
         self._chooser = PaletteChooser()
+        self._dither = DitherTable()
         self._global = _as_bytes(_pad(_own_colors(data, file.table)))
         self._number = 0
         self.is_exact = True
@@ -76,7 +77,7 @@ class GifWriter:
         rows, columns = np.nonzero(faces)
         if len(rows):
             places = rows + box[0].start, columns + box[1].start
-            indices[faces] = map_dithered(palette, target[faces], *places)
+            indices[faces] = self._dither.map(palette, target[faces], *places)
         self._write_blocks(image, box, palette, indices)
 
     def _write_blocks(self, image: GifImage, box: Box, palette: Palette, indices: Pixels) -> None:
