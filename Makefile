@@ -114,6 +114,7 @@ bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes
 	$(PY) -m tests.bench.detect
 	$(PY) -m tests.bench.command
 	$(PY) -m tests.bench.tracks
+	$(PY) -m tests.bench.moving
 
 bench-quick: .venv/ready .venv-cloud/ready $(ENGINE) ## run every benchmark once, at a tiny size, to see that it works; keeps no numbers
 	$(PY) -m tests.bench.quick
