@@ -109,11 +109,13 @@ def run_step(step: str, clip: Path, folder: Path, report: Callable[[float], None
 
 
 def list_children() -> list[str]:
-    """The ids of the processes that this one has started and that run."""
+    """The ids of the running ffmpeg processes; one that was only forked yet has this process's memory."""
     children: list[str] = []
     for task in Path("/proc/self/task").iterdir():
-        with suppress(OSError):  # a thread that has ended meanwhile
-            children += (task / "children").read_text().split()
+        with suppress(OSError):  # a thread or a process that has ended meanwhile
+            for child in (task / "children").read_text().split():
+                if os.readlink(f"/proc/{child}/exe") == os.path.realpath(program()):
+                    children.append(child)
     return children
 
 
