@@ -39,7 +39,7 @@ from functions.swap.source_embedding import join_hint
 from functions.swap.source_face import SourceFace, SourceLoader
 from layers.core.errors import NoFaceInMeme
 from layers.core.telemetry import Phases
-from layers.media.moving.description import ANIMATIONS
+from layers.media.moving.kinds import ANIMATIONS
 
 if TYPE_CHECKING:
     from functions.swap.face.detect import Detector

@@ -27,8 +27,9 @@ def share_crops(frames: Sequence[TrackFrame], digests: Sequence[bytes]) -> tuple
         digest = digests[frame.number]
         first = firsts.get(digest)
         if first is not None and frame.opacity > 0 and _distance(first, frame) <= SAME_PLACE:
-            place = {"keypoints": first.keypoints, "box": first.box, "cover": first.cover}
-            frame = replace(frame, **place, crop_number=first.number)
+            frame = replace(
+                frame, keypoints=first.keypoints, box=first.box, cover=first.cover, crop_number=first.number
+            )
         elif digest and frame.opacity > 0:
             firsts.setdefault(digest, frame)
         shared.append(frame)

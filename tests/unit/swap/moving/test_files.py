@@ -25,7 +25,7 @@ def cover_of(number: int) -> np.ndarray | None:
 def track_of(index: int, numbers: list[int], x: float, scale: float = 1.0) -> Track:
     points = keypoints_at(x, 100, scale, 0.0)
     frames = tuple(
-        TrackFrame(n, points + np.float32(n), face_with(points).box, 0.8, 0.0 if n == 2 else 1.0, cover_of(n))
+        TrackFrame(n, points + np.float32(n), face_with(points).box, 0.8, 0.0 if n == 2 else 1.0, cover=cover_of(n))
         for n in numbers
     )
     embedding: Floats = np.random.default_rng(index).normal(0, 1, 512).astype(np.float32)
