@@ -7,7 +7,11 @@ from contextlib import contextmanager
 
 from local.standins.servers import StandIns
 
-REAL_SERVICES = {"ELEVENLABS_API_KEY": "ELEVENLABS_URL", "PEXELS_API_KEY": "PEXELS_URL"}
+REAL_SERVICES = {
+    "ELEVENLABS_API_KEY": "ELEVENLABS_URL",
+    "PEXELS_API_KEY": "PEXELS_URL",
+    "PIXABAY_API_KEY": "PIXABAY_URL",
+}
 """The variable that holds a service's key, and the one that says where the service is."""
 
 
@@ -24,7 +28,7 @@ def choose(environment: Mapping[str, str], standins: Mapping[str, str]) -> dict[
     for key, url in REAL_SERVICES.items():
         if environment.get(key):
             variables[key] = environment[key]
-            del variables[url]
+            variables.pop(url, None)
     if "ELEVENLABS_URL" not in variables:
         variables["VOICE_ID"] = environment.get("VOICE_ID", "")
     return variables

@@ -20,12 +20,14 @@ class VideoSettings(VideoLimits):
 
     outputs_bucket: str  # finished videos under videos/, intermediate files under work/
     models_bucket: str  # a typeface of the operator's own under fonts/; "": there is none
+    uploads_bucket: str  # callers' own clips under requests/CALLER/; "": there are none
     state_table: str  # DynamoDB table (key `id`, time to live `expiration`) of tasks and slots
     state_machine_arn: str
     max_concurrent_tasks: int
     provider_keys: str  # ARN of a Secrets Manager secret or an SSM parameter; "" looks only at the environment
     elevenlabs_url: str
     pexels_url: str
+    pixabay_url: str
     trusted_origins: frozenset[str]  # "scheme://host:port", beside the public internet; empty in AWS
     result_seconds: int  # how long a finished video is kept
     threads: int  # of ffmpeg
@@ -56,6 +58,8 @@ class VideoSettings(VideoLimits):
             provider_keys=env.get("PROVIDER_KEYS", ""),
             elevenlabs_url=env.get("ELEVENLABS_URL") or "https://api.elevenlabs.io",
             pexels_url=env.get("PEXELS_URL") or "https://api.pexels.com",
+            pixabay_url=env.get("PIXABAY_URL") or "https://pixabay.com",
+            uploads_bucket=env.get("UPLOADS_BUCKET", ""),
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             result_seconds=_positive(env, "RESULT_DAYS", 7) * 24 * 3600,
             threads=thread_count(env),

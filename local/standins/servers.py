@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from local.standins import elevenlabs, pexels
+from local.standins import elevenlabs, pexels, pixabay
 from local.standins.http_server import LOOPBACK, TRANSPORT, Fault, Faults, RecordedRequest, Request, Response, Service
 from local.standins.stock_footage import FOLDER
 
@@ -17,13 +17,14 @@ CALLBACK_SECRET = "whsec_" + base64.b64encode(b"the stand-ins' callback secret!!
 KINDS = {  # faults by service; those of all services are described in http_server.TRANSPORT, the others in each service
     "elevenlabs": {*TRANSPORT, *elevenlabs.FAULTS, "no_alignment", "unparsable", "validation"},
     "pexels": {*TRANSPORT, "rate_limit", "key", "none", "few", "null_sizes", "hls", "unparsable"},
+    "pixabay": {*TRANSPORT, "rate_limit", "key", "none", "no_large", "unparsable"},
     "files": {*TRANSPORT, "no_range", "late_moov", "garbage", "larger", "missing"},
     "callbacks": set(TRANSPORT),
 }
 
 
 class StandIns:
-    """ElevenLabs, Pexels, its file host and a receiver of callbacks, each on a free loopback port.
+    """ElevenLabs, Pexels, Pixabay, their file host and a receiver of callbacks, each on a free loopback port.
 
     `requests` are all requests, in the order of the responses; `callbacks` are those to the receiver: header names in
     lower case, and the body.
@@ -40,15 +41,17 @@ class StandIns:
         search = pexels.PexelsStandIn(self._files.url)
         self._pexels = self._service("pexels", search.answer)
         search.url = self._pexels.url
+        self._pixabay = self._service("pixabay", pixabay.PixabayStandIn(self._files.url).answer)
         self._elevenlabs = self._service("elevenlabs", elevenlabs.answer)
         self._receiver = self._service("callbacks", self._receive_callback)
         self.elevenlabs_url = self._elevenlabs.url
         self.pexels_url = self._pexels.url
+        self.pixabay_url = self._pixabay.url
         self.files_url = self._files.url
         self.callback_url = f"{self._receiver.url}/callback"
 
     def __enter__(self) -> Self:
-        for service in (self._files, self._pexels, self._elevenlabs, self._receiver):
+        for service in (self._files, self._pexels, self._pixabay, self._elevenlabs, self._receiver):
             self._running.enter_context(service)
         return self
 
@@ -62,6 +65,7 @@ class StandIns:
         return {
             "ELEVENLABS_URL": self.elevenlabs_url,
             "PEXELS_URL": self.pexels_url,
+            "PIXABAY_URL": self.pixabay_url,
             "TRUSTED_ORIGINS": f"{self.files_url},{self._receiver.url}",
             "ELEVENLABS_API_KEY": elevenlabs.API_KEY,
             "PEXELS_API_KEY": pexels.API_KEY,

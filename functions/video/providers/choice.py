@@ -4,23 +4,33 @@ from __future__ import annotations
 
 from functions.video.providers.elevenlabs import ElevenLabs
 from functions.video.providers.fair_share import SharedFootage, SharedVoice
+from functions.video.providers.footage_sources import FootageSources
 from functions.video.providers.interfaces import FootageService, VoiceService
 from functions.video.providers.keys import ProviderKeys
 from functions.video.providers.pexels import HOURLY_REQUESTS, Pexels
+from functions.video.providers.pixabay import Pixabay
 from functions.video.services import Services
 from layers.core.fair_share import Quota
 
 HOUR, DAY = 3600, 24 * 3600  # seconds
 MONTH_DAYS = 30
-VOICE_KEY, FOOTAGE_KEY = "ELEVENLABS_API_KEY", "PEXELS_API_KEY"
+VOICE_KEY, FOOTAGE_KEY, PIXABAY_KEY = "ELEVENLABS_API_KEY", "PEXELS_API_KEY", "PIXABAY_API_KEY"
 LONGEST_VOICE_REQUEST = ElevenLabs.longest_request  # characters, known without a key
 VOICE_OBEYS_BREAKS = ElevenLabs.obeys_breaks
 
 
 def footage_service(services: Services, keys: ProviderKeys, caller: str) -> FootageService:
-    """Pexels, whose limit all callers have in common. Raises KeysMissing."""
-    service = Pexels(services.settings.pexels_url, keys.need(FOOTAGE_KEY))
-    return SharedFootage(service, _search_quota(services, keys), caller)
+    """Pexels, and Pixabay for what it has little of, where the operator has a key for it; callers have the limits of
+    both in common. Raises KeysMissing."""
+    sources: list[FootageService] = []
+    if FOOTAGE_KEY in keys or PIXABAY_KEY not in keys:
+        pexels = Pexels(services.settings.pexels_url, keys.need(FOOTAGE_KEY))
+        sources.append(SharedFootage(pexels, _search_quota(services, keys), caller))
+    if PIXABAY_KEY in keys:
+        pixabay = Pixabay(services.settings.pixabay_url, keys.need(PIXABAY_KEY))
+        quota = services.quota(Pixabay.title, pixabay.REQUESTS, pixabay.REQUESTS_SECONDS)
+        sources.append(SharedFootage(pixabay, quota, caller))
+    return sources[0] if len(sources) == 1 else FootageSources(sources)
 
 
 def voice_service(services: Services, keys: ProviderKeys, caller: str) -> VoiceService:
@@ -29,15 +39,19 @@ def voice_service(services: Services, keys: ProviderKeys, caller: str) -> VoiceS
     return SharedVoice(service, _character_quota(services, keys), caller)
 
 
-def check_keys(keys: ProviderKeys) -> None:
+def check_keys(keys: ProviderKeys, *, needs_footage: bool = True) -> None:
     """Raises KeysMissing where a video could not be made for want of a key."""
-    for name in (VOICE_KEY, FOOTAGE_KEY):
-        keys.need(name)
+    keys.need(VOICE_KEY)
+    if needs_footage and PIXABAY_KEY not in keys:
+        keys.need(FOOTAGE_KEY)
 
 
-def check_share(services: Services, keys: ProviderKeys, caller: str, characters: int) -> None:
+def check_share(
+    services: Services, keys: ProviderKeys, caller: str, characters: int, *, needs_footage: bool = True
+) -> None:
     """Refuse at once what would otherwise be refused after speech was paid for. Raises AtCapacity or KeysMissing."""
-    _search_quota(services, keys).check(caller, 1)
+    if needs_footage and FOOTAGE_KEY in keys:
+        _search_quota(services, keys).check(caller, 1)
     _character_quota(services, keys).check(caller, characters)
 
 

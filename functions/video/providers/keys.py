@@ -12,7 +12,7 @@ from typing import Any
 from layers.core.errors import ColdswapError, KeysMissing, StorageFailed
 
 NUMBERS = ("PEXELS_REQUESTS_AN_HOUR", "ELEVENLABS_CHARACTERS_A_MONTH")  # the quotas of the keys' plans; not secret
-NAMES = ("PEXELS_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET", *NUMBERS)
+NAMES = ("PEXELS_API_KEY", "PIXABAY_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET", *NUMBERS)
 DEFAULT_VOICE = "JBFqnCBsd6RMkjVDRZzb"  # "George", of the examples in ElevenLabs' documentation
 CACHE_SECONDS = 300  # a rotated key is in use after this
 
@@ -27,6 +27,9 @@ class ProviderKeys:
 
     values: Mapping[str, str] = field(repr=False)
     configured: bool = True  # whether the operator gives keys at all, and so wants videos
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self.values.get(name))
 
     def need(self, name: str) -> str:
         """The value. Raises KeysMissing, which names it; no fault of the stack where the operator may leave it out."""
