@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from functions.video.context import CallerContext
-from functions.video.cost import DRY_RUN_SECONDS, estimate_seconds
+from functions.video.cost import DRY_RUN_SECONDS, estimate_seconds, video_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import footage
 from functions.video.render.alignment import align_words, estimate_times, join_words
@@ -15,14 +15,23 @@ from functions.video.render.own_font import load_own_face
 from functions.video.render.plan import lay_out
 from functions.video.render.script_chunks import chunk_script
 from functions.video.render.script_markup import mask_pauses, speech_text
+from functions.video.render.shots import find_queries
 from functions.video.render.typesetting import check
-from functions.video.values import SHORTEST_VIDEO_SECONDS, SearchResult, VideoRequest, VoiceOver
+from functions.video.values import (
+    FPS,
+    SHORTEST_VIDEO_SECONDS,
+    SearchResult,
+    Segment,
+    VideoRequest,
+    VoiceOver,
+    Word,
+)
 from layers.core.errors import InvalidRequest, ScriptTooLong
 
 
 def estimate(
     request: VideoRequest,
-    service: FootageService,
+    service: FootageService | None,
     longest_voice_request: int,
     obeys_breaks: bool,
     context: CallerContext,
@@ -45,24 +54,38 @@ def estimate(
     key = footage.find(request, service, context, charge=lambda: spend(DRY_RUN_SECONDS))
     result = context.artifacts.get(key, SearchResult, context.deadline)
     left_out = check(script, load_own_face(context.services, context.deadline)) if request.captions else ()
-    plan = lay_out(VoiceOver("", seconds, words, aligned=False), result)
+    voice = VoiceOver("", seconds, words, aligned=False)
+    plan = lay_out(voice, result)
     return {
         "seconds": round(plan.frames / plan.fps, 2),
         "characters": len(text),
         "voice_requests": len(chunk_script(script, longest_voice_request)),
+        "budget_seconds": video_seconds(request.script_text),
         "query": result.query,
         "captions_left_out": list(left_out),
         "segments": [
             {
                 "start": round(each.first_frame / plan.fps, 2),
                 "seconds": round(each.frames / plan.fps, 2),
+                "text": " ".join(word.text for word in words if each.first_frame <= _middle(word) < _end(each)),
+                "terms": list(find_queries(voice, result.subjects, plan.frames, each)),
                 "query": each.footage.query,
                 "general": each.footage.general,
                 "footage_url": each.footage.page_url,
                 "photographer": each.footage.photographer,
                 "photographer_url": each.footage.photographer_url,
+                "source": each.footage.source,
             }
             for each in plan.segments
         ],
         "searches": [asdict(each) for each in plan.searches],
     }
+
+
+def _middle(word: Word) -> float:
+    """The frame in the middle of a word, which may be shown across a cut."""
+    return (word.start + word.end) / 2 * FPS
+
+
+def _end(segment: Segment) -> int:
+    return segment.first_frame + segment.frames

@@ -15,3 +15,4 @@ class VideoLimits:
     max_video_seconds: float = 600.0  # the longest script at half the usual pace
     max_clip_bytes: int = 200 * MIB  # of footage that is fetched for one clip
     max_clip_pixels: int = 9 * MEGAPIXEL  # of a frame: 2160x3840 and a little more
+    max_picture_pixels: int = 50 * MEGAPIXEL  # of a caller's own picture

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from functions.video.values import Clip, Credit, Footage, VoiceIdentity
+from functions.video.values import OWN, Clip, Credit, Footage, VoiceIdentity
 from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, Provenance
 from layers.media.xmp_label import SOURCE_TYPE
 
 
 def list_credits(clips: Sequence[Clip]) -> tuple[Credit, ...]:
     """Whom to credit, each footage once, in the order of appearance."""
-    footage = [piece.footage for clip in sorted(clips, key=lambda clip: clip.index) for piece in clip.pieces]
+    pieces = [piece.footage for clip in sorted(clips, key=lambda clip: clip.index) for piece in clip.pieces]
+    footage = [each for each in pieces if each.source != OWN]
     credits = [Credit(each.photographer, each.photographer_url, each.page_url, _source(each)) for each in footage]
     return tuple(dict.fromkeys(credits))
 
@@ -24,11 +25,18 @@ def describe_video(clips: Sequence[Clip], speaker: VoiceIdentity | None) -> Prov
         )
         for number, each in enumerate(list_credits(clips))
     ]
+    has_own = any(piece.footage.source == OWN for clip in clips for piece in clip.pieces)
+    if has_own:
+        footage.append(Ingredient("own-clips", "componentOf", "Clips of the requester's own"))
     voice = Ingredient("voice", "componentOf", "A voice-over that no person spoke")
     return Provenance(
         [
             Action("c2pa.created", source_type=SOURCE_TYPE),
-            Action("c2pa.placed", "Stock footage, cut to length.", ingredients=[each.name for each in footage]),
+            Action(
+                "c2pa.placed",
+                f"{'Clips' if has_own else 'Stock footage'}, cut to length.",
+                ingredients=[each.name for each in footage],
+            ),
             Action(
                 "c2pa.placed",
                 "A script, spoken by a synthetic voice.",

@@ -26,6 +26,7 @@ def list_shots(plan: Plan, clips: Sequence[Clip]) -> tuple[Shot, ...]:
             query=piece.footage.query,
             general=piece.footage.general,
             footage_url=piece.footage.page_url,
+            source=piece.footage.source,
         )
         for first, piece in zip(starts, pieces, strict=False)  # one start is the end
     )

@@ -124,7 +124,8 @@ def _footage(payload: Payload, context: StepContext) -> dict[str, Any]:
     from functions.video.render import footage
 
     task, keys = context.task, read_keys(context.settings.provider_keys)
-    key = footage.find(task.request, footage_service(context.services, keys, task.caller), context)
+    service = footage_service(context.services, keys, task.caller) if task.request.needs_footage else None
+    key = footage.find(task.request, service, context)
     context.mark_done("footage")
     return {"found": key}
 

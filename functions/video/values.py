@@ -13,21 +13,40 @@ Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Stage = Literal["queued", "voice-over", "footage", "plan", "clips", "assemble", "publish", "done"]
 
 WIDTH, HEIGHT, FPS = 720, 1280, 30  # of every video
-MOST_CLIPS = 5  # in a video
+MOST_CLIPS = 5  # in a video, where one for every few seconds are not more
+MOST_SHOTS = 24  # in any video; those of a longer one last longer
+SHOT_SECONDS = 4.0  # of one that follows the words
+OWN = "own"  # in the place of a footage service's name
 SHORTEST_VIDEO_SECONDS = 3.0  # that the short-video apps accept
 
 
 @dataclass(frozen=True)
+class Scene:
+    """A part of a script, and what to show meanwhile: footage of something, or a video or picture of the caller's own;
+    where it has neither, what its own sentences are about."""
+
+    text: str
+    search_query: str | None = None
+    clip: str | None = None  # an https or s3 URI
+
+
+@dataclass(frozen=True)
 class VideoRequest:
-    """What to make."""
+    """What to make. The script of scenes is their texts, each a paragraph."""
 
     script_text: str
-    search_query: str
+    search_query: str | tuple[str, ...] | None = None  # for all, for parts in their order, or found by the sentences
     voice_id: str | None = None  # None: the operator's VOICE_ID
     callback_url: str | None = None
     captions: bool = True
     badge: bool = False  # a small AI mark in every frame
     quality: Quality = "standard"
+    scenes: tuple[Scene, ...] = ()
+
+    @property
+    def needs_footage(self) -> bool:
+        """Whether anything but the caller's own clips is shown."""
+        return not self.scenes or any(scene.clip is None for scene in self.scenes)
 
 
 @dataclass(frozen=True)
@@ -102,12 +121,27 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What to show with some of the script's words: footage of one of the queries, the best first, or a file of the
+    caller's own."""
+
+    words: int
+    queries: tuple[str, ...] = ()
+    own: Footage | None = None
+    ends_scene: bool = False  # whether other pictures must follow
+
+
+@dataclass(frozen=True)
 class SearchResult:
-    """Footage for a search phrase, the best first, without duplicates; `query` is the phrase that gave the first."""
+    """Footage for a search phrase, the best first, without duplicates; `query` is the phrase that gave the first.
+
+    With subjects, which cover the whole script in its order, the footage of all their queries.
+    """
 
     query: str
     footage: tuple[Footage, ...]
     searches: tuple[Search, ...] = ()  # in their order
+    subjects: tuple[Subject, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,6 +217,7 @@ class Shot:
     query: str
     general: bool  # whether those words fit any script, since nothing fitted the request's
     footage_url: str
+    source: str = ""  # as credits have it
 
 
 CaptionsTiming = Literal["exact", "estimated"]

@@ -63,7 +63,7 @@ def post_video(
     same task, whatever has become of it."""
     services, caller = _services(), _caller()
     services.terms.require(caller)
-    request = body.request(services.settings)
+    request = body.request(caller, services.settings)
     if request.captions:
         text, own = shown_text(request.script_text), load_own_face(services, deadline(resolver.lambda_context))
         check(text, own)
@@ -73,10 +73,10 @@ def post_video(
         return Response(200, content_type=JSON, body=json.dumps(_estimate(request, keys)))
     from functions.video.providers import choice
 
-    choice.check_keys(keys)
+    choice.check_keys(keys, needs_footage=request.needs_footage)
     if request.callback_url is not None:
         decode_secret(keys.need("CALLBACK_SECRET"))
-    choice.check_share(services, keys, caller, len(request.script_text))
+    choice.check_share(services, keys, caller, len(request.script_text), needs_footage=request.needs_footage)
     task = lifecycle.submit(request, caller, idempotency_key, services)
     return _task_response(task, 202, {"Location": f"/task/{task.id}"})
 
@@ -90,7 +90,7 @@ def _estimate(request: VideoRequest, keys: ProviderKeys) -> dict[str, Any]:
     context = CallerContext(
         services, services.artifacts.track(caller), deadline(resolver.lambda_context).sooner(seconds)
     )
-    service = choice.footage_service(services, keys, caller)
+    service = choice.footage_service(services, keys, caller) if request.needs_footage else None
     spend = partial(services.budget.spend, caller)
     return dry_run.estimate(request, service, choice.LONGEST_VOICE_REQUEST, choice.VOICE_OBEYS_BREAKS, context, spend)
 

@@ -27,6 +27,7 @@ class ShotResponse(BaseModel):
     query: str
     general: Annotated[bool, Field(description="whether nothing fitted search_query, and the words fit any script")]
     footage_url: str
+    source: Annotated[str, Field(description="the service's name, or own for a clip of yours")] = ""
 
 
 class SearchResponse(BaseModel):
@@ -77,11 +78,14 @@ class SegmentResponse(BaseModel):
 
     start: float
     seconds: float
-    query: Annotated[str, Field(description="that found the footage")]
+    text: Annotated[str, Field(description="what the voice says meanwhile")]
+    terms: Annotated[list[str], Field(description="what to show, the best first; empty where one query is for all")]
+    query: Annotated[str, Field(description="that found the footage; empty for a clip of your own")]
     general: Annotated[bool, Field(description="whether nothing fitted search_query, and the words fit any script")]
     footage_url: str
     photographer: str
     photographer_url: str
+    source: Annotated[str, Field(description="the service's name, or own for a clip of yours")]
 
 
 class PlanResponse(BaseModel):
@@ -90,6 +94,7 @@ class PlanResponse(BaseModel):
     seconds: float
     characters: Annotated[int, Field(description="that the voice service would charge for")]
     voice_requests: int
+    budget_seconds: Annotated[int, Field(description="that the video takes from your daily budget")]
     query: Annotated[str, Field(description="that found the footage; it may be more general than yours")]
     captions_left_out: Annotated[list[str], Field(description="signs of the script that captions cannot show")]
     segments: list[SegmentResponse]

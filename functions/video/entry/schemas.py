@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from functions.video.render.own_clip import check_uri
 from functions.video.render.script_markup import has_words
 from functions.video.settings import VideoSettings
-from functions.video.values import Quality, VideoRequest
+from functions.video.values import MOST_SHOTS, Quality, Scene, VideoRequest
 from layers.core.errors import ScriptTooLong
 from layers.core.http_fetch import check_url
 from layers.core.mistakes import match
@@ -48,13 +49,55 @@ VoiceId = Annotated[
 ]
 
 
+Script = Annotated[str, AfterValidator(_script)]
+Query = Annotated[str, AfterValidator(_one_line), Field(max_length=200)]
+Queries = Annotated[
+    Annotated[Query, Tag("one")] | Annotated[list[Query], Field(min_length=1, max_length=MOST_SHOTS), Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list | tuple) else "one"),
+]
+PARAGRAPH = "\n\n"  # between the texts of two scenes
+
+
+class SceneBody(RequestBody):
+    """A part of the script, and what to show meanwhile."""
+
+    text: Annotated[Script, Field(description="what the voice says")]
+    search_query: Annotated[
+        Query | None, Field(description="what the footage shows; by default, what each sentence is about")
+    ] = None
+    clip: Annotated[
+        str | None,
+        Field(description="a video or picture of your own instead of footage: an https URL, or the uri of an upload"),
+    ] = None
+
+    @model_validator(mode="after")
+    def _has_one_picture(self) -> Self:
+        if self.search_query is not None and self.clip is not None:
+            raise ValueError("must have search_query or clip, not both")
+        return self
+
+
 class VideoBody(RequestBody):
     """What to say, and what to show meanwhile."""
 
-    script_text: Annotated[str, AfterValidator(_script), Field(description="what the voice says, in any language")]
+    script_text: Annotated[
+        Script | None, Field(description="what the voice says, in any language; either this or scenes")
+    ] = None
     search_query: Annotated[
-        str, AfterValidator(_one_line), Field(max_length=200, description="what the stock footage shows")
-    ]
+        Queries | None,
+        Field(
+            description="what the stock footage shows: one query for all, or several in the script's order; "
+            "by default, what each sentence is about"
+        ),
+    ] = None
+    scenes: Annotated[
+        list[SceneBody] | None,
+        Field(
+            min_length=1,
+            max_length=MOST_SHOTS,
+            description="the script in parts, each with footage or a clip of your own; instead of script_text",
+        ),
+    ] = None
     voice_id: Annotated[
         VoiceId | None, Field(description="a voice of the voice service; by default the operator's choice")
     ] = None
@@ -69,11 +112,26 @@ class VideoBody(RequestBody):
         False
     )
 
-    def request(self, settings: VideoSettings) -> VideoRequest:
-        """The request for the workflow. Raises ScriptTooLong or RefusedUrl."""
-        if len(self.script_text) > settings.max_script_characters:
+    @model_validator(mode="after")
+    def _has_one_script(self) -> Self:
+        if (self.script_text is None) == (self.scenes is None):
+            raise ValueError("must have either script_text or scenes")
+        if self.scenes is not None and self.search_query is not None:
+            raise ValueError("must not have search_query beside scenes, which have their own")
+        return self
+
+    def request(self, caller: str, settings: VideoSettings) -> VideoRequest:
+        """The request for the workflow. Raises ScriptTooLong, InvalidRequest or RefusedUrl."""
+        scenes = tuple(Scene(each.text, each.search_query, each.clip) for each in self.scenes or ())
+        script = self.script_text or PARAGRAPH.join(scene.text.strip() for scene in scenes)
+        if len(script) > settings.max_script_characters:
             limit = settings.max_script_characters
-            raise ScriptTooLong(f"The script has {len(self.script_text)} characters; the limit is {limit}.")
+            raise ScriptTooLong(f"The script has {len(script)} characters; the limit is {limit}.")
         if self.callback_url is not None:
             check_url(self.callback_url, settings.trusted_origins)
-        return VideoRequest(**self.model_dump(exclude={"dry_run"}))
+        for number, scene in enumerate(scenes):
+            if scene.clip is not None:
+                check_uri(scene.clip, f"scenes[{number}].clip", caller, settings)
+        query: Any = self.search_query
+        rest = self.model_dump(exclude={"dry_run", "script_text", "search_query", "scenes"})
+        return VideoRequest(script, tuple(query) if isinstance(query, list) else query, scenes=scenes, **rest)

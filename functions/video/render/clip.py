@@ -16,8 +16,10 @@ from functions.video.render import (
     faces,
     font_files,
     long_words,
+    own_clip,
     picture_format,
     scripts,
+    still_picture,
     typesetting,
 )
 from functions.video.render.clip_files import TIMESCALE, ClipFiles, check_frames, join
@@ -34,10 +36,22 @@ from functions.video.render.picture_format import (
     read_format,
     to_bt709,
 )
+from functions.video.render.still_picture import picture_filters, picture_input
 from functions.video.render.typesetting import PLAIN, Typesetting, typeset
-from functions.video.values import Clip, Footage, Piece, Plan, Quality, Segment, VoiceOver
-from layers.core.errors import ColdswapError, MediaTooLarge, NoFootage, RefusedUrl, UnreadableMedia, UpstreamFailed
+from functions.video.values import OWN, Clip, Footage, Piece, Plan, Quality, Segment, VoiceOver
+from layers.core.errors import (
+    ColdswapError,
+    InputNotFound,
+    MediaTooLarge,
+    NoFootage,
+    RefusedUrl,
+    UnreadableMedia,
+    UpstreamFailed,
+)
 from layers.media.ffmpeg import escape, run, untrusted_input
+from layers.media.formats import PICTURE_FORMATS
+from layers.media.formats import PictureFormat as StillFormat
+from layers.media.mp4 import Index
 
 VERSION = 2  # raise it with code that takes another file of a footage, or other seconds of it
 FETCH_SECONDS = 60.0  # for one footage, so that a slow server leaves time for a spare
@@ -67,6 +81,7 @@ class EncoderInput:
     fps: float
     seconds: float
     pictures: PictureFormat = USUAL
+    still: StillFormat | None = None  # of a file that is one picture
 
 
 def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
@@ -114,7 +129,7 @@ def _make_pieces(
             slot = Slot(rest.first_frame, rest.frames, replace(footage, seconds=source.seconds))
             frames = choose_first_piece(slot, cut_costs) if is_spare_left else rest.frames
             _encode(source, replace(rest, frames=frames), plan, voice, files, files.part(len(pieces)), context)
-        except (RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge) as error:
+        except (InputNotFound, RefusedUrl, UpstreamFailed, UnreadableMedia, MediaTooLarge) as error:
             last_error, last_id = error, footage.id
             if not waiting and pieces:  # to see something of it twice is better than no video
                 waiting = [pieces[-1].footage] if footage != pieces[-1].footage else []
@@ -125,6 +140,8 @@ def _make_pieces(
         if rest.frames:
             waiting = [each for each in waiting if each in plan.spares]
     if rest.frames:
+        if segment.footage.source == OWN and last_error:
+            raise last_error
         reason = f" The last was the file of {last_id}: {last_error.detail}" if last_error else ""
         raise NoFootage(f"None of the footage that was found could be used.{reason}") from last_error
     return pieces, total
@@ -138,6 +155,9 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
         arguments(EncoderInput(Path("source"), fps, seconds, pictures), segment, plan, marker, quality)
         for fps, seconds, pictures in product((0.0, 1e9), (0.0, segment.frames / plan.fps, 1e9), FORMATS)
     ]
+    if segment.footage.source == OWN:
+        stills = (EncoderInput(Path("source"), 0.0, 0.0, still=kind) for kind in PICTURE_FORMATS)
+        inputs += [arguments(still, segment, plan, marker, quality) for still in stills]
     modules = (captions, faces, font_files, long_words, scripts, typesetting)
     look = (subtitles, font_files.roboto_digest(), recipe(*modules, without=_NOT_IN_KEY))
     return context.artifacts.key(
@@ -149,7 +169,7 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
         look if subtitles else None,
         encoder_version(),
         (settings.max_clip_pixels, settings.max_clip_bytes),  # of the footage for which no spare is taken
-        recipe(sys.modules[__name__], clip_files, continuation, picture_format, without=_NOT_IN_KEY),
+        recipe(sys.modules[__name__], clip_files, continuation, picture_format, still_picture, without=_NOT_IN_KEY),
     )
 
 
@@ -166,13 +186,23 @@ def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: St
 
 
 def candidates(segment: Segment, plan: Plan) -> list[Footage]:
-    """The segment's own footage, then spares, of which no two segments of a plan share one, those that fill it before
-    the others; where none is left for it, footage of its neighbours, because to see it twice is better than no video.
+    """The segment's own footage, then spares, of which no two segments of a plan share one: those of the same query
+    before those of queries that no segment shows, and those that fill it before the others; where none is left for it,
+    footage of its neighbours, because to see it twice is better than no video. A caller's own clip has no substitute.
     """
-    spares = sorted(
-        plan.spares[segment.index :: len(plan.segments)], key=lambda each: each.seconds * plan.fps < segment.frames
-    )
-    others = sorted(plan.segments, key=lambda each: abs(each.index - segment.index))
+    if segment.footage.source == OWN:
+        return [segment.footage]
+    stock = [each for each in plan.segments if each.footage.source != OWN]
+    shown = {each.footage.query for each in stock}
+    alike = [each.index for each in stock if each.footage.query == segment.footage.query]
+    same = [each for each in plan.spares if each.query == segment.footage.query]
+    rest = [each for each in plan.spares if each.query not in shown]
+    spares = [
+        footage
+        for group in (same[alike.index(segment.index) :: len(alike)], rest[segment.index :: len(plan.segments)])
+        for footage in sorted(group, key=lambda each: each.seconds * plan.fps < segment.frames)
+    ]
+    others = sorted(stock, key=lambda each: abs(each.index - segment.index))
     return [segment.footage, *(spares or [each.footage for each in others[1 : 1 + _MOST_NEIGHBOURS]])]
 
 
@@ -183,6 +213,8 @@ def arguments(
 
     All clips are alike in whatever a container or a decoder notices, so that they join by copying.
     """
+    if source.still:
+        return _still_arguments(source.path, source.still, segment, plan, captions_filter, quality)
     seconds, width, height = segment.frames / plan.fps, plan.width, plan.height
     scale = f"scale={width}:{height}:flags=bicubic:out_range=tv{matrix_options(source.pictures)},setsar=1"
     rate = f"fps={plan.fps}"
@@ -199,17 +231,33 @@ def arguments(
         *to_bt709(source.pictures),
         *([f"tpad=stop_mode=clone:stop_duration={2 * _HELD}"] if source.seconds < seconds + _AHEAD else []),
         "format=yuv420p",
-        *([captions_filter] if captions_filter else []),
-        # What states no colours has these: stock footage of this size does, and players assume it.
-        "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
     ]
-    preset, crf = _ENCODER[quality]
     return [
         # Footage that is too short begins anew; of longer footage no more is read than was fetched.
         *(["-stream_loop", "-1"] if is_looped else []),
         *("-t", f"{seconds * (_MOST_HIDDEN if is_looped else 1) + _AHEAD:.3f}"),
         *untrusted_input(source.path),
-        *("-map", "0:v:0", "-an", "-vf", ",".join(filters), "-frames:v", str(segment.frames)),
+        *_output_arguments(filters, segment, captions_filter, quality),
+    ]
+
+
+def _still_arguments(
+    path: Path, kind: StillFormat, segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality
+) -> list[str]:
+    """The same for a picture: every other one comes nearer, the others go away."""
+    filters = picture_filters(plan.width, plan.height, segment.frames, zooms_in=segment.index % 2 == 0)
+    return [*picture_input(path, kind, plan.fps), *_output_arguments(filters, segment, captions_filter, quality)]
+
+
+def _output_arguments(filters: list[str], segment: Segment, captions_filter: str | None, quality: Quality) -> list[str]:
+    preset, crf = _ENCODER[quality]
+    ends = [
+        *([captions_filter] if captions_filter else []),
+        # What states no colours has these: stock footage of this size does, and players assume it.
+        "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709",
+    ]
+    return [
+        *("-map", "0:v:0", "-an", "-vf", ",".join([*filters, *ends]), "-frames:v", str(segment.frames)),
         *("-c:v", "libx264", "-preset", preset, "-crf", crf, *_LEVEL),
         *("-video_track_timescale", TIMESCALE, "-map_metadata", "-1", "-f", "mp4"),
     ]
@@ -221,6 +269,11 @@ def _fetch(
     """Fetch the smallest rendition that covers the frame, and check it before any decoder sees it; also how many bytes
     that took."""
     settings = context.settings
+    if footage.source == OWN:
+        size = own_clip.fetch(footage.renditions[0].url, path, context)
+        if still := own_clip.read_still(path, settings.max_picture_pixels):
+            return EncoderInput(path, 0.0, segment.frames / plan.fps, still=still), size
+        return _check_source(path, own_clip.read_video_index(path, size), context), size
     result = download(
         choose_rendition(footage, plan.width, plan.height).url,
         path,
@@ -229,13 +282,18 @@ def _fetch(
         deadline=context.deadline.sooner(FETCH_SECONDS),
         trusted_origins=settings.trusted_origins,
     )
-    index = result.index
+    return _check_source(path, result.index, context), result.bytes_fetched
+
+
+def _check_source(path: Path, index: Index, context: StepContext) -> EncoderInput:
+    """A video as an input, before a decoder sees it. Raises UnreadableMedia, MediaTooLarge or OutOfTime."""
+    settings = context.settings
     if index.codec not in CODECS:
         raise UnreadableMedia(f"The footage has a codec that is not supported: {index.codec!r}.")
     if index.width * index.height > settings.max_clip_pixels:
         raise MediaTooLarge(f"The footage is too large: {index.width}x{index.height} pixels.")
     pictures = read_format(path, settings.max_clip_pixels, context.deadline)
-    return EncoderInput(path, index.fps or 0.0, index.seconds, pictures), result.bytes_fetched
+    return EncoderInput(path, index.fps or 0.0, index.seconds, pictures)
 
 
 def _encode(
@@ -256,7 +314,7 @@ def _encode(
         captions_filter = f"ass=filename={escape(files.subtitles)}:fontsdir={escape(fonts)}"
     settings, quality = context.settings, context.task.request.quality
     command = [
-        *("-max_pixels", str(settings.max_clip_pixels)),
+        *("-max_pixels", str(settings.max_picture_pixels if source.still else settings.max_clip_pixels)),
         *arguments(source, piece, plan, captions_filter, quality),
         str(output),
     ]

@@ -87,11 +87,13 @@ def _find_nouns(sentence: str) -> list[_Noun]:
     for at, word in enumerate(words):
         name = _singular(word)
         entry = _table().get(name)
-        if entry is None or (entry[1] and at and words[at - 1] in _BEFORE_VERB.split()):
-            continue
         before = words[at - 1] if at else ""
-        joins = before in _VISIBLE.split() or (bool(nouns) and nouns[-1].at == at - 1 and _singular(before) == before)
-        if joins and nouns and nouns[-1].at == at - 1:
+        follows_noun = bool(nouns) and nouns[-1].at == at - 1
+        is_verb = before in _BEFORE_VERB.split() or (follows_noun and word != name)  # I park here; the dog barks
+        if entry is None or (entry[1] and is_verb):
+            continue
+        joins = before in _VISIBLE.split() or (follows_noun and _singular(before) == before)
+        if joins and follows_noun:
             nouns.pop()  # what is only the first part of a compound
         nouns.append(_Noun(name, entry[0], at, f"{before} {word}" if joins else word))
     return nouns

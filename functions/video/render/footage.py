@@ -6,18 +6,21 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from functions.video.artifacts import recipe
 from functions.video.context import CallerContext
 from functions.video.cost import estimate_seconds
 from functions.video.providers.interfaces import FootageService
-from functions.video.render import query_locale
+from functions.video.render import query_locale, subject_search, subjects
 from functions.video.render.query_locale import guess_locale
+from functions.video.render.subject_search import count_shots, rank, search_subjects
+from functions.video.render.subjects import list_subjects
 from functions.video.settings import VideoSettings
 from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, Search, SearchResult, VideoRequest
 from layers.core.errors import AtCapacity, NoFootage, ProviderFailed, QuotaExceeded, RateLimited
 
-VERSION = 2  # raise it with code below that searches for, or leaves out, other footage
+VERSION = 3  # raise it with code below that searches for, or leaves out, other footage
 RESULTS_PER_SEARCH = 60  # the clips of a long video, spares, and what the filter takes away
 MOST_FOOTAGE = 40  # of what was found
 SHORTEST_SECONDS = 2.0
@@ -38,23 +41,37 @@ class _Query:
 
 
 def find(
-    request: VideoRequest, service: FootageService, context: CallerContext, charge: Callable[[], None] = lambda: None
+    request: VideoRequest,
+    service: FootageService | None,
+    context: CallerContext,
+    charge: Callable[[], None] = lambda: None,
 ) -> str:
     """The key of a SearchResult in the artifact store, searched for unless it exists.
 
-    `charge` is called before a search that is really made, and may refuse it. Raises NoFootage, and what the service
-    and `charge` raise.
+    `service` may be None where the request needs no footage. `charge` is called before a search that is really made,
+    and may refuse it. Raises NoFootage, and what the service and `charge` raise.
     """
     settings, artifacts = context.settings, context.artifacts
     limits = (settings.max_clip_pixels, settings.max_clip_bytes)
-    locales, seconds = _locales(request), _needed_seconds(request)
-    modules = (sys.modules[__name__], query_locale)
-    key = artifacts.key(
-        "footage", "json", service.name, request.search_query, locales, seconds, limits, recipe(*modules)
-    )
+    name = service.name if service else ""
+    modules = (sys.modules[__name__], query_locale, subject_search, subjects)
+    wishes = list_subjects(request)
+    query = request.search_query if isinstance(request.search_query, str) else ""
+    locales = _locales(query, request.script_text)
+    shots = count_shots(request.script_text)
+    seconds = _needed_seconds(request)
+    inputs = (wishes, shots, guess_locale(request.script_text)) if wishes else (query, locales, seconds)
+    key = artifacts.key("footage", "json", name, inputs, limits, recipe(*modules))
     if artifacts.reuse(key, SearchResult, context.deadline) is None:
-        charge()
-        artifacts.put(key, search(request.search_query, service, context, locales, seconds))
+        if service is not None:
+            charge()
+        if service is None or wishes:
+            locale = guess_locale(request.script_text)
+            keep = partial(_keep_usable, settings=settings)
+            result = search_subjects(wishes, shots, service, context, keep, GENERAL_QUERIES, locale)
+        else:
+            result = search(query, service, context, locales, seconds)
+        artifacts.put(key, result)
     return key
 
 
@@ -88,7 +105,7 @@ def search(
                 break
             raise
         before = len(usable)
-        for footage in results:
+        for footage in rank(results, each.words):
             if footage.id not in usable and (fitting := _keep_usable(footage, context.settings)):
                 usable[footage.id] = replace(fitting, query=each.words, general=each.general)
         searches.append(
@@ -113,12 +130,12 @@ def _sum_seconds(footage: Iterable[Footage]) -> float:
     return sum(each.seconds for each in footage)
 
 
-def _locales(request: VideoRequest) -> list[str | None]:
+def _locales(query: str, script: str) -> list[str | None]:
     """The languages in which the query may be: first its own, where its letters or words show it; else the service's
     choice, and then the script's."""
-    if own := guess_locale(request.search_query):
+    if own := guess_locale(query):
         return [own, None]
-    script_locale = guess_locale(request.script_text)
+    script_locale = guess_locale(script)
     return [None, script_locale] if script_locale else [None]
 
 

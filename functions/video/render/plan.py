@@ -13,35 +13,56 @@ from functions.video.render.continuation import (
     continue_slots,
     find_cut_costs,
 )
-from functions.video.values import FPS, MOST_CLIPS, Footage, Plan, SearchResult, Segment, VoiceOver
+from functions.video.render.shots import lay_out_slots
+from functions.video.values import (
+    FPS,
+    MOST_CLIPS,
+    MOST_SHOTS,
+    SHOT_SECONDS,
+    Footage,
+    Plan,
+    SearchResult,
+    Segment,
+    VoiceOver,
+)
 from layers.core.errors import NoFootage
 
 CLIP_SECONDS = 3.0  # length of a clip of a short video, where the number of clips allows it
 MOST_SPARES = 10
 
 _REACH = 0.4  # of a clip's length: how far a cut may be from where even clips would have it
+_LEAST_SPARES = 3  # which are kept rather than more clips made
 _VARIED = 3  # clips, of which none is given up for better cuts
 _ANYWHERE, _TOO_SHORT, _ONE_LESS = 0.4, 2.0, 0.45  # costs, as those of cuts at words are
 
 
-def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int = MOST_CLIPS) -> Plan:
+def lay_out(voice: VoiceOver, result: SearchResult, *, most_clips: int | None = None) -> Plan:
     """The plan: as many frames as cover the voice, with footages of which none is in two segments, the rest as spares.
 
-    There are at most `most_clips` segments, unless footage would end and begin anew while other footage is left.
-    Raises NoFootage where the search result is empty.
+    Where one query is for all, there are at most `most_clips` segments, by default one for every few seconds, unless
+    footage would end and begin anew while other footage is left. Raises NoFootage where the search result is empty.
     """
     footage = list({each.id: each for each in result.footage}.values())
-    if not footage:
-        raise NoFootage()
     # A remainder that comes from the binary fraction of the seconds alone is not a frame.
     frames = max(1, math.ceil(round(voice.seconds * FPS, 6)))
+    if result.subjects:
+        return _plan(frames, lay_out_slots(voice, result, frames), footage, result)
+    if not footage:
+        raise NoFootage()
+    if most_clips is None:
+        most_clips = max(MOST_CLIPS, min(MOST_SHOTS, round(voice.seconds / SHOT_SECONDS), len(footage) - _LEAST_SPARES))
     most = min(most_clips, len(footage), round(voice.seconds / CLIP_SECONDS), int(voice.seconds / SHORTEST_SECONDS))
     most = max(1, most)
     cut_costs = find_cut_costs(voice.words)
-    slots = choose_least_repeated(_ways(footage, frames, most, cut_costs))
+    return _plan(frames, choose_least_repeated(_ways(footage, frames, most, cut_costs)), footage, result)
+
+
+def _plan(frames: int, slots: Sequence[Slot], footage: Sequence[Footage], result: SearchResult) -> Plan:
     segments = tuple(Segment(index, slot.first, slot.frames, slot.footage) for index, slot in enumerate(slots))
     used_ids = {slot.footage.id for slot in slots}
-    spares = tuple(each for each in footage if each.id not in used_ids)[:MOST_SPARES]
+    spares = tuple(each for each in footage if each.id not in used_ids)
+    if not result.subjects:
+        spares = spares[:MOST_SPARES]
     return Plan(frames, segments, spares, searches=result.searches)
 
 

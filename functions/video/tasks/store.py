@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from functions.video.values import Credit, PublishedVideo, Search, Shot, Stage, Status, VideoRequest
+from functions.video.values import Credit, PublishedVideo, Scene, Search, Shot, Stage, Status, VideoRequest
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import Cancelled
 from layers.core.ids import creation_time, is_id, time_sort_key
@@ -98,8 +98,9 @@ BLANK = VideoRequest("", "")
 
 
 def digest(request: VideoRequest) -> str:
-    """SHA-256 of a request."""
-    return hashlib.sha256(json.dumps(asdict(request), sort_keys=True).encode()).hexdigest()
+    """SHA-256 of a request. A field that 0.1.0 did not have counts only where it is used, so that digests stay."""
+    fields = {name: value for name, value in asdict(request).items() if name != "scenes" or value}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 class TaskStore:
@@ -249,7 +250,7 @@ def _task(item: Mapping[str, Mapping[str, Any]]) -> Task:
     published = json.loads(item["published"]["S"]) if "published" in item else None
     return Task(
         id=item["id"]["S"].removeprefix("task#"),
-        request=VideoRequest(**json.loads(item["request"]["S"])),
+        request=_request(json.loads(item["request"]["S"])),
         caller=item["caller"]["S"],
         created_at=int(item["created_at"]["N"]),
         updated_at=int(item["updated_at"]["N"]),
@@ -265,6 +266,15 @@ def _task(item: Mapping[str, Mapping[str, Any]]) -> Task:
         deleted_digest=item["forgotten"]["S"] if "forgotten" in item else None,
         earlier="kind" not in item,
     )
+
+
+def _request(document: dict[str, Any]) -> VideoRequest:
+    query = document["search_query"]
+    lists: dict[str, Any] = {
+        "search_query": tuple(query) if isinstance(query, list) else query,
+        "scenes": tuple(Scene(**each) for each in document.get("scenes", ())),
+    }
+    return VideoRequest(**{**document, **lists})
 
 
 def _step_change(step: str, artifact_keys: Collection[str]) -> tuple[str, dict[str, Any]]:

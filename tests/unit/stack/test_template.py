@@ -288,9 +288,9 @@ def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
     for statement in statements("VideoFunction"):
         text = json.dumps(statement)
         assert "-models-" not in text or statement["Sid"] == "ReadTypefaces"
-        assert "-uploads-" not in text
+        assert "-uploads-" not in text or statement["Sid"] in ("ReadCallersClips", "TellMissingFromForbidden")
     assert all(
-        resource["Fn::Sub"].endswith(("/work/*", "/videos/*", "/fonts/*"))
+        resource["Fn::Sub"].endswith(("/work/*", "/videos/*", "/fonts/*", "/requests/*"))
         for statement in objects
         for resource in statement["Resource"]
     )
@@ -306,6 +306,15 @@ def test_who_swaps_may_read_where_a_gpu_is_and_nobody_else(function: str) -> Non
     assert [each["Resource"] for each in own] == [{"Ref": "RemoteSwapper"}] * swaps
     assert ("RemoteSwapper" in json.dumps(TEMPLATE["Resources"][function])) == swaps
     assert TEMPLATE["Parameters"]["RemoteSwapper"]["Default"] == "", "no key is ever in a template"
+
+
+def test_the_video_function_reads_what_callers_upload_and_changes_nothing_of_it() -> None:
+    (clips,) = [each for each in statements("VideoFunction") if each["Sid"] == "ReadCallersClips"]
+    bucket = of_type("AWS::Serverless::Function")["VideoFunction"]["Environment"]["Variables"]["UPLOADS_BUCKET"]
+
+    assert clips["Action"] == "s3:GetObject"
+    (resource,) = clips["Resource"]
+    assert resource["Fn::Sub"] == f"arn:${{AWS::Partition}}:s3:::{bucket['Fn::Sub']}/requests/*"
 
 
 @pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])

@@ -28,7 +28,7 @@ from local.standins.servers import CALLBACK_SECRET
 from tests.support.clock import Clock
 
 REQUEST = VideoRequest("Say this. And that.", "sea")
-BODY = {"script_text": REQUEST.script_text, "search_query": REQUEST.search_query}
+BODY = {"script_text": REQUEST.script_text, "search_query": "sea"}
 KEYS = {
     "PEXELS_API_KEY": "pexels-key",
     "ELEVENLABS_API_KEY": "elevenlabs-key",

@@ -26,10 +26,12 @@ from functions.video.render import (
     continuation,
     encoder,
     faces,
+    filmable,
     font_files,
     footage,
     large_fonts,
     long_words,
+    own_clip,
     own_font,
     phrases,
     picture_format,
@@ -38,6 +40,7 @@ from functions.video.render import (
     script_markup,
     scripts,
     sentences,
+    still_picture,
     typesetting,
 )
 from functions.video.render import footage_download as download
@@ -140,6 +143,10 @@ def modules_of(module: ModuleType) -> set[ModuleType]:
 
 # Constants that change nothing in a result, and why.
 HARMLESS: dict[tuple[str, ModuleType], dict[str, str]] = {
+    **{
+        ("footage", module): dict.fromkeys(constants(module), "what is to be shown when is in the key itself")
+        for module in (filmable, phrases, script_chunks, script_markup, scripts, sentences)
+    },
     ("voice", voice): {
         "POLL_SECONDS": "a wait",
         "STORE_WAITS": "waits",
@@ -152,9 +159,11 @@ HARMLESS: dict[tuple[str, ModuleType], dict[str, str]] = {
     ("clip", own_font): dict.fromkeys(constants(own_font), "what it reads is in the captions, by its digest"),
     ("clip", typesetting): {"_MOST_NAMED": "only in an error"},
     ("clip", captions): {"_FILE_LINE_WIDTH": "only caption files have it, which are written anew for every video"},
+    ("clip", own_clip): dict.fromkeys(constants(own_clip), "limits that only raise errors"),
     ("clip", download): dict.fromkeys(constants(download), "how bytes are fetched; the pictures are the same"),
     ("sound", provenance): dict.fromkeys(constants(provenance), "sound alone has no label"),
-    ("poster", provenance): {"SYNTHETIC": "a picture has no voice"},
+    ("video", provenance): {"OWN": "the label's own text is in the key"},
+    ("poster", provenance): {"SYNTHETIC": "a picture has no voice", "OWN": "a poster names no footage"},
 }
 
 
@@ -200,7 +209,7 @@ def test_the_walk_finds_the_modules_of_a_step() -> None:
     words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
     letters = {faces, font_files, large_fonts, own_font, scripts, typesetting}
-    pieces = {clip, clip_files, continuation, download, encoder, picture_format}
+    pieces = {clip, clip_files, continuation, download, encoder, own_clip, picture_format, still_picture}
     assert modules_of(clip) == {captions, long_words, *pieces, *letters}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}

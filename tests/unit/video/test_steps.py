@@ -151,8 +151,8 @@ def test_what_was_searched_found_and_shown_is_told_of_each_shot(step_stack: Fake
 
     answer = view(step_stack)
     assert answer["shots"] == [
-        {"start": 0.0, "seconds": 1.0, "query": "sea", "general": False, "footage_url": SEA.page_url},
-        {"start": 1.0, "seconds": 1.0, "query": "nature", "general": True, "footage_url": DUNE.page_url},
+        {"start": 0.0, "seconds": 1.0, "query": "sea", "general": False, "footage_url": SEA.page_url, "source": ""},
+        {"start": 1.0, "seconds": 1.0, "query": "nature", "general": True, "footage_url": DUNE.page_url, "source": ""},
     ]
     assert [(each["query"], each["general"], each["usable"]) for each in answer["searches"]] == [
         ("sea", False, 2),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +19,8 @@ from functions.video.entry import http_api
 from functions.video.entry.schemas import VideoBody
 from functions.video.tasks.lifecycle import delete
 from functions.video.tasks.slots import LEASE_SECONDS
+from functions.video.tasks.store import Task
+from functions.video.values import Scene
 from functions.video.webhook_signature import derive_secret
 from layers.core.budget import Budget
 from layers.core.errors import ColdswapError
@@ -74,9 +77,9 @@ def test_what_is_wrong_in_the_body_is_named(stack: FakeVideoStack, change: dict[
 
 def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVideoStack) -> None:
     nulls = {name: None for name, field in VideoBody.model_fields.items() if not field.is_required()}
-    assert len(nulls) == 6
+    assert len(nulls) == 9
 
-    first = stack.http("POST", "/generate-video", {**BODY, **nulls}, Idempotency_Key="k")
+    first = stack.http("POST", "/generate-video", {**nulls, **BODY}, Idempotency_Key="k")
 
     assert first.status == 202
     assert stack.http("POST", "/generate-video", BODY, Idempotency_Key="k").body["task_id"] == first.body["task_id"]
@@ -85,7 +88,16 @@ def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVid
 @pytest.mark.parametrize(
     ("change", "detail"),
     [
-        ({"script_text": None}, "script_text must be text."),
+        ({"script_text": 7}, "script_text must be text."),
+        ({"script_text": None}, "The body must have either script_text or scenes."),
+        ({"scenes": [{"text": "Hi."}]}, "The body must have either script_text or scenes."),
+        (
+            {"script_text": None, "scenes": [{"text": "Hi."}]},
+            "The body must not have search_query beside scenes, which have their own.",
+        ),
+        ({"search_query": ["sea", " "]}, "search_query[1] must not be blank."),
+        ({"search_query": []}, "search_query must not be empty."),
+        ({"search_query": 7}, "search_query must be text."),
         ({"script_text": " "}, "script_text must not be blank."),
         ({"search_query": "x" * 201}, "search_query must have at most 200 characters."),
         ({"voice_id": "../v1/user"}, "voice_id must have 1 to 64 letters and digits, and nothing else."),
@@ -97,6 +109,79 @@ def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVid
 )
 def test_a_mistake_is_told_by_what_to_write(stack: FakeVideoStack, change: dict[str, Any], detail: str) -> None:
     assert stack.http("POST", "/generate-video", {**BODY, **change}).body["detail"] == detail
+
+
+def with_scenes(*scenes: dict[str, Any]) -> dict[str, Any]:
+    return {"scenes": list(scenes)}
+
+
+@pytest.mark.parametrize(
+    ("scene", "code", "detail"),
+    [
+        ({"text": " "}, "invalid_request", "scenes[0].text must not be blank."),
+        (
+            {"text": "Hi.", "search_query": "sea", "clip": "https://my.example/a.mp4"},
+            "invalid_request",
+            "scenes[0] must have search_query or clip, not both.",
+        ),
+        (
+            {"text": "Hi.", "clip": "data:,"},
+            "invalid_request",
+            "scenes[0].clip must be an https URL, or the uri of an upload.",
+        ),
+        ({"text": "Hi.", "clip": "http://my.example/a.mp4"}, "refused_url", "scenes[0].clip: "),
+        ({"text": "Hi.", "clip": "https://127.0.0.1/a.mp4"}, "refused_url", "scenes[0].clip: "),
+        ({"text": "Hi.", "clip": "s3://outputs/videos/a.mp4"}, "refused_url", "scenes[0].clip: "),
+        ({"text": "Hi.", "clip": "s3://uploads/requests/somebody/a.mp4"}, "refused_url", "scenes[0].clip: "),
+    ],
+)
+def test_a_scene_that_cannot_be_shown_is_refused_at_once(
+    stack: FakeVideoStack, scene: dict[str, Any], code: str, detail: str
+) -> None:
+    settings = replace(stack.services.settings, uploads_bucket="uploads")
+    stack = replace(stack, services=replace(stack.services, settings=settings))
+
+    response = stack.http("POST", "/generate-video", with_scenes(scene))
+
+    assert response.body["code"] == code
+    assert response.body["detail"].startswith(detail)
+    assert not stack.executions.started
+
+
+def test_scenes_are_taken_in_place_of_a_script(stack: FakeVideoStack) -> None:
+    me = stack.services.pseudonyms.caller("iam:AIDAME")
+    settings = replace(stack.services.settings, uploads_bucket="uploads")
+    stack = replace(stack, services=replace(stack.services, settings=settings))
+    own = {"text": "Look at this.", "clip": f"s3://uploads/requests/{me}/a.jpg"}
+
+    response = stack.http("POST", "/generate-video", with_scenes({"text": "Hi.", "search_query": "sea"}, own))
+
+    assert response.status == 202
+    request = cast(Task, stack.services.tasks.find(response.body["task_id"])).request
+    assert request.script_text == "Hi.\n\nLook at this."
+    assert request.scenes == (Scene("Hi.", "sea"), Scene("Look at this.", clip=own["clip"]))
+
+
+def test_a_video_of_own_clips_needs_no_footage_service(stack: FakeVideoStack) -> None:
+    stack.patch.delenv("PEXELS_API_KEY")
+    own = {"text": "Hi.", "clip": "https://my.example/a.mp4"}
+
+    assert stack.http("POST", "/generate-video", with_scenes(own)).status == 202
+    assert stack.http("POST", "/generate-video", with_scenes(own, {"text": "And that."})).status == 503
+
+
+def test_a_dry_run_shows_what_is_said_and_what_for(stack: FakeVideoStack) -> None:
+    script = "A sailor stands on the beach and looks at the waves of the sea. The city never sleeps at night, and why?"
+    with StandIns() as standins:
+        stack = searching(stack, standins, seconds=100)
+        plan = stack.http("POST", "/generate-video", {"script_text": script, "dry_run": True}).body
+
+    assert " ".join(each["text"] for each in plan["segments"]) == script
+    assert plan["segments"][0]["terms"][0] in ("sailor", "beach", "waves")
+    assert "city" in plan["segments"][-1]["terms"]
+    assert len({each["footage_url"] for each in plan["segments"]}) == len(plan["segments"])
+    assert plan["budget_seconds"] == math.ceil(len(script) / 15)
+    assert {each["source"] for each in plan["segments"]} == {"Pexels"}
 
 
 def test_a_body_that_is_no_json_is_told_where(stack: FakeVideoStack) -> None:
@@ -621,7 +706,7 @@ def test_one_line_of_the_log_tells_who_had_which_script_spoken_without_the_scrip
     assert audit["script_sha256"] == hashlib.sha256(BODY["script_text"].encode()).hexdigest()
     assert (audit["task_id"], audit["voice"], audit["badge"]) == (first.body["task_id"], "Anna1", True)
     assert (audit["quality"], audit["characters"]) == ("standard", len(BODY["script_text"]))
-    for text in (BODY["script_text"], BODY["search_query"], "order-1"):
+    for text in (*BODY.values(), "order-1"):
         assert text not in log.getvalue()
 
 
