@@ -78,7 +78,13 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
                 "script_text": "Deep in the forest, something moves. It is only the wind.",
                 "search_query": "misty forest",
             },
-            "a plan": {"script_text": "Hello there.", "search_query": "nature", "dry_run": True},
+            "a plan": {"script_text": "A farmer opens the gate. Her dog waits beside the tractor.", "dry_run": True},
+            "scenes": {
+                "scenes": [
+                    {"text": "This is our shop.", "clip": "https://example.com/shop.jpg"},
+                    {"text": "We roast our coffee every morning.", "search_query": "coffee beans"},
+                ],
+            },
             "told when it is done": {
                 "script_text": "Hello there.",
                 "search_query": "nature",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from functions.video.provenance import describe_video, list_credits
-from functions.video.values import Clip, Credit, Piece, VoiceIdentity
+from functions.video.values import OWN, Clip, Credit, Piece, VoiceIdentity
 from tests.unit.video.scripts import footage
 
 STOCK = replace(footage(1), source="Stock Films")
@@ -38,3 +38,14 @@ def test_footage_is_credited_to_its_own_service_once_and_in_the_order_of_appeara
 
     assert stock == Credit("Person 1", "", "https://pages.example/1", "Stock Films")
     assert other.source == "Pexels", "an earlier version kept the service in the id alone"
+
+
+def test_a_clip_of_the_callers_own_is_no_stock_footage_and_has_no_credit() -> None:
+    own = replace(footage(4), page_url="https://my.example/private.jpg", source=OWN)
+    clips = [*CLIPS, Clip("d", 3, 30, own, 0)]
+
+    label = describe_video(clips, None)
+
+    assert list_credits(clips) == list_credits(CLIPS)
+    assert "own-clips" in [each.name for each in label.ingredients]
+    assert "private" not in repr(label)

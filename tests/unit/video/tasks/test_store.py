@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.video.tasks.store import REMEMBERED_SECONDS, Task, TaskStore
-from functions.video.values import PublishedVideo
+from functions.video.tasks.store import REMEMBERED_SECONDS, Task, TaskStore, digest
+from functions.video.values import PublishedVideo, Scene, VideoRequest
 from layers.core.errors import Cancelled
 from tests.support.clock import Clock
 from tests.unit.video.fake_stack import REQUEST
@@ -34,6 +35,22 @@ def task(tasks: TaskStore) -> Task:
 def test_a_task_comes_back_as_it_was_put_there(tasks: TaskStore, task: Task) -> None:
     assert tasks.find("t") == task
     assert tasks.find("u") is None
+
+
+@pytest.mark.parametrize(
+    "request_", [VideoRequest("Hi."), VideoRequest("Hi.", ("a", "b")), VideoRequest("Hi.", scenes=(Scene("Hi."),))]
+)
+def test_a_request_of_any_form_comes_back(tasks: TaskStore, request_: VideoRequest) -> None:
+    task = tasks.new("t", request_, "me", 1000)
+    assert tasks.add(task)
+    assert tasks.find("t") == task
+
+
+def test_a_request_of_an_earlier_version_keeps_its_digest() -> None:
+    """Which is stored with deleted tasks, so that their Idempotency-Key still finds them."""
+    fields = '"badge": false, "callback_url": null, "captions": true, "quality": "standard", "script_text": "Hi."'
+    earlier = "{" + fields + ', "search_query": "sea", "voice_id": null}'
+    assert digest(VideoRequest("Hi.", "sea")) == hashlib.sha256(earlier.encode()).hexdigest()
 
 
 def test_a_second_one_of_the_same_name_is_refused(tasks: TaskStore, task: Task) -> None:
