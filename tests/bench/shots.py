@@ -86,7 +86,9 @@ def main() -> None:
         server.files["sea.mp4"] = drawing.read_bytes()
         (folder / "step").mkdir()
         counts = (MOST_CLIPS, min(MOST_SHOTS, round(seconds / SHOT_SECONDS)), min(MOST_SHOTS, round(seconds / 3)))
-        costs = {count: measure(plan_of(seconds, count, server), server, folder / "step") for count in counts}
+        costs = {
+            count: measure(plan_of(seconds, count, server), server, folder / "step") for count in dict.fromkeys(counts)
+        }
     for count, cost in costs.items():
         print(f"{count} clips: {cost:.2f} CPU s, {cost / costs[MOST_CLIPS]:.2f} times that of {MOST_CLIPS}")
 

@@ -157,16 +157,32 @@ def _search(
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(ask, queries))
-    for (words, orientation, is_general), results in zip(queries, answers, strict=True):
-        if isinstance(results, Exception):
-            harvest.error = results
-            continue
-        kept = 0
-        for footage in rank(results, words):
-            if kept == each:
-                break
-            if footage.id not in harvest.footage and (fitting := keep(footage)):
-                harvest.footage[footage.id] = replace(fitting, query=words, general=is_general)
-                kept += 1
-        told = None if is_general else locale
-        harvest.searches.append(Search(words, orientation, told, is_general, len(results), kept))
+    for answer in answers:
+        harvest.error = answer if isinstance(answer, Exception) else harvest.error
+    results = [[] if isinstance(answer, Exception) else answer for answer in answers]
+    kept = _share(queries, results, each, keep, harvest)
+    for (words, orientation, is_general), answer, count in zip(queries, answers, kept, strict=True):
+        if not isinstance(answer, Exception):
+            told = None if is_general else locale
+            harvest.searches.append(Search(words, orientation, told, is_general, len(answer), count))
+
+
+def _share(
+    queries: Sequence[Query], results: Sequence[Sequence[Footage]], each: int, keep: KeepUsable, harvest: _Harvest
+) -> list[int]:
+    """Add what can be used to the harvest, and count it by queries; they take turns, because what several have in
+    common belongs to one of them."""
+    kept = [0] * len(queries)
+    waiting = [iter(rank(result, query[0])) for result, query in zip(results, queries, strict=True)]
+    open_queries = list(range(len(queries)))
+    while open_queries:
+        for number in list(open_queries):
+            words, _, is_general = queries[number]
+            fresh = (footage for footage in waiting[number] if footage.id not in harvest.footage)
+            fitting = next((usable for footage in fresh if (usable := keep(footage))), None)
+            if fitting is not None:
+                harvest.footage[fitting.id] = replace(fitting, query=words, general=is_general)
+                kept[number] += 1
+            if fitting is None or kept[number] == each:
+                open_queries.remove(number)
+    return kept

@@ -67,6 +67,17 @@ def test_what_has_no_footage_is_replaced_by_the_next_term(tmp_path: Path) -> Non
     assert {each.query for each in result.footage} == {"dog", "gate"}
 
 
+def test_what_two_queries_have_in_common_is_shared(tmp_path: Path) -> None:
+    """Each has the better half of what it names, rather than the first query all of it."""
+    pages = ["wet-lake", "a-dog", "old-dog", "deep-lake", "dogs", "lakes"]
+    videos = [replace(footage(n), page_url=f"https://p.example/{page}-{n}/") for n, page in enumerate(pages)]
+    service = FakeFootageService(lambda query, way: videos)
+
+    result = search(VideoRequest("One. Two.", ("lake", "dog")), service, tmp_path)
+
+    assert all(each.query in each.page_url for each in result.footage)
+
+
 def test_a_phrase_of_the_callers_becomes_its_noun_and_then_lies_on_its_side(tmp_path: Path) -> None:
     service = FakeFootageService(lambda query, way: has_all(query, way) if way == "landscape" else [])
     result = search(VideoRequest("One. Two.", ("misty forest", "calm sea")), service, tmp_path)
