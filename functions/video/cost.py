@@ -9,6 +9,7 @@ CHARACTERS_A_SECOND = 15.0  # of English at a usual pace
 # For a plan whose footage is really searched for: a search is up to six requests of the 200 or so that a footage
 # service grants all callers together in an hour.
 DRY_RUN_SECONDS = 5
+_SEARCHES = 6  # that these seconds pay for
 
 
 def estimate_seconds(script: str) -> float:
@@ -19,3 +20,8 @@ def estimate_seconds(script: str) -> float:
 def video_seconds(script: str) -> int:
     """The whole seconds that a video of this script costs."""
     return math.ceil(estimate_seconds(script))
+
+
+def dry_run_seconds(searches: int) -> int:
+    """The whole seconds that a plan with that many things to search for costs."""
+    return DRY_RUN_SECONDS * max(1, math.ceil(searches / _SEARCHES))

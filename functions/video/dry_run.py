@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from functions.video.context import CallerContext
-from functions.video.cost import DRY_RUN_SECONDS, estimate_seconds, video_seconds
+from functions.video.cost import dry_run_seconds, estimate_seconds, video_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import footage
 from functions.video.render.alignment import align_words, estimate_times, join_words
@@ -51,7 +51,7 @@ def estimate(
     words = join_words([align_words(script, estimate_times(script, seconds), 0, 0.0, seconds)], seconds)
     if not words:
         raise InvalidRequest("The script has no words to speak.")
-    key = footage.find(request, service, context, charge=lambda: spend(DRY_RUN_SECONDS))
+    key = footage.find(request, service, context, charge=lambda searches: spend(dry_run_seconds(searches)))
     result = context.artifacts.get(key, SearchResult, context.deadline)
     left_out = check(script, load_own_face(context.services, context.deadline)) if request.captions else ()
     voice = VoiceOver("", seconds, words, aligned=False)

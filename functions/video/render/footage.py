@@ -14,7 +14,7 @@ from functions.video.cost import estimate_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import query_locale, subject_search, subjects
 from functions.video.render.query_locale import guess_locale
-from functions.video.render.subject_search import count_shots, rank, search_subjects
+from functions.video.render.subject_search import choose_queries, count_shots, rank, search_subjects
 from functions.video.render.subjects import list_subjects
 from functions.video.settings import VideoSettings
 from functions.video.values import HEIGHT, MOST_CLIPS, WIDTH, Footage, Search, SearchResult, VideoRequest
@@ -44,12 +44,13 @@ def find(
     request: VideoRequest,
     service: FootageService | None,
     context: CallerContext,
-    charge: Callable[[], None] = lambda: None,
+    charge: Callable[[int], None] = lambda searches: None,
 ) -> str:
     """The key of a SearchResult in the artifact store, searched for unless it exists.
 
     `service` may be None where the request needs no footage. `charge` is called before a search that is really made,
-    and may refuse it. Raises NoFootage, and what the service and `charge` raise.
+    with the number of things to search for, and may refuse it. Raises NoFootage, and what the service and `charge`
+    raise.
     """
     settings, artifacts = context.settings, context.artifacts
     limits = (settings.max_clip_pixels, settings.max_clip_bytes)
@@ -64,7 +65,7 @@ def find(
     key = artifacts.key("footage", "json", name, inputs, limits, recipe(*modules))
     if artifacts.reuse(key, SearchResult, context.deadline) is None:
         if service is not None:
-            charge()
+            charge(len(choose_queries(wishes)))
         if service is None or wishes:
             locale = guess_locale(request.script_text)
             keep = partial(_keep_usable, settings=settings)

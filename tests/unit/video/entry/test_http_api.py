@@ -557,6 +557,16 @@ def test_a_dry_run_is_paid_with_the_callers_budget_where_it_searches(stack: Fake
         assert plan("forest", OTHER) == 200
 
 
+@pytest.mark.parametrize(("queries", "seconds"), [(6, DRY_RUN_SECONDS), (7, 2 * DRY_RUN_SECONDS)])
+def test_a_dry_run_that_searches_for_more_costs_more(stack: FakeVideoStack, queries: int, seconds: int) -> None:
+    body = {**BODY, "search_query": [f"sea {number}" for number in range(queries)], "dry_run": True}
+    body["script_text"] = "Say this. " * queries
+    with StandIns() as standins:
+        assert searching(stack, standins, seconds=seconds).http("POST", "/generate-video", body).status == 200
+        too_little = searching(stack, standins, seconds=seconds - 1)
+        assert too_little.http("POST", "/generate-video", {**body, "badge": True}, OTHER).status == 429
+
+
 def test_a_video_after_its_dry_run_searches_no_more(stack: FakeVideoStack) -> None:
     with StandIns() as standins:
         stack = searching(stack, standins, seconds=100)
