@@ -11,12 +11,11 @@ from functions.video.cost import dry_run_seconds, estimate_seconds, video_second
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import footage
 from functions.video.render.alignment import align_words, estimate_times, join_words
-from functions.video.render.own_font import load_own_face
+from functions.video.render.caption_letters import check_letters
 from functions.video.render.plan import lay_out
 from functions.video.render.script_chunks import chunk_script
 from functions.video.render.script_markup import mask_pauses, speech_text
 from functions.video.render.shots import find_queries
-from functions.video.render.typesetting import check
 from functions.video.values import (
     FPS,
     SHORTEST_VIDEO_SECONDS,
@@ -53,7 +52,7 @@ def estimate(
         raise InvalidRequest("The script has no words to speak.")
     key = footage.find(request, service, context, charge=lambda searches: spend(dry_run_seconds(searches)))
     result = context.artifacts.get(key, SearchResult, context.deadline)
-    left_out = check(script, load_own_face(context.services, context.deadline)) if request.captions else ()
+    left_out = check_letters(request, script, context.services, context.deadline) if request.captions else ()
     voice = VoiceOver("", seconds, words, aligned=False)
     plan = lay_out(voice, result)
     return {

@@ -8,6 +8,7 @@ from itertools import accumulate
 from functions.video.context import StepContext
 from functions.video.provenance import list_credits
 from functions.video.render import captions, poster
+from functions.video.render.caption_design import style_words
 from functions.video.render.own_font import load_own_face
 from functions.video.render.typesetting import find_undrawn
 from functions.video.tasks.store import Task
@@ -38,8 +39,9 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
     bucket, storage, keys = services.settings.outputs_bucket, services.storage, file_keys(task_id)
     size = artifacts.size(video_key)
     poster_key = poster.make(video_key, plan, context)
-    words = voice.words if context.task.request.captions else ()
-    own = load_own_face(services, context.deadline) if words else None
+    request = context.task.request
+    words = style_words(voice.words, request.caption_style) if request.captions else ()
+    own = load_own_face(services, context.deadline, request.caption_style.font) if words else None
     published = PublishedVideo(
         video=keys["video"],
         poster=keys["poster"],

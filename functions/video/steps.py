@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from functions.video.artifacts import ArtifactStore
@@ -14,7 +15,7 @@ from functions.video.context import StepContext
 from functions.video.services import SCRATCH, Services, deadline
 from functions.video.tasks.lifecycle import end, workflow_error
 from functions.video.tasks.store import Task
-from functions.video.values import Clip, Plan, SearchResult, VoiceOver
+from functions.video.values import Clip, Plan, SearchResult, VoiceOver, frame_size
 from layers.core.deadline import Deadline
 from layers.core.errors import Cancelled, ColdswapError, InternalError, InvalidRequest, StorageFailed
 from layers.core.machine import children_peak_memory_mb
@@ -132,16 +133,19 @@ def _footage(payload: Payload, context: StepContext) -> dict[str, Any]:
 
 def _plan(payload: Payload, context: StepContext) -> dict[str, Any]:
     from functions.video.render import font_files
-    from functions.video.render.captions import fit_lines
+    from functions.video.render.caption_design import design_for
+    from functions.video.render.caption_drawing import fit_design
     from functions.video.render.own_font import load_own_face
     from functions.video.render.plan import lay_out
     from functions.video.render.typesetting import typeset
 
-    voice = context.read(payload["voice"], VoiceOver)
-    plan = lay_out(voice, context.read(payload["found"], SearchResult))
-    if context.task.request.captions:
-        own = load_own_face(context.services, context.deadline)
-        font_files.prepare(typeset((word.text for word in fit_lines(voice.words)), own), context)
+    request, voice = context.task.request, context.read(payload["voice"], VoiceOver)
+    width, height = frame_size(request.aspect, request.resolution)
+    plan = replace(lay_out(voice, context.read(payload["found"], SearchResult)), width=width, height=height)
+    if request.captions:
+        design = design_for(request.caption_style, plan.width, plan.height)
+        own = load_own_face(context.services, context.deadline, request.caption_style.font)
+        font_files.prepare(typeset((word.text for word in fit_design(voice.words, design)), own), context)
     key = context.artifacts.key("plan", "json", plan)
     context.artifacts.put(key, plan)
     context.mark_done("plan", clips=len(plan.segments))

@@ -9,15 +9,38 @@ from dataclasses import dataclass
 from typing import Literal
 
 Quality = Literal["draft", "standard", "high"]
+Aspect = Literal["9:16", "1:1", "16:9"]
+Resolution = Literal["720p", "1080p"]
+CaptionLook = Literal["highlight", "boxed", "karaoke", "word", "plain"]
+CaptionPosition = Literal["top", "middle", "bottom"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Stage = Literal["queued", "voice-over", "footage", "plan", "clips", "assemble", "publish", "done"]
 
-WIDTH, HEIGHT, FPS = 720, 1280, 30  # of every video
+WIDTH, HEIGHT, FPS = 720, 1280, 30  # of a video, where the request says nothing about it
 MOST_CLIPS = 5  # in a video, where one for every few seconds are not more
 MOST_SHOTS = 24  # in any video; those of a longer one last longer
 SHOT_SECONDS = 4.0  # of one that follows the words
 OWN = "own"  # in the place of a footage service's name
 SHORTEST_VIDEO_SECONDS = 3.0  # that the short-video apps accept
+
+
+def frame_size(aspect: Aspect, resolution: Resolution = "720p") -> tuple[int, int]:
+    """Width and height in pixels of a video; a resolution is the length of the shorter side."""
+    short = {"720p": 720, "1080p": 1080}[resolution]
+    across, down = (int(side) for side in aspect.split(":"))
+    return short * across // min(across, down), short * down // min(across, down)
+
+
+@dataclass(frozen=True)
+class CaptionStyle:
+    """How captions look; colours are RRGGBB in hexadecimal digits."""
+
+    look: CaptionLook = "highlight"
+    position: CaptionPosition = "bottom"
+    colour: str = "FFFFFF"
+    accent: str = "FFDD2B"  # of the spoken word, or of the box behind it
+    capitals: bool = False
+    font: str | None = None  # a file under fonts/ of the models bucket; None: the operator's choice
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,9 @@ class VideoRequest:
     badge: bool = False  # a small AI mark in every frame
     quality: Quality = "standard"
     scenes: tuple[Scene, ...] = ()
+    caption_style: CaptionStyle = CaptionStyle()
+    aspect: Aspect = "9:16"
+    resolution: Resolution = "720p"
 
     @property
     def needs_footage(self) -> bool:

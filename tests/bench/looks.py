@@ -47,14 +47,14 @@ def encode(source: EncoderInput, preset: str, factor: str, path: Path) -> float:
     frames = SECONDS * FPS
     segment = Segment(0, 0, frames, Footage("", source.seconds, "", "", "", ()))
     before = _cpu()
-    with patch.dict(clip._ENCODER, {"standard": (preset, factor)}), patch.object(clip, "_LEVEL", _level(factor)):
+    with patch.dict(clip._ENCODER, {"standard": (preset, factor)}), patch.object(clip, "_LEVELS", _levels(factor)):
         command = [*arguments(source, segment, Plan(frames, (segment,), ()), None, "standard"), str(path)]
     run(command, deadline=Deadline.after(600), threads=1)
     return _cpu() - before
 
 
-def _level(factor: str) -> tuple[str, ...]:
-    return () if factor == LOSSLESS[1] else clip._LEVEL
+def _levels(factor: str) -> dict[int, tuple[str, ...]]:
+    return {side: () if factor == LOSSLESS[1] else level for side, level in clip._LEVELS.items()}
 
 
 def _cpu() -> float:

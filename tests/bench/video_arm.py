@@ -27,7 +27,7 @@ from functions.video.providers.elevenlabs import ElevenLabs
 from functions.video.providers.interfaces import Payment
 from functions.video.providers.payments import Payments
 from functions.video.providers.pexels import Pexels
-from functions.video.render import assemble, captions, clip, footage, plan, voice_over
+from functions.video.render import assemble, caption_drawing, clip, footage, plan, voice_over
 from functions.video.render.faces import FACES
 from functions.video.settings import VideoSettings
 from functions.video.values import Clip, Plan, SearchResult, VideoRequest, VoiceOver
@@ -153,7 +153,7 @@ def run(arm: str, job: VideoJob, folder: Path) -> Path | None:
         return video_peers.old(_slots(job, "1080"), speech, folder, cut=arm == "old")
     ass = folder / "captions.ass"
     laid = ours.plan()
-    ass.write_text(captions.render_ass(ours.voice_over().words, 0, laid.frames))
+    ass.write_text(caption_drawing.render_ass(ours.voice_over().words, 0, laid.frames))
     return video_peers.peers(_slots(job, "2160"), speech, ass, FACES["Roboto"].path.parent, folder)
 
 

@@ -16,10 +16,8 @@ from functions.video.entry.schemas import VideoBody
 from functions.video.entry.task_view import render_task
 from functions.video.file_link import File, link_to_file
 from functions.video.providers.keys import ProviderKeys, read_keys
-from functions.video.render import font_files
-from functions.video.render.own_font import load_own_face
+from functions.video.render.caption_letters import check_letters
 from functions.video.render.script_markup import shown_text
-from functions.video.render.typesetting import check
 from functions.video.services import Services, deadline
 from functions.video.tasks import lifecycle
 from functions.video.tasks.store import Task
@@ -65,9 +63,7 @@ def post_video(
     services.terms.require(caller)
     request = body.request(caller, services.settings)
     if request.captions:
-        text, own = shown_text(request.script_text), load_own_face(services, deadline(resolver.lambda_context))
-        check(text, own)
-        font_files.require(text, own, services)
+        check_letters(request, shown_text(request.script_text), services, deadline(resolver.lambda_context))
     keys = read_keys(services.settings.provider_keys)
     if body.dry_run:
         return Response(200, content_type=JSON, body=json.dumps(_estimate(request, keys)))

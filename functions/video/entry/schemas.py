@@ -10,7 +10,17 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from functions.video.render.own_clip import check_uri
 from functions.video.render.script_markup import has_words
 from functions.video.settings import VideoSettings
-from functions.video.values import MOST_SHOTS, Quality, Scene, VideoRequest
+from functions.video.values import (
+    MOST_SHOTS,
+    Aspect,
+    CaptionLook,
+    CaptionPosition,
+    CaptionStyle,
+    Quality,
+    Resolution,
+    Scene,
+    VideoRequest,
+)
 from layers.core.errors import ScriptTooLong
 from layers.core.http_fetch import check_url
 from layers.core.mistakes import match
@@ -77,6 +87,51 @@ class SceneBody(RequestBody):
         return self
 
 
+_COLOUR = r"^#[0-9A-Fa-f]{6}$"
+Colour = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": _COLOUR}),
+    AfterValidator(match(_COLOUR, "must be a colour such as #FFDD2B")),
+]
+_FONT = r"^\w[\w. -]{0,120}\.(?i:ttf|otf|ttc)$"
+
+
+class CaptionsBody(RequestBody):
+    """How captions look."""
+
+    look: Annotated[
+        CaptionLook,
+        Field(
+            description="what happens to the spoken word: highlight colours it, boxed puts a box behind it, karaoke "
+            "fills it, word shows it alone, and plain does nothing"
+        ),
+    ] = "highlight"
+    position: Annotated[CaptionPosition, Field(description="within what apps leave free")] = "bottom"
+    colour: Annotated[Colour, Field(description="of the letters")] = "#FFFFFF"
+    accent: Annotated[Colour, Field(description="of the spoken word, or of its box")] = "#FFDD2B"
+    capitals: Annotated[bool, Field(strict=True, description="set all letters as capitals")] = False
+    font: Annotated[
+        str | None,
+        Field(description="a typeface of the operator's: the name of its file"),
+        AfterValidator(lambda name: name and match(_FONT, "must be the name of a .ttf, .otf or .ttc file")(name)),
+    ] = None
+
+    def style(self) -> CaptionStyle:
+        """The style for the workflow."""
+        values = self.model_dump()
+        return CaptionStyle(**{**values, "colour": self.colour[1:].upper(), "accent": self.accent[1:].upper()})
+
+
+def _kind_of_captions(value: Any) -> str:
+    return "style" if isinstance(value, (dict, CaptionsBody)) else "switch"
+
+
+Captions = Annotated[
+    Annotated[bool, Field(strict=True), Tag("switch")] | Annotated[CaptionsBody, Tag("style")],
+    Discriminator(_kind_of_captions),
+]
+
+
 class VideoBody(RequestBody):
     """What to say, and what to show meanwhile."""
 
@@ -105,9 +160,11 @@ class VideoBody(RequestBody):
         str | None,
         Field(description="an https URL that gets a signed POST (Standard Webhooks) when the task succeeds or fails"),
     ] = None
-    captions: Annotated[bool, Field(strict=True, description="draw the spoken words into the picture")] = True
+    captions: Annotated[Captions, Field(description="whether to draw the spoken words into the picture, or how")] = True
     badge: Annotated[bool, Field(strict=True, description="show a small AI mark in every frame")] = False
     quality: Annotated[Quality, Field(description="draft is the fastest, high the best looking")] = "standard"
+    aspect: Annotated[Aspect, Field(description="width to height")] = "9:16"
+    resolution: Annotated[Resolution, Field(description="of the shorter side")] = "720p"
     dry_run: Annotated[bool, Field(strict=True, description="answer with the plan, and spend nothing on speech")] = (
         False
     )
@@ -133,5 +190,13 @@ class VideoBody(RequestBody):
             if scene.clip is not None:
                 check_uri(scene.clip, f"scenes[{number}].clip", caller, settings)
         query: Any = self.search_query
-        rest = self.model_dump(exclude={"dry_run", "script_text", "search_query", "scenes"})
-        return VideoRequest(script, tuple(query) if isinstance(query, list) else query, scenes=scenes, **rest)
+        style = self.captions.style() if isinstance(self.captions, CaptionsBody) else CaptionStyle()
+        rest = self.model_dump(exclude={"dry_run", "captions", "script_text", "search_query", "scenes"})
+        return VideoRequest(
+            script,
+            tuple(query) if isinstance(query, list) else query,
+            scenes=scenes,
+            captions=self.captions is not False,
+            caption_style=style,
+            **rest,
+        )

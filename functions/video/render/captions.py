@@ -1,64 +1,27 @@
-"""Captions: a few words at a time, the spoken one highlighted, inside the area that the apps leave free.
-
-The formats are ASS as libass reads it (the file format's page of the Aegisub manual), SubRip, and WebVTT (W3C).
-"""
+"""Captions: a few words at a time on pages, and all of them as files in SubRip and WebVTT (W3C)."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from functions.video.render.caption_design import USUAL_DESIGN
+from functions.video.render.caption_text import Page, clean, gap
 from functions.video.render.long_words import SMALLEST_SCALE, fit_words
 from functions.video.render.scripts import letter_width
-from functions.video.render.typesetting import BADGE, EM, PLAIN, Typesetting
-from functions.video.values import FPS, HEIGHT, WIDTH, Word
+from functions.video.values import FPS, Word
 
-# TikTok, Reels and Shorts cover about the lower fifth and, beside it, a strip of 100 pixels for their buttons on the
-# right. What is left is not quite in the middle.
-_LEFT, _RIGHT = 56, 616  # pixels between which the widest line is, its outline included
-_CENTRE = ((_LEFT + _RIGHT) // 2, round(0.66 * HEIGHT))
-_LINE_WIDTH = (_RIGHT - _LEFT - 12) / EM  # in ems
+_LINE_WIDTH = USUAL_DESIGN.line_width
 _FILE_LINE_WIDTH = 20.0  # ems, in a caption file: about 37 letters, as broadcasters have it
 _LINES = 2  # on a page
-_PLATE = (40, 150, 74, 46, 11)  # x, y, width, height and radius in pixels
 _PAUSE = 0.7  # seconds of silence after which a page does not go on
 _LINGER = 0.35  # seconds that the last page before a pause stays
 _FRAME = 1 / FPS  # seconds by which a cut, which is between two frames, may miss the end of a word
 _TORN = 5.0  # cost of a page that ends between an abbreviation, an initial or a number and what follows
 _LIST_NUMBER = re.compile(r"\(?\w{1,3}\)")
-
-_HEAD = f"""[Script Info]
-ScriptType: v4.00+
-PlayResX: {WIDTH}
-PlayResY: {HEIGHT}
-WrapStyle: 2
-ScaledBorderAndShadow: yes
-YCbCr Matrix: TV.709
-
-[V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
-StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Words,{{font}},{{size}},&H00FFFFFF,&H00FFFFFF,&H00101010,&H78000000,0,0,0,0,100,100,0,0,1,6,3,5,0,0,0,-1
-
-[Events]
-Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
-"""
-_SPOKEN = r"{\1c&H2BDDFF&}"  # a warm yellow; colours are blue, green, red
-_PLAIN = r"{\1c&HFFFFFF&}"
-_POP = r"\fscx88\fscy88\t(0,90,\fscx100\fscy100)"  # a page appears with a small bounce
-
-
-@dataclass(frozen=True)
-class Page:
-    """Words shown together from `start` to `end`, in seconds of the voice."""
-
-    lines: tuple[tuple[Word, ...], ...]
-    start: float
-    end: float
 
 
 def fit_lines(
@@ -96,23 +59,6 @@ def _page_start(start: float, scene_ends: Sequence[float]) -> float:
     return next((each for each in scene_ends if start < each <= start + _FRAME), start)
 
 
-def render_ass(
-    words: Sequence[Word],
-    first_frame: int,
-    frames: int,
-    badge: bool = False,
-    scene_ends: Sequence[float] = (),
-    typesetting: Typesetting = PLAIN,
-) -> str:
-    """The captions, as ASS, of the clip that shows these frames of the video; its first frame is at 0.
-
-    With `badge` a small plate with the letters AI is in every frame, below what the apps lay over the top.
-    """
-    head = _HEAD.format(font=typesetting.font, size=typesetting.font_size)
-    mark = _badge(frames / FPS, typesetting) if badge else ""
-    return head + mark + "".join(_events(words, first_frame / FPS, frames / FPS, scene_ends, typesetting))
-
-
 def render_srt(words: Sequence[Word], scene_ends: Sequence[float] = ()) -> str:
     """All captions as a SubRip file."""
     cues = (
@@ -129,24 +75,6 @@ def render_vtt(words: Sequence[Word], scene_ends: Sequence[float] = ()) -> str:
         for page in lay_out_pages(words, _FILE_LINE_WIDTH, scene_ends, 1.0)
     )
     return "\n".join(["WEBVTT\n", *cues])
-
-
-def _badge(seconds: float, typesetting: Typesetting) -> str:
-    """A dark, translucent plate with round corners, and the letters on it, as ASS events."""
-    x, y, width, height, radius = _PLATE
-    right, bottom = width - radius, height - radius
-    plate = (
-        f"m {radius} 0 l {right} 0 b {width} 0 {width} 0 {width} {radius} l {width} {bottom} "
-        f"b {width} {height} {width} {height} {right} {height} l {radius} {height} b 0 {height} 0 {height} 0 {bottom} "
-        f"l 0 {radius} b 0 0 0 0 {radius} 0"
-    )
-    middle = f"{x + width // 2},{y + height // 2}"
-    size = round(0.95 * height * typesetting.font_size / PLAIN.font_size)
-    event = f"Dialogue: 1,{_centiseconds(0)},{_centiseconds(seconds)},Words,,0,0,0,,"
-    return (
-        f"{event}{{\\an7\\pos({x},{y})\\bord0\\shad0\\1c&H101010&\\1a&H66&\\p1}}{plate}\n"
-        f"{event}{{\\an5\\pos({middle})\\bord0\\shad0\\fs{size}}}{_draw(BADGE, typesetting)}\n"
-    )
 
 
 def _passages(words: Sequence[Word], scene_ends: Sequence[float]) -> Iterator[list[Word]]:
@@ -181,7 +109,7 @@ def _split(passage: Sequence[Word], line_width: float) -> list[tuple[tuple[Word,
             lines = _lines(passage[begin:end], line_width)
             if lines is None:
                 break
-            room = 1 - _width(passage[begin:end]) / (_LINES * line_width)
+            room = 1 - measure(passage[begin:end]) / (_LINES * line_width)
             clause = end == len(passage) or passage[end - 1].text[-1:] in ",;:—–"  # noqa: RUF001 - a dash is meant
             cost = best[begin][0] + 1.0 + max(0.0, room) ** 2 + (0.0 if clause else 0.3)
             cost += _TORN if _is_torn(passage, end) else 0.0
@@ -192,9 +120,9 @@ def _split(passage: Sequence[Word], line_width: float) -> list[tuple[tuple[Word,
 
 def _lines(words: Sequence[Word], line_width: float) -> tuple[tuple[Word, ...], ...] | None:
     """The words on one line, or on two of about equal length; None where they do not fit. A single word always fits."""
-    if len(words) == 1 or _width(words) <= line_width:
+    if len(words) == 1 or measure(words) <= line_width:
         return (tuple(words),)
-    options = {cut: max(_width(words[:cut]), _width(words[cut:])) for cut in range(1, len(words))}
+    options = {cut: max(measure(words[:cut]), measure(words[cut:])) for cut in range(1, len(words))}
     fitting = [cut for cut, widest in options.items() if widest <= line_width]
     if not fitting:
         return None
@@ -202,7 +130,7 @@ def _lines(words: Sequence[Word], line_width: float) -> tuple[tuple[Word, ...], 
     return tuple(words[:at]), tuple(words[at:])
 
 
-def _width(words: Sequence[Word]) -> float:
+def measure(words: Sequence[Word]) -> float:
     """The approximate width of a line, in ems of a heavy sans-serif typeface."""
     return _text_width(_line_text(words))
 
@@ -228,74 +156,11 @@ def _letter_width(letter: str) -> float:
 
 def _line_text(words: Sequence[Word]) -> str:
     """The words as in the script: with blanks between them, but not in a writing system without blanks."""
-    return "".join(_clean(word.text) + _gap(word, after) for word, after in pairwise([*words, None]) if word)
-
-
-def _gap(word: Word, after: Word | None) -> str:
-    return " " if after is not None and after.first > word.last else ""
+    return "".join(clean(word.text) + gap(word, after) for word, after in pairwise([*words, None]) if word)
 
 
 def _page_text(page: Page) -> str:
     return "\n".join(_line_text(line) for line in page.lines)
-
-
-def _events(
-    words: Sequence[Word], begin: float, seconds: float, scene_ends: Sequence[float], typesetting: Typesetting
-) -> Iterator[str]:
-    """One event for each word: its whole page, with this word highlighted, until the next word is spoken."""
-    for page in lay_out_pages(words, scene_ends=scene_ends):
-        order = [word for line in page.lines for word in line]
-        starts = [page.start, *(word.start for word in order[1:]), page.end]
-        widest = max(_width(line) for line in page.lines)
-        font_size = rf"\fs{int(typesetting.font_size * _LINE_WIDTH / widest)}" if widest > _LINE_WIDTH else ""
-        for number, (start, end) in enumerate(pairwise(starts)):
-            start, end = start - begin, min(end - begin, seconds)
-            if end <= 0 or start >= seconds:
-                continue
-            pop = _POP if number == 0 and start >= 0 else ""
-            style = rf"{{\an5\pos({_CENTRE[0]},{_CENTRE[1]}){font_size}{pop}}}"
-            first, last = _centiseconds(max(0.0, start)), _centiseconds(end)
-            if first != last:
-                text = _highlight(page, order[number], typesetting)
-                yield f"Dialogue: 0,{first},{last},Words,,0,0,0,,{style}{text}\n"
-
-
-def _highlight(page: Page, spoken: Word, typesetting: Typesetting) -> str:
-    """The page's text with tags around the spoken word."""
-    lines = []
-    for line in page.lines:
-        text = typesetting.line_start
-        for word, after in pairwise([*line, None]):
-            assert word is not None  # only the last has nothing after it
-            literal = _draw(word.text, typesetting)
-            text += (f"{_SPOKEN}{literal}{_PLAIN}" if word is spoken else literal) + _gap(word, after)
-        lines.append(text)
-    return r"\N".join(lines)
-
-
-def _draw(text: str, typesetting: Typesetting) -> str:
-    """The text as ASS draws it, with the family of each piece that is not in the style's."""
-    drawing = ""
-    for family, run in typesetting.runs(_clean(text)):
-        literal = _escape(run)
-        other = family != typesetting.font
-        drawing += rf"{{\fn{family}}}{literal}{{\fn{typesetting.font}}}" if other else literal
-    return drawing
-
-
-def _clean(text: str) -> str:
-    """The text on one line and without control characters; joiners, which some writing systems need, stay."""
-    return "".join(letter for letter in " ".join(text.split()) if unicodedata.category(letter) not in ("Cc", "Cs"))
-
-
-def _escape(text: str) -> str:
-    """The text without tags or escapes of ASS, by a word joiner, as ffmpeg's own conversion does it."""
-    return re.sub(r"[{}]", r"\\\g<0>", _clean(text).replace("\\", "\\\u2060"))
-
-
-def _centiseconds(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds * 100), 6000)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest // 100:02}.{rest % 100:02}"
 
 
 def _timestamp(seconds: float, point: str) -> str:

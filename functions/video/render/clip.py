@@ -10,11 +10,15 @@ from pathlib import Path
 from functions.video.artifacts import recipe
 from functions.video.context import StepContext
 from functions.video.render import (
+    caption_design,
+    caption_drawing,
+    caption_text,
     captions,
     clip_files,
     continuation,
     faces,
     font_files,
+    framing,
     long_words,
     own_clip,
     picture_format,
@@ -26,6 +30,7 @@ from functions.video.render.clip_files import TIMESCALE, ClipFiles, check_frames
 from functions.video.render.continuation import Slot, choose_first_piece, find_cut_costs
 from functions.video.render.encoder import encoder_version
 from functions.video.render.footage_download import choose_rendition, download
+from functions.video.render.framing import CENTRE, Centre, find_window, needs_choice
 from functions.video.render.own_font import load_own_face
 from functions.video.render.picture_format import (
     FORMATS,
@@ -62,9 +67,12 @@ _ENCODER: dict[Quality, tuple[str, str]] = {
     "standard": ("superfast", "26"),
     "high": ("veryfast", "20"),
 }
-# 720x1280 at 30 frames a second needs level 3.1 of H.264, which allows 14 Mb/s (table A-1). Whatever grain would take,
-# no second has more, not even where two clips meet.
-_LEVEL = ("-level", "3.1", "-maxrate", "10M", "-bufsize", "4M")
+# By the shorter side: 720x1280 at 30 frames a second needs level 3.1 of H.264, which allows 14 Mb/s, and 1080x1920
+# level 4, which allows 20 (table A-1). Whatever grain would take, no second has more, not even where two clips meet.
+_LEVELS = {
+    720: ("-level", "3.1", "-maxrate", "10M", "-bufsize", "4M"),
+    1080: ("-level", "4", "-maxrate", "20M", "-bufsize", "8M"),
+}
 _MOST_NEIGHBOURS = 3  # whose footage is tried in place of a segment's own
 _HELD = 0.25  # seconds that footage may lack, as its service rounds its length: its last picture stays for them
 _MOST_HIDDEN = 20  # times what an edit list shows, where footage begins anew
@@ -82,6 +90,7 @@ class EncoderInput:
     seconds: float
     pictures: PictureFormat = USUAL
     still: StillFormat | None = None  # of a file that is one picture
+    window: Centre = CENTRE  # which part is shown of a file of another shape
 
 
 def make(segment: Segment, plan: Plan, voice: VoiceOver, context: StepContext) -> str:
@@ -158,7 +167,17 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
     if segment.footage.source == OWN:
         stills = (EncoderInput(Path("source"), 0.0, 0.0, still=kind) for kind in PICTURE_FORMATS)
         inputs += [arguments(still, segment, plan, marker, quality) for still in stills]
-    modules = (captions, faces, font_files, long_words, scripts, typesetting)
+    modules = (
+        caption_design,
+        caption_drawing,
+        caption_text,
+        captions,
+        faces,
+        font_files,
+        long_words,
+        scripts,
+        typesetting,
+    )
     look = (subtitles, font_files.roboto_digest(), recipe(*modules, without=_NOT_IN_KEY))
     return context.artifacts.key(
         "clip",
@@ -169,7 +188,15 @@ def _key(segment: Segment, plan: Plan, subtitles: str, context: StepContext) -> 
         look if subtitles else None,
         encoder_version(),
         (settings.max_clip_pixels, settings.max_clip_bytes),  # of the footage for which no spare is taken
-        recipe(sys.modules[__name__], clip_files, continuation, picture_format, still_picture, without=_NOT_IN_KEY),
+        recipe(
+            sys.modules[__name__],
+            clip_files,
+            continuation,
+            framing,
+            picture_format,
+            still_picture,
+            without=_NOT_IN_KEY,
+        ),
     )
 
 
@@ -179,10 +206,11 @@ def render_subtitles(segment: Segment, plan: Plan, voice: VoiceOver, context: St
     if not (request.captions or request.badge):
         return "", PLAIN
     words = voice.words if request.captions else ()
-    own = load_own_face(context.services, context.deadline)
-    look = typeset((word.text for word in captions.fit_lines(words)), own)
-    ass = captions.render_ass(words, segment.first_frame, segment.frames, request.badge, plan.scene_ends, look)
-    return ass, look
+    own = load_own_face(context.services, context.deadline, request.caption_style.font)
+    design = caption_design.design_for(request.caption_style, plan.width, plan.height)
+    look = typeset((word.text for word in caption_drawing.fit_design(words, design)), own)
+    first, frames = segment.first_frame, segment.frames
+    return caption_drawing.render_ass(words, first, frames, request.badge, plan.scene_ends, look, design), look
 
 
 def candidates(segment: Segment, plan: Plan) -> list[Footage]:
@@ -225,7 +253,8 @@ def arguments(
         *([f"setpts='if(isnan(PREV_INPTS),PTS,PREV_OUTPTS+min(PTS-PREV_INPTS,{step}/TB))'"] if is_looped else []),
         *deinterlace(source.pictures),
         # Cropping first scales only what is seen.
-        f"crop='min(iw,ih*{width}/{height}/sar)':'min(ih,iw*sar*{height}/{width})'",
+        f"crop='min(iw,ih*{width}/{height}/sar)':'min(ih,iw*sar*{height}/{width})'"
+        f":'(iw-ow)*{source.window[0]:.3f}':'(ih-oh)*{source.window[1]:.3f}'",
         # Frames are dropped before the scaling, and repeated after it.
         *((rate, scale) if source.fps > plan.fps else (scale, rate)),
         *to_bt709(source.pictures),
@@ -237,7 +266,7 @@ def arguments(
         *(["-stream_loop", "-1"] if is_looped else []),
         *("-t", f"{seconds * (_MOST_HIDDEN if is_looped else 1) + _AHEAD:.3f}"),
         *untrusted_input(source.path),
-        *_output_arguments(filters, segment, captions_filter, quality),
+        *_output_arguments(filters, segment, plan, captions_filter, quality),
     ]
 
 
@@ -246,10 +275,12 @@ def _still_arguments(
 ) -> list[str]:
     """The same for a picture: every other one comes nearer, the others go away."""
     filters = picture_filters(plan.width, plan.height, segment.frames, zooms_in=segment.index % 2 == 0)
-    return [*picture_input(path, kind, plan.fps), *_output_arguments(filters, segment, captions_filter, quality)]
+    return [*picture_input(path, kind, plan.fps), *_output_arguments(filters, segment, plan, captions_filter, quality)]
 
 
-def _output_arguments(filters: list[str], segment: Segment, captions_filter: str | None, quality: Quality) -> list[str]:
+def _output_arguments(
+    filters: list[str], segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality
+) -> list[str]:
     preset, crf = _ENCODER[quality]
     ends = [
         *([captions_filter] if captions_filter else []),
@@ -258,7 +289,7 @@ def _output_arguments(filters: list[str], segment: Segment, captions_filter: str
     ]
     return [
         *("-map", "0:v:0", "-an", "-vf", ",".join([*filters, *ends]), "-frames:v", str(segment.frames)),
-        *("-c:v", "libx264", "-preset", preset, "-crf", crf, *_LEVEL),
+        *("-c:v", "libx264", "-preset", preset, "-crf", crf, *_LEVELS[min(plan.width, plan.height)]),
         *("-video_track_timescale", TIMESCALE, "-map_metadata", "-1", "-f", "mp4"),
     ]
 
@@ -273,7 +304,7 @@ def _fetch(
         size = own_clip.fetch(footage.renditions[0].url, path, context)
         if still := own_clip.read_still(path, settings.max_picture_pixels):
             return EncoderInput(path, 0.0, segment.frames / plan.fps, still=still), size
-        return _check_source(path, own_clip.read_video_index(path, size), context), size
+        return _check_source(path, own_clip.read_video_index(path, size), plan, context), size
     result = download(
         choose_rendition(footage, plan.width, plan.height).url,
         path,
@@ -282,10 +313,10 @@ def _fetch(
         deadline=context.deadline.sooner(FETCH_SECONDS),
         trusted_origins=settings.trusted_origins,
     )
-    return _check_source(path, result.index, context), result.bytes_fetched
+    return _check_source(path, result.index, plan, context), result.bytes_fetched
 
 
-def _check_source(path: Path, index: Index, context: StepContext) -> EncoderInput:
+def _check_source(path: Path, index: Index, plan: Plan, context: StepContext) -> EncoderInput:
     """A video as an input, before a decoder sees it. Raises UnreadableMedia, MediaTooLarge or OutOfTime."""
     settings = context.settings
     if index.codec not in CODECS:
@@ -293,7 +324,17 @@ def _check_source(path: Path, index: Index, context: StepContext) -> EncoderInpu
     if index.width * index.height > settings.max_clip_pixels:
         raise MediaTooLarge(f"The footage is too large: {index.width}x{index.height} pixels.")
     pictures = read_format(path, settings.max_clip_pixels, context.deadline)
-    return EncoderInput(path, index.fps or 0.0, index.seconds, pictures)
+    window = _find_window(path, index.width / index.height, plan, context)
+    return EncoderInput(path, index.fps or 0.0, index.seconds, pictures, window=window)
+
+
+def _find_window(path: Path, shape: float, plan: Plan, context: StepContext) -> Centre:
+    """Which part of footage of that shape (width to height) is shown."""
+    frame_shape = plan.width / plan.height
+    if not needs_choice(shape, frame_shape):
+        return CENTRE
+    shares = (min(1.0, frame_shape / shape), min(1.0, shape / frame_shape))
+    return find_window(path, path.with_suffix(".gray"), shares, context.settings.max_clip_pixels, context.deadline)
 
 
 def _encode(

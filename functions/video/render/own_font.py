@@ -13,7 +13,7 @@ from functions.video.render.faces import Face
 from functions.video.render.font_files import write_face
 from functions.video.services import Services
 from layers.core.deadline import Deadline
-from layers.core.errors import FontUnusable, ObjectNotFound, StorageFailed, TooLarge
+from layers.core.errors import FontUnusable, InvalidRequest, ObjectNotFound, StorageFailed, TooLarge
 from layers.core.storage import is_forbidden
 from layers.core.units import MIB
 
@@ -50,13 +50,14 @@ class OwnFace(Face):
         return [hashlib.sha256(self.data).hexdigest(), self.number]
 
 
-def load_own_face(services: Services, deadline: Deadline) -> OwnFace | None:
-    """The operator's typeface, None where there is none; kept while the file stays the same.
+def load_own_face(services: Services, deadline: Deadline, choice: str | None = None) -> OwnFace | None:
+    """The operator's typeface, or another of theirs that a request names by its file; None where there is none. It is
+    kept while the file stays the same.
 
-    Raises FontUnusable, StorageFailed, SafeguardFailed or OutOfTime.
+    Raises FontUnusable, InvalidRequest (no file of that name), StorageFailed, SafeguardFailed or OutOfTime.
     """
     settings = services.settings
-    name = settings.operator_settings().caption_font
+    name = choice or settings.operator_settings().caption_font
     if not name:
         return None
     key = _FOLDER + name
@@ -66,6 +67,8 @@ def load_own_face(services: Services, deadline: Deadline) -> OwnFace | None:
         if not is_forbidden(error):
             raise
         head = None  # so S3 answers for what is missing where keys must not be listed
+    if head is None and choice:
+        raise InvalidRequest(f"This stack has no typeface {choice!r} for captions.")
     if head is None:
         raise FontUnusable(f"There is no file {key} in the models bucket, which the setting caption_font names.")
     identity = (key, head.etag)

@@ -9,7 +9,17 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from functions.video.values import Credit, PublishedVideo, Scene, Search, Shot, Stage, Status, VideoRequest
+from functions.video.values import (
+    CaptionStyle,
+    Credit,
+    PublishedVideo,
+    Scene,
+    Search,
+    Shot,
+    Stage,
+    Status,
+    VideoRequest,
+)
 from layers.core.dynamodb import translate_errors
 from layers.core.errors import Cancelled
 from layers.core.ids import creation_time, is_id, time_sort_key
@@ -97,10 +107,34 @@ BLANK = VideoRequest("", "")
 """The request of a deleted task."""
 
 
+# What a request had in 0.1.0; of what came later only what is not the default is written, so that a request means, and
+# has the digest, that it had before.
+_FIRST_FIELDS = ("script_text", "search_query", "voice_id", "callback_url", "captions", "badge", "quality")
+
+# The fields that JSON has as objects and lists.
+_GROUPS: dict[str, Callable[[Any], Any]] = {
+    "search_query": lambda value: tuple(value) if isinstance(value, list) else value,
+    "scenes": lambda value: tuple(Scene(**each) for each in value),
+    "caption_style": lambda value: CaptionStyle(**value),
+}
+
+
 def digest(request: VideoRequest) -> str:
-    """SHA-256 of a request. A field that 0.1.0 did not have counts only where it is used, so that digests stay."""
-    fields = {name: value for name, value in asdict(request).items() if name != "scenes" or value}
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of a request."""
+    return hashlib.sha256(json.dumps(_request_document(request), sort_keys=True).encode()).hexdigest()
+
+
+def _request_document(request: VideoRequest) -> dict[str, Any]:
+    """A request as JSON."""
+    defaults = asdict(BLANK)
+    values = asdict(request)
+    return {name: value for name, value in values.items() if name in _FIRST_FIELDS or value != defaults[name]}
+
+
+def _read_request(document: dict[str, Any]) -> VideoRequest:
+    """The request of such a document."""
+    groups = {name: kind(document[name]) for name, kind in _GROUPS.items() if name in document}
+    return VideoRequest(**{**document, **groups})
 
 
 class TaskStore:
@@ -121,7 +155,7 @@ class TaskStore:
         """Put a new task into the table; False if there is one with this id already."""
         item: dict[str, Any] = {
             "id": {"S": f"task#{task.id}"},
-            "request": {"S": json.dumps(asdict(task.request))},
+            "request": {"S": json.dumps(_request_document(task.request))},
             "caller": {"S": task.caller},
             "kind": {"S": "video"},
             "listed": {"S": time_sort_key(task.created_at, task.id)},
@@ -250,7 +284,7 @@ def _task(item: Mapping[str, Mapping[str, Any]]) -> Task:
     published = json.loads(item["published"]["S"]) if "published" in item else None
     return Task(
         id=item["id"]["S"].removeprefix("task#"),
-        request=_request(json.loads(item["request"]["S"])),
+        request=_read_request(json.loads(item["request"]["S"])),
         caller=item["caller"]["S"],
         created_at=int(item["created_at"]["N"]),
         updated_at=int(item["updated_at"]["N"]),
@@ -266,15 +300,6 @@ def _task(item: Mapping[str, Mapping[str, Any]]) -> Task:
         deleted_digest=item["forgotten"]["S"] if "forgotten" in item else None,
         earlier="kind" not in item,
     )
-
-
-def _request(document: dict[str, Any]) -> VideoRequest:
-    query = document["search_query"]
-    lists: dict[str, Any] = {
-        "search_query": tuple(query) if isinstance(query, list) else query,
-        "scenes": tuple(Scene(**each) for each in document.get("scenes", ())),
-    }
-    return VideoRequest(**{**document, **lists})
 
 
 def _step_change(step: str, artifact_keys: Collection[str]) -> tuple[str, dict[str, Any]]:

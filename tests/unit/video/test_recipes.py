@@ -20,6 +20,9 @@ from functions.video.render import (
     alignment,
     alignment_repair,
     assemble,
+    caption_design,
+    caption_drawing,
+    caption_text,
     captions,
     clip,
     clip_files,
@@ -29,6 +32,7 @@ from functions.video.render import (
     filmable,
     font_files,
     footage,
+    framing,
     large_fonts,
     long_words,
     own_clip,
@@ -46,7 +50,17 @@ from functions.video.render import (
 from functions.video.render import footage_download as download
 from functions.video.render import voice_over as voice
 from functions.video.settings import VideoSettings
-from functions.video.values import Clip, Footage, Plan, Rendition, Segment, VideoRequest, VoiceIdentity, VoiceOver
+from functions.video.values import (
+    CaptionStyle,
+    Clip,
+    Footage,
+    Plan,
+    Rendition,
+    Segment,
+    VideoRequest,
+    VoiceIdentity,
+    VoiceOver,
+)
 from layers.core.deadline import Deadline
 from tests.support.step_context import step_context
 from tests.unit.video.fixtures import SETTINGS, soon
@@ -186,6 +200,11 @@ def alter(value: Any) -> Any:
             return (alter(value[0]), *value[1:])
         case dict():
             return {name: alter(each) for name, each in value.items()}
+        case caption_design.Area():
+            return replace(value, left=value.left + 1)
+        case caption_design.Design() | CaptionStyle():
+            first = fields(value)[0].name
+            return replace(value, **{first: alter(getattr(value, first))})
         case faces.Face() | picture_format.PictureFormat() | typesetting.Style() | typesetting.Typesetting():
             first = fields(value)[0].name
             return replace(value, **{first: alter(getattr(value, first))})
@@ -209,8 +228,9 @@ def test_the_walk_finds_the_modules_of_a_step() -> None:
     words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
     letters = {faces, font_files, large_fonts, own_font, scripts, typesetting}
-    pieces = {clip, clip_files, continuation, download, encoder, own_clip, picture_format, still_picture}
-    assert modules_of(clip) == {captions, long_words, *pieces, *letters}
+    pieces = {clip, clip_files, continuation, download, encoder, framing, own_clip, picture_format, still_picture}
+    words = {captions, caption_design, caption_drawing, caption_text, long_words}
+    assert modules_of(clip) == {*words, *pieces, *letters}
     assert modules_of(assemble) == {assemble, provenance, encoder}
     assert modules_of(poster) == {poster, provenance, encoder}
     assert "_LINE_WIDTH" in constants(captions)
@@ -232,11 +252,14 @@ OTHER_PAGE = replace(SEA, page_url="https://p.example/2")
         ("voice", {"voice_id": "other"}),
         ("footage", {"request": replace(REQUEST, search_query="sky")}),
         ("footage", {"request": replace(REQUEST, script_text="Das Meer ist nicht nur blau, und es ist tief.")}),
+        ("footage", {"request": replace(REQUEST, aspect="16:9")}),
         ("footage", {"settings": replace(SETTINGS, max_clip_pixels=1)}),
         ("footage", {"settings": replace(SETTINGS, max_clip_bytes=1)}),
         ("clip", {"request": replace(REQUEST, captions=False)}),
         ("clip", {"request": replace(REQUEST, badge=False)}),
         ("clip", {"request": replace(REQUEST, quality="high")}),
+        ("clip", {"request": replace(REQUEST, caption_style=CaptionStyle("boxed"))}),
+        ("clip", {"plan": replace(PLAN, width=1080, height=1920)}),
         ("clip", {"voice": with_times(VOICE)}),
         ("clip", {"plan": replace(PLAN, spares=(OTHER_PAGE,))}),
         ("clip", {"settings": replace(SETTINGS, max_clip_pixels=1)}),

@@ -77,7 +77,7 @@ def test_what_is_wrong_in_the_body_is_named(stack: FakeVideoStack, change: dict[
 
 def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVideoStack) -> None:
     nulls = {name: None for name, field in VideoBody.model_fields.items() if not field.is_required()}
-    assert len(nulls) == 9
+    assert len(nulls) == 11
 
     first = stack.http("POST", "/generate-video", {**nulls, **BODY}, Idempotency_Key="k")
 
@@ -104,6 +104,11 @@ def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVid
         ({"voice_id": "a\n"}, "voice_id must have 1 to 64 letters and digits, and nothing else."),
         ({"quality": "best"}, 'quality must be "draft", "standard" or "high".'),
         ({"captions": "maybe"}, "captions must be true or false."),
+        ({"captions": {"look": "loud"}}, 'captions.look must be "highlight", "boxed", "karaoke", "word" or "plain".'),
+        ({"captions": {"accent": "red"}}, "captions.accent must be a colour such as #FFDD2B."),
+        ({"captions": {"font": "../x.ttf"}}, "captions.font must be the name of a .ttf, .otf or .ttc file."),
+        ({"captions": {"font": "Mine.ttf"}}, "This stack has no typeface 'Mine.ttf' for captions."),
+        ({"aspect": "4:3"}, 'aspect must be "9:16", "1:1" or "16:9".'),
         ({"colour": "red"}, "colour is not a field of this request."),
     ],
 )

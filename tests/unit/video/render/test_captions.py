@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.video.render.captions import lay_out_pages, render_ass, render_srt, render_vtt
+from functions.video.render.caption_drawing import render_ass
+from functions.video.render.captions import lay_out_pages, render_srt, render_vtt
 from functions.video.render.faces import FACES
 from functions.video.values import FPS, Word
 from layers.core.deadline import Deadline

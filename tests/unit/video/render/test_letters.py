@@ -12,7 +12,7 @@ from fontTools.ttLib import TTFont
 
 from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
-from functions.video.render import captions, faces, font_files, scripts
+from functions.video.render import caption_drawing, captions, faces, font_files, scripts
 from functions.video.render.typesetting import EM, PLAIN, Typesetting, check, find_undrawn, typeset
 from functions.video.values import HEIGHT, WIDTH, VideoRequest
 from layers.core.deadline import Deadline
@@ -95,7 +95,7 @@ def draw(document: str, fonts: Path, folder: Path, at: float = 0.0) -> Frames:
 def test_two_letters_of_each_writing_system_are_drawn_and_differ(tmp_path: Path) -> None:
     signs = "".join(SIGNS.values())
     typesetting = typeset([signs])
-    head = captions.render_ass((), 0, 1, typesetting=typesetting)
+    head = caption_drawing.render_ass((), 0, 1, typesetting=typesetting)
     events, cells = [], []
     for number, sign in enumerate(signs):
         x, y = number % 8 * CELL, number // 8 * CELL
@@ -206,7 +206,7 @@ def test_cutting_a_face_changes_no_letter_that_stays(tmp_path: Path) -> None:
         font_files.write_face(faces.FACES[name], letters, family, typesetting.line, whole / name)
         place = f"\\an5\\pos(360,{100 + 200 * number})\\bord0\\shad0\\fn{family}"
         events.append(f"Dialogue: 0,0:00:00.00,0:00:01.00,Words,,0,0,0,,{{{place}}}{run_text}\n")
-    document = captions.render_ass((), 0, 1, typesetting=typesetting) + "".join(events)
+    document = caption_drawing.render_ass((), 0, 1, typesetting=typesetting) + "".join(events)
 
     drawings = [draw(document, fonts, tmp_path)[:600].max(axis=2) > 128 for fonts in (cut, whole)]
 
@@ -222,7 +222,7 @@ def test_the_hyphens_of_a_broken_word_have_a_face() -> None:
     words = speak("\u0939" * 60)
     typesetting = typeset(word.text for word in captions.fit_lines(words))
 
-    document = captions.render_ass(words, 0, 300, typesetting=typesetting)
+    document = caption_drawing.render_ass(words, 0, 300, typesetting=typesetting)
 
     assert "-" in re.sub(r"{.*?}", "", document.split("Text\n")[-1])
     assert any("-" in letters for _, letters in typesetting.letters)
@@ -232,7 +232,7 @@ def test_faces_are_bold(tmp_path: Path) -> None:
     """A bold stroke of a Thai letter has at least a tenth of an em; the regular one has about 0.07."""
     typesetting = typeset(["ๅ"])
     write_faces(typesetting, tmp_path / "fonts")
-    head = captions.render_ass((), 0, 1, typesetting=typesetting)
+    head = caption_drawing.render_ass((), 0, 1, typesetting=typesetting)
     event = "Dialogue: 0,0:00:00.00,0:00:01.00,Words,,0,0,0,,{\\an5\\pos(360,640)\\bord0\\shad0\\fscx400\\fscy400}ๅ\n"
 
     ink = draw(head + event, tmp_path / "fonts", tmp_path).max(axis=2) > 128
@@ -245,7 +245,7 @@ def test_faces_are_bold(tmp_path: Path) -> None:
 def test_a_line_from_right_to_left_begins_at_the_right(text: str, tmp_path: Path) -> None:
     words = speak(text)
     typesetting = typeset(word.text for word in words)
-    document = captions.render_ass(words, 0, 300, typesetting=typesetting)
+    document = caption_drawing.render_ass(words, 0, 300, typesetting=typesetting)
     fonts = write_faces(typesetting, tmp_path / "fonts")
 
     first, second = (_highlighted(draw(document, fonts, tmp_path, word.start + 0.12)) for word in words[:2])

@@ -21,7 +21,8 @@ from functions.video.providers.interfaces import Payment, VoiceService
 from functions.video.providers.payments import Payments
 from functions.video.render import script_chunks, voice_over
 from functions.video.render.alignment import Alignment, Speech, align_words, estimate_times, join_words
-from functions.video.render.captions import lay_out_pages, render_ass, render_srt, render_vtt
+from functions.video.render.caption_drawing import render_ass
+from functions.video.render.captions import lay_out_pages, render_srt, render_vtt
 from functions.video.render.script_chunks import split_text
 from functions.video.render.voice_over import RATE
 from functions.video.settings import VideoSettings

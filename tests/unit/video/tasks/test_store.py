@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.video.tasks.store import REMEMBERED_SECONDS, Task, TaskStore, digest
-from functions.video.values import PublishedVideo, Scene, VideoRequest
+from functions.video.values import CaptionStyle, PublishedVideo, Scene, VideoRequest
 from layers.core.errors import Cancelled
 from tests.support.clock import Clock
 from tests.unit.video.fake_stack import REQUEST
@@ -46,11 +47,20 @@ def test_a_request_of_any_form_comes_back(tasks: TaskStore, request_: VideoReque
     assert tasks.find("t") == task
 
 
-def test_a_request_of_an_earlier_version_keeps_its_digest() -> None:
-    """Which is stored with deleted tasks, so that their Idempotency-Key still finds them."""
-    fields = '"badge": false, "callback_url": null, "captions": true, "quality": "standard", "script_text": "Hi."'
-    earlier = "{" + fields + ', "search_query": "sea", "voice_id": null}'
-    assert digest(VideoRequest("Hi.", "sea")) == hashlib.sha256(earlier.encode()).hexdigest()
+def test_a_request_with_all_its_groups_comes_back_as_it_was_put_there(tasks: TaskStore) -> None:
+    request = replace(REQUEST, caption_style=CaptionStyle("boxed", capitals=True), aspect="16:9")
+    task = tasks.new("all", request, "me", 1000)
+    assert tasks.add(task)
+    assert tasks.find("all") == task
+
+
+def test_a_request_without_later_fields_has_the_digest_that_it_had_before_them() -> None:
+    """As 0.1.0 wrote it: its fields in the order of their names."""
+    names = ("badge", "callback_url", "captions", "quality", "script_text", "search_query", "voice_id")
+    text = json.dumps({name: getattr(REQUEST, name) for name in names})
+
+    assert digest(REQUEST) == hashlib.sha256(text.encode()).hexdigest()
+    assert digest(replace(REQUEST, aspect="1:1")) != digest(REQUEST)
 
 
 def test_a_second_one_of_the_same_name_is_refused(tasks: TaskStore, task: Task) -> None:
