@@ -35,7 +35,7 @@ class _Query:
     """Words to search for, and how."""
 
     words: str
-    orientation: str = "portrait"
+    orientation: str
     locale: str | None = None
     general: bool = False
 
@@ -60,18 +60,18 @@ def find(
     query = request.search_query if isinstance(request.search_query, str) else ""
     locales = _locales(query, request.script_text)
     shots = count_shots(request.script_text)
-    seconds = _needed_seconds(request)
+    seconds, wide = _needed_seconds(request), request.aspect != "9:16"
     inputs = (wishes, shots, guess_locale(request.script_text)) if wishes else (query, locales, seconds)
-    key = artifacts.key("footage", "json", name, inputs, limits, recipe(*modules))
+    key = artifacts.key("footage", "json", name, inputs, wide, limits, recipe(*modules))
     if artifacts.reuse(key, SearchResult, context.deadline) is None:
         if service is not None:
             charge(len(choose_queries(wishes)))
         if service is None or wishes:
             locale = guess_locale(request.script_text)
             keep = partial(_keep_usable, settings=settings)
-            result = search_subjects(wishes, shots, service, context, keep, GENERAL_QUERIES, locale)
+            result = search_subjects(wishes, shots, service, context, keep, GENERAL_QUERIES, locale, wide=wide)
         else:
-            result = search(query, service, context, locales, seconds)
+            result = search(query, service, context, locales, seconds, wide=wide)
         artifacts.put(key, result)
     return key
 
@@ -82,15 +82,18 @@ def search(
     context: CallerContext,
     locales: Sequence[str | None] = (None,),
     seconds: int = 0,
+    *,
+    wide: bool = False,
 ) -> SearchResult:
     """Search until there is footage for all clips and `seconds` of it, or no words are left to search for; for words
     that fit any script only where the clips need it. Raises NoFootage.
 
-    `locales` are the languages in which the query may be, the likeliest first; None leaves that to the service.
+    `locales` are the languages in which the query may be, the likeliest first; None leaves that to the service. `wide`
+    looks for landscape footage first, and else for portrait.
     """
     usable: dict[str, Footage] = {}
     searches: list[Search] = []
-    for each in _queries(query, locales):
+    for each in _queries(query, locales, wide):
         if len(usable) >= MOST_CLIPS and (each.general or _sum_seconds(usable.values()) >= seconds):
             break
         try:
@@ -140,17 +143,18 @@ def _locales(query: str, script: str) -> list[str | None]:
     return [None, script_locale] if script_locale else [None]
 
 
-def _queries(query: str, locales: Sequence[str | None]) -> Iterator[_Query]:
-    """What to try: the phrase, in its languages; without its first words, which are the adjectives; in landscape; and
-    general words."""
+def _queries(query: str, locales: Sequence[str | None], wide: bool) -> Iterator[_Query]:
+    """What to try: the phrase, in its languages; without its first words, which are the adjectives; in the other
+    orientation; and general words."""
+    first, other = ("landscape", "portrait") if wide else ("portrait", "landscape")
     words = query.split()
     phrase = " ".join(words)
-    portrait = [_Query(phrase, locale=locale) for locale in locales]
-    portrait += [_Query(" ".join(words[start:]), locale=locales[0]) for start in range(1, len(words))]
-    yield from portrait[: _MOST_QUERIES - len(GENERAL_QUERIES) - 1]
-    yield _Query(phrase, "landscape", locales[0])
-    searched = {each.words for each in portrait}
-    yield from (_Query(each, general=True) for each in GENERAL_QUERIES if each not in searched)
+    queries = [_Query(phrase, first, locale) for locale in locales]
+    queries += [_Query(" ".join(words[start:]), first, locales[0]) for start in range(1, len(words))]
+    yield from queries[: _MOST_QUERIES - len(GENERAL_QUERIES) - 1]
+    yield _Query(phrase, other, locales[0])
+    searched = {each.words for each in queries}
+    yield from (_Query(each, first, general=True) for each in GENERAL_QUERIES if each not in searched)
 
 
 def _keep_usable(footage: Footage, settings: VideoSettings) -> Footage | None:

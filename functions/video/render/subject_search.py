@@ -67,21 +67,25 @@ def search_subjects(
     keep_usable: KeepUsable,
     general: Sequence[str],
     locale: str | None = None,
+    *,
+    wide: bool = False,
 ) -> SearchResult:
     """Footage for all subjects, the best of each query first. Raises NoFootage, and what the service raises before
     anything was found; no service is needed where every subject has a file of its own.
 
-    `general` are queries that fit any script.
+    `general` are queries that fit any script; with `wide`, footage that lies on its side comes before upright one.
     """
     harvest = _Harvest()
     wanting = [subject for subject in subjects if subject.own is None]
     if wanting and service is not None:
         each = max(1, math.ceil(shots / len(subjects))) + SPARES_PER_QUERY
         search = partial(_search, each=each, service=service, context=context, keep=keep_usable, locale=locale)
-        search([(query, "portrait", False) for query in choose_queries(wanting)], harvest)
-        search([(query, "portrait", False) for query in _next_queries(wanting, harvest)], harvest)
-        search([(query, "landscape", False) for query in _first_queries(wanting, harvest)], harvest)
-        search(_general_queries(wanting, shots, harvest, general), harvest)
+        wish, other = ("landscape", "portrait") if wide else ("portrait", "landscape")
+        search([(query, wish, False) for query in choose_queries(wanting)], harvest)
+        search([(query, wish, False) for query in _next_queries(wanting, harvest)], harvest)
+        search([(query, other, False) for query in _first_queries(wanting, harvest)], harvest)
+        if _needs_general(wanting, shots, harvest):
+            search([(query, wish, True) for query in general], harvest)
         if not harvest.footage:
             raise harvest.error or NoFootage("No footage was found for the script, nor for more general words.")
     query = next((each.query for each in harvest.footage.values()), "")
@@ -115,7 +119,7 @@ def _next_queries(subjects: Sequence[Subject], harvest: _Harvest) -> list[str]:
 
 
 def _first_queries(subjects: Sequence[Subject], harvest: _Harvest) -> list[str]:
-    """For subjects that are still without, what they wanted first, which may lie on its side."""
+    """For subjects that are still without, what they wanted first, of whatever shape."""
     empty = [subject.queries[0] for subject in subjects if subject.queries and not _has_footage(subject, harvest)]
     return list(dict.fromkeys(empty))[:MOST_SEARCHES]
 
@@ -124,10 +128,8 @@ def _has_footage(subject: Subject, harvest: _Harvest) -> bool:
     return bool(harvest.count([*subject.queries, *(query.split()[-1] for query in subject.queries)]))
 
 
-def _general_queries(subjects: Sequence[Subject], shots: int, harvest: _Harvest, general: Sequence[str]) -> list[Query]:
-    if len(harvest.footage) >= shots and all(_has_footage(subject, harvest) for subject in subjects):
-        return []
-    return [(query, "portrait", True) for query in general]
+def _needs_general(subjects: Sequence[Subject], shots: int, harvest: _Harvest) -> bool:
+    return len(harvest.footage) < shots or not all(_has_footage(subject, harvest) for subject in subjects)
 
 
 def _search(

@@ -87,6 +87,15 @@ def test_a_phrase_of_the_callers_becomes_its_noun_and_then_lies_on_its_side(tmp_
     assert not any(each.general for each in result.footage)
 
 
+def test_a_wide_video_looks_for_wide_footage_first(tmp_path: Path) -> None:
+    service = FakeFootageService(lambda query, way: has_all(query, way) if way == "portrait" or query == "sea" else [])
+    search(VideoRequest("One. Two.", ("misty forest", "sea"), aspect="16:9"), service, tmp_path)
+
+    tries = [(query, way) for query, way in service.searches if "forest" in query]
+    assert tries == [("misty forest", "landscape"), ("forest", "landscape"), ("misty forest", "portrait")]
+    assert ("sea", "portrait") not in service.searches
+
+
 def test_general_words_come_where_a_subject_has_nothing(tmp_path: Path) -> None:
     service = FakeFootageService(lambda query, way: has_all(query, way) if query in GENERAL_QUERIES else [])
     result = search(VideoRequest(SCRIPT), service, tmp_path)
