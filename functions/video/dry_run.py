@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.video.context import CallerContext
 from functions.video.cost import dry_run_seconds, estimate_seconds, video_seconds
-from functions.video.providers.interfaces import FootageService
+from functions.video.providers.interfaces import FootageService, VoiceTraits
 from functions.video.render import footage
 from functions.video.render.alignment import align_words, estimate_times, join_words
 from functions.video.render.caption_letters import check_letters
@@ -31,18 +31,16 @@ from layers.core.errors import InvalidRequest, ScriptTooLong
 def estimate(
     request: VideoRequest,
     service: FootageService | None,
-    longest_voice_request: int,
-    obeys_breaks: bool,
+    voice: VoiceTraits,
     context: CallerContext,
     spend: Callable[[int], None],
 ) -> dict[str, Any]:
     """The plan as JSON; the video after it uses the same footage without another search.
 
-    `longest_voice_request` is the voice service's limit in characters, `obeys_breaks` whether it takes tags for pauses;
-    `spend` takes seconds of video from the caller's budget. Raises ScriptTooLong, InvalidRequest,
-    NoFootage, and what `spend`, the store and the footage service raise.
+    `voice` is what the voice service can do and costs; `spend` takes seconds of video from the caller's budget. Raises
+    ScriptTooLong, InvalidRequest, NoFootage, and what `spend`, the store and the footage service raise.
     """
-    text, most_seconds = speech_text(request.script_text, pauses=obeys_breaks), context.settings.max_video_seconds
+    text, most_seconds = speech_text(request.script_text, pauses=voice.obeys_breaks), context.settings.max_video_seconds
     script = mask_pauses(text)
     seconds = max(estimate_seconds(" ".join(script.split())), SHORTEST_VIDEO_SECONDS)
     if seconds > most_seconds:
@@ -53,12 +51,14 @@ def estimate(
     key = footage.find(request, service, context, charge=lambda searches: spend(dry_run_seconds(searches)))
     result = context.artifacts.get(key, SearchResult, context.deadline)
     left_out = check_letters(request, script, context.services, context.deadline) if request.captions else ()
-    voice = VoiceOver("", seconds, words, aligned=False)
-    plan = lay_out(voice, result)
+    speech = VoiceOver("", seconds, words, aligned=False)
+    plan = lay_out(speech, result)
     return {
         "seconds": round(plan.frames / plan.fps, 2),
         "characters": len(text),
-        "voice_requests": len(chunk_script(script, longest_voice_request)),
+        "voice_service": voice.title,
+        "voice_usd": voice.price(len(text)),
+        "voice_requests": len(chunk_script(script, voice.longest_request)),
         "budget_seconds": video_seconds(request.script_text),
         "query": result.query,
         "captions_left_out": list(left_out),
@@ -67,7 +67,7 @@ def estimate(
                 "start": round(each.first_frame / plan.fps, 2),
                 "seconds": round(each.frames / plan.fps, 2),
                 "text": " ".join(word.text for word in words if each.first_frame <= _middle(word) < _end(each)),
-                "terms": list(find_queries(voice, result.subjects, plan.frames, each)),
+                "terms": list(find_queries(speech, result.subjects, plan.frames, each)),
                 "query": each.footage.query,
                 "general": each.footage.general,
                 "footage_url": each.footage.page_url,

@@ -108,13 +108,14 @@ def _keep_or_discard(task_id: str, artifacts: ArtifactStore, services: Services)
 
 
 def _voice(payload: Payload, context: StepContext) -> dict[str, Any]:
-    from functions.video.providers.choice import voice_service
+    from functions.video.providers.choice import choose_voice, voice_service
     from functions.video.providers.keys import read_keys
     from functions.video.render import voice_over
 
     task, keys = context.task, read_keys(context.settings.provider_keys)
     service = voice_service(context.services, keys, task.caller)
-    key = voice_over.make(task.request.voice_id or keys.voice_id, service, context)
+    voice_id = choose_voice(keys, task.request.voice_id, task.request.script_text)
+    key = voice_over.make(voice_id, service, context)
     context.mark_done("voice")
     return {"voice": key}
 

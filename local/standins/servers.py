@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from local.standins import elevenlabs, pexels, pixabay
+from local.standins import elevenlabs, pexels, pixabay, polly
 from local.standins.http_server import LOOPBACK, TRANSPORT, Fault, Faults, RecordedRequest, Request, Response, Service
 from local.standins.stock_footage import FOLDER
 
@@ -16,6 +16,7 @@ CALLBACK_SECRET = "whsec_" + base64.b64encode(b"the stand-ins' callback secret!!
 
 KINDS = {  # faults by service; those of all services are described in http_server.TRANSPORT, the others in each service
     "elevenlabs": {*TRANSPORT, *elevenlabs.FAULTS, "no_alignment", "unparsable", "validation"},
+    "polly": {*TRANSPORT, *polly.FAULTS, "no_marks", "unparsable"},
     "pexels": {*TRANSPORT, "rate_limit", "key", "none", "few", "null_sizes", "hls", "unparsable"},
     "pixabay": {*TRANSPORT, "rate_limit", "key", "none", "no_large", "unparsable"},
     "files": {*TRANSPORT, "no_range", "late_moov", "garbage", "larger", "missing"},
@@ -24,7 +25,8 @@ KINDS = {  # faults by service; those of all services are described in http_serv
 
 
 class StandIns:
-    """ElevenLabs, Pexels, Pixabay, their file host and a receiver of callbacks, each on a free loopback port.
+    """ElevenLabs, Amazon Polly, Pexels, Pixabay, their file host and a receiver of callbacks, each on a free loopback
+    port.
 
     `requests` are all requests, in the order of the responses; `callbacks` are those to the receiver: header names in
     lower case, and the body.
@@ -43,15 +45,17 @@ class StandIns:
         search.url = self._pexels.url
         self._pixabay = self._service("pixabay", pixabay.PixabayStandIn(self._files.url).answer)
         self._elevenlabs = self._service("elevenlabs", elevenlabs.answer)
+        self._polly = self._service("polly", polly.answer)
         self._receiver = self._service("callbacks", self._receive_callback)
         self.elevenlabs_url = self._elevenlabs.url
+        self.polly_url = self._polly.url
         self.pexels_url = self._pexels.url
         self.pixabay_url = self._pixabay.url
         self.files_url = self._files.url
         self.callback_url = f"{self._receiver.url}/callback"
 
     def __enter__(self) -> Self:
-        for service in (self._files, self._pexels, self._pixabay, self._elevenlabs, self._receiver):
+        for service in (self._files, self._pexels, self._pixabay, self._elevenlabs, self._polly, self._receiver):
             self._running.enter_context(service)
         return self
 
@@ -64,6 +68,7 @@ class StandIns:
         """The variables that make the video function use the stand-ins."""
         return {
             "ELEVENLABS_URL": self.elevenlabs_url,
+            "AWS_ENDPOINT_URL_POLLY": self.polly_url,
             "PEXELS_URL": self.pexels_url,
             "PIXABAY_URL": self.pixabay_url,
             "TRUSTED_ORIGINS": f"{self.files_url},{self._receiver.url}",

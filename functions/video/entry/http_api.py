@@ -70,6 +70,7 @@ def post_video(
     from functions.video.providers import choice
 
     choice.check_keys(keys, needs_footage=request.needs_footage)
+    choice.choose_voice(keys, request.voice_id, request.script_text)
     if request.callback_url is not None:
         decode_secret(keys.need("CALLBACK_SECRET"))
     choice.check_share(services, keys, caller, len(request.script_text), needs_footage=request.needs_footage)
@@ -88,7 +89,7 @@ def _estimate(request: VideoRequest, keys: ProviderKeys) -> dict[str, Any]:
     )
     service = choice.footage_service(services, keys, caller) if request.needs_footage else None
     spend = partial(services.budget.spend, caller)
-    return dry_run.estimate(request, service, choice.LONGEST_VOICE_REQUEST, choice.VOICE_OBEYS_BREAKS, context, spend)
+    return dry_run.estimate(request, service, choice.voice_traits(keys), context, spend)
 
 
 @resolver.get(

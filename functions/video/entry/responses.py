@@ -93,6 +93,8 @@ class PlanResponse(BaseModel):
 
     seconds: float
     characters: Annotated[int, Field(description="that the voice service would charge for")]
+    voice_service: str
+    voice_usd: Annotated[float | None, Field(description="its price; null where that depends on the operator's plan")]
     voice_requests: int
     budget_seconds: Annotated[int, Field(description="that the video takes from your daily budget")]
     query: Annotated[str, Field(description="that found the footage; it may be more general than yours")]

@@ -9,14 +9,13 @@ from functions.video.providers.interfaces import FootageService, VoiceService
 from functions.video.providers.keys import ProviderKeys
 from functions.video.providers.pexels import HOURLY_REQUESTS, Pexels
 from functions.video.providers.pixabay import Pixabay
+from functions.video.providers.polly import Polly
 from functions.video.services import Services
 from layers.core.fair_share import Quota
 
 HOUR, DAY = 3600, 24 * 3600  # seconds
 MONTH_DAYS = 30
 VOICE_KEY, FOOTAGE_KEY, PIXABAY_KEY = "ELEVENLABS_API_KEY", "PEXELS_API_KEY", "PIXABAY_API_KEY"
-LONGEST_VOICE_REQUEST = ElevenLabs.longest_request  # characters, known without a key
-VOICE_OBEYS_BREAKS = ElevenLabs.obeys_breaks
 
 
 def footage_service(services: Services, keys: ProviderKeys, caller: str) -> FootageService:
@@ -34,14 +33,27 @@ def footage_service(services: Services, keys: ProviderKeys, caller: str) -> Foot
 
 
 def voice_service(services: Services, keys: ProviderKeys, caller: str) -> VoiceService:
-    """ElevenLabs; its characters are shared where the operator says how many the plan has. Raises KeysMissing."""
+    """ElevenLabs, whose characters are shared where the operator says how many the plan has; Amazon Polly, where there
+    is no key for it. Raises KeysMissing."""
+    if VOICE_KEY not in keys:
+        return Polly()
     service = ElevenLabs(services.settings.elevenlabs_url, keys.need(VOICE_KEY))
     return SharedVoice(service, _character_quota(services, keys), caller)
 
 
+def voice_traits(keys: ProviderKeys) -> type[ElevenLabs | Polly]:
+    """What the voice service can do and costs, without a key."""
+    return ElevenLabs if VOICE_KEY in keys else Polly
+
+
+def choose_voice(keys: ProviderKeys, voice_id: str | None, script: str) -> str:
+    """The request's voice, the operator's, or one that the service has for the script's language. Raises
+    ProviderRefused where it has none."""
+    return voice_id or keys.voice_id or voice_traits(keys).default_voice(script)
+
+
 def check_keys(keys: ProviderKeys, *, needs_footage: bool = True) -> None:
     """Raises KeysMissing where a video could not be made for want of a key."""
-    keys.need(VOICE_KEY)
     if needs_footage and PIXABAY_KEY not in keys:
         keys.need(FOOTAGE_KEY)
 
@@ -52,7 +64,8 @@ def check_share(
     """Refuse at once what would otherwise be refused after speech was paid for. Raises AtCapacity or KeysMissing."""
     if needs_footage and FOOTAGE_KEY in keys:
         _search_quota(services, keys).check(caller, 1)
-    _character_quota(services, keys).check(caller, characters)
+    if VOICE_KEY in keys:
+        _character_quota(services, keys).check(caller, characters)
 
 
 def _search_quota(services: Services, keys: ProviderKeys) -> Quota:

@@ -22,6 +22,7 @@ from layers.core.errors import (
 )
 
 MODEL = "eleven_multilingual_v2"  # its times are exact, unlike eleven_v3's, and it speaks 29 languages
+DEFAULT_VOICE = "JBFqnCBsd6RMkjVDRZzb"  # "George", of the examples in the documentation
 FORMAT = "mp3_44100_128"
 API_REQUEST_CHARACTERS = 10_000  # the API's own limit for this model; scripts are sent in smaller chunks
 MOST_BYTES = 64 << 20  # of a response: an hour of speech in base64
@@ -42,6 +43,16 @@ class ElevenLabs:
     def __init__(self, url: str, key: str) -> None:
         self._url = url.rstrip("/")
         self._key = key
+
+    @staticmethod
+    def price(characters: int) -> float | None:
+        """None: it depends on the operator's plan."""
+        return None
+
+    @staticmethod
+    def default_voice(text: str) -> str:
+        """A voice that speaks any language."""
+        return DEFAULT_VOICE
 
     def __repr__(self) -> str:
         return f"ElevenLabs({self._url!r})"

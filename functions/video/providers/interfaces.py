@@ -19,6 +19,22 @@ class Payment(Protocol):
         """Take back the last one, which certainly cost nothing."""
 
 
+class VoiceTraits(Protocol):
+    """What is known of a voice service without its key."""
+
+    title: str
+    longest_request: int  # characters
+    obeys_breaks: bool  # whether <break time="1.5s" /> in a text is a pause to it
+
+    @staticmethod
+    def price(characters: int) -> float | None:
+        """US dollars for a text of that length; None where that depends on the operator's plan."""
+
+    @staticmethod
+    def default_voice(text: str) -> str:
+        """A voice for the text's language. Raises ProviderRefused."""
+
+
 class VoiceService(Protocol):
     """A service that speaks texts."""
 

@@ -13,7 +13,6 @@ from layers.core.errors import ColdswapError, KeysMissing, StorageFailed
 
 NUMBERS = ("PEXELS_REQUESTS_AN_HOUR", "ELEVENLABS_CHARACTERS_A_MONTH")  # the quotas of the keys' plans; not secret
 NAMES = ("PEXELS_API_KEY", "PIXABAY_API_KEY", "ELEVENLABS_API_KEY", "VOICE_ID", "CALLBACK_SECRET", *NUMBERS)
-DEFAULT_VOICE = "JBFqnCBsd6RMkjVDRZzb"  # "George", of the examples in ElevenLabs' documentation
 CACHE_SECONDS = 300  # a rotated key is in use after this
 
 # Codes of Secrets Manager's GetSecretValue and of Systems Manager's GetParameter (their API references).
@@ -51,9 +50,9 @@ class ProviderKeys:
         return int(value)
 
     @property
-    def voice_id(self) -> str:
-        """The voice of requests that do not choose one."""
-        return self.values.get("VOICE_ID") or DEFAULT_VOICE
+    def voice_id(self) -> str | None:
+        """The operator's choice of a voice for requests that do not choose one."""
+        return self.values.get("VOICE_ID") or None
 
 
 def read_keys(provider_keys: str, env: Mapping[str, str] = os.environ) -> ProviderKeys:

@@ -61,6 +61,7 @@ CALLS = {
     "put_lifecycle_event_hook_execution_status": {"codedeploy:PutLifecycleEventHookExecutionStatus"},
     "get_account_settings": {"lambda:GetAccountSettings"},
     "sign": {"kms:Sign"},
+    "synthesize_speech": {"polly:SynthesizeSpeech"},
     "get_parameter": {"ssm:GetParameter"},
     # powertools' parameters utility and idempotency layer
     "SecretsProvider": {"secretsmanager:GetSecretValue"},
@@ -175,4 +176,5 @@ def test_every_kind_of_client_is_known_here() -> None:
                 if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "client":
                     services |= {each.value for each in node.args if isinstance(each, ast.Constant)}
 
-    assert services <= {"s3", "dynamodb", "stepfunctions", "secretsmanager", "ssm", "kms", "lambda", "codedeploy"}
+    usual = {"s3", "dynamodb", "stepfunctions", "secretsmanager", "ssm", "kms", "lambda", "codedeploy"}
+    assert services <= {*usual, "polly"}

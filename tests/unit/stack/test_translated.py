@@ -113,6 +113,7 @@ def test_no_role_may_do_more_than_the_actions_it_names(stack: Stack) -> None:
 
 WITHOUT_A_RESOURCE = {  # Service Authorization Reference: actions that have no resource types
     "lambda:GetAccountSettings",
+    "polly:SynthesizeSpeech",  # lexicons alone, and requests name none
     "xray:PutTraceSegments",
     "xray:PutTelemetryRecords",
     "xray:GetSamplingRules",

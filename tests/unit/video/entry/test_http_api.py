@@ -274,7 +274,7 @@ def test_a_callback_to_where_nobody_may_call_is_refused_at_once(stack: FakeVideo
     assert not stack.executions.started
 
 
-@pytest.mark.parametrize("missing", ["PEXELS_API_KEY", "ELEVENLABS_API_KEY", "CALLBACK_SECRET"])
+@pytest.mark.parametrize("missing", ["PEXELS_API_KEY", "CALLBACK_SECRET"])
 def test_a_key_that_is_needed_and_missing_is_told_before_anything_is_spent(stack: FakeVideoStack, missing: str) -> None:
     stack.patch.delenv(missing)
 
@@ -533,7 +533,7 @@ def searching(stack: FakeVideoStack, standins: StandIns, seconds: int) -> FakeVi
 def test_what_a_dry_run_waited_for_a_sandbox_is_taken_off(stack: FakeVideoStack) -> None:
     seconds_left: list[float] = []
 
-    def note(request: Any, service: Any, longest: int, breaks: bool, context: CallerContext, spend: Any) -> Any:
+    def note(request: Any, service: Any, voice: Any, context: CallerContext, spend: Any) -> Any:
         seconds_left.append(context.deadline.left())
         return {}
 

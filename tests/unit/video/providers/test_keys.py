@@ -10,7 +10,7 @@ import pytest
 from botocore.stub import Stubber
 
 from functions.video.providers import keys as module
-from functions.video.providers.keys import DEFAULT_VOICE, read_keys
+from functions.video.providers.keys import read_keys
 from layers.core import storage
 from layers.core.errors import KeysMissing, StorageFailed
 
@@ -41,7 +41,7 @@ def test_the_environment_is_enough() -> None:
 
 def test_what_is_missing_is_named_only_when_it_is_needed() -> None:
     keys = read_keys("", {"PEXELS_API_KEY": "p", "ELEVENLABS_API_KEY": ""})
-    assert keys.voice_id == DEFAULT_VOICE
+    assert keys.voice_id is None
     with pytest.raises(KeysMissing, match="ELEVENLABS_API_KEY"):
         keys.need("ELEVENLABS_API_KEY")
     with pytest.raises(KeysMissing, match="CALLBACK_SECRET"):
