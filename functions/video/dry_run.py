@@ -56,9 +56,7 @@ def estimate(
     return {
         "seconds": round(plan.frames / plan.fps, 2),
         "characters": len(text),
-        "voice_service": voice.title,
-        "voice_usd": voice.price(len(text)),
-        "voice_requests": len(chunk_script(script, voice.longest_request)),
+        **_speech_cost(request, voice, text, script),
         "budget_seconds": video_seconds(request.script_text),
         "query": result.query,
         "captions_left_out": list(left_out),
@@ -79,6 +77,13 @@ def estimate(
         ],
         "searches": [asdict(each) for each in plan.searches],
     }
+
+
+def _speech_cost(request: VideoRequest, voice: VoiceTraits, text: str, script: str) -> dict[str, Any]:
+    if request.voice_uri:
+        return {"voice_service": None, "voice_usd": 0.0, "voice_requests": 0}
+    requests = len(chunk_script(script, voice.longest_request))
+    return {"voice_service": voice.title, "voice_usd": voice.price(len(text)), "voice_requests": requests}
 
 
 def _middle(word: Word) -> float:

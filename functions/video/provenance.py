@@ -8,6 +8,8 @@ from functions.video.values import OWN, Clip, Credit, Footage, VoiceIdentity
 from layers.media.c2pa_label import SYNTHETIC, Action, Ingredient, Provenance
 from layers.media.xmp_label import SOURCE_TYPE
 
+_OWN_VOICE = "A voice-over that was given as a recording"
+
 
 def list_credits(clips: Sequence[Clip]) -> tuple[Credit, ...]:
     """Whom to credit, each footage once, in the order of appearance."""
@@ -17,8 +19,11 @@ def list_credits(clips: Sequence[Clip]) -> tuple[Credit, ...]:
     return tuple(dict.fromkeys(credits))
 
 
-def describe_video(clips: Sequence[Clip], speaker: VoiceIdentity | None) -> Provenance:
-    """Stock footage, with its credits, and a synthetic voice; `speaker` is None where it is not known who spoke."""
+def describe_video(
+    clips: Sequence[Clip], speaker: VoiceIdentity | None, *, own_voice: bool = False, music: bool = False
+) -> Provenance:
+    """Stock footage, with its credits, and a voice: a synthetic one, of which `speaker` is None where it is not known
+    who spoke, or a recording of the caller's; and music that the caller chose."""
     footage = [
         Ingredient(
             f"footage-{number}", "componentOf", f"Stock footage by {each.photographer}, {each.source}", each.footage_url
@@ -28,24 +33,24 @@ def describe_video(clips: Sequence[Clip], speaker: VoiceIdentity | None) -> Prov
     has_own = any(piece.footage.source == OWN for clip in clips for piece in clip.pieces)
     if has_own:
         footage.append(Ingredient("own-clips", "componentOf", "Clips of the requester's own"))
-    voice = Ingredient("voice", "componentOf", "A voice-over that no person spoke")
+    voice = Ingredient("voice", "componentOf", _OWN_VOICE if own_voice else "A voice-over that no person spoke")
+    tunes = [Ingredient("music", "componentOf", "Music")] if music else []
+    speech = Action(
+        "c2pa.placed",
+        "A script, spoken by a synthetic voice.",
+        source_type=SYNTHETIC,
+        ingredients=[voice.name],
+        by={"name": speaker.service, "version": speaker.model} if speaker else None,
+    )
+    pictures = f"{'Clips' if has_own else 'Stock footage'}, cut to length."
     return Provenance(
         [
             Action("c2pa.created", source_type=SOURCE_TYPE),
-            Action(
-                "c2pa.placed",
-                f"{'Clips' if has_own else 'Stock footage'}, cut to length.",
-                ingredients=[each.name for each in footage],
-            ),
-            Action(
-                "c2pa.placed",
-                "A script, spoken by a synthetic voice.",
-                source_type=SYNTHETIC,
-                ingredients=[voice.name],
-                by={"name": speaker.service, "version": speaker.model} if speaker else None,
-            ),
+            Action("c2pa.placed", pictures, ingredients=[each.name for each in footage]),
+            Action("c2pa.placed", f"{_OWN_VOICE}.", ingredients=[voice.name]) if own_voice else speech,
+            *[Action("c2pa.placed", "Music under the voice.", ingredients=[each.name]) for each in tunes],
         ],
-        [*footage, voice],
+        [*footage, voice, *tunes],
     )
 
 

@@ -20,7 +20,7 @@ class VideoSettings(VideoLimits):
 
     outputs_bucket: str  # finished videos under videos/, intermediate files under work/
     models_bucket: str  # a typeface of the operator's own under fonts/; "": there is none
-    uploads_bucket: str  # callers' own clips under requests/CALLER/; "": there are none
+    uploads_bucket: str  # callers' own files under requests/CALLER/; "": there are none
     state_table: str  # DynamoDB table (key `id`, time to live `expiration`) of tasks and slots
     state_machine_arn: str
     max_concurrent_tasks: int
@@ -52,6 +52,7 @@ class VideoSettings(VideoLimits):
         return VideoSettings(
             outputs_bucket=env["OUTPUTS_BUCKET"],
             models_bucket=env.get("MODELS_BUCKET", ""),
+            uploads_bucket=env.get("UPLOADS_BUCKET", ""),
             state_table=env["STATE_TABLE"],
             state_machine_arn=env["STATE_MACHINE_ARN"],
             max_concurrent_tasks=_positive(env, "MAX_CONCURRENT_TASKS", 2),
@@ -59,7 +60,6 @@ class VideoSettings(VideoLimits):
             elevenlabs_url=env.get("ELEVENLABS_URL") or "https://api.elevenlabs.io",
             pexels_url=env.get("PEXELS_URL") or "https://api.pexels.com",
             pixabay_url=env.get("PIXABAY_URL") or "https://pixabay.com",
-            uploads_bucket=env.get("UPLOADS_BUCKET", ""),
             trusted_origins=frozenset(origin for origin in env.get("TRUSTED_ORIGINS", "").split(",") if origin),
             result_seconds=_positive(env, "RESULT_DAYS", 7) * 24 * 3600,
             threads=thread_count(env),

@@ -110,9 +110,13 @@ def _keep_or_discard(task_id: str, artifacts: ArtifactStore, services: Services)
 def _voice(payload: Payload, context: StepContext) -> dict[str, Any]:
     from functions.video.providers.choice import choose_voice, voice_service
     from functions.video.providers.keys import read_keys
-    from functions.video.render import voice_over
+    from functions.video.render import own_voice, voice_over
 
     task, keys = context.task, read_keys(context.settings.provider_keys)
+    if task.request.voice_uri:
+        key = own_voice.make(task.request.voice_uri, context)
+        context.mark_done("voice")
+        return {"voice": key}
     service = voice_service(context.services, keys, task.caller)
     voice_id = choose_voice(keys, task.request.voice_id, task.request.script_text)
     key = voice_over.make(voice_id, service, context)
@@ -177,7 +181,8 @@ def _assemble(payload: Payload, context: StepContext) -> dict[str, Any]:
 
     clips = [context.read(key, Clip) for key in payload["clips"]]
     plan, voice = context.read(payload["plan"], Plan), context.read(payload["voice"], VoiceOver)
-    key = assemble.join(plan, clips, voice, context)
+    # An execution that was started before an update names no sound.
+    key = assemble.join(plan, clips, voice, context, payload.get("sound"))
     context.mark_done("assemble")
     return {"video": key}
 

@@ -68,6 +68,8 @@ class VideoRequest:
     caption_style: CaptionStyle = CaptionStyle()
     aspect: Aspect = "9:16"
     resolution: Resolution = "720p"
+    voice_uri: str | None = None  # a recording of the script, instead of a synthetic voice
+    music: str | None = None  # a URI, or a key under music/ of the models bucket
 
     @property
     def needs_footage(self) -> bool:
@@ -105,7 +107,8 @@ class VoiceOver:
     seconds: float  # exactly samples / 44,100
     words: tuple[Word, ...]
     aligned: bool  # False: the times of some words are estimated, because the voice service gave none or wrong ones
-    speaker: VoiceIdentity | None = None  # None: made by 0.1.0, or an estimate that nobody speaks
+    speaker: VoiceIdentity | None = None  # None: made by 0.1.0, a recording, or an estimate that nobody speaks
+    own: bool = False  # a recording of the caller's
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from functions.video.file_link import File, link_to_file
 from functions.video.providers.keys import ProviderKeys, read_keys
 from functions.video.render.caption_letters import check_letters
 from functions.video.render.script_markup import shown_text
+from functions.video.render.sound_file import require_music
 from functions.video.services import Services, deadline
 from functions.video.tasks import lifecycle
 from functions.video.tasks.store import Task
@@ -64,16 +65,19 @@ def post_video(
     request = body.request(caller, services.settings)
     if request.captions:
         check_letters(request, shown_text(request.script_text), services, deadline(resolver.lambda_context))
+    require_music(request.music, services)
     keys = read_keys(services.settings.provider_keys)
     if body.dry_run:
         return Response(200, content_type=JSON, body=json.dumps(_estimate(request, keys)))
     from functions.video.providers import choice
 
     choice.check_keys(keys, needs_footage=request.needs_footage)
-    choice.choose_voice(keys, request.voice_id, request.script_text)
+    if request.voice_uri is None:
+        choice.choose_voice(keys, request.voice_id, request.script_text)
     if request.callback_url is not None:
         decode_secret(keys.need("CALLBACK_SECRET"))
-    choice.check_share(services, keys, caller, len(request.script_text), needs_footage=request.needs_footage)
+    characters = 0 if request.voice_uri else len(request.script_text)
+    choice.check_share(services, keys, caller, characters, needs_footage=request.needs_footage)
     task = lifecycle.submit(request, caller, idempotency_key, services)
     return _task_response(task, 202, {"Location": f"/task/{task.id}"})
 

@@ -93,7 +93,7 @@ class PlanResponse(BaseModel):
 
     seconds: float
     characters: Annotated[int, Field(description="that the voice service would charge for")]
-    voice_service: str
+    voice_service: Annotated[str | None, Field(description="null where the voice is a recording")]
     voice_usd: Annotated[float | None, Field(description="its price; null where that depends on the operator's plan")]
     voice_requests: int
     budget_seconds: Annotated[int, Field(description="that the video takes from your daily budget")]

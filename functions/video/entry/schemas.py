@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from functions.video.render.own_clip import check_uri
 from functions.video.render.script_markup import has_words
+from functions.video.render.sound_file import MUSIC, check_sound
 from functions.video.settings import VideoSettings
 from functions.video.values import (
     MOST_SHOTS,
@@ -132,6 +133,46 @@ Captions = Annotated[
 ]
 
 
+class VoiceBody(RequestBody):
+    """Who speaks: a voice of the voice service, or a recording of the script."""
+
+    id: Annotated[VoiceId | None, Field(description="a voice of the voice service")] = None
+    uri: Annotated[
+        str | None, Field(description="a recording of the script: an https URL, or the uri of an upload")
+    ] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.id is None) == (self.uri is None):
+            raise ValueError("must have either id or uri")
+        return self
+
+
+_MUSIC_NAME = r"^\w[\w. -]{0,120}$"
+
+
+class MusicBody(RequestBody):
+    """Music under the voice, which is quiet while somebody speaks."""
+
+    uri: Annotated[str | None, Field(description="an https URL, or the uri of an upload")] = None
+    name: Annotated[
+        str | None,
+        Field(description="the name of one of the operator's files"),
+        AfterValidator(lambda name: name and match(_MUSIC_NAME, "must be the name of a file")(name)),
+    ] = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.uri is None) == (self.name is None):
+            raise ValueError("must have either uri or name")
+        return self
+
+    @property
+    def address(self) -> str:
+        """The URI, or the key of the operator's file."""
+        return self.uri or f"{MUSIC}{self.name}"
+
+
 class VideoBody(RequestBody):
     """What to say, and what to show meanwhile."""
 
@@ -156,6 +197,10 @@ class VideoBody(RequestBody):
     voice_id: Annotated[
         VoiceId | None, Field(description="a voice of the voice service; by default the operator's choice")
     ] = None
+    voice: Annotated[
+        VoiceBody | None, Field(description="a voice (id, as voice_id), or a recording of the script (uri)")
+    ] = None
+    music: Annotated[MusicBody | None, Field(description="music under the voice")] = None
     callback_url: Annotated[
         str | None,
         Field(description="an https URL that gets a signed POST (Standard Webhooks) when the task succeeds or fails"),
@@ -170,11 +215,13 @@ class VideoBody(RequestBody):
     )
 
     @model_validator(mode="after")
-    def _has_one_script(self) -> Self:
+    def _has_one_script_and_voice(self) -> Self:
         if (self.script_text is None) == (self.scenes is None):
             raise ValueError("must have either script_text or scenes")
         if self.scenes is not None and self.search_query is not None:
             raise ValueError("must not have search_query beside scenes, which have their own")
+        if self.voice and self.voice_id:
+            raise ValueError("must have either voice or voice_id")
         return self
 
     def request(self, caller: str, settings: VideoSettings) -> VideoRequest:
@@ -189,14 +236,19 @@ class VideoBody(RequestBody):
         for number, scene in enumerate(scenes):
             if scene.clip is not None:
                 check_uri(scene.clip, f"scenes[{number}].clip", caller, settings)
+        for field, group in (("voice.uri", self.voice), ("music.uri", self.music)):
+            if group and group.uri is not None:
+                check_sound(group.uri, field, caller, settings)
         query: Any = self.search_query
         style = self.captions.style() if isinstance(self.captions, CaptionsBody) else CaptionStyle()
-        rest = self.model_dump(exclude={"dry_run", "captions", "script_text", "search_query", "scenes"})
-        return VideoRequest(
-            script,
-            tuple(query) if isinstance(query, list) else query,
-            scenes=scenes,
-            captions=self.captions is not False,
-            caption_style=style,
-            **rest,
-        )
+        groups: dict[str, Any] = {
+            "script_text": script,
+            "search_query": tuple(query) if isinstance(query, list) else query,
+            "scenes": scenes,
+            "voice_id": self.voice.id if self.voice else self.voice_id,
+            "voice_uri": self.voice.uri if self.voice else None,
+            "music": self.music.address if self.music else None,
+            "captions": self.captions is not False,
+            "caption_style": style,
+        }
+        return VideoRequest(**self.model_dump(exclude={"dry_run", "voice", *groups}), **groups)

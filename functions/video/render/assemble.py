@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from array import array
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,10 @@ from pathlib import Path
 from functions.video.artifacts import recipe
 from functions.video.context import StepContext
 from functions.video.provenance import describe_video
+from functions.video.render import music as music_module
 from functions.video.render.encoder import encoder_version
+from functions.video.render.music import CURVE_RATE, LIFT, MOST_GAIN, UNDER, gain_curve, mix_filters
+from functions.video.render.sound_file import fetch_sound
 from functions.video.values import Clip, Plan, VoiceOver
 from layers.core.errors import EncodingFailed
 from layers.media.c2pa_key import signing_chain
@@ -37,8 +41,11 @@ _AAC = ("-c:a", "aac", "-aac_coder", "fast", "-b:a", "128k", "-map_metadata", "-
 _STREAMS = ("-map", "0:v", "-map", "1:a", "-c", "copy", "-map_metadata", "-1", "-movflags", "+faststart")
 
 
-def join(plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepContext) -> str:
-    """The key of the finished, labelled and signed MP4 in the artifact store, made unless it exists.
+def join(
+    plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepContext, sound_key: str | None = None
+) -> str:
+    """The key of the finished, labelled and signed MP4 in the artifact store, made unless it exists; `sound_key` is
+    that of the step that made the sound.
 
     Raises EncodingFailed (also where clips are missing), LabelFailed, StorageFull, StorageFailed or OutOfTime.
     """
@@ -46,12 +53,13 @@ def join(plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepConte
     clips = sorted(clips, key=lambda clip: clip.index)
     if [(clip.index, clip.frames) for clip in clips] != [(each.index, each.frames) for each in plan.segments]:
         raise EncodingFailed("The clips do not match the plan.")
-    provenance = describe_video(clips, voice.speaker)
+    sound_key = sound_key or make_sound(voice, context)
+    provenance = describe_video(clips, voice.speaker, own_voice=voice.own, music=bool(context.task.request.music))
     key = artifacts.key(
         "video",
         "mp4",
         [clip.key for clip in clips],
-        _sound_key(voice, context),
+        sound_key,
         build_manifest(provenance),
         settings.signing_key,
         recipe(sys.modules[__name__]),
@@ -60,7 +68,6 @@ def join(plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepConte
         return key
     parts = [folder / f"part-{clip.index}.mp4" for clip in clips]
     track, parts_list, output = folder / "voice.m4a", folder / "parts.txt", folder / "short.mp4"
-    sound_key = make_sound(voice, context)
     try:
         for clip, part in zip(clips, parts, strict=True):
             artifacts.get_file(clip.key, part, settings.max_clip_bytes, context.deadline)
@@ -78,30 +85,47 @@ def join(plan: Plan, clips: Sequence[Clip], voice: VoiceOver, context: StepConte
 
 
 def make_sound(voice: VoiceOver, context: StepContext) -> str:
-    """The key of the voice as the video has it (AAC in MP4, stereo, 48 kHz), made unless it exists.
+    """The key of the voice as the video has it (AAC in MP4, stereo, 48 kHz), with the request's music, made unless it
+    exists.
 
     It needs no clip, so the workflow makes it beside them. Raises EncodingFailed, StorageFull, StorageFailed or
-    OutOfTime.
+    OutOfTime, and with music what `fetch_sound` raises, and UnreadableMedia.
     """
-    artifacts, settings, deadline = context.artifacts, context.settings, context.deadline
-    key = _sound_key(voice, context)
-    if artifacts.reuse_file(key):
-        return key
-    flac, output = context.folder / "voice.flac", context.folder / "sound.m4a"
+    artifacts, settings, deadline, folder = context.artifacts, context.settings, context.deadline, context.folder
+    uri = context.task.request.music
+    flac, bed, curve, output = (folder / name for name in ("voice.flac", "music", "curve.raw", "sound.m4a"))
     try:
+        digest = fetch_sound(uri, bed, context) if uri else None
+        inputs = (voice.words, recipe(music_module)) if digest else ()
+        key = artifacts.key(
+            "sound", "m4a", voice.audio_key, encoder_version(), recipe(sys.modules[__name__]), digest, inputs
+        )
+        if artifacts.reuse_file(key):
+            return key
         artifacts.get_file(voice.audio_key, flac, settings.max_clip_bytes, deadline)
-        filters = _loudness_filters(flac, context) + _RESAMPLE
-        arguments = [*untrusted_input(flac), "-vn", "-af", filters, *_AAC, str(output)]
+        filters = _loudness_filters(flac, context)
+        if digest:
+            curve.write_bytes(array("f", (each for each in gain_curve(voice.words, voice.seconds) for _ in "LR")))
+            arguments = [*_mix_arguments(flac, bed, curve, filters, context), *_AAC, str(output)]
+        else:
+            arguments = [*untrusted_input(flac), "-vn", "-af", filters + _RESAMPLE, *_AAC, str(output)]
         run(arguments, deadline=deadline, threads=settings.threads)
         artifacts.put_file(key, output, "audio/mp4")
     finally:
-        for path in (flac, output):
+        for path in (flac, bed, curve, output):
             path.unlink(missing_ok=True)
     return key
 
 
-def _sound_key(voice: VoiceOver, context: StepContext) -> str:
-    return context.artifacts.key("sound", "m4a", voice.audio_key, encoder_version(), recipe(sys.modules[__name__]))
+def _mix_arguments(flac: Path, bed: Path, curve: Path, voice_filters: str, context: StepContext) -> list[str]:
+    """ffmpeg's arguments, except for the output's, for the voice with music that begins anew where it is too short."""
+    loudness, _peak = _measure(bed, f"atrim=end={context.settings.max_video_seconds:g},", context)
+    gain = min(MOST_GAIN, LOUDNESS - UNDER + LIFT - loudness) if loudness > _SILENCE else 0.0
+    limiter = _LIMITER.format(ceiling=10 ** (TRUE_PEAK / 20))
+    curve_input = ["-f", "f32le", "-ar", str(CURVE_RATE), "-ac", "2", "-i", str(curve)]
+    graph = mix_filters(voice_filters, gain, limiter, _RESAMPLE)
+    inputs = [*untrusted_input(flac), "-stream_loop", "-1", *untrusted_input(bed), *curve_input]
+    return [*inputs, "-filter_complex", graph, "-map", "[out]", "-vn"]
 
 
 def _loudness_filters(voice: Path, context: StepContext) -> str:
@@ -132,7 +156,7 @@ def _measure(voice: Path, filters: str, context: StepContext) -> tuple[float, fl
     peak = "" if filters else "peak=true:"
     blocks = context.folder / "loudness.txt"
     meter = f"ebur128={peak}metadata=1:framelog=quiet,ametadata=print:key=lavfi.r128.M:file={escape(blocks)}"
-    arguments = [*untrusted_input(voice), "-af", f"{_STEREO}{filters}{meter}", "-f", "null", "-"]
+    arguments = [*untrusted_input(voice), "-vn", "-af", f"{_STEREO}{filters}{meter}", "-f", "null", "-"]
     try:
         log = run(arguments, deadline=context.deadline, threads=context.settings.threads, loglevel="info")
         values = [

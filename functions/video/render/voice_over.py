@@ -158,7 +158,7 @@ def make(
     # By its sound, which no service makes twice alike: what is made of this one is never taken for another's.
     with pcm.open("rb") as sound:
         audio_key = artifacts.key("voice", "flac", key, hashlib.file_digest(sound, "sha256").hexdigest())
-    _store_flac(audio_key, pcm, context)
+    store_flac(audio_key, pcm, context)
     # Last, because whoever finds it relies on all the rest.
     seconds = track.samples / RATE
     voice = VoiceOver(audio_key, seconds, join_words(track.words, seconds), track.aligned, service.identity)
@@ -196,7 +196,7 @@ def _append(track: _Track, chunk: _Chunk, speech: _SpokenChunk, pause: float, co
     length = pcm.stat().st_size // _SAMPLE_BYTES
     offset, text = track.samples, mask_pauses(chunk.text)
     with pcm.open("rb") as sound:
-        start, end = _find_audible(sound)
+        start, end = find_audible(sound)
         alignment, aligned = repair(speech.alignment, text, start / RATE, end / RATE, chunk.text)
         start, end = max(0, start - round(LEAD * RATE)), end + round(pause * RATE)
         sound.seek(start * _SAMPLE_BYTES)
@@ -228,7 +228,7 @@ def _decode(speech: _SpokenChunk, pcm: Path, context: StepContext) -> None:
     mp3.unlink()
 
 
-def _store_flac(key: str, pcm: Path, context: StepContext) -> None:
+def store_flac(key: str, pcm: Path, context: StepContext) -> None:
     """Store the samples as FLAC; their file is removed."""
     flac = context.folder / "voice.flac"
     samples = ["-f", "s16le", "-ar", str(RATE), "-ac", "1", "-i", str(pcm)]
@@ -238,7 +238,7 @@ def _store_flac(key: str, pcm: Path, context: StepContext) -> None:
     flac.unlink()
 
 
-def _find_audible(sound: IO[bytes]) -> tuple[int, int]:
+def find_audible(sound: IO[bytes]) -> tuple[int, int]:
     """The first audible sample, and the one after the last, to a hundredth of a second."""
     audible: list[int] = []
     position = 0
@@ -248,7 +248,7 @@ def _find_audible(sound: IO[bytes]) -> tuple[int, int]:
             audible = [*audible[:1], position + len(block)] if audible else [position, position + len(block)]
         position += len(block)
     if not audible:
-        raise UnreadableMedia("The voice service returned only silence.")
+        raise UnreadableMedia("The speech is only silence.")
     return audible[0], audible[1]
 
 

@@ -35,6 +35,7 @@ from functions.video.render import (
     framing,
     large_fonts,
     long_words,
+    music,
     own_clip,
     own_font,
     phrases,
@@ -44,6 +45,7 @@ from functions.video.render import (
     script_markup,
     scripts,
     sentences,
+    sound_file,
     still_picture,
     typesetting,
 )
@@ -175,9 +177,19 @@ HARMLESS: dict[tuple[str, ModuleType], dict[str, str]] = {
     ("clip", captions): {"_FILE_LINE_WIDTH": "only caption files have it, which are written anew for every video"},
     ("clip", own_clip): dict.fromkeys(constants(own_clip), "limits that only raise errors"),
     ("clip", download): dict.fromkeys(constants(download), "how bytes are fetched; the pictures are the same"),
+    ("sound", sound_file): dict.fromkeys(constants(sound_file), "how a file is fetched; its digest is in the key"),
+    ("video", sound_file): dict.fromkeys(constants(sound_file), "how a file is fetched; its digest is in the key"),
+    ("sound", music): dict.fromkeys(constants(music), "in the key where the request has music, see below"),
+    ("video", music): dict.fromkeys(constants(music), "in the key where the request has music, see below"),
     ("sound", provenance): dict.fromkeys(constants(provenance), "sound alone has no label"),
-    ("video", provenance): {"OWN": "the label's own text is in the key"},
-    ("poster", provenance): {"SYNTHETIC": "a picture has no voice", "OWN": "a poster names no footage"},
+    ("video", provenance): {
+        "OWN": "the label's own text is in the key",
+        "_OWN_VOICE": "in the key where the voice is a recording, see below",
+    },
+    ("poster", provenance): {
+        "OWN": "a poster names no footage",
+        **dict.fromkeys(("SYNTHETIC", "_OWN_VOICE"), "a picture has no voice"),
+    },
 }
 
 
@@ -231,7 +243,7 @@ def test_the_walk_finds_the_modules_of_a_step() -> None:
     pieces = {clip, clip_files, continuation, download, encoder, framing, own_clip, picture_format, still_picture}
     words = {captions, caption_design, caption_drawing, caption_text, long_words}
     assert modules_of(clip) == {*words, *pieces, *letters}
-    assert modules_of(assemble) == {assemble, provenance, encoder}
+    assert modules_of(assemble) == {assemble, provenance, encoder, music, sound_file}
     assert modules_of(poster) == {poster, provenance, encoder}
     assert "_LINE_WIDTH" in constants(captions)
     assert "FPS" in constants(captions), "what a module imports is its own, too"
@@ -267,6 +279,7 @@ OTHER_PAGE = replace(SEA, page_url="https://p.example/2")
         ("sound", {"voice": replace(VOICE, audio_key="work/voice/2.flac")}),
         ("video", {"voice": replace(VOICE, audio_key="work/voice/2.flac")}),
         ("video", {"voice": replace(VOICE, speaker=replace(SPEAKER, model="m2"))}),
+        ("video", {"voice": replace(VOICE, own=True)}),
         ("video", {"clip": replace(CLIP, key="work/clip/2.mp4")}),
         ("video", {"clip": replace(CLIP, footage=OTHER_PAGE)}),
         ("video", {"settings": replace(SETTINGS, signing_key="arn")}),

@@ -72,8 +72,7 @@ CLIPS = (Clip("work/clip/0.mp4", 0, 30, SEA, 1000), Clip("work/clip/1.mp4", 1, 3
 
 def context_of(inputs: Sequence[Any]) -> StepContext:
     """The context among the inputs of a step's function."""
-    context: StepContext = inputs[-1]
-    return context
+    return next(each for each in inputs if isinstance(each, StepContext))
 
 
 @pytest.fixture

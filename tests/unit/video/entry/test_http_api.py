@@ -20,7 +20,7 @@ from functions.video.entry.schemas import VideoBody
 from functions.video.tasks.lifecycle import delete
 from functions.video.tasks.slots import LEASE_SECONDS
 from functions.video.tasks.store import Task
-from functions.video.values import Scene
+from functions.video.values import CaptionStyle, Scene
 from functions.video.webhook_signature import derive_secret
 from layers.core.budget import Budget
 from layers.core.errors import ColdswapError
@@ -77,7 +77,7 @@ def test_what_is_wrong_in_the_body_is_named(stack: FakeVideoStack, change: dict[
 
 def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVideoStack) -> None:
     nulls = {name: None for name, field in VideoBody.model_fields.items() if not field.is_required()}
-    assert len(nulls) == 11
+    assert len(nulls) == 13
 
     first = stack.http("POST", "/generate-video", {**nulls, **BODY}, Idempotency_Key="k")
 
@@ -108,6 +108,12 @@ def test_null_for_an_optional_field_is_the_same_as_leaving_it_out(stack: FakeVid
         ({"captions": {"accent": "red"}}, "captions.accent must be a colour such as #FFDD2B."),
         ({"captions": {"font": "../x.ttf"}}, "captions.font must be the name of a .ttf, .otf or .ttc file."),
         ({"captions": {"font": "Mine.ttf"}}, "This stack has no typeface 'Mine.ttf' for captions."),
+        ({"voice": {}}, "voice must have either id or uri."),
+        ({"voice": {"id": "a", "uri": "https://a.example/b"}}, "voice must have either id or uri."),
+        ({"voice": {"uri": "file:///a"}}, "voice.uri must be an https URL, or the uri of an upload."),
+        ({"voice": {"id": "a"}, "voice_id": "b"}, "The body must have either voice or voice_id."),
+        ({"music": {"name": "../x.mp3"}}, "music.name must be the name of a file."),
+        ({"music": {"name": "none.mp3"}}, "This stack has no music 'none.mp3'."),
         ({"aspect": "4:3"}, 'aspect must be "9:16", "1:1" or "16:9".'),
         ({"colour": "red"}, "colour is not a field of this request."),
     ],
@@ -187,6 +193,32 @@ def test_a_dry_run_shows_what_is_said_and_what_for(stack: FakeVideoStack) -> Non
     assert len({each["footage_url"] for each in plan["segments"]}) == len(plan["segments"])
     assert plan["budget_seconds"] == math.ceil(len(script) / 15)
     assert {each["source"] for each in plan["segments"]} == {"Pexels"}
+
+
+def test_the_groups_of_a_request_reach_its_task(stack: FakeVideoStack) -> None:
+    stack.services.storage.write("models", "music/calm.mp3", b"sound", "audio/mpeg")
+    settings = replace(stack.services.settings, models_bucket="models")
+    stack = replace(stack, services=replace(stack.services, settings=settings))
+    groups = {
+        "voice": {"id": "Amy"},
+        "music": {"name": "calm.mp3"},
+        "captions": {"look": "boxed", "accent": "#7b2ff7"},
+        "aspect": "1:1",
+        "resolution": "1080p",
+    }
+
+    response = stack.http("POST", "/generate-video", {**BODY, **groups})
+
+    task = stack.services.tasks.find(response.body["task_id"])
+    assert task
+    assert task.request == replace(
+        REQUEST,
+        voice_id="Amy",
+        music="music/calm.mp3",
+        caption_style=CaptionStyle("boxed", accent="7B2FF7"),
+        aspect="1:1",
+        resolution="1080p",
+    )
 
 
 def test_a_body_that_is_no_json_is_told_where(stack: FakeVideoStack) -> None:
