@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from functions.video.render.own_clip import check_uri
+from functions.video.render.own_file import check_uri
 from functions.video.render.script_markup import has_words
-from functions.video.render.sound_file import MUSIC, check_sound
+from functions.video.render.sound_file import MUSIC
 from functions.video.settings import VideoSettings
 from functions.video.values import (
     MOST_SHOTS,
@@ -233,12 +233,11 @@ class VideoBody(RequestBody):
             raise ScriptTooLong(f"The script has {len(script)} characters; the limit is {limit}.")
         if self.callback_url is not None:
             check_url(self.callback_url, settings.trusted_origins)
-        for number, scene in enumerate(scenes):
-            if scene.clip is not None:
-                check_uri(scene.clip, f"scenes[{number}].clip", caller, settings)
-        for field, group in (("voice.uri", self.voice), ("music.uri", self.music)):
-            if group and group.uri is not None:
-                check_sound(group.uri, field, caller, settings)
+        files = {f"scenes[{number}].clip": scene.clip for number, scene in enumerate(scenes)}
+        files |= {f"{name}.uri": each.uri for name, each in (("voice", self.voice), ("music", self.music)) if each}
+        for field, uri in files.items():
+            if uri is not None:
+                check_uri(uri, field, caller, settings)
         query: Any = self.search_query
         style = self.captions.style() if isinstance(self.captions, CaptionsBody) else CaptionStyle()
         groups: dict[str, Any] = {

@@ -21,6 +21,7 @@ from functions.video.render import (
     framing,
     long_words,
     own_clip,
+    own_file,
     picture_format,
     scripts,
     still_picture,
@@ -242,7 +243,7 @@ def arguments(
     All clips are alike in whatever a container or a decoder notices, so that they join by copying.
     """
     if source.still:
-        return _still_arguments(source.path, source.still, segment, plan, captions_filter, quality)
+        return _still_arguments(source, source.still, segment, plan, captions_filter, quality)
     seconds, width, height = segment.frames / plan.fps, plan.width, plan.height
     scale = f"scale={width}:{height}:flags=bicubic:out_range=tv{matrix_options(source.pictures)},setsar=1"
     rate = f"fps={plan.fps}"
@@ -271,11 +272,15 @@ def arguments(
 
 
 def _still_arguments(
-    path: Path, kind: StillFormat, segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality
+    source: EncoderInput, kind: StillFormat, segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality
 ) -> list[str]:
     """The same for a picture: every other one comes nearer, the others go away."""
-    filters = picture_filters(plan.width, plan.height, segment.frames, zooms_in=segment.index % 2 == 0)
-    return [*picture_input(path, kind, plan.fps), *_output_arguments(filters, segment, plan, captions_filter, quality)]
+    zooms_in = segment.index % 2 == 0
+    filters = picture_filters(plan.width, plan.height, segment.frames, source.window, zooms_in=zooms_in)
+    return [
+        *picture_input(source.path, kind, plan.fps),
+        *_output_arguments(filters, segment, plan, captions_filter, quality),
+    ]
 
 
 def _output_arguments(
@@ -301,9 +306,12 @@ def _fetch(
     that took."""
     settings = context.settings
     if footage.source == OWN:
-        size = own_clip.fetch(footage.renditions[0].url, path, context)
+        size = own_file.fetch(footage.renditions[0].url, path, settings.max_clip_bytes, context, "clip")
         if still := own_clip.read_still(path, settings.max_picture_pixels):
-            return EncoderInput(path, 0.0, segment.frames / plan.fps, still=still), size
+            kind, shape = still
+            source = picture_input(path, kind, plan.fps)
+            window = _find_window(source, path, shape, plan, settings.max_picture_pixels, context)
+            return EncoderInput(path, 0.0, segment.frames / plan.fps, still=kind, window=window), size
         return _check_source(path, own_clip.read_video_index(path, size), plan, context), size
     result = download(
         choose_rendition(footage, plan.width, plan.height).url,
@@ -324,17 +332,20 @@ def _check_source(path: Path, index: Index, plan: Plan, context: StepContext) ->
     if index.width * index.height > settings.max_clip_pixels:
         raise MediaTooLarge(f"The footage is too large: {index.width}x{index.height} pixels.")
     pictures = read_format(path, settings.max_clip_pixels, context.deadline)
-    window = _find_window(path, index.width / index.height, plan, context)
+    shape = index.width / index.height
+    window = _find_window(untrusted_input(path), path, shape, plan, settings.max_clip_pixels, context)
     return EncoderInput(path, index.fps or 0.0, index.seconds, pictures, window=window)
 
 
-def _find_window(path: Path, shape: float, plan: Plan, context: StepContext) -> Centre:
+def _find_window(
+    source: list[str], path: Path, shape: float, plan: Plan, max_pixels: int, context: StepContext
+) -> Centre:
     """Which part of footage of that shape (width to height) is shown."""
     frame_shape = plan.width / plan.height
     if not needs_choice(shape, frame_shape):
         return CENTRE
     shares = (min(1.0, frame_shape / shape), min(1.0, shape / frame_shape))
-    return find_window(path, path.with_suffix(".gray"), shares, context.settings.max_clip_pixels, context.deadline)
+    return find_window(source, path.with_suffix(".gray"), shares, max_pixels, context.deadline)
 
 
 def _encode(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from layers.core.deadline import Deadline
-from layers.media.ffmpeg import run, untrusted_input
+from layers.media.ffmpeg import run
 
 VERSION = 1  # raise it with code below that looks at a picture in another way
 CELLS = 32  # across, and as many down
@@ -35,15 +35,17 @@ def needs_choice(shape: float, frame_shape: float) -> bool:
     return min(shape, frame_shape) / max(shape, frame_shape) < ALIKE
 
 
-def find_window(path: Path, scratch: Path, shape: Centre, max_pixels: int, deadline: Deadline) -> Centre:
-    """Where the window of a stranger's footage is best, across and down: 0 is the left or upper end, 1 the other.
+def find_window(source: list[str], scratch: Path, shape: Centre, max_pixels: int, deadline: Deadline) -> Centre:
+    """Where the window of a stranger's footage or picture is best, across and down: 0 is the left or upper end, 1 the
+    other.
 
-    `shape` are the window's shares of width and height; `scratch` is a file for the small pictures. Raises
-    UnreadableMedia, EncodingFailed or OutOfTime.
+    `source` are ffmpeg's arguments for the file, `shape` are the window's shares of width and height; `scratch` is a
+    file for the small pictures. Raises UnreadableMedia, EncodingFailed or OutOfTime.
     """
-    pictures = _look(path, scratch, ["-skip_frame", "nokey"], [], max_pixels, deadline)
+    pictures = _look(source, scratch, ["-skip_frame", "nokey"], [], max_pixels, deadline)
     if len(pictures) < _FEW:
-        pictures = _look(path, scratch, ["-t", f"{_SECONDS}"], [f"fps={_RATE}"], max_pixels, deadline)
+        moments = _look(source, scratch, ["-t", f"{_SECONDS}"], [f"fps={_RATE}"], max_pixels, deadline)
+        pictures = moments or pictures  # a still picture has none
     if not pictures:
         return CENTRE
     saliency = weigh(pictures)
@@ -51,14 +53,14 @@ def find_window(path: Path, scratch: Path, shape: Centre, max_pixels: int, deadl
 
 
 def _look(
-    path: Path, scratch: Path, options: list[str], filters: list[str], max_pixels: int, deadline: Deadline
+    source: list[str], scratch: Path, options: list[str], filters: list[str], max_pixels: int, deadline: Deadline
 ) -> list[bytes]:
     """Small grey pictures of some moments."""
     chain = ",".join([*filters, f"scale={CELLS}:{CELLS}:flags=area", "format=gray"])
     output = ["-map", "0:v:0", "-an", "-vf", chain, "-fps_mode", "passthrough", "-frames:v", f"{_MOMENTS}"]
     try:
         run(
-            ["-max_pixels", str(max_pixels), *options, *untrusted_input(path), *output, "-f", "rawvideo", str(scratch)],
+            ["-max_pixels", str(max_pixels), *options, *source, *output, "-f", "rawvideo", str(scratch)],
             deadline=deadline,
         )
         data = scratch.read_bytes()

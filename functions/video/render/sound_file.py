@@ -1,51 +1,21 @@
-"""A sound that a request names: music, or a voice-over of the caller's own."""
+"""A sound that a request names: the operator's music, or a sound of the caller's own."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from layers.core.errors import (
-    InputNotFound,
-    InvalidRequest,
-    MediaTooLarge,
-    ObjectNotFound,
-    RefusedUrl,
-    StorageFailed,
-    TooLarge,
-)
+from functions.video.render import own_file
+from layers.core.errors import InputNotFound, InvalidRequest, MediaTooLarge, ObjectNotFound, StorageFailed, TooLarge
 from layers.core.units import MIB
 
 if TYPE_CHECKING:
     from functions.video.context import StepContext
     from functions.video.services import Services
-    from functions.video.settings import VideoSettings
 
 MOST_BYTES = 64 * MIB
-MOST_REDIRECTS = 3
-FETCH_SECONDS = 60.0
 MUSIC = "music/"  # of the operator's, in the models bucket
-
-
-def check_sound(uri: str, field: str, caller: str, settings: VideoSettings) -> None:
-    """Reject a URI that this caller could never have fetched. Raises RefusedUrl or InvalidRequest, naming the field."""
-    from layers.core.http_fetch import check_url
-
-    try:
-        scheme = urlsplit(uri).scheme.lower()
-    except ValueError:
-        scheme = ""
-    try:
-        if scheme == "s3":
-            _parse_location(uri, caller, settings)
-        elif scheme in ("https", "http"):
-            check_url(uri, settings.trusted_origins)
-        else:
-            raise InvalidRequest(f"{field} must be an https URL, or the uri of an upload.")
-    except RefusedUrl as error:
-        raise RefusedUrl(f"{field}: {error.detail}") from None
 
 
 def require_music(uri: str | None, services: Services) -> None:
@@ -69,37 +39,19 @@ def fetch_sound(uri: str, path: Path, context: StepContext) -> str:
 
     Raises RefusedUrl, InputNotFound, MediaTooLarge, UpstreamFailed, StorageFailed, StorageFull or OutOfTime.
     """
-    from layers.core.http_fetch import fetch_into
-    from layers.core.storage import open_for_writing
-
-    settings, deadline = context.settings, context.deadline.sooner(FETCH_SECONDS)
-    try:
-        if uri.startswith(("s3:", MUSIC)):
-            bucket, key = _parse_location(uri, context.task.caller, settings)
-            context.services.storage.download(bucket, key, path, MOST_BYTES, deadline)
-        else:
-            with open_for_writing(path) as file:
-                fetch_into(
-                    file,
-                    uri,
-                    limit=MOST_BYTES,
-                    deadline=deadline,
-                    trusted_origins=settings.trusted_origins,
-                    max_redirects=MOST_REDIRECTS,
-                )
-    except ObjectNotFound:
-        raise InputNotFound("There is no such sound. Uploads are deleted after a day.") from None
-    except TooLarge:
-        raise MediaTooLarge(f"A sound has more than {MOST_BYTES} bytes.") from None
+    if uri.startswith(MUSIC):
+        _fetch_music(uri, path, context)
+    else:
+        own_file.fetch(uri, path, MOST_BYTES, context, "sound")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _parse_location(uri: str, caller: str, settings: VideoSettings) -> tuple[str, str]:
-    """Bucket and key of the operator's music, or of one of this caller's own uploads."""
-    if uri.startswith(MUSIC):
-        return settings.models_bucket, uri
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not settings.uploads_bucket or bucket != settings.uploads_bucket or not key.startswith(f"requests/{caller}/"):
-        raise RefusedUrl("In this stack's buckets you may name only your own uploads, by the `uri` of POST /uploads.")
-    return bucket, key
+def _fetch_music(key: str, path: Path, context: StepContext) -> None:
+    bucket, deadline = context.settings.models_bucket, context.deadline
+    try:
+        context.services.storage.download(bucket, key, path, MOST_BYTES, deadline)
+    except ObjectNotFound:
+        raise InputNotFound("The operator has removed this music.") from None
+    except TooLarge:
+        raise MediaTooLarge(f"The operator's music has more than the {MOST_BYTES} bytes that are allowed.") from None

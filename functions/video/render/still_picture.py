@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from functions.video.render.framing import Centre
 from layers.media.formats import PictureFormat
 
-VERSION = 1  # raise it with code below that moves pictures otherwise
+VERSION = 2  # raise it with code below that moves pictures otherwise
 ZOOM = 0.1  # of the frame's sides, over the whole shot
 # Only that file, only as that format, only by that decoder.
 _INPUTS: dict[PictureFormat, tuple[str, str]] = {
@@ -23,8 +24,8 @@ def picture_input(path: Path, kind: PictureFormat, fps: int) -> list[str]:
     return [*whitelists, "-framerate", str(fps), "-f", demuxer, "-i", f"file:{path}"]
 
 
-def picture_filters(width: int, height: int, frames: int, *, zooms_in: bool) -> list[str]:
-    """The filters that make frames of that size of one picture: it fills them, and comes nearer or goes away.
+def picture_filters(width: int, height: int, frames: int, window: Centre, *, zooms_in: bool) -> list[str]:
+    """The filters that make frames of that size of one picture: its window fills them, and comes nearer or goes away.
 
     It is moved before it is scaled down, between pixels and not by whole ones, which would be seen as trembling.
     """
@@ -35,7 +36,7 @@ def picture_filters(width: int, height: int, frames: int, *, zooms_in: bool) -> 
     places = ":".join(f"{name}='{value}'" for name, value in (*corners, ("x3", f"W-{x}"), ("y3", f"H-{y}")))
     return [
         f"scale={wide}:{high}:force_original_aspect_ratio=increase:flags=bicubic:out_range=tv:out_color_matrix=bt709",
-        f"crop={wide}:{high}",
+        f"crop={wide}:{high}:'(iw-ow)*{window[0]:.3f}':'(ih-oh)*{window[1]:.3f}'",
         "format=yuv420p",
         "loop=loop=-1:size=1:start=0",
         f"perspective={places}:sense=source:eval=frame",

@@ -288,7 +288,7 @@ def test_the_video_function_sees_nothing_of_faces_and_models() -> None:
     for statement in statements("VideoFunction"):
         text = json.dumps(statement)
         assert "-models-" not in text or statement["Sid"] == "ReadTypefacesAndMusic"
-        assert "-uploads-" not in text or statement["Sid"] in ("ReadCallersClips", "TellMissingFromForbidden")
+        assert "-uploads-" not in text or statement["Sid"] in ("ReadCallersFiles", "TellMissingFromForbidden")
     assert all(
         resource["Fn::Sub"].endswith(("/work/*", "/videos/*", "/fonts/*", "/music/*", "/requests/*"))
         for statement in objects
@@ -309,7 +309,7 @@ def test_who_swaps_may_read_where_a_gpu_is_and_nobody_else(function: str) -> Non
 
 
 def test_the_video_function_reads_what_callers_upload_and_changes_nothing_of_it() -> None:
-    (clips,) = [each for each in statements("VideoFunction") if each["Sid"] == "ReadCallersClips"]
+    (clips,) = [each for each in statements("VideoFunction") if each["Sid"] == "ReadCallersFiles"]
     bucket = of_type("AWS::Serverless::Function")["VideoFunction"]["Environment"]["Variables"]["UPLOADS_BUCKET"]
 
     assert clips["Action"] == "s3:GetObject"

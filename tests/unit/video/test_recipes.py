@@ -37,6 +37,7 @@ from functions.video.render import (
     long_words,
     music,
     own_clip,
+    own_file,
     own_font,
     phrases,
     picture_format,
@@ -175,6 +176,9 @@ HARMLESS: dict[tuple[str, ModuleType], dict[str, str]] = {
     ("clip", own_font): dict.fromkeys(constants(own_font), "what it reads is in the captions, by its digest"),
     ("clip", typesetting): {"_MOST_NAMED": "only in an error"},
     ("clip", captions): {"_FILE_LINE_WIDTH": "only caption files have it, which are written anew for every video"},
+    ("clip", own_file): dict.fromkeys(constants(own_file), "how a file is fetched; its pictures are the same"),
+    ("sound", own_file): dict.fromkeys(constants(own_file), "how a file is fetched; its digest is in the key"),
+    ("video", own_file): dict.fromkeys(constants(own_file), "how a file is fetched; its digest is in the key"),
     ("clip", own_clip): dict.fromkeys(constants(own_clip), "limits that only raise errors"),
     ("clip", download): dict.fromkeys(constants(download), "how bytes are fetched; the pictures are the same"),
     ("sound", sound_file): dict.fromkeys(constants(sound_file), "how a file is fetched; its digest is in the key"),
@@ -240,10 +244,21 @@ def test_the_walk_finds_the_modules_of_a_step() -> None:
     words = {script_chunks, script_markup, sentences, phrases, scripts}
     assert modules_of(voice) == {voice, alignment, alignment_repair, encoder, *words}
     letters = {faces, font_files, large_fonts, own_font, scripts, typesetting}
-    pieces = {clip, clip_files, continuation, download, encoder, framing, own_clip, picture_format, still_picture}
+    pieces = {
+        clip,
+        clip_files,
+        continuation,
+        download,
+        encoder,
+        framing,
+        own_clip,
+        own_file,
+        picture_format,
+        still_picture,
+    }
     words = {captions, caption_design, caption_drawing, caption_text, long_words}
-    assert modules_of(clip) == {*words, *pieces, *letters}
-    assert modules_of(assemble) == {assemble, provenance, encoder, music, sound_file}
+    assert modules_of(clip) == {*words, *pieces, *letters, own_clip, own_file}
+    assert modules_of(assemble) == {assemble, provenance, encoder, music, own_file, sound_file}
     assert modules_of(poster) == {poster, provenance, encoder}
     assert "_LINE_WIDTH" in constants(captions)
     assert "FPS" in constants(captions), "what a module imports is its own, too"

@@ -11,7 +11,7 @@ from functions.video.render.clip import EncoderInput, arguments
 from functions.video.render.framing import CELLS, choose_place, find_window, needs_choice
 from functions.video.values import Plan, Segment
 from layers.core.deadline import Deadline
-from layers.media.ffmpeg import run
+from layers.media.ffmpeg import run, untrusted_input
 from tests.unit.video.drawn_footage import frames
 from tests.unit.video.scripts import footage
 
@@ -26,7 +26,7 @@ def clip_of(folder: Path, source: str, size: str, frame: tuple[int, int]) -> np.
     width, height = (int(side) for side in size.split("x"))
     shares = (min(1.0, frame[0] * height / (frame[1] * width)), min(1.0, frame[1] * width / (frame[0] * height)))
     deadline = Deadline.after(60)
-    window = find_window(path, folder / "a.gray", shares, 9_000_000, deadline)
+    window = find_window(untrusted_input(path), folder / "a.gray", shares, 9_000_000, deadline)
     segment = Segment(0, 0, 2, footage(1))
     plan = Plan(2, (segment,), (), *frame)
     output = folder / "clip.mp4"

@@ -15,7 +15,7 @@ from functions.video.context import StepContext
 from functions.video.provenance import describe_video
 from functions.video.render import assemble, own_voice
 from functions.video.render.music import CURVE_RATE, LIFT, gain_curve
-from functions.video.render.sound_file import check_sound
+from functions.video.render.own_file import check_uri
 from functions.video.values import VideoRequest, VoiceOver, Word
 from layers.core.errors import InputNotFound, InvalidRequest, RefusedUrl, UnreadableMedia
 from layers.media.ffmpeg import run
@@ -143,7 +143,7 @@ def test_the_curve_goes_down_before_a_word_and_up_after_it() -> None:
 )
 def test_a_sound_that_is_not_the_callers_to_name_is_refused(uri: str) -> None:
     with pytest.raises((RefusedUrl, InvalidRequest), match=r"music\.uri"):
-        check_sound(uri, "music.uri", "me", SETTINGS_WITH_BUCKETS)
+        check_uri(uri, "music.uri", "me", SETTINGS_WITH_BUCKETS)
 
 
 def test_a_recording_is_the_voice_and_its_words_have_estimated_times(

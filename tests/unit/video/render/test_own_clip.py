@@ -111,10 +111,10 @@ def test_every_other_picture_goes_away_instead_of_coming_nearer(
 def test_a_picture_fills_the_frame_and_is_not_squeezed(
     server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
-    """Of a picture whose left and right thirds are blue, only the red middle is seen."""
+    """Of a picture a little too wide, whose left and right edges are blue, only the red middle is seen."""
     bars = tmp_path / "bars.png"
-    boxes = "drawbox=x=0:w=300:c=blue:t=fill,drawbox=x=600:w=300:c=blue:t=fill"
-    source = ["-f", "lavfi", "-i", f"color=red:s=900x500,{boxes}"]
+    boxes = "drawbox=x=0:w=24:c=blue:t=fill,drawbox=x=596:w=24:c=blue:t=fill"
+    source = ["-f", "lavfi", "-i", f"color=red:s=620x1000,{boxes}"]
     run([*source, "-frames:v", "1", str(bars)], deadline=Deadline.after(60))
     server.files["bars.png"] = bars.read_bytes()
 
@@ -122,6 +122,21 @@ def test_a_picture_fills_the_frame_and_is_not_squeezed(
 
     assert (pictures[..., 0] > 200).all()
     assert (pictures[..., 2] < 60).all()
+
+
+def test_what_stands_out_in_a_picture_is_not_cut_off(
+    server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    """A white disc in the left third of a wide picture is whole."""
+    wide = tmp_path / "wide.png"
+    disc = "geq=lum='if(lt(hypot(X-150,Y-250),100),235,60)':cb=128:cr=128"
+    run(["-f", "lavfi", "-i", f"color=gray:s=900x500,{disc}", "-frames:v", "1", str(wide)], deadline=soon())
+    server.files["wide.png"] = wide.read_bytes()
+
+    bright = make(server.url("wide.png"), context_of(server, artifacts, folder))[0].min(axis=-1) > 180
+
+    assert bright.any(axis=0)[[0, -1]].sum() == 0, "its sides are seen"
+    assert bright.sum() / bright.size == pytest.approx(31416 / (500 * 500 * 9 / 16), rel=0.1)
 
 
 def test_a_telephones_picture_stands_upright(
