@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-VERSION = 1  # raise it with code below that finds other terms
+from functions.video.render.scripts import spell_marks
+
+VERSION = 2  # raise it with code below that finds other terms
 LEAST_SCORE = 0.55  # of a noun that is worth showing
 MOST_TERMS = 3  # of a sentence
 SHORTEST_WORD = 5  # letters, where there is no table of the language's nouns
@@ -101,7 +103,7 @@ def _find_nouns(sentence: str) -> list[_Noun]:
 
 def _find_long_words(sentence: str) -> list[_Noun]:
     """The longest words of a sentence in a language without a table; written with a capital, they count more."""
-    words = _WORD.findall(sentence)
+    words = [sentence[match.start() : match.end()] for match in _WORD.finditer(spell_marks(sentence))]
     weights = {
         at: len(word) / 20 + (0.5 if at and word[0].isupper() else 0.0)
         for at, word in enumerate(words)

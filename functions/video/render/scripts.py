@@ -150,6 +150,11 @@ def is_mark(letter: str) -> bool:
     return unicodedata.category(letter)[0] == "M"
 
 
+def spell_marks(text: str) -> str:
+    """The text with a letter for each mark, which regular expressions do not take for a part of a word."""
+    return text if text.isascii() else "".join("x" if is_mark(letter) else letter for letter in text)
+
+
 def letter_width(letter: str) -> float | None:
     """The approximate advance of a letter in ems; None for Latin, Greek, Cyrillic, and what has no writing system."""
     if is_ignorable(letter) and not letter.isspace():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from functions.video.render.scripts import spell_marks
+
 _CLOSING = r"[\"'\u201d\u2019\u00bb)\]\u300d\u300f]*"
 _PARAGRAPH = re.compile(r"[^\S\n]*\n[^\S\n]*\n")
 _SENTENCE_END = re.compile(rf"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964]{_CLOSING}$")
@@ -60,6 +62,7 @@ def ends_clause(text: str, at: int) -> bool:
 def _goes_on(before: str, following: str) -> bool:
     """Whether the full stop at the end of `before` belongs to an abbreviation or a number, so that its sentence goes on
     with `following`."""
+    before = spell_marks(before)
     if any(pattern.search(before) for pattern in (_INITIAL, _DOTTED, _ABBREVIATION, _LIST_NUMBER)):
         return True
     if following[:1].isdigit() and (_BEFORE_NUMBER.search(before) or _ORDINAL.search(before)):

@@ -78,3 +78,8 @@ def test_nothing_to_show_at_all_is_no_term() -> None:
 def test_other_languages_have_their_long_words() -> None:
     (terms,) = find_terms(["Der alte Leuchtturm steht seit langem hier."], english=False)
     assert terms[0] == "Leuchtturm"
+
+
+def test_words_are_whole_in_scripts_whose_vowels_are_signs() -> None:
+    (terms,) = find_terms(["किसान सुबह खिड़की खोलता है।"], english=False)
+    assert terms[0] in ("खिड़की", "किसान", "खोलता")

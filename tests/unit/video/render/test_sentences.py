@@ -48,6 +48,8 @@ def test_abbreviations_initials_and_ordinals_end_no_sentence(text: str) -> None:
         ("He sat. She stood.", ["He sat.", "She stood."]),
         ("Wait... What? Yes!", ["Wait...", "What?", "Yes!"]),
         ("Live in the U.S.\n\nOr not.", ["Live in the U.S.", "Or not."]),
+        # The last letter of a word stands after a vowel sign, which is no letter.
+        ("It is बारिश. Or கடல். So be it.", ["It is बारिश.", "Or கடல்.", "So be it."]),
     ],
 )
 def test_what_is_the_end_of_a_sentence_stays_one(text: str, expected: list[str]) -> None:
