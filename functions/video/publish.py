@@ -7,6 +7,7 @@ from itertools import accumulate
 
 from functions.video.context import StepContext
 from functions.video.provenance import list_credits
+from functions.video.providers.titles import title_of
 from functions.video.render import captions, poster
 from functions.video.render.caption_design import style_words
 from functions.video.render.own_font import load_own_face
@@ -54,6 +55,7 @@ def publish(video_key: str, plan: Plan, clips: Sequence[Clip], voice: VoiceOver,
         shots=list_shots(plan, clips),
         searches=plan.searches,
         captions_left_out=find_undrawn((word.text for word in words), own),
+        voice_service=title_of(voice.speaker) if voice.speaker else None,
     )
     if published.srt and published.vtt:
         storage.write(

@@ -267,6 +267,7 @@ class PublishedVideo:
     shots: tuple[Shot, ...] = ()
     searches: tuple[Search, ...] = ()
     captions_left_out: tuple[str, ...] = ()  # visible signs that no typeface has
+    voice_service: str | None = None  # by its title; None: a recording, or made by 0.1.0
 
 
 def list_files(published: PublishedVideo) -> list[str]:

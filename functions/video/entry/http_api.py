@@ -67,13 +67,13 @@ def post_video(
         check_letters(request, shown_text(request.script_text), services, deadline(resolver.lambda_context))
     require_music(request.music, services)
     keys = read_keys(services.settings.provider_keys)
-    if body.dry_run:
-        return Response(200, content_type=JSON, body=json.dumps(_estimate(request, keys)))
     from functions.video.providers import choice
 
-    choice.check_keys(keys, needs_footage=request.needs_footage)
     if request.voice_uri is None:
         choice.choose_voice(keys, request.voice_id, request.script_text)
+    if body.dry_run:
+        return Response(200, content_type=JSON, body=json.dumps(_estimate(request, keys)))
+    choice.check_keys(keys, needs_footage=request.needs_footage)
     if request.callback_url is not None:
         decode_secret(keys.need("CALLBACK_SECRET"))
     characters = 0 if request.voice_uri else len(request.script_text)

@@ -63,6 +63,9 @@ class TaskResponse(BaseModel):
     captions_left_out: Annotated[
         list[str] | None, Field(description="signs of the script, such as new emoji, that the captions do not show")
     ] = None
+    voice_service: Annotated[
+        str | None, Field(description="that spoke the script, such as Amazon Polly; null for a recording of yours")
+    ] = None
     problem: ProblemResponse | None = None
     callback: Annotated[Literal["delivered", "failed"] | None, Field(description="its outcome")] = None
 

@@ -32,6 +32,7 @@ def render_task(task: Task, now: float, result_seconds: int) -> dict[str, Any]:
             "shots": [asdict(each) for each in task.published.shots],
             "searches": [asdict(each) for each in task.published.searches],
             **({"captions_timing": timing} if (timing := task.published.captions_timing) else {}),
+            "voice_service": task.published.voice_service,
             "captions_left_out": list(task.published.captions_left_out),
             "expires_at": rfc3339((task.finished_at or 0) + result_seconds),
         }

@@ -48,8 +48,11 @@ def voice_traits(keys: ProviderKeys) -> type[ElevenLabs | Polly]:
 
 def choose_voice(keys: ProviderKeys, voice_id: str | None, script: str) -> str:
     """The request's voice, the operator's, or one that the service has for the script's language. Raises
-    ProviderRefused where it has none."""
-    return voice_id or keys.voice_id or voice_traits(keys).default_voice(script)
+    ProviderRefused where it has none, and InvalidRequest where it does not have that one."""
+    traits = voice_traits(keys)
+    choice = voice_id or keys.voice_id or traits.default_voice(script)
+    traits.check_voice(choice)
+    return choice
 
 
 def check_keys(keys: ProviderKeys, *, needs_footage: bool = True) -> None:

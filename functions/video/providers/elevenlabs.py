@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from functions.video.providers.client import ProviderResponse, send, with_retries
 from functions.video.providers.interfaces import Payment
+from functions.video.providers.titles import ELEVENLABS
 from functions.video.render.alignment import Alignment, Speech
 from functions.video.values import VoiceIdentity
 from layers.core.deadline import Deadline
@@ -35,7 +36,7 @@ _BUSY_SECONDS = 3.0  # until another of the account's few concurrent requests ma
 class ElevenLabs:
     """Speaks with the operator's key."""
 
-    title = "ElevenLabs"
+    title = ELEVENLABS
     longest_request = API_REQUEST_CHARACTERS
     obeys_breaks = True  # the only tag that this model takes; others would be read aloud
     identity = VoiceIdentity("elevenlabs", MODEL, FORMAT)
@@ -48,6 +49,10 @@ class ElevenLabs:
     def price(characters: int) -> float | None:
         """None: it depends on the operator's plan."""
         return None
+
+    @staticmethod
+    def check_voice(voice_id: str) -> None:
+        """Nothing: only the account knows its voices."""
 
     @staticmethod
     def default_voice(text: str) -> str:

@@ -31,6 +31,10 @@ class VoiceTraits(Protocol):
         """US dollars for a text of that length; None where that depends on the operator's plan."""
 
     @staticmethod
+    def check_voice(voice_id: str) -> None:
+        """Raises InvalidRequest for a voice that the service certainly does not have."""
+
+    @staticmethod
     def default_voice(text: str) -> str:
         """A voice for the text's language. Raises ProviderRefused."""
 

@@ -13,12 +13,14 @@ from typing import Any
 
 from functions.video.providers.client import CHUNK, with_retries
 from functions.video.providers.interfaces import Payment
+from functions.video.providers.titles import POLLY
 from functions.video.render.alignment import Alignment, Speech
 from functions.video.render.query_locale import guess_locale
 from functions.video.values import VoiceIdentity
 from layers.core.deadline import Deadline
 from layers.core.errors import (
     ColdswapError,
+    InvalidRequest,
     KeyRejected,
     ProviderFailed,
     ProviderRefused,
@@ -39,8 +41,9 @@ _LETTER_SECONDS, _WORD_SECONDS = 0.085, 0.15
 _THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException")  # the first with status 400
 _DENIED = ("AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 
-# A neural voice for each language that `guess_locale` tells, by its first letters.
-_VOICES = {
+# A neural voice for each language that `guess_locale` tells, by its first letters, as of
+# https://docs.aws.amazon.com/polly/latest/dg/neural-voices.html
+DEFAULT_VOICES = {
     "ca": "Arlet", "cs": "Jitka", "da": "Sofie", "de": "Vicki", "en": "Matthew", "es": "Sergio", "fi": "Suvi",
     "fr": "Remi", "it": "Adriano", "ja": "Takumi", "ko": "Seoyeon", "nb": "Ida", "nl": "Laura", "pl": "Ola",
     "pt": "Thiago", "sv": "Elin", "tr": "Burcu", "zh": "Zhiyu",
@@ -50,7 +53,7 @@ _VOICES = {
 class Polly:
     """Speaks at the expense of the account that the function is in."""
 
-    title = "Amazon Polly"
+    title = POLLY
     longest_request = API_REQUEST_CHARACTERS
     obeys_breaks = False  # not in plain text, in which nothing can be mistaken for a tag
     identity = VoiceIdentity("polly", ENGINE, f"mp3_{SAMPLE_RATE}")
@@ -65,10 +68,18 @@ class Polly:
         return characters * CALLS * DOLLARS_A_CHARACTER
 
     @staticmethod
+    def check_voice(voice_id: str) -> None:
+        """Raises InvalidRequest for a name that is none of Polly's, before anything is spent."""
+        if voice_id not in voice_names():
+            raise InvalidRequest(
+                "Amazon Polly has no voice of this name. Name one of its neural voices, such as Matthew, or none."
+            )
+
+    @staticmethod
     def default_voice(text: str) -> str:
         """A voice for the text's language. Raises ProviderRefused where Polly has none."""
         locale = guess_locale(text)
-        voice = _VOICES.get((locale or "en").partition("-")[0])
+        voice = DEFAULT_VOICES.get((locale or "en").partition("-")[0])
         if voice is None:
             raise ProviderRefused(
                 f"Amazon Polly has no neural voice for this script's language ({locale}). Ask the operator for a key "
@@ -133,6 +144,15 @@ class Polly:
         if len(body) > MOST_BYTES:
             raise UnreadableMedia(f"Amazon Polly answered with more than {MOST_BYTES} bytes.")
         return bytes(body)
+
+
+@cache
+def voice_names() -> frozenset[str]:
+    """The names of all voices, as the API's own description of VoiceId has them, which botocore carries."""
+    import botocore.session
+
+    model = botocore.session.get_session().get_service_model("polly")
+    return frozenset(model.shape_for("VoiceId").enum)
 
 
 @cache

@@ -287,6 +287,7 @@ def _output_arguments(
     filters: list[str], segment: Segment, plan: Plan, captions_filter: str | None, quality: Quality
 ) -> list[str]:
     preset, crf = _ENCODER[quality]
+    level = _LEVELS[720 if min(plan.width, plan.height) <= 720 else 1080]
     ends = [
         *([captions_filter] if captions_filter else []),
         # What states no colours has these: stock footage of this size does, and players assume it.
@@ -294,7 +295,7 @@ def _output_arguments(
     ]
     return [
         *("-map", "0:v:0", "-an", "-vf", ",".join([*filters, *ends]), "-frames:v", str(segment.frames)),
-        *("-c:v", "libx264", "-preset", preset, "-crf", crf, *_LEVELS[min(plan.width, plan.height)]),
+        *("-c:v", "libx264", "-preset", preset, "-crf", crf, *level),
         *("-video_track_timescale", TIMESCALE, "-map_metadata", "-1", "-f", "mp4"),
     ]
 

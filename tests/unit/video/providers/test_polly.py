@@ -13,11 +13,12 @@ from functions.video.providers import client
 from functions.video.providers.choice import choose_voice, voice_service, voice_traits
 from functions.video.providers.elevenlabs import ElevenLabs
 from functions.video.providers.keys import ProviderKeys
-from functions.video.providers.polly import Polly, parse_marks
+from functions.video.providers.polly import DEFAULT_VOICES, Polly, parse_marks, voice_names
 from functions.video.render.alignment import Speech, align_words
 from functions.video.render.alignment_repair import repair
 from layers.core.errors import (
     ColdswapError,
+    InvalidRequest,
     KeyRejected,
     ProviderFailed,
     ProviderRefused,
@@ -176,6 +177,31 @@ def test_the_voice_is_the_requests_the_operators_or_one_of_the_scripts_language(
     assert choose_voice(ProviderKeys({}), None, "Hello there, this is the sea.") == "Matthew"
     with pytest.raises(ProviderRefused, match="no neural voice"):
         choose_voice(ProviderKeys({}), None, "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35\u0e04\u0e23\u0e31\u0e1a")
+
+
+# As https://docs.aws.amazon.com/polly/latest/dg/available-voices.html has them (November 2026).
+NEURAL_VOICES = {
+    "ca-ES": ["Arlet"], "cmn-CN": ["Zhiyu"], "cs-CZ": ["Jitka"], "da-DK": ["Sofie"], "de-DE": ["Vicki", "Daniel"],
+    "en-US": ["Danielle", "Gregory", "Ivy", "Joanna", "Joey", "Justin", "Kendra", "Kevin", "Kimberly", "Matthew",
+              "Ruth", "Salli", "Stephen"],
+    "es-ES": ["Lucia", "Sergio"], "fi-FI": ["Suvi"], "fr-FR": ["Lea", "Remi"], "it-IT": ["Adriano", "Bianca"],
+    "ja-JP": ["Kazuha", "Takumi", "Tomoko"], "ko-KR": ["Jihye", "Seoyeon"], "nb-NO": ["Ida"], "nl-NL": ["Laura"],
+    "pl-PL": ["Ola"], "pt-BR": ["Camila", "Thiago", "Vitoria"], "sv-SE": ["Elin"], "tr-TR": ["Burcu"],
+}  # fmt: skip
+
+
+def test_every_default_voice_is_a_neural_one_of_its_language() -> None:
+    languages = {code.partition("-")[0].replace("cmn", "zh"): set(names) for code, names in NEURAL_VOICES.items()}
+    assert {language: voice in languages[language] for language, voice in DEFAULT_VOICES.items()} == dict.fromkeys(
+        DEFAULT_VOICES, True
+    )
+    assert voice_names().issuperset(DEFAULT_VOICES.values())
+
+
+def test_a_voice_that_is_none_of_pollys_is_refused_at_once() -> None:
+    with pytest.raises(InvalidRequest, match="no voice of this name"):
+        choose_voice(ProviderKeys({"VOICE_ID": "JBFqnCBsd6RMkjVDRZzb"}), None, "Hello there, this is the sea.")
+    assert choose_voice(ProviderKeys({"ELEVENLABS_API_KEY": "k"}), "any", "Hello.") == "any"
 
 
 def test_the_price_counts_both_requests() -> None:
