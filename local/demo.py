@@ -1,4 +1,4 @@
-"""`make demo`: the whole stack on this machine swaps faces, also in memes that move, and makes a video, into out/.
+"""`make demo`: the whole stack on this machine swaps faces, also in memes that move, and makes two videos, into out/.
 
     python -m local.demo [--face PATH] [--meme PATH] [--gpu]
 
@@ -19,8 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from layers.core.deadline import Deadline
 from local import moving_demo, swap_clients, video_client
 from local.cloud import ROOT, STATE_FOLDER, Cloud, CloudFailed
+from local.demo_music import write_music
 from local.gpu_worker import create_secret, run_worker
 from local.photo_check import looks_photographed
 from local.providers import provider_environment
@@ -59,16 +61,20 @@ class Run:
 
 @dataclass
 class VideoResult:
-    """The short video: its length and the time it took, both in seconds, its size, and what went wrong, if anything."""
+    """A short video: its length and the time it took, both in seconds, its size, and what went wrong, if anything; and
+    the one made after it."""
 
+    name: str
     seconds: float = 0.0
     took_s: float = 0.0
     bytes: int = 0
     problem: str | None = None
+    other: VideoResult | None = None
 
     def describe(self) -> str:
-        """One line for the terminal."""
-        return f"video: {self.seconds:.1f} s long, {self.bytes / 1e6:.1f} MB, made in {self.took_s:.1f} s"
+        """One line for the terminal for each."""
+        line = f"{self.name}: {self.seconds:.1f} s long, {self.bytes / 1e6:.1f} MB, made in {self.took_s:.1f} s"
+        return f"{line}\n{self.other.describe()}" if self.other else line
 
 
 class Progress:
@@ -82,9 +88,9 @@ class Progress:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status is 0 when every swap and the video succeeded."""
+    """Run the command; the exit status is 0 when every swap and both videos succeeded."""
     parser = argparse.ArgumentParser(
-        prog="make demo", description="Swap faces and make a video with the whole stack on this machine."
+        prog="make demo", description="Swap faces and make videos with the whole stack on this machine."
     )
     parser.add_argument("--face", type=Path, help="a picture of the face to put in")
     parser.add_argument("--meme", type=Path, help="the picture whose faces are replaced")
@@ -105,9 +111,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def demo(gpu: bool = False) -> int:
-    """Swap through all three callers, cold and warm, grade the results and make a video; writes all files of out/.
+    """Swap through all three callers, cold and warm, grade the results, make two videos; writes all of out/.
 
-    With `gpu`, in the worker for GPUs.
+    With `gpu`, the swapper runs in the worker for GPUs.
     """
     say = Progress()
     runs = {caller: Run(*pair) for caller, pair in GRADED_SWAPS.items()}
@@ -147,8 +153,8 @@ def demo(gpu: bool = False) -> int:
     out = os.path.relpath(OUT)
     print(
         "\n".join(problems)
-        or f"Open {out}/memes.jpg (the swaps), {out}/moving.gif and {out}/moving.mp4 (memes that move), and "
-        f"{out}/short.mp4 (the video; {out}/short.jpg shows its frames).",
+        or f"Open {out}/memes.jpg (the swaps), {out}/moving.gif and {out}/moving.mp4 (memes that move), {out}/short.mp4 and "
+        f"{out}/names.mp4 (videos, each with its frames).",
         flush=True,
     )
     if failed:
@@ -234,20 +240,30 @@ def _grade(run: Run, pictures: dict[str, DemoPicture]) -> None:
 
 
 def _make_video(cloud: Cloud, say: Progress) -> VideoResult:
+    """Make two short videos: one of a script and a query alone, and one with music and boxed words."""
+    music = write_music(OUT / "music.mp3", Deadline.after(60))
+    cloud.client("s3").put_object(Bucket=cloud.bucket("models"), Key=f"music/{music.name}", Body=music.read_bytes())
+    first = {"script_text": video_client.SCRIPT, "search_query": video_client.QUERY}
+    second = {**video_client.NAMES, "music": {"name": music.name}}
+    video = _make_short(cloud, "short", first, say)
+    video.other = _make_short(cloud, "names", second, say)
+    video.problem = video.problem or video.other.problem
+    return video
+
+
+def _make_short(cloud: Cloud, name: str, request: dict[str, Any], say: Progress) -> VideoResult:
     """Make a short video over HTTP, and fetch it with its poster and captions; a contact sheet of its frames."""
     began = time.monotonic()
     try:
-        task = video_client.make_video(
-            cloud, {"script_text": video_client.SCRIPT, "search_query": video_client.QUERY}, say
-        )
+        task = video_client.make_video(cloud, request, say, name)
         seconds = time.monotonic() - began
-        files = {"video": "short.mp4", "poster": "poster.jpg", "srt": "short.srt", "vtt": "short.vtt"}
-        for file, name in files.items():
-            video_client.download_file(cloud, task, file, OUT / name)
-        video_client.write_contact_sheet(OUT / "short.mp4", task["seconds"], OUT / "short.jpg")
+        files = {"video": f"{name}.mp4", "poster": f"{name}-poster.jpg", "srt": f"{name}.srt", "vtt": f"{name}.vtt"}
+        for file, path in files.items():
+            video_client.download_file(cloud, task, file, OUT / path)
+        video_client.write_contact_sheet(OUT / f"{name}.mp4", task["seconds"], OUT / f"{name}.jpg")
     except swap_clients.CallFailed as error:
-        return VideoResult(problem=f"{error} ({error.code})")
-    return VideoResult(task["seconds"], seconds, (OUT / "short.mp4").stat().st_size)
+        return VideoResult(name, problem=f"{error} ({error.code})")
+    return VideoResult(name, task["seconds"], seconds, (OUT / f"{name}.mp4").stat().st_size)
 
 
 def _write_outputs(

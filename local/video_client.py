@@ -18,6 +18,14 @@ SCRIPT = (
     "Then everything goes back to sleep, and sleeping costs nothing."
 )
 QUERY = "nature at dusk"
+NAMES = {
+    "script_text": (
+        "One world, many words. The rain on a window in Delhi is बारिश. The sea at sunset, in Chennai, is கடல். "
+        "A misty mountain at dawn is पहाड़. And at night, the city speaks them all at once."
+    ),
+    "captions": {"look": "boxed", "accent": "#E4572E"},
+}
+"""A short with words of three scripts, and no query: what each sentence is about is found by its own words."""
 TIMEOUT_SECONDS = 300.0
 POLL_SECONDS = 0.1
 FRAMES, COLUMNS = 12, 6  # of the contact sheet
@@ -25,15 +33,16 @@ FRAMES, COLUMNS = 12, 6  # of the contact sheet
 Say = Callable[[str], None]
 
 
-def make_video(cloud: Cloud, request: dict[str, Any], say: Say) -> dict[str, Any]:
-    """Make a video; the finished task as GET /task/{id} returns it. Each step is passed to `say`. Raises CallFailed."""
+def make_video(cloud: Cloud, request: dict[str, Any], say: Say, name: str = "video") -> dict[str, Any]:
+    """Make a video; the finished task as GET /task/{id} returns it. Each step is passed to `say`, after the name.
+    Raises CallFailed."""
     response = cloud.request("POST", "/generate-video", request)
     task = _check_status(response, 202)
     deadline, last = time.monotonic() + TIMEOUT_SECONDS, ""
     while task["status"] in ("queued", "running"):
         if time.monotonic() > deadline:
             raise CallFailed("no_answer", f"The video was not finished within {TIMEOUT_SECONDS:.0f} seconds.")
-        if (line := f"video: {task['stage']} ({task['progress']:.0%})") != last:
+        if (line := f"{name}: {task['stage']} ({task['progress']:.0%})") != last:
             say(last := line)
         time.sleep(POLL_SECONDS)
         task = _check_status(cloud.request("GET", f"/task/{task['task_id']}"), 200)

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from layers.media.xmp_label import SOURCE_TYPE, read_label, read_mp4_label
 from local.cloud import Cloud
 from local.standins.servers import CALLBACK_SECRET, StandIns
 from local.standins.stock_footage import identify
-from local.swap_clients import wait_for
+from local.swap_clients import put_input, wait_for
 from tests.support import log_leaks
 from tests.support.video_client import VideoClient, is_alive
 
@@ -108,6 +109,76 @@ def test_poster_and_captions_come_with_it(client: VideoClient, finished: dict[st
         words = " ".join(line for line in text.splitlines() if "-->" not in line and not line.isdigit())
         assert " ".join(words.removeprefix("WEBVTT").split()) == SCRIPT
     assert client.status("GET", f"/download/{finished['task_id']}?file=script") == (400, "invalid_request")
+
+
+def draw_own_files(client: VideoClient, folder: Path) -> dict[str, str]:
+    """A green picture, a blue video, a recording and music, as uploads; their URIs."""
+    sources = {
+        "shop.png": ["-i", "color=0x20a020:s=900x900", "-frames:v", "1"],
+        "roast.mp4": ["-i", "color=0x2020c0:s=640x360:r=25:d=2", "-c:v", "libx264", "-pix_fmt", "yuv420p"],
+        "voice.mp3": ["-i", "aevalsrc='0.2*sin(1200*t)*gt(sin(8*t),0)':s=24000:d=4"],
+        "music.mp3": ["-i", "sine=frequency=300:duration=2"],
+    }
+    for name, source in sources.items():
+        subprocess.run([program(), "-v", "error", "-f", "lavfi", *source, str(folder / name)], check=True)
+    return {Path(name).stem: put_input(client.cloud, folder / name) for name in sources}
+
+
+@contextmanager
+def without_keys(client: VideoClient) -> Iterator[None]:
+    """The stack as it is where the operator has no key of any other service."""
+    functions, name = client.cloud.client("lambda"), client.cloud.outputs["VideoFunctionName"]
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    others = ("ELEVENLABS_API_KEY", "PEXELS_API_KEY", "PIXABAY_API_KEY", "VOICE_ID", "CALLBACK_SECRET")
+    left = {key: value for key, value in variables.items() if key not in others}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": left})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+
+
+def test_own_pictures_videos_recordings_and_music_become_a_video(client: VideoClient, tmp_path: Path) -> None:
+    own = draw_own_files(client, tmp_path)
+    scenes = [{"text": "This is our shop.", "clip": own["shop"]}, {"text": "We roast here.", "clip": own["roast"]}]
+    body = {
+        "scenes": scenes,
+        "voice": {"uri": own["voice"]},
+        "music": {"uri": own["music"]},
+        "captions": {"look": "boxed"},
+        "quality": "draft",
+    }
+    response = client.cloud.request("POST", "/generate-video", body)
+    assert response.status_code == 202, response.text
+    task = client.wait_until_over(response.json()["task_id"])
+
+    assert task["status"] == "succeeded", task
+    assert task["seconds"] == pytest.approx(4, abs=0.1)
+    assert (task["voice_service"], task["captions_timing"], task["credits"]) == (None, "estimated", [])
+    assert [shot["source"] for shot in task["shots"]] == ["own", "own"]
+    video = client.download(task["task_id"])
+    first, last = (decode_frame(video, tmp_path, at=at)[:500].mean(axis=(0, 1)) for at in (0.5, 3.5))
+    assert first.argmax() == 1, "the picture is green"
+    assert last.argmax() == 2, "the video is blue"
+    assert client.request_counts() == {"elevenlabs": 0, "pexels": 0, "files": 0}
+    parts = {part["title"] for part in client.verify(task["task_id"], "short.mp4")["manifest"]["ingredients"]}
+    assert {"Music", "Clips of the requester's own"} <= parts
+
+
+def test_a_stack_without_any_key_makes_videos_of_own_clips_by_polly(client: VideoClient, tmp_path: Path) -> None:
+    own = draw_own_files(client, tmp_path)
+    body = {"scenes": [{"text": "This is our shop, in the old harbour.", "clip": own["shop"]}], "quality": "draft"}
+    with without_keys(client):
+        response = client.cloud.request("POST", "/generate-video", body)
+        assert response.status_code == 202, response.text
+        task = client.wait_until_over(response.json()["task_id"])
+        assert client.post(fresh()).status_code == 503, "stock footage needs a key"
+
+    assert task["status"] == "succeeded", task
+    assert (task["voice_service"], task["captions_timing"]) == ("Amazon Polly", "exact")
+    assert len(client.standins.requests_to("polly")) == 2, "its sound and its times"
+    actions = client.verify(task["task_id"], "short.mp4")["manifest"]["assertions"]
+    assert "polly" in json.dumps(actions)
 
 
 def test_who_asked_is_told_with_a_signature(client: VideoClient, finished: dict[str, Any]) -> None:
