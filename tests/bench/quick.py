@@ -21,6 +21,7 @@ RUNS = (
     ("moving",),
     ("tracks",),
     ("looks",),
+    ("shots",),
 )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from layers.media.xmp_label import SOURCE_TYPE, read_label
-from local import demo
+from local import demo, video_client
 from local.cloud import ROOT, Cloud, CloudFailed
 from local.publish_demo_pack import publish_demo_pack
 from tests.docs.pages import read, shell_blocks
@@ -197,6 +197,7 @@ def test_a_demo_that_fails_says_so_and_leaves_nothing_running(
 
     monkeypatch.setattr(demo, "OUT", tmp_path)
     monkeypatch.setattr(demo, "Cloud", RecordedCloud)
+    monkeypatch.setattr(video_client, "SCRIPT", "The sea was here first.")  # of the first video, to save its time
     monkeypatch.setattr(demo, "publish_demo_pack", lambda cloud: "none")
 
     status = demo.main([])
@@ -206,6 +207,8 @@ def test_a_demo_that_fails_says_so_and_leaves_nothing_running(
     assert [each["ok"] for each in report["callers"].values()] == [False, False, False]
     assert all(each["problem"] for each in report["moving"].values())
     assert "models_missing" in capsys.readouterr().out
+    assert [report["video"]["problem"], report["video"]["other"]["problem"]] == [None, None], "videos need no models"
+    assert (tmp_path / "names.mp4").stat().st_size == report["video"]["other"]["bytes"]
     assert not clouds[0].alive()
     assert not clouds[0].folder.exists()
 
