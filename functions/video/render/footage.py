@@ -14,6 +14,7 @@ from functions.video.cost import estimate_seconds
 from functions.video.providers.interfaces import FootageService
 from functions.video.render import query_locale, subject_search, subjects
 from functions.video.render.query_locale import guess_locale
+from functions.video.render.search_cache import RememberedSearches
 from functions.video.render.subject_search import choose_queries, count_shots, rank, search_subjects
 from functions.video.render.subjects import list_subjects
 from functions.video.settings import VideoSettings
@@ -66,6 +67,8 @@ def find(
     if artifacts.reuse(key, SearchResult, context.deadline) is None:
         if service is not None:
             charge(len(choose_queries(wishes)))
+            if "pixabay" in service.name:
+                service = RememberedSearches(service, artifacts)
         if service is None or wishes:
             locale = guess_locale(request.script_text)
             keep = partial(_keep_usable, settings=settings)

@@ -11,6 +11,7 @@ import pytest
 from coldswap.folder_storage import FolderStorage
 from functions.video.artifacts import ArtifactStore
 from functions.video.render.footage import GENERAL_QUERIES, find
+from functions.video.render.search_cache import DAY_SECONDS, RememberedSearches
 from functions.video.render.subject_search import MOST_SEARCHES, choose_queries, rank
 from functions.video.values import OWN, Footage, Scene, SearchResult, Subject, VideoRequest
 from layers.core.errors import NoFootage, RateLimited
@@ -94,6 +95,32 @@ def test_a_wide_video_looks_for_wide_footage_first(tmp_path: Path) -> None:
     tries = [(query, way) for query, way in service.searches if "forest" in query]
     assert tries == [("misty forest", "landscape"), ("forest", "landscape"), ("misty forest", "portrait")]
     assert ("sea", "portrait") not in service.searches
+
+
+def test_pixabay_is_asked_the_same_thing_once_in_a_day(tmp_path: Path) -> None:
+    """As its terms want it; another script with the same words has the answer that is there."""
+    service = FakeFootageService(has_all)
+    service.name = "pexels+pixabay"
+    artifacts = ArtifactStore(FolderStorage(tmp_path), SETTINGS.outputs_bucket)
+    clock = [1000.0]
+
+    def ask(query: str) -> list[Footage]:
+        remembered = RememberedSearches(service, artifacts, lambda: clock[0])
+        return remembered.search(query, orientation="portrait", count=5, deadline=soon())
+
+    first = ask("sea")
+    clock[0] += DAY_SECONDS - 1
+    assert ask("sea") == first
+    ask("city")
+    assert [query for query, _ in service.searches] == ["sea", "city"]
+    clock[0] += 1
+    ask("sea")
+    assert len(service.searches) == 3
+
+    service.searches.clear()
+    for script in (SCRIPT, f"{SCRIPT} So we wait."):
+        search(VideoRequest(script), service, tmp_path)
+    assert len(service.searches) == len(set(service.searches)) > 0
 
 
 def test_general_words_come_where_a_subject_has_nothing(tmp_path: Path) -> None:
