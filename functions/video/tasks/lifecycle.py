@@ -10,7 +10,7 @@ from typing import Any
 from functions.video.cost import video_seconds
 from functions.video.services import Services
 from functions.video.tasks.store import Task, digest
-from functions.video.values import Status, VideoRequest, file_keys
+from functions.video.values import OWN, Status, VideoRequest, file_keys
 from layers.core.errors import (
     AtCapacity,
     Cancelled,
@@ -95,7 +95,7 @@ def _log_audit(task: Task) -> None:
         "caller": task.caller,
         "script_sha256": hashlib.sha256(request.script_text.encode()).hexdigest(),
         "characters": len(request.script_text),
-        "voice": request.voice_id,  # None: the operator's
+        "voice": OWN if request.voice_uri else request.voice_id,  # None: the operator's choice
         "quality": request.quality,
         "captions": request.captions,
         "badge": request.badge,

@@ -757,6 +757,19 @@ def test_one_line_of_the_log_tells_who_had_which_script_spoken_without_the_scrip
         assert text not in log.getvalue()
 
 
+def test_a_recording_is_told_from_a_synthetic_voice_in_the_log(
+    stack: FakeVideoStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger().handlers[0], "stream", log)
+
+    assert stack.http("POST", "/generate-video", {**BODY, "voice": {"uri": "https://my.example/a.mp3"}}).status == 202
+
+    (audit,) = [line for line in map(json.loads, log.getvalue().splitlines()) if line["message"] == "video requested"]
+    assert audit["voice"] == "own"
+    assert "my.example" not in log.getvalue()
+
+
 def test_credentials_that_name_nobody_are_refused_on_every_route(stack: FakeVideoStack) -> None:
     nobody = {"iam": {"userArn": "arn:aws:sts::123456789012:assumed-role/App/session"}}
     routes = (("POST", "/generate-video"), ("GET", "/task/1"), ("DELETE", "/task/1"), ("GET", "/download/1"))
