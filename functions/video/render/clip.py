@@ -311,9 +311,9 @@ def _fetch(
         if still := own_clip.read_still(path, settings.max_picture_pixels):
             kind, shape = still
             source = picture_input(path, kind, plan.fps)
-            window = _find_window(source, path, shape, plan, settings.max_picture_pixels, context)
+            window = _find_window(source, path, shape, segment, plan, settings.max_picture_pixels, context)
             return EncoderInput(path, 0.0, segment.frames / plan.fps, still=kind, window=window), size
-        return _check_source(path, own_clip.read_video_index(path, size), plan, context), size
+        return _check_source(path, own_clip.read_video_index(path, size), segment, plan, context), size
     result = download(
         choose_rendition(footage, plan.width, plan.height).url,
         path,
@@ -322,10 +322,10 @@ def _fetch(
         deadline=context.deadline.sooner(FETCH_SECONDS),
         trusted_origins=settings.trusted_origins,
     )
-    return _check_source(path, result.index, plan, context), result.bytes_fetched
+    return _check_source(path, result.index, segment, plan, context), result.bytes_fetched
 
 
-def _check_source(path: Path, index: Index, plan: Plan, context: StepContext) -> EncoderInput:
+def _check_source(path: Path, index: Index, segment: Segment, plan: Plan, context: StepContext) -> EncoderInput:
     """A video as an input, before a decoder sees it. Raises UnreadableMedia, MediaTooLarge or OutOfTime."""
     settings = context.settings
     if index.codec not in CODECS:
@@ -334,19 +334,26 @@ def _check_source(path: Path, index: Index, plan: Plan, context: StepContext) ->
         raise MediaTooLarge(f"The footage is too large: {index.width}x{index.height} pixels.")
     pictures = read_format(path, settings.max_clip_pixels, context.deadline)
     shape = index.width / index.height
-    window = _find_window(untrusted_input(path), path, shape, plan, settings.max_clip_pixels, context)
+    window = _find_window(untrusted_input(path), path, shape, segment, plan, settings.max_clip_pixels, context)
     return EncoderInput(path, index.fps or 0.0, index.seconds, pictures, window=window)
 
 
 def _find_window(
-    source: list[str], path: Path, shape: float, plan: Plan, max_pixels: int, context: StepContext
+    source: list[str],
+    path: Path,
+    shape: float,
+    segment: Segment,
+    plan: Plan,
+    max_pixels: int,
+    context: StepContext,
 ) -> Centre:
     """Which part of footage of that shape (width to height) is shown."""
     frame_shape = plan.width / plan.height
     if not needs_choice(shape, frame_shape):
         return CENTRE
     shares = (min(1.0, frame_shape / shape), min(1.0, shape / frame_shape))
-    return find_window(source, path.with_suffix(".gray"), shares, max_pixels, context.deadline)
+    seconds = segment.frames / plan.fps
+    return find_window(source, seconds, path.with_suffix(".gray"), shares, max_pixels, context.deadline)
 
 
 def _encode(

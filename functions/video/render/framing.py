@@ -13,7 +13,7 @@ from typing import TypeVar
 from layers.core.deadline import Deadline
 from layers.media.ffmpeg import run
 
-VERSION = 1  # raise it with code below that looks at a picture in another way
+VERSION = 2  # raise it with code below that looks at a picture in another way
 CELLS = 32  # across, and as many down
 ALIKE = 0.9  # of the footage's part that is shown: a choice that small is not worth a look
 _MOMENTS = 12  # at most
@@ -35,16 +35,21 @@ def needs_choice(shape: float, frame_shape: float) -> bool:
     return min(shape, frame_shape) / max(shape, frame_shape) < ALIKE
 
 
-def find_window(source: list[str], scratch: Path, shape: Centre, max_pixels: int, deadline: Deadline) -> Centre:
+def find_window(
+    source: list[str], seconds: float, scratch: Path, shape: Centre, max_pixels: int, deadline: Deadline
+) -> Centre:
     """Where the window of a stranger's footage or picture is best, across and down: 0 is the left or upper end, 1 the
     other.
 
-    `source` are ffmpeg's arguments for the file, `shape` are the window's shares of width and height; `scratch` is a
-    file for the small pictures. Raises UnreadableMedia, EncodingFailed or OutOfTime.
+    `source` are ffmpeg's arguments for the file, of which that many seconds are looked at: no more was fetched.
+    `shape` are the window's shares of width and height; `scratch` is a file for the small pictures. Raises
+    UnreadableMedia, EncodingFailed or OutOfTime.
     """
-    pictures = _look(source, scratch, ["-skip_frame", "nokey"], [], max_pixels, deadline)
+    pictures = _look(source, scratch, ["-skip_frame", "nokey", "-t", f"{seconds:.3f}"], [], max_pixels, deadline)
     if len(pictures) < _FEW:
-        moments = _look(source, scratch, ["-t", f"{_SECONDS}"], [f"fps={_RATE}"], max_pixels, deadline)
+        moments = _look(
+            source, scratch, ["-t", f"{min(_SECONDS, seconds):.3f}"], [f"fps={_RATE}"], max_pixels, deadline
+        )
         pictures = moments or pictures  # a still picture has none
     if not pictures:
         return CENTRE

@@ -161,6 +161,15 @@ def test_landscape_is_cropped_to_its_middle_and_not_squeezed(
     assert abs(columns.mean() - 360) < 6
 
 
+def test_wide_footage_of_which_a_part_was_fetched_is_framed_by_that_part(
+    server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    server.files["wide.mp4"] = draw(tmp_path / "wide.mp4", "-g", "10", size="640x360", seconds=20).read_bytes()
+    result, _ = make(plan_of(shot(server, "wide.mp4", width=640, height=360)), server, artifacts, folder)
+
+    assert result.bytes_fetched < len(server.files["wide.mp4"]) / 2
+
+
 def test_only_the_needed_bytes_are_fetched_and_the_pictures_are_the_same(
     server: FileServer, artifacts: ArtifactStore, folder: Path
 ) -> None:

@@ -26,7 +26,7 @@ def clip_of(folder: Path, source: str, size: str, frame: tuple[int, int]) -> np.
     width, height = (int(side) for side in size.split("x"))
     shares = (min(1.0, frame[0] * height / (frame[1] * width)), min(1.0, frame[1] * width / (frame[0] * height)))
     deadline = Deadline.after(60)
-    window = find_window(untrusted_input(path), folder / "a.gray", shares, 9_000_000, deadline)
+    window = find_window(untrusted_input(path), 1.0, folder / "a.gray", shares, 9_000_000, deadline)
     segment = Segment(0, 0, 2, footage(1))
     plan = Plan(2, (segment,), (), *frame)
     output = folder / "clip.mp4"
