@@ -63,11 +63,10 @@ def _look(
     """Small grey pictures of some moments."""
     chain = ",".join([*filters, f"scale={CELLS}:{CELLS}:flags=area", "format=gray"])
     output = ["-map", "0:v:0", "-an", "-vf", chain, "-fps_mode", "passthrough", "-frames:v", f"{_MOMENTS}"]
+    # What was not fetched is zeros, which are read too where only key frames are decoded; they are errors.
+    limits = ["-max_pixels", str(max_pixels), "-max_error_rate", "1"]
     try:
-        run(
-            ["-max_pixels", str(max_pixels), *options, *source, *output, "-f", "rawvideo", str(scratch)],
-            deadline=deadline,
-        )
+        run([*limits, *options, *source, *output, "-f", "rawvideo", str(scratch)], deadline=deadline)
         data = scratch.read_bytes()
     finally:
         scratch.unlink(missing_ok=True)

@@ -161,10 +161,12 @@ def test_landscape_is_cropped_to_its_middle_and_not_squeezed(
     assert abs(columns.mean() - 360) < 6
 
 
+@pytest.mark.parametrize("interval", ["10", "50"])
 def test_wide_footage_of_which_a_part_was_fetched_is_framed_by_that_part(
-    server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
+    interval: str, server: FileServer, artifacts: ArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
-    server.files["wide.mp4"] = draw(tmp_path / "wide.mp4", "-g", "10", size="640x360", seconds=20).read_bytes()
+    """Whether its next key frame was fetched or not."""
+    server.files["wide.mp4"] = draw(tmp_path / "wide.mp4", "-g", interval, size="640x360", seconds=20).read_bytes()
     result, _ = make(plan_of(shot(server, "wide.mp4", width=640, height=360)), server, artifacts, folder)
 
     assert result.bytes_fetched < len(server.files["wide.mp4"]) / 2
