@@ -81,7 +81,7 @@ def _events(page: Page, begin: float, seconds: float, typesetting: Typesetting, 
     words = page.words[:1] if still else page.words
     starts = [page.start, *(word.start for word in words[1:]), page.end]
     widest = max(measure(line) for line in page.lines)
-    shrink = design.line_width / widest
+    shrink = design.line_width / widest if widest else 1.0  # control characters have no width
     font_size = rf"\fs{int(design.font_size(typesetting) * shrink)}" if shrink < 1 else ""
     x, y = design.centre
     for number, (spoken, (start, end)) in enumerate(zip(words, pairwise(starts), strict=True)):

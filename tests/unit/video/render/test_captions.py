@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions.video.render.caption_drawing import render_ass
@@ -253,6 +253,7 @@ hostile = st.text(alphabet=st.sampled_from("{}\\Nnh\n\r\t a1b&<>,:-\u2028\x1b\0|
 
 @settings(deadline=None)  # the first letter that is not ASCII imports tables
 @given(st.lists(hostile.filter(lambda text: text.strip() != ""), min_size=1, max_size=8))
+@example(["\x1b"])
 def test_no_text_becomes_a_tag_a_line_or_an_event(texts: list[str]) -> None:
     words = tuple(Word(text, i * 0.5, i * 0.5 + 0.5, i * 20, i * 20 + len(text)) for i, text in enumerate(texts))
     document = render_ass(words, 0, 10_000)
