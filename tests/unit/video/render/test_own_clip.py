@@ -77,7 +77,7 @@ def make(uri: str, context: StepContext, index: int = 0) -> Frames:
     (subject,) = list_subjects(VideoRequest("Hi.", scenes=(Scene("Hi.", clip=uri),)))
     assert subject.own is not None
     segments = tuple(Segment(number, number * FRAMES, FRAMES, subject.own) for number in range(index + 1))
-    key = clip.make(segments[index], Plan(FRAMES * (index + 1), segments, ()), VOICE, context)
+    key = clip.make(segments[index], Plan(FRAMES * (index + 1), segments, (), 360, 640), VOICE, context)
     result = context.artifacts.get(key, Clip, soon())
     path = context.folder.parent / "result.mp4"
     context.artifacts.get_file(result.key, path, 100_000_000, soon())
