@@ -153,8 +153,8 @@ def demo(gpu: bool = False) -> int:
     out = os.path.relpath(OUT)
     print(
         "\n".join(problems)
-        or f"Open {out}/memes.jpg (the swaps), {out}/moving.gif and {out}/moving.mp4 (memes that move), {out}/short.mp4 and "
-        f"{out}/names.mp4 (videos, each with its frames).",
+        or f"Open {out}/memes.jpg (the swaps), {out}/moving.gif and {out}/moving.mp4 (memes that move), "
+        f"{out}/short.mp4 and {out}/names.mp4 (videos, each with its frames).",
         flush=True,
     )
     if failed:
