@@ -393,7 +393,7 @@ void Run::winograd(Own& own, const Layer& layer, bool leaky, From from, To to, D
             float* v = input.get() + (task / blocks) * group_floats + block * block_floats;
             for (int i = 0; i < ins; i++) {
                 const float* plane = from(image) + (size_t(block) * ins + i) * in_plane;
-                kernels.winograd_input({plane, in_side, in_side}, layer.edge, group % each * rows, ins, v + i * GROUP,
+                kernels.winograd_input({plane, in_side, in_side}, layer.edge, group % each * rows, i, ins, v,
                                        own.scratch.get());
             }
         });
@@ -415,7 +415,7 @@ void Run::winograd(Own& own, const Layer& layer, bool leaky, From from, To to, D
                                              block == 0, own.m.get());
                 }
                 for (int i = 0; i < outs; i++) {
-                    kernels.winograd_output(own.m.get() + i * GROUP, outs, group % each * rows, layer.side,
+                    kernels.winograd_output(own.m.get(), i, outs, group % each * rows, layer.side,
                                             layer.bias[out + i], leaky, to(image, out + i));
                     done(image, out + i);
                 }
@@ -614,11 +614,11 @@ bool winograd_is_right(const Kernels& kernels, const std::vector<float>& pixels,
     const auto input = [&](int channel) { return pixels.data() + channel * stored * stored; };
     kernels.winograd_weights(weights.data(), FEW, INS, INS, u.get());
     for (int i = 0; i < INS; i++)
-        kernels.winograd_input({input(i), stored, stored}, edge, 0, INS, v.get() + i * GROUP, scratch.get());
+        kernels.winograd_input({input(i), stored, stored}, edge, 0, i, INS, v.get(), scratch.get());
     kernels.winograd_product(u.get(), v.get(), FEW, INS, true, m.get());
     for (int out = 0; out < FEW; out++) {
         const bool leaky = out % 2;
-        kernels.winograd_output(m.get() + out * GROUP, FEW, 0, TRIED, 0.5f, leaky, plane.get());
+        kernels.winograd_output(m.get(), out, FEW, 0, TRIED, 0.5f, leaky, plane.get());
         for (int at = out % 17; at < TRIED * TRIED; at += 17) {  // every 17th pixel, and others of each channel
             double sum = 0.5;
             for (int i = 0; i < INS; i++)

@@ -32,15 +32,15 @@ struct Kernels {
     // u [36][outs][ins], apart. `ins` is a multiple of 16.
     void (*winograd_weights)(const uint16_t* weights, int outs, int ins, int in_total, float* u);
 
-    // One channel of a group of tiles into the Winograd domain: a row of v [36][ins][GROUP], apart.
+    // Channel `in` of a group of tiles into the Winograd domain: of v [36][ins][GROUP], apart, the tiles in panels.
     // The group's first tile row is `tile_row`; `scratch` holds at least scratch_floats().
-    void (*winograd_input)(Plane plane, Edge edge, int tile_row, int ins, float* v, float* scratch);
+    void (*winograd_input)(Plane plane, Edge edge, int tile_row, int in, int ins, float* v, float* scratch);
 
-    // m [outs][GROUP] (+)= u [outs][ins] x v [ins][GROUP], once for each of the 36 points, which are apart.
+    // m [outs][GROUP] (+)= u [outs][ins] x v [ins][GROUP], both in panels, once for each of the 36 points, which are apart.
     void (*winograd_product)(const float* u, const float* v, int outs, int ins, bool first, float* m);
 
-    // One channel of m [36][outs][GROUP], apart, back to pixels of the group's rows, plus the bias; then leaky ReLU if asked.
-    void (*winograd_output)(const float* m, int outs, int tile_row, int width, float bias, bool leaky, float* plane);
+    // Channel `out` of m [36][outs][GROUP], apart, back to pixels of the group's rows, plus the bias; then leaky ReLU if asked.
+    void (*winograd_output)(const float* m, int out, int outs, int tile_row, int width, float bias, bool leaky, float* plane);
 
     // m [outs][columns] (+)= w [outs][count] x rows, each of which begins at from[offsets[i]]. columns: 32 or GROUP.
     void (*direct_product)(const float* w, int stride, const float* from, const int32_t* offsets, int outs, int count,
