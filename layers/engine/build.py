@@ -23,7 +23,14 @@ FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"
 AVX2 = ("-mavx2", "-mfma", "-mf16c")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq")
 # GCC 12 wrongly warns that its own header for half floats reads something uninitialised.
-FILES = {"engine.cpp": (), "kernels_avx2.cpp": AVX2, "kernels_avx512.cpp": (*AVX512, "-Wno-maybe-uninitialized")}
+FILES = {
+    "engine.cpp": (),
+    "forward.cpp": (),
+    "network.cpp": (),
+    "self_test.cpp": (),
+    "kernels_avx2.cpp": AVX2,
+    "kernels_avx512.cpp": (*AVX512, "-Wno-maybe-uninitialized"),
+}
 
 
 def is_supported() -> bool:

@@ -123,7 +123,7 @@ def library() -> Any:
     engine.coldswap_create.restype = pointer
     number = ctypes.c_int
     engine.coldswap_create.argtypes = [number, ctypes.c_float, number, number, ctypes.c_char_p, *[pointer] * 3]
-    for name in ("destroy", "fail", "restart", "trim"):
+    for name in ("destroy", "fail", "restart"):
         getattr(engine, f"coldswap_{name}").argtypes = [pointer]
         getattr(engine, f"coldswap_{name}").restype = None
     engine.coldswap_advance.argtypes = [pointer, size]

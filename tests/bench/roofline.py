@@ -15,15 +15,17 @@ from layers.engine.native_swapper import layer_shapes
 SOURCE = Path(__file__).with_suffix(".cpp")
 SETS = {"avx2": (8, AVX2), "avx512": (16, AVX512)}
 SIDES = (128, 128, 64, 32, *[32] * 12, 64, 128, 128, 128)  # of each convolution's output
-DIRECT = (0, 2, 3, 19)  # numbers of the convolutions without Winograd's transform
-REDUCED = 4  # F(4 x 4, 3 x 3): 36 products instead of 144
+# Products per output and channel that Winograd's transform leaves, by number of the convolution (winograd.h).
+WITH_STRIDE_2 = dict.fromkeys((2, 3), 81 / 144)
+WITHOUT = dict.fromkeys((0, 19), 1.0)
+REMAINING = dict.fromkeys(range(20), 36 / 144) | WITH_STRIDE_2 | WITHOUT
 
 
 def work(width: int) -> dict[str, float]:
     """GFLOP per face as the network is defined, and as the engine computes it (without transforms); GB of weights."""
     convolutions = layer_shapes(width)[:20]
     flops = [2 * float(np.prod(shape)) * side * side for shape, side in zip(convolutions, SIDES, strict=True)]
-    flops_done = sum(each if number in DIRECT else each / REDUCED for number, each in enumerate(flops))
+    flops_done = sum(each * REMAINING[number] for number, each in enumerate(flops))
     weights = sum(float(np.prod(shape)) * 2 for shape in layer_shapes(width))
     return {"gflop_defined": sum(flops) / 1e9, "gflop_done": flops_done / 1e9, "gb_of_weights": weights / 1e9}
 

@@ -1,5 +1,5 @@
 // Runs the engine as the binding does, for sanitizers: faces of every count, weights that arrive while it runs, that do
-// not arrive, a second run, memory given back; each with every instruction set that the processor has.
+// not arrive, a second run; each with every instruction set that the processor has.
 
 #include <algorithm>
 #include <cmath>
@@ -34,8 +34,10 @@ Network network(int w) {
             uint32_t bits;
             std::memcpy(&bits, &value, 4);
             const int exponent = int(bits >> 23 & 255) - 112;
-            const uint16_t as_half = uint16_t(exponent <= 0 ? 0 : (bits >> 16 & 0x8000) | exponent << 10 | (bits >> 13 & 1023));
-            const uint8_t* from = half ? reinterpret_cast<const uint8_t*>(&as_half) : reinterpret_cast<const uint8_t*>(&value);
+            const uint16_t as_half =
+                uint16_t(exponent <= 0 ? 0 : (bits >> 16 & 0x8000) | exponent << 10 | (bits >> 13 & 1023));
+            const uint8_t* from =
+                half ? reinterpret_cast<const uint8_t*>(&as_half) : reinterpret_cast<const uint8_t*>(&value);
             made.weights.insert(made.weights.end(), from, from + (half ? 2 : 4));
         }
         made.weights.resize((made.weights.size() + 63) / 64 * 64);
@@ -63,7 +65,8 @@ void check(bool right, const char* what) {
 void drive(int width, int threads, int lean, const char* instructions) {
     const Network it = network(width);
     std::vector<uint8_t> arriving(it.weights.size(), 0x7f);
-    void* engine = coldswap_create(width, 1e-8f, threads, lean, instructions, arriving.data(), it.layers.data(), it.biases.data());
+    void* engine =
+        coldswap_create(width, 1e-8f, threads, lean, instructions, arriving.data(), it.layers.data(), it.biases.data());
     check(engine, "no engine");
     const size_t size = it.weights.size();
 
@@ -97,7 +100,6 @@ void drive(int width, int threads, int lean, const char* instructions) {
         feeding.join();
         for (float value : first) check(value >= 0 && value <= 1, "not a picture");
 
-        coldswap_trim(engine);
         coldswap_restart(engine);
         coldswap_advance(engine, size);
         check(coldswap_run(engine, count, crops.data(), latents.data(), second.data()) == 0, "a second run failed");

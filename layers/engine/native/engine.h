@@ -1,4 +1,5 @@
-// A swapper of the inswapper family, run while its weights are still arriving. The C interface is at the end.
+// The C interface of the engine: a network of the inswapper family, run while its weights are still arriving. Start
+// reading at forward.h, which says how it computes, and winograd.h, which says why that is less work.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,17 @@ struct coldswap_weights {
 // 20 convolutions (4 of the encoder, 12 of the blocks, 4 of the decoder), then 12 styles, in order of use.
 enum { COLDSWAP_CONVOLUTIONS = 20, COLDSWAP_STYLES = 12 };
 
-// `width`: channels of the first layer, a multiple of 16. `epsilon`: added to a variance before its root. `biases`: of all layers in the same order, float32; copied.
-// `weights` is memory that fills up, and must outlive the engine. `instructions`: "avx2", "avx512", or "" for the best.
-// `lean` works in less memory, a little more slowly, and keeps none of it. Returns null if the processor has none of them.
+// `width`: channels of the first layer, a multiple of 16. `epsilon`: added to a variance before its root. `biases`: of
+// all layers in the same order, float32; copied. `weights` is memory that fills up, and must outlive the engine; those
+// of 3 x 3 kernels are halves. `instructions`: "avx2", "avx512", or "" for the best. `lean` works in less memory, a
+// little more slowly, and keeps none of it. Returns null if the processor lacks the instructions, or there is no
+// memory.
 void* coldswap_create(int width, float epsilon, int threads, int lean, const char* instructions, const uint8_t* weights,
                       const coldswap_weights* layers, const float* biases);
 void coldswap_destroy(void* engine);
 
-// Whether the arithmetic is right here: 0; 1 if the processor lacks the instructions, 2 if a small layer comes out wrong.
+// Whether the arithmetic is right here: 0; 1 if the processor lacks the instructions, 2 if a small layer comes out
+// wrong.
 int coldswap_check(const char* instructions);
 
 // The instruction set in use.
@@ -37,9 +41,6 @@ void coldswap_fail(void* engine);
 void coldswap_restart(void* engine);
 // Waits until more than `bytes` are no longer needed by the run that goes on, or it has ended; how many are not.
 uint64_t coldswap_released(void* engine, uint64_t bytes);
-
-// Gives back the memory that the next run would use again.
-void coldswap_trim(void* engine);
 
 // crops [count][3][128][128] and latents [count][512] into out, shaped like the crops; all float32.
 // 0; 1 if coldswap_fail was called, or 2 if there was no memory: then `out` is not to be used. One run at a time.
