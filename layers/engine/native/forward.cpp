@@ -129,6 +129,7 @@ bool ForwardPass::run() {
 // The tasks 0, 1, … by whichever thread is free; all are done when it returns.
 template <class Work>
 void ForwardPass::parallel_for(ThreadScratch& thread, int tasks, Work work) {
+    assert(size_t(thread.phase) < next_task_.size());
     std::atomic<int>& next = next_task_[thread.phase++];
     for (int task; !failed_ && (task = next++) < tasks;) work(task);
     barrier_.wait();
