@@ -45,6 +45,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/faces/{name}"): Operation("get_faces", "swaps"),
     ("post", "/uploads"): Operation("create_upload", "swaps"),
     ("get", "/"): Operation("describe_service", "results"),
+    ("get", "/pack"): Operation("get_pack", "results"),
     ("get", "/results"): Operation("list_results", "results"),
     ("delete", "/results/{name}"): Operation("delete_result", "results"),
     ("post", "/verify"): Operation("verify_file", "results", {"a picture": {"uri": "https://example.com/swapped.jpg"}}),

@@ -39,6 +39,11 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
 
 
 def _dispatch(event: Any, context: Any) -> dict[str, Any] | None:
+    if isinstance(event, dict) and "http" in event.get("requestContext", {}):
+        from functions.swap.entry.page import answer_page
+
+        if (response := answer_page(event)) is not None:
+            return response
     services = load_services()
     if is_warm_up(event):
         from functions.swap.warm_up import warm

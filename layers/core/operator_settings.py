@@ -22,13 +22,15 @@ KEPT_SECONDS = 60.0  # a change is in use after this
 _NOT_THERE = ("ParameterNotFound", "ValidationException")
 _MOST = 10**9
 _FILE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,95}\.(?i:ttf|otf|ttc))?")
+_CLIENT_ID = re.compile(r"[!-~]{0,255}")  # RFC 6749, appendix A.1, without blanks
+_SCOPES = re.compile(r"[!#-\[\]-~]{1,100}( [!#-\[\]-~]{1,100}){0,19}")  # RFC 6749, section 3.3
 _UNUSABLE = "The settings of this stack cannot be read, so nothing is made. Its operator must fix them (make settings)."
 
 
 @dataclass(frozen=True)
 class OperatorSettings:
-    """The fields of the document. Each is a `bool`, an `int` that is not negative, or the name of a font file, and says
-    what it does."""
+    """The fields of the document. Each is a `bool`, an `int` that is not negative, or text of a pattern, and says what
+    it does."""
 
     daily_budget: int = field(
         default=5000,
@@ -51,7 +53,28 @@ class OperatorSettings:
         metadata={
             "help": "Name of a font file of yours under fonts/ of the models bucket, such as Brand.ttf: captions are "
             "drawn by it, and what it lacks by the typefaces of the image. It has at most 20 MiB, and its licence "
-            "allows cutting and embedding."
+            "allows cutting and embedding.",
+            "pattern": _FILE_NAME,
+            "must": "be the name of a file that ends in .ttf, .otf or .ttc, or empty",
+        },
+    )
+
+    sign_in_client_id: str = field(
+        default="",
+        metadata={
+            "help": "With AuthMode jwt: the id under which the page signs people in at the issuer (a public client: "
+            "authorization code with PKCE, no secret; the page's address is its redirect URI). Empty: the page cannot.",
+            "pattern": _CLIENT_ID,
+            "must": "be the id of a client, without blanks, or empty",
+        },
+    )
+    sign_in_scopes: str = field(
+        default="openid",
+        metadata={
+            "help": "What the page asks the issuer for, with blanks between: what makes it issue tokens that this "
+            "stack accepts.",
+            "pattern": _SCOPES,
+            "must": "be scopes with single blanks between",
         },
     )
 
@@ -69,6 +92,7 @@ class OperatorSettings:
     def changed(self, values: Mapping[str, Any]) -> OperatorSettings:
         """These settings with other values. Raises ValueError, which says what is wrong with which field."""
         defaults = {each.name: each.default for each in fields(OperatorSettings)}
+        metadata = {each.name: each.metadata for each in fields(OperatorSettings)}
         for name, value in values.items():
             if name not in defaults:
                 raise ValueError(f"There is no setting {name}. The settings are {', '.join(defaults)}.")
@@ -76,8 +100,9 @@ class OperatorSettings:
                 if not isinstance(value, bool):
                     raise ValueError(f"{name} must be true or false.")
             elif isinstance(defaults[name], str):
-                if not isinstance(value, str) or not _FILE_NAME.fullmatch(value):
-                    raise ValueError(f"{name} must be the name of a file that ends in .ttf, .otf or .ttc, or empty.")
+                facts = metadata[name]
+                if not isinstance(value, str) or not facts["pattern"].fullmatch(value):
+                    raise ValueError(f"{name} must {facts['must']}.")
             elif isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
                 raise ValueError(f"{name} must be a whole number from 0 to {_MOST:,}.")
         return OperatorSettings(**{**vars(self), **values})

@@ -18,6 +18,12 @@ def prefers_picture(accept: str) -> bool:
     return max(_weigh(each, ranges) for each in MEDIA_TYPES.values()) > _weigh(_JSON, ranges)
 
 
+def prefers(media_type: str, accept: str, over: str) -> bool:
+    """Whether the first media type is wanted more than the other; on a tie, and without a header, it is not."""
+    ranges = _parse(accept)
+    return _weigh(media_type, ranges) > _weigh(over, ranges)
+
+
 def choose_format(accept: str) -> PictureFormat | None:
     """The picture format that is wanted most; None where the meme's own is as good as any."""
     ranges = _parse(accept)

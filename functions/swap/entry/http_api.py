@@ -23,6 +23,7 @@ from functions.swap.entry.responses import (
     DeletedResponse,
     FacesJobResponse,
     JobResponse,
+    PackResponse,
     ResultsResponse,
     SwapResponse,
     TermsResponse,
@@ -63,8 +64,27 @@ resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer
     responses={200: response_schema("its name and version, and where to read on", Welcome), **PROBLEMS},
 )
 def get_root() -> Response[Any]:
-    """The same for everybody who may call the API."""
+    """The same for everybody. Where Accept prefers HTML, and AuthMode is not iam, it is the page."""
     return Response(200, content_type=JSON, body=json.dumps(asdict(welcome())))
+
+
+@resolver.get(
+    "/pack",
+    summary="Get which models are in use",
+    responses={200: response_schema("the pack, and what its users must know", PackResponse), **PROBLEMS},
+)
+def get_pack() -> Response[Any]:
+    """Its name, a hint where it recognises only some pictures, and the licences of its models."""
+    services = _services()
+    manifest = services.models.refresh(_response_deadline())
+    document = {
+        "name": manifest.pack,
+        "hint": manifest.hint,
+        "licences": sorted({model.licence for model in manifest.models.values()}),
+        "models": sorted(manifest.models),
+        "has_default_face": bool(services.settings.default_face),
+    }
+    return Response(200, content_type=JSON, body=json.dumps(document))
 
 
 @resolver.post(

@@ -86,6 +86,16 @@ class ResultsResponse(BaseModel):
     next: Annotated[str | None, Field(description="the cursor of the next page; null on the last page")]
 
 
+class PackResponse(BaseModel):
+    """The models in use."""
+
+    name: str
+    hint: Annotated[str | None, Field(description="what it cannot do, and what to do about that")]
+    licences: Annotated[list[str], Field(description="of its models")]
+    models: Annotated[list[str], Field(description="what there is a model for")]
+    has_default_face: Annotated[bool, Field(description="whether a swap needs no `face`")]
+
+
 class TermsResponse(BaseModel):
     """The terms of use."""
 

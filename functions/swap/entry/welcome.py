@@ -22,8 +22,8 @@ class Welcome:
     links: dict[str, str]  # paths of this API
 
 
-def welcome() -> Welcome:
-    """What this is."""
+def welcome(has_page: bool = False) -> Welcome:
+    """What this is; `has_page`: whether a browser gets the page here."""
     return Welcome(
         name=NAME,
         version=VERSION,
@@ -33,5 +33,6 @@ def welcome() -> Welcome:
             "openapi": "/openapi.json",
             "docs": "/docs",
             "terms": "/terms",
+            **({"page": "/"} if has_page else {}),
         },
     )

@@ -112,7 +112,7 @@ def test_production_is_the_default_stage_and_staging_keeps_little_and_traces() -
 
     assert (parameter["Default"], parameter["AllowedValues"]) == ("production", list(stages))
     usual = {"ResultDays": "7", "LogRetentionDays": "14", "Tracing": "PassThrough"}
-    usual |= {"ThrottleRate": "20", "ReservedConcurrency": "0"}
+    usual |= {"ThrottleRate": "20", "PageThrottleRate": "50", "ReservedConcurrency": "0"}
     assert stages == {
         "production": usual,
         "staging": {**usual, "ResultDays": "1", "LogRetentionDays": "3", "Tracing": "Active"},
@@ -171,8 +171,43 @@ def test_every_route_asks_for_what_the_parameter_says(auth_mode: str, authorizat
     assert parameter["Default"] == "iam"
     assert parameter["AllowedValues"] == ["iam", "jwt", "key", "open"]
     for route in of_type("AWS::ApiGatewayV2::Route").values():
+        if route["RouteKey"] in PAGE_ROUTES:
+            continue
         assert resolved(route["AuthorizationType"], auth_mode) == authorization
         assert resolved(route["AuthorizerId"], auth_mode) == authorizer
+
+
+PAGE_ROUTES = ("GET /", "GET /page/{proxy+}")
+
+
+def test_the_page_alone_is_for_everybody_under_a_throttle_of_its_own_and_only_where_a_browser_can_sign_in() -> None:
+    resources = TEMPLATE["Resources"]
+    routes = {name: each for name, each in resources.items() if each["Type"] == "AWS::ApiGatewayV2::Route"}
+    pages = {name: each for name, each in routes.items() if each["Properties"]["RouteKey"] in PAGE_ROUTES}
+
+    assert TEMPLATE["Conditions"]["HasPage"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AuthMode"}, "iam"]}]}
+    for page in pages.values():
+        assert page["Condition"] == "HasPage"
+        assert page["Properties"]["AuthorizationType"] == "NONE"
+        assert "AuthorizerId" not in page["Properties"]
+    stage = resources["ApiStage"]
+    _, waits_for, _ = stage["Metadata"]["Routes"]["Fn::If"]
+    assert waits_for == [{"Ref": name} for name in pages]  # API Gateway refuses settings of a route that is not there
+    condition, settings, otherwise = stage["Properties"]["RouteSettings"]["Fn::If"]
+    assert (condition, otherwise) == ("HasPage", {"Ref": "AWS::NoValue"})
+    rate = {"Fn::FindInMap": ["Stages", {"Ref": "Stage"}, "PageThrottleRate"]}
+    assert settings == {key: {"ThrottlingRateLimit": rate, "ThrottlingBurstLimit": rate} for key in PAGE_ROUTES}
+
+
+def test_a_browser_may_send_forms_to_the_uploads_bucket_from_the_page_and_nothing_else_to_any_bucket() -> None:
+    rules = {
+        name: bucket["CorsConfiguration"]["CorsRules"]
+        for name, bucket in of_type("AWS::S3::Bucket").items()
+        if "CorsConfiguration" in bucket
+    }
+
+    page = {"Fn::GetAtt": ["Api", "ApiEndpoint"]}
+    assert rules == {"UploadsBucket": [{"AllowedMethods": ["POST"], "AllowedOrigins": [page], "MaxAge": 3600}]}
 
 
 @pytest.mark.parametrize("function", ["SwapFunction", "VideoFunction"])

@@ -62,7 +62,7 @@ def test_settings_are_changed_and_what_is_the_default_is_left_out(
         ("daily_budget=1.5", "daily_budget must be a whole number"),
         ("cache_latents=1", "cache_latents must be true or false"),
         ("cache_latents=yes", "cache_latents must be true or false"),
-        ("budget=1", "There is no setting budget. The settings are daily_budget, cache_latents, caption_font."),
+        ("budget=1", "There is no setting budget. The settings are daily_budget, cache_latents, caption_font, "),
         ("budget=default", "There is no setting budget."),
         ("caption_font=../Brand.ttf", "caption_font must be the name of a file"),
         ("caption_font=Brand.woff2", "caption_font must be the name of a file"),

@@ -1,0 +1,84 @@
+// Elements, and what is said to those who cannot see them.
+import { t } from "./texts.js";
+
+// An element with attributes, listeners (onclick and the like) and children; text becomes text, never markup.
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (name in element && typeof value !== "string") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export const find = (id) => document.getElementById(id);
+
+let count = 0;
+export const newId = (prefix) => `${prefix}-${++count}`;
+
+// Announce a change to screen readers, without moving the focus.
+export function announce(text) {
+  const live = find("live");
+  live.textContent = "";
+  requestAnimationFrame(() => (live.textContent = text));
+}
+
+// Put a heading or field into view and give it the focus.
+export function focusOn(element) {
+  element.focus({ preventScroll: true });
+  element.scrollIntoView({ block: "nearest", behavior: prefersStill() ? "auto" : "smooth" });
+}
+
+export const prefersStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+// A labelled field with a hint and a place for its error, by the name that problems give it.
+export function field(name, control, { label, hint, className = "" } = {}) {
+  const id = control.id || (control.id = newId(name));
+  const note = hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null;
+  const error = h("p", { class: "error", id: `${id}-error`, role: "alert" });
+  control.setAttribute("aria-describedby", [note && `${id}-hint`, `${id}-error`].filter(Boolean).join(" "));
+  return h("div", { class: `field ${className}`, "data-field": name },
+    h("label", { for: id }, label), control, note, error);
+}
+
+// Show a sentence beside the field of that name; without one, remove it.
+export function setError(root, name, sentence = "") {
+  const place = root.querySelector(`[data-field="${CSS.escape(name)}"]`);
+  if (!place) return false;
+  const control = place.querySelector("input, select, textarea");
+  place.querySelector(".error").textContent = sentence;
+  if (control) control.setAttribute("aria-invalid", sentence ? "true" : "false");
+  return true;
+}
+
+export function clearErrors(root) {
+  for (const error of root.querySelectorAll(".error")) error.textContent = "";
+  for (const control of root.querySelectorAll("[aria-invalid]")) control.setAttribute("aria-invalid", "false");
+}
+
+export const selectOf = (options, value) =>
+  h("select", {}, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
+
+export const checkbox = (name, label, checked, hint) => {
+  const id = newId(name);
+  return h("div", { class: "field check", "data-field": name },
+    h("input", { type: "checkbox", id, name, checked, "aria-describedby": `${id}-error` }), h("label", { for: id }, label),
+    hint ? h("p", { class: "hint" }, hint) : null, h("p", { class: "error", id: `${id}-error`, role: "alert" }));
+};
+
+// Ask before something is gone; resolves to whether the answer was yes.
+export function confirmDialog(question, action) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
+      h("h2", { id: "dialog-title" }, question),
+      h("div", { class: "actions" },
+        h("button", { class: "danger", onclick: () => dialog.close("yes") }, action),
+        h("button", { class: "quiet", onclick: () => dialog.close("no") }, t("cancel"))));
+    dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes"); });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,132 @@
+// Pictures that somebody gives: from a file, the clipboard, a camera, an address, or a sample; and what a request calls
+// them. A small file travels inside the request, a large one is uploaded to the bucket.
+import { upload } from "./api.js";
+import { t } from "./texts.js";
+
+const INLINE_BYTES = 1_000_000; // in base64 four of these fit into a request, which may have 6 MB
+const THUMB_SIDE = 480; // pixels, of what a reload shows again
+const FACE_SIDE = 2048; // pixels, to which a large portrait is shrunk: a face needs far fewer
+const MAX_BYTES = 200 * 1024 ** 2; // of an upload
+
+export const MEME_TYPES = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/apng", "video/mp4",
+  "video/quicktime", "video/webm"];
+export const FACE_TYPES = ["image/jpeg", "image/png", "image/webp"];
+
+export const isVideo = (picture) => picture.type?.startsWith("video/");
+
+// A picture from a file: {name, type, bytes, uri, preview, thumb, width, height}. `uri` is empty until `name_` is asked
+// for it where the file has to be uploaded. Throws an Error with a sentence.
+export async function fromFile(file, { types, shrink, origin = "file" }) {
+  const type = file.type || guessType(file.name);
+  if (!types.includes(type)) throw new Error(t(types === FACE_TYPES ? "error.face_type" : "error.meme_type", { name: file.name }));
+  if (file.size > MAX_BYTES) throw new Error(t("error.too_many_bytes"));
+  if (shrink && file.size > INLINE_BYTES) file = await shrinkPicture(file);
+  const preview = URL.createObjectURL(file);
+  const { width, height, thumb } = await measure(preview, type);
+  const picture = { origin, name: file.name || t("picture.pasted"), type, width, height, thumb, preview };
+  if (file.size <= INLINE_BYTES) picture.uri = await readDataUri(file);
+  else picture.file = file;
+  return picture;
+}
+
+// A picture that the stack fetches by itself. Nothing is loaded here, so there is nothing to show yet.
+export function fromAddress(text) {
+  let url;
+  try {
+    url = new URL(text.trim());
+  } catch {
+    throw new Error(t("error.address"));
+  }
+  if (url.protocol !== "https:") throw new Error(t("error.address"));
+  const name = decodeURIComponent(url.pathname.split("/").pop()) || url.hostname;
+  return { origin: "address", name: `${url.hostname}: ${name}`, uri: url.href, type: guessType(url.pathname) };
+}
+
+// One of the samples that the stack serves beside the page.
+export async function fromSample(name, file, options) {
+  const response = await fetch(new URL(`samples/${file}`, import.meta.url), { referrerPolicy: "no-referrer" });
+  if (!response.ok) throw new Error(t("error.connection"));
+  const data = await response.blob();
+  return fromFile(new File([data], name, { type: data.type }), { ...options, origin: "sample" });
+}
+
+// The URI by which a request names the picture; what has none yet is uploaded first.
+export async function nameInRequest(picture, onProgress, signal) {
+  if (!picture.uri) {
+    picture.uri = await upload(picture.file, onProgress, signal);
+    delete picture.file;
+  }
+  return picture.uri;
+}
+
+// What of a picture may stay in the tab's storage. One that is not uploaded yet cannot be kept.
+export function keep(picture) {
+  if (!picture?.uri) return undefined;
+  const { preview, file, ...rest } = picture;
+  return picture.uri.startsWith("data:") ? { ...rest, thumb: undefined } : rest;
+}
+
+// A picture from the tab's storage.
+export const restore = (kept) => kept && { ...kept, preview: kept.uri.startsWith("data:") ? kept.uri : kept.thumb };
+
+export const release = (picture) => picture?.preview?.startsWith("blob:") && URL.revokeObjectURL(picture.preview);
+
+function guessType(name) {
+  const types = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", gif: "image/gif",
+    apng: "image/apng", mp4: "video/mp4", mov: "video/quicktime", webm: "video/webm" };
+  return types[name.split(".").pop().toLowerCase()] || "";
+}
+
+const readDataUri = (file) => new Promise((resolve, reject) => {
+  const reader = new FileReader();
+  reader.onload = () => resolve(reader.result);
+  reader.onerror = () => reject(new Error(t("error.unreadable")));
+  reader.readAsDataURL(file);
+});
+
+// An element with the picture's first frame, decoded; video elements stand at `seconds`.
+export async function loadFrame(url, type, seconds = 0) {
+  if (!type.startsWith("video/")) {
+    const image = new Image();
+    image.src = url;
+    await image.decode().catch(() => { throw new Error(t("error.unreadable")); });
+    return image;
+  }
+  const video = document.createElement("video");
+  Object.assign(video, { muted: true, playsInline: true, preload: "auto", src: url });
+  await new Promise((resolve, reject) => {
+    video.onerror = () => reject(new Error(t("error.unreadable")));
+    video.onloadeddata = () => { video.currentTime = seconds; };
+    video.onseeked = resolve;
+  });
+  return video;
+}
+
+export const sizeOf = (frame) => [frame.naturalWidth || frame.videoWidth, frame.naturalHeight || frame.videoHeight];
+
+export function drawFrame(frame, box, side) {
+  const [x0, y0, x1, y1] = box || [0, 0, ...sizeOf(frame)];
+  const scale = Math.min(1, side / Math.max(x1 - x0, y1 - y0));
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.max(1, Math.round((x1 - x0) * scale));
+  canvas.height = Math.max(1, Math.round((y1 - y0) * scale));
+  canvas.getContext("2d").drawImage(frame, x0, y0, x1 - x0, y1 - y0, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+async function measure(url, type) {
+  const frame = await loadFrame(url, type);
+  const [width, height] = sizeOf(frame);
+  return { width, height, thumb: drawFrame(frame, null, THUMB_SIDE).toDataURL("image/jpeg", 0.8) };
+}
+
+async function shrinkPicture(file) {
+  const url = URL.createObjectURL(file);
+  try {
+    const canvas = drawFrame(await loadFrame(url, file.type), null, FACE_SIDE);
+    const data = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
+    return new File([data], file.name, { type: "image/jpeg" });
+  } finally {
+    URL.revokeObjectURL(url);
+  }
+}

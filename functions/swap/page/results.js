@@ -1,0 +1,2 @@
+// What this caller has made.
+export class ResultsPanel {}
