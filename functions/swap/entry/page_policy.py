@@ -54,7 +54,7 @@ def security_headers(connections: Iterable[str]) -> dict[str, str]:
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
-        "connect-src": f"'self'{others}",
+        "connect-src": f"'self' blob: data:{others}",
         "img-src": f"'self' blob: data:{others}",
         "media-src": f"'self' blob: data:{others}",
         "base-uri": "'none'",

@@ -1,9 +1,9 @@
 // The faces of a meme, boxed and numbered, and which face goes where.
 import { call, poll } from "./api.js";
-import { field, find, h, prefersStill, selectOf } from "./dom.js";
+import { field, h, hint, prefersStill, selectOf } from "./dom.js";
 import { drawFrame, isVideo, loadFrame, sizeOf } from "./pictures.js";
-import { showProgress } from "./progress.js";
 import { t } from "./texts.js";
+import { asError, showProgress } from "./work.js";
 
 const CROP_SIDE = 160; // pixels
 export const LEAVE = "", DEFAULT = "default";
@@ -20,21 +20,21 @@ export async function requestListing(meme, uri, { id, onJob, root, signal }) {
     isOver: (job) => job.status === "succeeded" || job.status === "failed",
     onStep: (job) => showProgress(root, job), signal,
   });
-  if (job.problem) throw Object.assign(new Error(job.problem.detail), { code: job.problem.code, errors: [] });
+  if (job.problem) throw asError(job.problem);
   const { people, ...rest } = job.result;
   return { ...rest, faces: people, moves: true };
 }
 
-// Draw the list into `root`. `sources` are the letters of faces to choose from, `choices` what was chosen by number.
+// Draw the list into `root`. `sources` are the names of faces to choose from, `choices` what was chosen by number.
 export async function showListing(root, { meme, listing, sources, hasDefault, choices, onChoice }) {
   const source = listing.preview || meme.preview;
   const scene = h("div", { class: "scene" });
   const cards = h("ul", { class: "people" });
-  root.replaceChildren(h("p", { class: "hint" }, summary(listing)), h("div", { class: "who" }, scene, cards));
+  root.replaceChildren(hint(summary(listing)), h("div", { class: "who" }, scene, cards));
   if (source) scene.append(viewOf(source, meme, listing));
   else scene.append(h("div", { class: "unseen blank" }, t("picture.unseen")));
   if (!source) scene.firstChild.style.aspectRatio = `${listing.width} / ${listing.height}`;
-  const options = [...sources.map((each, number) => [String(number), t("face.source", { letter: letter(number), name: each.name })]),
+  const options = [...sources.map((name, number) => [String(number), t("face.source", { letter: letter(number), name })]),
     ...(hasDefault ? [[DEFAULT, t("face.default")]] : []), [LEAVE, t("face.leave")]];
   for (const face of listing.faces) {
     const select = selectOf(options, choices[face.index] ?? LEAVE);
@@ -44,7 +44,7 @@ export async function showListing(root, { meme, listing, sources, hasDefault, ch
     select.addEventListener("change", () => { mark(); onChoice(face.index, select.value); });
     const crop = h("div", { class: "crop" }, h("span", { class: "tag" }, String(face.index + 1)));
     const control = face.swappable === false
-      ? h("div", {}, h("strong", {}, t("face.number", { number: face.index + 1 })), h("p", { class: "hint" }, t(`reason.${face.reason}`)))
+      ? h("div", {}, h("strong", {}, t("face.number", { number: face.index + 1 })), hint(t(`reason.${face.reason}`)))
       : field(`faces-${face.index}`, select, { label: t("face.number", { number: face.index + 1 }), hint: timesOf(face) });
     const card = h("li", { class: "person" }, crop, control);
     mark();
@@ -112,5 +112,3 @@ function summary(listing) {
   const sentence = t(count === 1 ? "listing.one" : "listing.many", { count });
   return [sentence, ...(listing.notes || []).filter((note) => count === 0 || note)].join(" ");
 }
-
-export const focusFace = (index) => find(`face-${index}`)?.focus();

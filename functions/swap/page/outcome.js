@@ -1,54 +1,45 @@
-// What can be done with a finished swap: look, check its label, download, share, delete.
+// What can be done with something finished: look, check its label, download, share, delete.
 import { call } from "./api.js";
 import { compare } from "./compare.js";
-import { announce, confirmDialog, h } from "./dom.js";
+import { announce, confirmDialog, h, hint } from "./dom.js";
 import { t } from "./texts.js";
 
 const INLINE_BYTES = 4_500_000; // up to which the API answers with the picture itself
 
-// Draw the result into `root`. `original` is a picture or null; `onAgain` and `onDeleted` are what follows.
-export function showOutcome(root, { id, result, original, onAgain, onDeleted }) {
-  const status = h("p", { class: "hint status", role: "status" });
-  const label = labelPart(id, result, () => status);
-  const button = (key, className, action) =>
-    h("button", { class: className, onclick: (event) => run(event.currentTarget, status, action) }, t(key));
-  root.replaceChildren(
-    compare(original?.preview && { src: original.preview, type: original.thumb === original.preview ? "image/jpeg" : original.type },
-      { src: result.url, type: result.content_type }),
-    h("p", { class: "hint" }, sentence(result)),
-    result.notes.length ? h("ul", { class: "notes" }, result.notes.map((note) => h("li", {}, note))) : "",
-    h("div", { class: "actions" },
-      button("result.download", "primary", () => download(id, result)),
-      button("result.share", "", () => share(id, result)),
-      onAgain && button("result.again", "", async () => onAgain()),
-      button("result.delete", "quiet", async () => {
-        if (!(await confirmDialog(t("result.delete.ask"), t("result.delete")))) return "";
-        await call("DELETE", `/results/${id}`);
-        announce(t("result.deleted"));
-        onDeleted();
-        return "";
-      })),
-    status, label);
+// Draw a finished swap into `root`. `original` is a picture or null; `onAgain` and `onDeleted` are what follows.
+export function showSwap(root, { id, result, original, onAgain, onDeleted }) {
+  const swapped = result.faces.filter((face) => face.swapped).length, total = result.faces.length;
+  const before = original?.preview && { src: original.preview, type: original.thumb === original.preview ? "image/jpeg" : original.type };
+  root.replaceChildren(compare(before, { src: result.url, type: result.content_type }),
+    hint(t(total === 1 ? "result.one" : "result.many", { swapped, total, width: result.width, height: result.height })),
+    h("ul", { class: "notes" }, result.notes.map((note) => h("li", {}, note))),
+    ...drawActions({ "result.download": () => download(id, result), "result.share": () => share(id, result),
+      ...(onAgain ? { "result.again": onAgain } : {}) }, { link: result.url, path: `/results/${id}`, onDeleted }));
 }
 
-async function run(button, status, action) {
-  status.textContent = "";
-  button.disabled = true;
-  try {
-    status.textContent = (await action()) || "";
-  } catch (error) {
-    status.textContent = error.message;
-  } finally {
-    button.disabled = false;
-  }
-}
-
-function sentence(result) {
-  const swapped = result.faces.filter((face) => face.swapped).length;
-  return t(result.faces.length === 1 ? "result.one" : "result.many", { swapped, total: result.faces.length, width: result.width, height: result.height });
+// Buttons by the names of their texts, one that deletes `path`, and what the label of the file at `link` says.
+export function drawActions(actions, { link, path, onDeleted }) {
+  const status = h("p", { class: "hint status", role: "status" }), verdict = h("div", { class: "verdict", role: "status" });
+  const button = (key, className, action, place) => h("button", { class: className, onclick: async ({ currentTarget }) => {
+    place.textContent = "";
+    currentTarget.disabled = true;
+    place.textContent = await action().catch((error) => error.message) || "";
+    currentTarget.disabled = false;
+  } }, t(key));
+  const remove = async () => {
+    if (!(await confirmDialog(t("result.delete.ask"), t("result.delete")))) return;
+    await call("DELETE", path);
+    announce(t("result.deleted"));
+    onDeleted();
+  };
+  return [h("div", { class: "actions" }, Object.entries(actions).map(([key, action], number) => button(key, number ? "" : "primary", action, status)),
+    button("result.delete", "quiet", remove, status)), status,
+  h("details", { class: "more" }, h("summary", {}, t("label.title")), h("p", {}, t("label.what")), h("p", {}, t("label.elsewhere")),
+    button("label.check", "", () => checkLabel(link), verdict), verdict)];
 }
 
 const fileName = (result) => `coldswap-${result.key.split("/").pop()}`;
+const linkOf = async (id) => (await call("GET", `/swap/${id}`)).json.result.url;
 
 // The picture itself, as a file; null where it is too large for an answer of the API.
 async function fetchFile(id, result) {
@@ -59,38 +50,31 @@ async function fetchFile(id, result) {
 
 async function download(id, result) {
   const file = await fetchFile(id, result);
-  const url = file ? URL.createObjectURL(file) : (await call("GET", `/swap/${id}`)).json.result.url;
-  h("a", { href: url, download: fileName(result), ...(file ? {} : { target: "_blank", rel: "noopener noreferrer" }) }).click();
-  if (file) setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  const href = file ? URL.createObjectURL(file) : await linkOf(id);
+  h("a", { href, download: fileName(result), ...(file ? {} : { target: "_blank", rel: "noopener noreferrer" }) }).click();
+  if (file) setTimeout(() => URL.revokeObjectURL(href), 60_000);
   return t("result.downloaded", { name: fileName(result) });
 }
 
 async function share(id, result) {
   const file = await fetchFile(id, result);
-  if (file && navigator.canShare?.({ files: [file] })) {
-    try {
-      await navigator.share({ files: [file] });
-      return "";
-    } catch (error) {
-      if (error.name === "AbortError") return "";
-    }
-  }
-  await navigator.clipboard.writeText((await call("GET", `/swap/${id}`)).json.result.url);
+  return file && navigator.canShare?.({ files: [file] }) ? hand({ files: [file] }) : shareLink(await linkOf(id));
+}
+
+// Hand a link to another program where the browser can, and else to the clipboard.
+export async function shareLink(url) {
+  if (navigator.canShare?.({ url })) return hand({ url });
+  await navigator.clipboard.writeText(url);
   return t("result.copied");
 }
 
-function labelPart(id, result) {
-  const verdict = h("div", { class: "verdict", role: "status" });
-  return h("details", { class: "more" }, h("summary", {}, t("label.title")),
-    h("p", {}, t("label.what")), h("p", {}, t("label.elsewhere")),
-    h("button", { onclick: (event) => run(event.currentTarget, verdict, () => check(id, result)) }, t("label.check")), verdict);
-}
+const hand = (data) => navigator.share(data).catch((error) => { if (error.name !== "AbortError") throw error; });
 
-async function check(id, result) {
-  const file = await fetchFile(id, result);
-  const form = new FormData();
-  form.append("uri", file || result.url);
-  const { json } = await call("POST", "/verify", { form });
-  const signer = json.manifest?.signer ? t("label.signer", { signer: json.manifest.signer, state: t(`label.${json.manifest.state}`) }) : "";
-  return [json.sentence, signer].filter(Boolean).join(" ");
+// What the labels of a stored file say, by the link to it.
+async function checkLabel(link) {
+  const { hostname, pathname } = new URL(link);
+  const path = decodeURIComponent(hostname.includes(".s3.") ? hostname.split(".s3.")[0] + pathname : pathname.slice(1));
+  const { json } = await call("POST", "/verify", { body: { uri: `s3://${path}` } });
+  const { signer, state } = json.manifest;
+  return [json.sentence, signer ? t("label.signer", { signer, state: t(`label.${state}`) }) : ""].join(" ");
 }

@@ -1,2 +1,95 @@
-// What this caller has made.
-export class ResultsPanel {}
+// What this caller has made, and its end.
+import { call } from "./api.js";
+import { announce, confirmDialog, find, h, hint } from "./dom.js";
+import { showSwap } from "./outcome.js";
+import { showVideo } from "./shorts.js";
+import { t } from "./texts.js";
+
+const time = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+
+export class ResultsPanel {
+  constructor() {
+    this.list = h("ul", { class: "made" });
+    this.status = h("p", { role: "status" });
+    this.error = h("p", { class: "error", role: "alert" });
+    this.more = h("button", { class: "quiet", hidden: true, onclick: () => this.load(this.next) }, t("results.more"));
+    find("panel-results").replaceChildren(h("div", { class: "card" }, h("h2", { id: "results-title", tabindex: "-1" }, t("tab.results")),
+      hint(t("results.hint")), this.status, this.error, this.list, this.more));
+  }
+
+  show() {
+    this.list.replaceChildren();
+    return this.load();
+  }
+
+  async load(cursor) {
+    const turn = (this.turn = Symbol("turn")); // a later call overtakes this one
+    this.error.textContent = "";
+    this.status.textContent = t("results.loading");
+    try {
+      const { json } = await call("GET", `/results?limit=20${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
+      if (turn !== this.turn) return;
+      this.next = json.next;
+      this.more.hidden = !json.next;
+      this.list.append(...json.items.map((item) => this.draw(item)));
+      this.status.textContent = this.list.children.length ? "" : t("results.none");
+      for (const item of json.items) if (turn === this.turn && item.status === "succeeded") await this.preview(item).catch(() => {});
+    } catch (error) {
+      this.status.textContent = "";
+      this.error.textContent = error.message;
+    }
+  }
+
+  draw(item) {
+    const name = t("results.item", { kind: t(`kind.${item.kind}`), time: time.format(new Date(item.created_at)) });
+    const place = h("div", { class: "opened" });
+    const open = h("button", { "aria-expanded": "false", "aria-label": t("results.show.of", { name }), onclick: () => this.open(item, place, open) }, t("results.show"));
+    return h("li", { id: `made-${item.id}` }, h("div", { class: "thumb" }), h("div", {}, h("strong", {}, name), hint(t(`stage.${item.status}`))),
+      h("div", { class: "actions" }, open, h("button", { class: "quiet", "aria-label": t("results.delete.of", { name }), onclick: () => this.remove(item) }, t("result.delete"))), place);
+  }
+
+  async preview(item) {
+    const url = item.kind === "video" ? (await call("GET", `/download/${item.id}?file=poster`)).json.url : await this.still(item);
+    if (url) find(`made-${item.id}`)?.querySelector(".thumb").replaceChildren(h("img", { src: url, alt: "", loading: "lazy" }));
+  }
+
+  // The link to a swap's picture; nothing for one that moves, which would not stand still.
+  async still(item) {
+    const { result } = (await call("GET", item.links.self)).json;
+    return result.frames > 1 ? null : result.url;
+  }
+
+  async open(item, place, button) {
+    const opened = button.getAttribute("aria-expanded") === "true";
+    button.setAttribute("aria-expanded", String(!opened));
+    button.textContent = t(opened ? "results.show" : "results.hide");
+    place.replaceChildren();
+    if (opened) return;
+    try {
+      const { json } = await call("GET", item.links.self);
+      if (json.result) showSwap(place, { id: item.id, result: json.result, original: null, onDeleted: () => this.gone(item) });
+      else if (json.links?.download) await showVideo(place, json, () => this.gone(item));
+      else place.append(h("p", {}, json.problem?.detail || t(`stage.${json.stage || json.status}`)));
+    } catch (error) {
+      place.append(h("p", { class: "error", role: "alert" }, error.message));
+    }
+  }
+
+  async remove(item) {
+    if (!(await confirmDialog(t("result.delete.ask"), t("result.delete")))) return;
+    try {
+      await call("DELETE", item.links.delete);
+      this.gone(item);
+    } catch (error) {
+      this.error.textContent = error.message;
+    }
+  }
+
+  gone(item) {
+    find(`made-${item.id}`)?.remove();
+    document.dispatchEvent(new CustomEvent("deleted", { detail: item.id }));
+    this.status.textContent = this.list.children.length ? "" : t("results.none");
+    announce(t("result.deleted"));
+    find("results-title").focus();
+  }
+}
