@@ -140,7 +140,7 @@ export class Picker {
 
 // What is pasted outside of a text field goes to the picker that was used last, or to the first that is empty.
 document.addEventListener("paste", (event) => {
-  if (event.target.closest?.("input, textarea")) return;
+  if (event.target.closest?.("textarea, input:not([type='file'])")) return;
   const visible = [...pickers].filter((picker) => picker.root.offsetParent);
   const picker = visible.includes(lastUsed) && !lastUsed.picture ? lastUsed : visible.find((each) => !each.picture) || lastUsed;
   if (picker?.receive(event.clipboardData)) event.preventDefault();
