@@ -154,7 +154,8 @@ def demo(gpu: bool = False) -> int:
     print(
         "\n".join(problems)
         or f"Open {out}/memes.jpg (the swaps), {out}/moving.gif and {out}/moving.mp4 (memes that move), "
-        f"{out}/short.mp4 and {out}/names.mp4 (videos, each with its frames).",
+        f"{out}/short.mp4 and {out}/names.mp4 (videos, each with its frames).\n"
+        "To do the same with the mouse: make up, and open the page that it names.",
         flush=True,
     )
     if failed:

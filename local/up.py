@@ -98,6 +98,7 @@ def shell_variables(cloud: Cloud) -> dict[str, str]:
 def _public_instructions(cloud: Cloud, pack: str, access: PublicAccess) -> str:
     meme = os.path.relpath(STATE_FOLDER / "pictures/memes" / f"{MEME}.jpg")
     return f"""
+page      {access.url}/#key={access.key}
 API       {access.url}
 key       {access.key}
 pack      {pack}
@@ -107,7 +108,7 @@ It listens on {access.host}, port {access.port}, for requests with the key, whic
 that the stack has signed. The AWS that it runs on is not reachable from outside. Over http:// everybody on the way can
 read the key and the pictures: on a network that you do not trust, put a tunnel with TLS in front (docs/local.md).
 
-On any machine or phone:
+On any machine or phone, open the page by its link, which signs in; or:
   export API={access.url} KEY={access.key}
 
 Swap by HTTP, here with a meme of this machine:
@@ -122,6 +123,7 @@ def _instructions(cloud: Cloud, pack: str) -> str:
     uploads, outputs = cloud.bucket("uploads"), cloud.bucket("outputs")
     variables = " ".join(f"{name}={value}" for name, value in shell_variables(cloud).items())
     return f"""
+page      {cloud.browser_url}/
 API       {cloud.api_url}
 browser   {cloud.browser_url}/docs
 buckets   {cloud.bucket("models")}

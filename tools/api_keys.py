@@ -17,7 +17,7 @@ from typing import Any
 
 from layers.core.api_keys import KEY_BYTES, NAME_PATTERN, NAMES, PREFIX, digest, key_id, name_id
 from layers.core.errors import ColdswapError, InvalidRequest
-from tools.stack import find_state_table, read_deployed_parameters, read_stack_name
+from tools.stack import find_state_table, read_deployed_parameters, read_outputs, read_stack_name
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keys.revoke(options.revoke)
             print(f"The key of {options.revoke} is revoked: requests with it are refused from now on.", file=sys.stderr)
         else:
-            print(keys.make(options.make, datetime.now(UTC)))
+            key = keys.make(options.make, datetime.now(UTC))
+            print(key)
             print(
                 f"This is the key of {options.make}. It will not be shown again: the stack stores only its digest. "
                 "Send it as the header x-api-key, or as a Bearer token.",
@@ -135,6 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             if (mode := read_deployed_parameters(formation, stack).get("AuthMode")) != "key":
                 print(f"Keys are not in use yet: the AuthMode of {stack} is {mode}.", file=sys.stderr)
+            elif page := read_outputs(formation, stack).get("PageUrl"):
+                print(
+                    f"In a browser, this link signs in, so it is as secret as the key: {page}#key={key}",
+                    file=sys.stderr,
+                )
     except ColdswapError as error:
         print(error.detail, file=sys.stderr)
         return 1

@@ -6,15 +6,15 @@ import os
 import traceback
 from dataclasses import asdict
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from functions.swap.moving.job import SCRATCH as MOVING_SCRATCH
-from functions.swap.services import SCRATCH, Services, deadline, load_services
 from layers.core.errors import ColdswapError, InternalError, family
 from layers.core.ids import new_id
-from layers.core.scratch_folders import sweep
 from layers.core.telemetry import correlate, count_fault, logger
 from layers.core.warm_up import is_warm_up
+
+if TYPE_CHECKING:
+    from functions.swap.services import Services
 
 EXECUTION_EVENT = "Step Functions Execution Status Change"  # EventBridge's detail-type
 
@@ -26,6 +26,8 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     HTTP always gets a response. An upload raises the errors that a retry can cure. A task raises every error, so that
     its class name is the error's name in the state machine.
     """
+    if (response := _answer_page(event)) is not None:
+        return response
     correlate(context.aws_request_id, context.aws_request_id)
     try:
         return _dispatch(event, context)
@@ -38,12 +40,16 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
         raise
 
 
-def _dispatch(event: Any, context: Any) -> dict[str, Any] | None:
-    if isinstance(event, dict) and "http" in event.get("requestContext", {}):
-        from functions.swap.entry.page import answer_page
+def _answer_page(event: Any) -> dict[str, Any] | None:
+    """The answer where somebody asks for the page; before all else, since it needs nothing of what the API does."""
+    if not isinstance(event, dict) or "http" not in event.get("requestContext", {}):
+        return None
+    from functions.swap.entry.page import answer_page
 
-        if (response := answer_page(event)) is not None:
-            return response
+    return answer_page(event)
+
+
+def _dispatch(event: Any, context: Any) -> dict[str, Any] | None:
     services = load_services()
     if is_warm_up(event):
         from functions.swap.warm_up import warm
@@ -84,9 +90,17 @@ def handle_task(payload: Any, context: Any, services: Services) -> dict[str, Any
         raise failure from None
 
 
+def load_services() -> Services:
+    """The sandbox's services; the page needs none of what they import."""
+    from functions.swap import services
+
+    return services.load_services()
+
+
 def _run_task(payload: Any, context: Any, services: Services) -> dict[str, Any]:
     from functions.swap.entry.schemas import QueuedBody, parse_task
     from functions.swap.entry.swap_answer import arrange_result
+    from functions.swap.services import deadline
 
     body = parse_task(payload)
     if isinstance(body, QueuedBody):
@@ -116,6 +130,10 @@ def count_failed_execution(event: dict[str, Any], context: Any) -> None:
 
 if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
     # Made while Lambda initialises the sandbox, with a whole processor whatever MemorySize gives later.
+    from functions.swap.moving.job import SCRATCH as MOVING_SCRATCH
+    from functions.swap.services import SCRATCH
+    from layers.core.scratch_folders import sweep
+
     load_services()
     sweep(SCRATCH)
     sweep(MOVING_SCRATCH)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from functions.swap.context import SwapContext
@@ -20,11 +21,12 @@ from layers.core.telemetry import Phases, emit, logger, memory_percent, peak_mem
 if TYPE_CHECKING:
     from layers.media.picture import Picture
 
+PREVIEW_SIDE, PREVIEW_QUALITY = 960, 80  # pixels; of a JPEG
 SIDES_PER_EYES = 160  # a picture's longer side, in distances between the eyes of the smallest face that is looked at
 
 
-def list_faces(meme: str, caller: str | None, context: SwapContext) -> FaceListing:
-    """The faces of the picture at that URI, by the numbers that a swap gives them.
+def list_faces(meme: str, caller: str | None, context: SwapContext, with_preview: bool = False) -> FaceListing:
+    """The faces of the picture at that URI, by the numbers that a swap gives them; if asked for, with a small picture.
 
     Raises the errors of reading and decoding, ContentRefused, SafeguardFailed, ModelsMissing, ModelsCorrupt,
     StorageFailed or OutOfTime.
@@ -39,6 +41,8 @@ def list_faces(meme: str, caller: str | None, context: SwapContext) -> FaceListi
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # each read ends with the deadline at the latest
     listing = _describe(picture, faces, context, phases)
+    if with_preview:
+        listing = replace(listing, preview=draw_preview(picture))
     _record(listing, picture.digest, caller, context, context.models.bytes_fetched - bytes_before)
     return listing
 
@@ -77,6 +81,19 @@ def _describe(picture: Picture, faces: list[Face], context: SwapContext, phases:
         sentence = "No face was found in the picture. Use one that shows faces clearly."
         notes.insert(0, join_hint(sentence, context.models.manifest.hint))
     return FaceListing(picture.width, picture.height, listed, phases.timings_ms(), notes)
+
+
+def draw_preview(picture: Picture) -> str:
+    """The picture as a small JPEG in a data: URI, for whoever cannot fetch it."""
+    import base64
+
+    import cv2
+
+    scale = min(1.0, PREVIEW_SIDE / max(picture.width, picture.height))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    small = cv2.resize(picture.as_seen(), size, interpolation=cv2.INTER_AREA)
+    data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, PREVIEW_QUALITY])[1].tobytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
 
 
 def measure_eyes(keypoints: Floats) -> float:

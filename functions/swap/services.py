@@ -83,7 +83,7 @@ class Services:
             cost.charge_swap_upfront(self.budget, request)
             return self._swap(request, key=key, deadline=deadline, add_extension=add_extension)
 
-    def list_faces(self, meme: str, caller: str | None, deadline: Deadline) -> FaceListing:
+    def list_faces(self, meme: str, caller: str | None, deadline: Deadline, with_preview: bool = False) -> FaceListing:
         """List the faces of a picture; the models are unloaded as after a swap.
 
         A request that could never be fetched is not charged, nor a caller who is turned away for lack of capacity.
@@ -95,7 +95,7 @@ class Services:
         with self.sandboxes.share(caller):
             cost.charge_upfront(self.budget, caller)
             try:
-                return face_listing.list_faces(meme, caller, self.context(deadline))
+                return face_listing.list_faces(meme, caller, self.context(deadline), with_preview)
             finally:
                 if self.settings.model_retention == "request":
                     self.models.release()

@@ -239,3 +239,6 @@ class FaceListing:
     faces: list[ListedFace]
     timings_ms: dict[str, float] = field(metadata=describe("milliseconds by phase"))
     notes: list[str]
+    preview: str | None = field(
+        default=None, metadata=describe("if asked for: the picture as a small JPEG in a data: URI")
+    )

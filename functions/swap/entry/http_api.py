@@ -172,7 +172,7 @@ def post_faces(body: FacesBody) -> Response[Any]:
     services, caller, until = _services(), _caller(), _response_deadline()
     services.terms.require(caller)
     try:
-        listing = services.list_faces(body.meme, caller, until)
+        listing = services.list_faces(body.meme, caller, until, body.preview)
     except MovingMeme as meme:
         request = SwapRequest(meme=body.meme, caller=caller)
         name = moving_submission.queue_moving(services, request, caller, meme, kind="faces")

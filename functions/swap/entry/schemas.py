@@ -208,6 +208,7 @@ class FacesBody(RequestBody):
     """The picture, or the meme that moves, whose faces are listed."""
 
     meme: Annotated[PictureUri, Field(description=URI)]
+    preview: Annotated[bool, Field(strict=True, description="answer with a small picture too, unless it moves")] = False
 
 
 class VerifyBody(RequestBody):

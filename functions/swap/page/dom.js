@@ -44,13 +44,13 @@ export function field(name, control, { label, hint, className = "" } = {}) {
     h("label", { for: id }, label), control, note, error);
 }
 
-// Show a sentence beside the field of that name; without one, remove it.
-export function setError(root, name, sentence = "") {
+// Show a sentence beside the field of that name. What the API says of a field begins in small letters: its label leads it.
+export function setError(root, name, sentence) {
   const place = root.querySelector(`[data-field="${CSS.escape(name)}"]`);
   if (!place) return false;
-  const control = place.querySelector("input, select, textarea");
-  place.querySelector(".error").textContent = sentence;
-  if (control) control.setAttribute("aria-invalid", sentence ? "true" : "false");
+  const label = place.querySelector("label").textContent;
+  place.querySelector(".error").textContent = /^[a-z]/.test(sentence) ? `${label}: ${sentence}.` : sentence;
+  place.querySelector("input, select, textarea").setAttribute("aria-invalid", "true");
   return true;
 }
 
@@ -58,6 +58,8 @@ export function clearErrors(root) {
   for (const error of root.querySelectorAll(".error")) error.textContent = "";
   for (const control of root.querySelectorAll("[aria-invalid]")) control.setAttribute("aria-invalid", "false");
 }
+
+export const hint = (...content) => h("p", { class: "hint" }, ...content);
 
 export const selectOf = (options, value) =>
   h("select", {}, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));

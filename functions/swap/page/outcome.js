@@ -14,11 +14,11 @@ export function showSwap(root, { id, result, original, onAgain, onDeleted }) {
     hint(t(total === 1 ? "result.one" : "result.many", { swapped, total, width: result.width, height: result.height })),
     h("ul", { class: "notes" }, result.notes.map((note) => h("li", {}, note))),
     ...drawActions({ "result.download": () => download(id, result), "result.share": () => share(id, result),
-      ...(onAgain ? { "result.again": onAgain } : {}) }, { link: result.url, path: `/results/${id}`, onDeleted }));
+      ...(onAgain ? { "result.again": onAgain } : {}) }, { kind: "swap", link: result.url, path: `/results/${id}`, onDeleted }));
 }
 
 // Buttons by the names of their texts, one that deletes `path`, and what the label of the file at `link` says.
-export function drawActions(actions, { link, path, onDeleted }) {
+export function drawActions(actions, { kind, link, path, onDeleted }) {
   const status = h("p", { class: "hint status", role: "status" }), verdict = h("div", { class: "verdict", role: "status" });
   const button = (key, className, action, place) => h("button", { class: className, onclick: async ({ currentTarget }) => {
     place.textContent = "";
@@ -34,7 +34,7 @@ export function drawActions(actions, { link, path, onDeleted }) {
   };
   return [h("div", { class: "actions" }, Object.entries(actions).map(([key, action], number) => button(key, number ? "" : "primary", action, status)),
     button("result.delete", "quiet", remove, status)), status,
-  h("details", { class: "more" }, h("summary", {}, t("label.title")), h("p", {}, t("label.what")), h("p", {}, t("label.elsewhere")),
+  h("details", { class: "more" }, h("summary", {}, t(`label.${kind}`)), h("p", {}, t("label.what")), h("p", {}, t("label.elsewhere")),
     button("label.check", "", () => checkLabel(link), verdict), verdict)];
 }
 

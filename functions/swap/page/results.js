@@ -2,9 +2,11 @@
 import { call } from "./api.js";
 import { announce, confirmDialog, find, h, hint } from "./dom.js";
 import { showSwap } from "./outcome.js";
+import { drawFrame, loadFrame } from "./pictures.js";
 import { showVideo } from "./shorts.js";
 import { t } from "./texts.js";
 
+const THUMB_SIDE = 240; // pixels
 const time = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
 
 export class ResultsPanel {
@@ -48,15 +50,11 @@ export class ResultsPanel {
       h("div", { class: "actions" }, open, h("button", { class: "quiet", "aria-label": t("results.delete.of", { name }), onclick: () => this.remove(item) }, t("result.delete"))), place);
   }
 
+  // A small picture that stands still, of what moves its first frame.
   async preview(item) {
-    const url = item.kind === "video" ? (await call("GET", `/download/${item.id}?file=poster`)).json.url : await this.still(item);
-    if (url) find(`made-${item.id}`)?.querySelector(".thumb").replaceChildren(h("img", { src: url, alt: "", loading: "lazy" }));
-  }
-
-  // The link to a swap's picture; nothing for one that moves, which would not stand still.
-  async still(item) {
-    const { result } = (await call("GET", item.links.self)).json;
-    return result.frames > 1 ? null : result.url;
+    const { json } = await call("GET", item.kind === "video" ? `/download/${item.id}?file=poster` : item.links.self);
+    const frame = await loadFrame(json.url || json.result.url, json.result?.content_type || "");
+    find(`made-${item.id}`)?.querySelector(".thumb").replaceChildren(drawFrame(frame, null, THUMB_SIDE));
   }
 
   async open(item, place, button) {

@@ -221,5 +221,5 @@ export async function showVideo(root, task, onDeleted) {
     hint(t("short.facts", { seconds: task.seconds, megabytes: (task.bytes / 1e6).toFixed(1) })),
     people.length ? hint(`${t("short.credits")}: `, people.flatMap((each, number) => [number ? ", " : "", link(each.photographer_url, each.photographer)]), ` (${people[0].source})`) : "",
     ...drawActions({ "result.download": fetchFile("video"), "result.share": async () => shareLink(await linkTo("video")),
-      ...(task.links.srt ? { "short.captions": fetchFile("srt") } : {}) }, { link: video, path: `/task/${id}`, onDeleted }));
+      ...(task.links.srt ? { "short.captions": fetchFile("srt") } : {}) }, { kind: "video", link: video, path: `/task/${id}`, onDeleted }));
 }

@@ -9,7 +9,11 @@ import sys
 import pytest
 
 SETTINGS = {"MODELS_BUCKET": "m", "UPLOADS_BUCKET": "u", "OUTPUTS_BUCKET": "o", "AWS_DEFAULT_REGION": "eu-west-1"}
-CODE = "import functions.swap.app as app; print(app.load_services.cache_info().currsize)"
+CODE = """
+import functions.swap.app
+from functions.swap.services import load_services
+print(load_services.cache_info().currsize)
+"""
 
 
 @pytest.mark.parametrize(
