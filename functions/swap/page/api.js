@@ -6,68 +6,43 @@ const credentials = { headers: {}, onRefused: () => {} };
 
 // A problem document (RFC 9457), or what stands for one where a gateway or the network answered.
 export class Problem extends Error {
-  constructor(document, status, retryAfter) {
+  constructor(document, status = 0, retryAfter) {
     super(document.detail);
-    this.code = document.code;
-    this.status = status;
-    this.errors = document.errors || [];
-    this.retryable = Boolean(document.retryable);
-    this.retryAfter = retryAfter;
+    Object.assign(this, { errors: [], ...document, status, retryAfter });
   }
 }
 
-export function setCredentials(headers, onRefused) {
-  Object.assign(credentials, { headers, onRefused });
-}
+export const setCredentials = (headers, onRefused) => Object.assign(credentials, { headers, onRefused });
 
-// Ask the API. `path` begins with a slash. Resolves to {status, headers, json} or, with `accept` of a picture, {blob}.
-export async function call(method, path, { body, form, headers = {}, accept = "application/json", signal } = {}) {
-  let response;
-  try {
-    response = await fetch(new URL(path.slice(1), BASE), {
-      method,
-      headers: {
-        accept, ...credentials.headers, ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }),
-      },
-      body: form ?? (body === undefined ? undefined : JSON.stringify(body)),
-      signal,
-      cache: "no-store",
-      credentials: "omit",
-      referrerPolicy: "no-referrer",
-    });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem({ code: "no_connection", detail: t("error.connection"), retryable: true }, 0);
-  }
-  const type = response.headers.get("content-type") || "";
-  if (response.ok && /^(image|video)\//.test(type)) {
-    return { status: response.status, headers: response.headers, blob: await response.blob() };
-  }
+// Ask the API. `path` begins with a slash. Resolves to {status, json} or, with `accept` of a picture, {blob}.
+export async function call(method, path, { body, headers = {}, accept = "application/json", signal } = {}) {
+  const response = await fetch(new URL(path.slice(1), BASE), {
+    method, signal, cache: "no-store", credentials: "omit", referrerPolicy: "no-referrer", body: body && JSON.stringify(body),
+    headers: { accept, ...credentials.headers, ...headers, ...(body && { "content-type": "application/json" }) },
+  }).catch((error) => {
+    throw signal?.aborted ? error : new Problem({ code: "no_connection", detail: t("error.connection"), retryable: true });
+  });
+  const type = response.headers.get("content-type") || "", { status } = response;
+  if (response.ok && /^(image|video)\//.test(type)) return { blob: await response.blob() };
   const json = type.includes("json") ? await response.json().catch(() => ({})) : {};
-  if (response.ok) return { status: response.status, headers: response.headers, json };
-  throw describe(response, json);
+  if (response.ok) return { status, json };
+  throw describe(json, status, Number(response.headers.get("retry-after")) || undefined);
 }
 
-function describe(response, json) {
-  const wait = Number(response.headers.get("retry-after")) || undefined;
-  if (json.code) return new Problem(json, response.status, wait);
-  if (response.status === 401 || response.status === 403) {
-    credentials.onRefused();
-    return new Problem({ code: "refused", detail: t("error.refused") }, response.status);
-  }
-  const [code, retryable] = { 413: ["too_large", false], 429: ["throttled", true], 503: ["late", true] }[response.status] ||
-    ["unknown", response.status >= 500];
-  return new Problem({ code, detail: t(`error.${code}`, { status: response.status }), retryable }, response.status, wait);
+function describe(json, status, wait) {
+  if (json.code) return new Problem(json, status, wait);
+  if (status === 401 || status === 403) credentials.onRefused();
+  const code = { 401: "refused", 403: "refused", 413: "too_large", 429: "throttled", 503: "late" }[status] || "unknown";
+  return new Problem({ code, detail: t(`error.${code}`, { status }), retryable: status === 429 || status >= 500 }, status, wait);
 }
 
-// Wait, or less long if the tab comes back to the front.
 export const pause = (seconds, signal) =>
   new Promise((resolve, reject) => {
     const timer = setTimeout(resolve, seconds * 1000);
     signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
   });
 
-// Ask until `isOver`; `onStep` gets each answer, `onTrouble` whether the last try failed. Gives up on real problems only.
+// Ask until `isOver`; `onStep` gets each answer, `onTrouble` whether the last try failed.
 export async function poll(path, { isOver, onStep, onTrouble = () => {}, signal, seconds = 1 }) {
   for (let failures = 0; ;) {
     let answer;
@@ -76,7 +51,7 @@ export async function poll(path, { isOver, onStep, onTrouble = () => {}, signal,
       if (failures) onTrouble(false);
       failures = 0;
     } catch (error) {
-      if (!(error instanceof Problem) || !(error.retryable || error.status === 0) || failures > 60) throw error;
+      if (!error.retryable || failures > 60) throw error;
       failures += 1;
       if (failures > 1) onTrouble(true);
       await pause(Math.min(error.retryAfter || failures, 8), signal);
@@ -88,7 +63,7 @@ export async function poll(path, { isOver, onStep, onTrouble = () => {}, signal,
   }
 }
 
-// Send a file straight to the bucket by a form of POST /uploads; `onProgress` gets 0 to 1. Resolves to its URI.
+// Send a file straight to the bucket; `onProgress` gets 0 to 1. Resolves to its URI.
 export async function upload(file, onProgress = () => {}, signal) {
   const { json } = await call("POST", "/uploads", { signal });
   const form = new FormData();

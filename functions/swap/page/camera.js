@@ -1,5 +1,5 @@
 // A photo from this device's camera.
-import { h } from "./dom.js";
+import { button, h, row } from "./dom.js";
 import { t } from "./texts.js";
 
 // Resolves to a JPEG file, or null if nobody took one. Throws an Error with a sentence where there is no camera.
@@ -12,11 +12,9 @@ export async function takePhoto() {
   }
   const video = h("video", { autoplay: true, muted: true, playsInline: true, "aria-label": t("camera.view") });
   video.srcObject = stream;
-  const dialog = h("dialog", { class: "dialog camera", "aria-labelledby": "camera-title" },
+  const dialog = h("dialog", { "aria-labelledby": "camera-title" },
     h("h2", { id: "camera-title" }, t("camera.title")), video,
-    h("div", { class: "actions" },
-      h("button", { class: "primary", onclick: () => dialog.close("taken") }, t("camera.take")),
-      h("button", { class: "quiet", onclick: () => dialog.close("") }, t("cancel"))));
+    row(button(t("camera.take"), () => dialog.close("taken"), { class: "primary" }), button(t("cancel"), () => dialog.close(""))));
   document.body.append(dialog);
   dialog.showModal();
   try {

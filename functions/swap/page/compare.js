@@ -1,14 +1,13 @@
 // A result over its original, with a slider between them.
-import { h, newId, prefersStill } from "./dom.js";
+import { button, h, prefersStill } from "./dom.js";
 import { t } from "./texts.js";
 
 // `original` and `result` are {src, type}; without an original the result stands alone.
 export function compare(original, result) {
   if (!original?.src) return h("figure", { class: "compare" }, view(result, t("compare.result")));
-  const id = newId("slider");
   const top = h("div", { class: "over" }, view(original, t("compare.original")));
   const stage = h("div", { class: "stack" }, view(result, t("compare.result")), top, h("div", { class: "line", "aria-hidden": "true" }));
-  const slider = h("input", { type: "range", id, min: "0", max: "100", step: "1", value: "50", class: "slider",
+  const slider = h("input", { type: "range", class: "slider", "aria-label": t("compare.slider"),
     oninput: () => set(slider.value) });
   const set = (value) => {
     stage.style.setProperty("--cut", `${value}%`);
@@ -16,8 +15,7 @@ export function compare(original, result) {
   };
   set("50");
   return h("figure", { class: "compare" }, stage,
-    h("div", { class: "slide" }, h("span", { "aria-hidden": "true" }, t("compare.original")), slider, h("span", { "aria-hidden": "true" }, t("compare.result")),
-      h("label", { for: id, class: "visually-hidden" }, t("compare.slider"))));
+    h("div", { class: "slide" }, h("span", {}, t("compare.original")), slider, h("span", {}, t("compare.result"))));
 }
 
 // A picture or video that moves only where motion is wanted.
@@ -29,7 +27,6 @@ export function view({ src, type }, alt) {
   return still && ["image/gif", "image/webp", "image/png", "image/apng"].includes(type) ? freeze(src, alt) : h("img", { src, alt });
 }
 
-// The first frame of an animation, and a button that plays it.
 function freeze(src, alt) {
   const place = h("div", { class: "frozen" });
   const image = new Image();
@@ -38,8 +35,7 @@ function freeze(src, alt) {
   image.decode().then(() => {
     const canvas = h("canvas", { width: image.naturalWidth, height: image.naturalHeight, role: "img", "aria-label": alt });
     canvas.getContext("2d").drawImage(image, 0, 0);
-    const button = h("button", { class: "quiet play", onclick: () => place.replaceChildren(image) }, t("compare.play"));
-    place.append(canvas, button);
+    place.append(canvas, button(t("compare.play"), () => place.replaceChildren(image)));
   }, () => place.append(image));
   return place;
 }

@@ -19,14 +19,12 @@ export const find = (id) => document.getElementById(id);
 let count = 0;
 export const newId = (prefix) => `${prefix}-${++count}`;
 
-// Announce a change to screen readers, without moving the focus.
 export function announce(text) {
   const live = find("live");
   live.textContent = "";
   requestAnimationFrame(() => (live.textContent = text));
 }
 
-// Put a heading or field into view and give it the focus.
 export function focusOn(element) {
   element.focus({ preventScroll: true });
   element.scrollIntoView({ block: "nearest", behavior: prefersStill() ? "auto" : "smooth" });
@@ -35,13 +33,11 @@ export function focusOn(element) {
 export const prefersStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // A labelled field with a hint and a place for its error, by the name that problems give it.
-export function field(name, control, { label, hint, className = "" } = {}) {
-  const id = control.id || (control.id = newId(name));
-  const note = hint ? h("p", { class: "hint", id: `${id}-hint` }, hint) : null;
-  const error = h("p", { class: "error", id: `${id}-error`, role: "alert" });
-  control.setAttribute("aria-describedby", [note && `${id}-hint`, `${id}-error`].filter(Boolean).join(" "));
-  return h("div", { class: `field ${className}`, "data-field": name },
-    h("label", { for: id }, label), control, note, error);
+export function field(name, control, { label, hint, className = "" }) {
+  const id = (control.id ||= newId(name));
+  control.setAttribute("aria-describedby", `${id}-hint ${id}-error`);
+  return h("div", { class: `field ${className}`, "data-field": name }, h("label", { for: id }, label), control,
+    h("p", { class: "hint", id: `${id}-hint` }, hint || ""), h("p", { class: "error", id: `${id}-error`, role: "alert" }));
 }
 
 // Show a sentence beside the field of that name. What the API says of a field begins in small letters: its label leads it.
@@ -59,26 +55,26 @@ export function clearErrors(root) {
   for (const control of root.querySelectorAll("[aria-invalid]")) control.setAttribute("aria-invalid", "false");
 }
 
+// A button; unless `more` says otherwise, a quiet one.
+export const button = (text, onclick, more = {}) => h("button", { class: "quiet", onclick, ...more }, text);
+
+export const row = (...buttons) => h("div", { class: "actions" }, ...buttons);
+
+export const alertLine = (text = "") => h("p", { class: "error", role: "alert" }, text);
+
 export const hint = (...content) => h("p", { class: "hint" }, ...content);
 
 export const selectOf = (options, value) =>
   h("select", {}, options.map(([key, text]) => h("option", { value: key, selected: key === value }, text)));
 
-export const checkbox = (name, label, checked, hint) => {
-  const id = newId(name);
-  return h("div", { class: "field check", "data-field": name },
-    h("input", { type: "checkbox", id, name, checked, "aria-describedby": `${id}-error` }), h("label", { for: id }, label),
-    hint ? h("p", { class: "hint" }, hint) : null, h("p", { class: "error", id: `${id}-error`, role: "alert" }));
-};
+export const checkbox = (name, label, checked, hint) =>
+  field(name, h("input", { type: "checkbox", checked }), { label, hint, className: "check" });
 
-// Ask before something is gone; resolves to whether the answer was yes.
 export function confirmDialog(question, action) {
   return new Promise((resolve) => {
-    const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
+    const dialog = h("dialog", { "aria-labelledby": "dialog-title" },
       h("h2", { id: "dialog-title" }, question),
-      h("div", { class: "actions" },
-        h("button", { class: "danger", onclick: () => dialog.close("yes") }, action),
-        h("button", { class: "quiet", onclick: () => dialog.close("no") }, t("cancel"))));
+      row(button(action, () => dialog.close("yes"), { class: "danger" }), button(t("cancel"), () => dialog.close("no"))));
     dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes"); });
     document.body.append(dialog);
     dialog.showModal();

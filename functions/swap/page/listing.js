@@ -1,15 +1,15 @@
 // The faces of a meme, boxed and numbered, and which face goes where.
-import { call, poll } from "./api.js";
+import { Problem, call, poll } from "./api.js";
 import { field, h, hint, prefersStill, selectOf } from "./dom.js";
 import { drawFrame, isVideo, loadFrame, sizeOf } from "./pictures.js";
 import { t } from "./texts.js";
-import { asError, showProgress } from "./work.js";
+import { showProgress } from "./work.js";
 
 const CROP_SIDE = 160; // pixels
 export const LEAVE = "", DEFAULT = "default";
 export const letter = (number) => String.fromCharCode(65 + number);
 
-// Ask which faces there are. Of a meme that moves `onJob` gets the id of the list, and `root` shows how far it is.
+// Ask which faces there are; of a meme that moves `onJob` gets the list's id.
 export async function requestListing(meme, uri, { id, onJob, root, signal }) {
   if (!id) {
     const { status, json } = await call("POST", "/faces", { body: { meme: uri, ...(meme.origin === "address" ? { preview: true } : {}) }, signal });
@@ -20,19 +20,18 @@ export async function requestListing(meme, uri, { id, onJob, root, signal }) {
     isOver: (job) => job.status === "succeeded" || job.status === "failed",
     onStep: (job) => showProgress(root, job), signal,
   });
-  if (job.problem) throw asError(job.problem);
+  if (job.problem) throw new Problem(job.problem);
   const { people, ...rest } = job.result;
   return { ...rest, faces: people, moves: true };
 }
 
-// Draw the list into `root`. `sources` are the names of faces to choose from, `choices` what was chosen by number.
+// Draw the list into `root`: `sources` are names, `choices` are by the faces' numbers.
 export async function showListing(root, { meme, listing, sources, hasDefault, choices, onChoice }) {
   const source = listing.preview || meme.preview;
   const scene = h("div", { class: "scene" });
   const cards = h("ul", { class: "people" });
   root.replaceChildren(hint(summary(listing)), h("div", { class: "who" }, scene, cards));
-  if (source) scene.append(viewOf(source, meme, listing));
-  else scene.append(h("div", { class: "unseen blank" }, t("picture.unseen")));
+  scene.append(source ? viewOf(source, meme, listing) : h("div", { class: "unseen" }, t("picture.unseen")));
   if (!source) scene.firstChild.style.aspectRatio = `${listing.width} / ${listing.height}`;
   const options = [...sources.map((name, number) => [String(number), t("face.source", { letter: letter(number), name })]),
     ...(hasDefault ? [[DEFAULT, t("face.default")]] : []), [LEAVE, t("face.leave")]];
@@ -64,29 +63,25 @@ function viewOf(source, meme, listing) {
 
 function placeBox(scene, box, [x0, y0, x1, y1], { width, height }) {
   const percent = (part, whole) => `${(100 * part) / whole}%`;
-  box.style.left = percent(x0, width);
-  box.style.top = percent(y0, height);
-  box.style.width = percent(x1 - x0, width);
-  box.style.height = percent(y1 - y0, height);
+  Object.assign(box.style, { left: percent(x0, width), top: percent(y0, height), width: percent(x1 - x0, width), height: percent(y1 - y0, height) });
   scene.append(box);
 }
 
-// The face alone, from the moment that shows it best where the meme moves.
+// The face alone, at the moment that shows it best.
 async function drawCrop(place, source, meme, face, listing) {
   const type = source === meme.preview && source.startsWith("blob:") ? meme.type : source.startsWith("data:image/gif") ? "image/gif" : "image/jpeg";
   const frame = listing.moves ? await frameAt(source, type, face.thumbnail || 0) : await loadFrame(source, type);
-  const [width] = frame.displayWidth ? [frame.displayWidth] : sizeOf(frame);
-  const scale = width / listing.width;
+  const scale = (frame.displayWidth || sizeOf(frame)[0]) / listing.width;
   const [x0, y0, x1, y1] = face.box.map((side) => side * scale);
-  const margin = 0.25 * Math.max(x1 - x0, y1 - y0);
-  const side = Math.max(x1 - x0, y1 - y0) + margin;
+  const side = 1.25 * Math.max(x1 - x0, y1 - y0);
   const left = (x0 + x1 - side) / 2, top = (y0 + y1 - side) / 2;
   const canvas = drawFrame(frame, [left, top, left + side, top + side], CROP_SIDE);
+  frame.close?.();
   canvas.setAttribute("aria-hidden", "true");
   place.prepend(canvas);
 }
 
-// The frame of a picture at a moment, where the browser can tell it; else the first.
+// The frame at a moment, where the browser can tell it; else the first.
 async function frameAt(url, type, seconds) {
   if (type.startsWith("video/") || !("ImageDecoder" in window)) return loadFrame(url, type, seconds);
   const data = await (await fetch(url)).arrayBuffer();
@@ -109,6 +104,5 @@ function timesOf(face) {
 
 function summary(listing) {
   const count = listing.faces.length;
-  const sentence = t(count === 1 ? "listing.one" : "listing.many", { count });
-  return [sentence, ...(listing.notes || []).filter((note) => count === 0 || note)].join(" ");
+  return [t(count === 1 ? "listing.one" : "listing.many", { count }), ...listing.notes].join(" ");
 }

@@ -28,18 +28,14 @@ async function begin() {
   await Promise.all([panels.swap.start(), panels.short.start()]);
 }
 
-// Whether the API takes the credentials; GET /terms needs nothing else.
 async function checkCredentials() {
   terms = (await call("GET", "/terms")).json;
 }
 let terms = null;
 
-// Show what stands between somebody and the page: a form, or a sentence.
 function gate(...content) {
-  const place = find("gate");
-  place.replaceChildren(h("h2", { id: "gate-title", tabindex: "-1" }, t("gate.title")), ...content.map((each) => (typeof each === "string" ? h("p", {}, each) : each)));
-  place.hidden = false;
-  return place;
+  find("gate").replaceChildren(h("h2", { id: "gate-title" }, t("gate.title")), ...content.map((each) => (typeof each === "string" ? h("p", {}, each) : each)));
+  find("gate").hidden = false;
 }
 
 async function acceptTerms() {
@@ -85,11 +81,11 @@ async function readFields() {
 
 function showPack(pack) {
   const place = find("pack");
-  const sentence = pack.problem ? pack.problem.message : pack.drawn ? t("pack.drawn") : t("pack.real", { name: pack.name });
-  place.append(h("p", {}, h("span", { class: pack.problem ? "badge bad" : pack.drawn ? "badge drawn" : "badge" }, pack.name || t("pack.none")), sentence),
+  const sentence = pack.problem?.message || t(pack.drawn ? "pack.drawn" : "pack.real", pack);
+  place.append(h("p", {}, h("span", { class: pack.problem ? "badge bad" : "badge" }, pack.name || t("pack.none")), sentence),
     h("details", { class: "more" }, h("summary", {}, t("pack.more")),
-      pack.licences?.length ? h("p", {}, t("pack.licence", { licence: pack.licences.join("; ") })) : null,
-      pack.hint ? h("p", {}, pack.hint) : null,
+      pack.licences && h("p", {}, t("pack.licence", { licence: pack.licences.join("; ") })),
+      pack.hint && h("p", {}, pack.hint),
       h("p", {}, t("pack.operator")), h("pre", {}, "make models ACCEPT=1\nmake models LOCAL=1 ACCEPT=1")));
   place.hidden = false;
 }

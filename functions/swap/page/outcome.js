@@ -1,12 +1,12 @@
 // What can be done with something finished: look, check its label, download, share, delete.
 import { call } from "./api.js";
 import { compare } from "./compare.js";
-import { announce, confirmDialog, h, hint } from "./dom.js";
+import { announce, button, confirmDialog, h, hint, row } from "./dom.js";
 import { t } from "./texts.js";
 
 const INLINE_BYTES = 4_500_000; // up to which the API answers with the picture itself
 
-// Draw a finished swap into `root`. `original` is a picture or null; `onAgain` and `onDeleted` are what follows.
+// Draw a finished swap into `root`; `original` is a picture or null.
 export function showSwap(root, { id, result, original, onAgain, onDeleted }) {
   const swapped = result.faces.filter((face) => face.swapped).length, total = result.faces.length;
   const before = original?.preview && { src: original.preview, type: original.thumb === original.preview ? "image/jpeg" : original.type };
@@ -20,22 +20,24 @@ export function showSwap(root, { id, result, original, onAgain, onDeleted }) {
 // Buttons by the names of their texts, one that deletes `path`, and what the label of the file at `link` says.
 export function drawActions(actions, { kind, link, path, onDeleted }) {
   const status = h("p", { class: "hint status", role: "status" }), verdict = h("div", { class: "verdict", role: "status" });
-  const button = (key, className, action, place) => h("button", { class: className, onclick: async ({ currentTarget }) => {
+  const act = (key, className, action, place) => button(t(key), async ({ currentTarget }) => {
     place.textContent = "";
     currentTarget.disabled = true;
     place.textContent = await action().catch((error) => error.message) || "";
     currentTarget.disabled = false;
-  } }, t(key));
-  const remove = async () => {
-    if (!(await confirmDialog(t("result.delete.ask"), t("result.delete")))) return;
-    await call("DELETE", path);
-    announce(t("result.deleted"));
-    onDeleted();
-  };
-  return [h("div", { class: "actions" }, Object.entries(actions).map(([key, action], number) => button(key, number ? "" : "primary", action, status)),
-    button("result.delete", "quiet", remove, status)), status,
+  }, { class: className });
+  return [row(Object.entries(actions).map(([key, action], number) => act(key, number ? "" : "primary", action, status)),
+    act("result.delete", "quiet", () => remove(path, onDeleted), status)), status,
   h("details", { class: "more" }, h("summary", {}, t(`label.${kind}`)), h("p", {}, t("label.what")), h("p", {}, t("label.elsewhere")),
-    button("label.check", "", () => checkLabel(link), verdict), verdict)];
+    act("label.check", "", () => checkLabel(link), verdict), verdict)];
+}
+
+// Delete what is at that path of the API, if the answer to a question is yes.
+export async function remove(path, onDeleted) {
+  if (!(await confirmDialog(t("result.delete.ask"), t("result.delete")))) return;
+  await call("DELETE", path);
+  announce(t("result.deleted"));
+  onDeleted();
 }
 
 const fileName = (result) => `coldswap-${result.key.split("/").pop()}`;
@@ -61,7 +63,7 @@ async function share(id, result) {
   return file && navigator.canShare?.({ files: [file] }) ? hand({ files: [file] }) : shareLink(await linkOf(id));
 }
 
-// Hand a link to another program where the browser can, and else to the clipboard.
+// Hand a link to another program, or to the clipboard.
 export async function shareLink(url) {
   if (navigator.canShare?.({ url })) return hand({ url });
   await navigator.clipboard.writeText(url);
@@ -70,7 +72,6 @@ export async function shareLink(url) {
 
 const hand = (data) => navigator.share(data).catch((error) => { if (error.name !== "AbortError") throw error; });
 
-// What the labels of a stored file say, by the link to it.
 async function checkLabel(link) {
   const { hostname, pathname } = new URL(link);
   const path = decodeURIComponent(hostname.includes(".s3.") ? hostname.split(".s3.")[0] + pathname : pathname.slice(1));

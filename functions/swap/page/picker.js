@@ -1,5 +1,5 @@
 // A place to give a picture: by drop, paste, file, camera, address or sample.
-import { announce, h, newId, prefersStill } from "./dom.js";
+import { alertLine, announce, button, h, newId, prefersStill, row } from "./dom.js";
 import { takePhoto } from "./camera.js";
 import { fromAddress, fromFile, fromSample, isVideo, release } from "./pictures.js";
 import { t } from "./texts.js";
@@ -13,23 +13,22 @@ export class Picker {
     Object.assign(this, { name, label, types, samples, shrink, onChange, onRemove, picture: null });
     this.titleId = newId("picker");
     this.body = h("div", { class: "picker-body" });
-    this.error = h("p", { class: "error", role: "alert" });
+    this.error = alertLine();
     this.root = h("div", { class: "picker", role: "group", "aria-labelledby": this.titleId, "data-field": name,
       onfocusin: () => (lastUsed = this), onpointerdown: () => (lastUsed = this) },
     h("h3", { id: this.titleId }, label), this.body, this.error);
-    for (const type of ["dragenter", "dragover"]) this.root.addEventListener(type, (event) => this.hover(event, true));
-    for (const type of ["dragleave", "drop"]) this.root.addEventListener(type, (event) => this.hover(event, false));
+    for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
+      this.root.addEventListener(type, (event) => {
+        event.preventDefault();
+        this.root.classList.toggle("over", type.endsWith("er"));
+      });
+    }
     this.root.addEventListener("drop", (event) => this.receive(event.dataTransfer));
     pickers.add(this);
     this.draw();
   }
 
-  hover(event, over) {
-    event.preventDefault();
-    this.root.classList.toggle("over", over);
-  }
-
-  // Take what a drop or a paste brought: a file, or the address of one. Says whether there was anything.
+  // Take what a drop or a paste brought; says whether there was anything.
   receive(data) {
     const file = data.files[0];
     const address = data.getData("text/uri-list").split("\n")[0] || data.getData("text/plain");
@@ -46,7 +45,7 @@ export class Picker {
       this.set(await load());
       announce(t("picture.chosen", { label: this.label, name: this.picture.name }));
       this.onChange(this.picture);
-      this.root.querySelector(".change")?.focus({ preventScroll: true });
+      this.root.querySelector("button")?.focus({ preventScroll: true });
     } catch (error) {
       this.setError(error.message);
     } finally {
@@ -54,7 +53,6 @@ export class Picker {
     }
   }
 
-  // Show a picture without telling anybody.
   set(picture) {
     release(this.picture);
     this.picture = picture;
@@ -76,7 +74,14 @@ export class Picker {
 
   setError(sentence) {
     this.error.textContent = sentence;
-    this.root.classList.toggle("wrong", Boolean(sentence));
+  }
+
+  button(name, onclick, more) {
+    return button(t(`picture.${name}`), onclick, { "aria-label": t(`picture.${name}.of`, { label: this.label }), ...more });
+  }
+
+  removal() {
+    return this.onRemove && this.button("remove", () => this.onRemove(this));
   }
 
   draw() {
@@ -94,9 +99,7 @@ export class Picker {
     return [
       h("div", { class: "shown" }, view),
       h("p", { class: "name" }, name),
-      h("div", { class: "actions" },
-        h("button", { class: "quiet change", onclick: () => this.clear(), "aria-label": t("picture.change.of", { label: this.label }) }, t("picture.change")),
-        this.onRemove && h("button", { class: "quiet", onclick: () => this.onRemove(this), "aria-label": t("picture.remove.of", { label: this.label }) }, t("picture.remove"))),
+      row(this.button("change", () => this.clear()), this.removal()),
     ];
   }
 
@@ -108,21 +111,17 @@ export class Picker {
     const form = h("form", { class: "address", hidden: true, noValidate: true,
       onsubmit: (event) => { event.preventDefault(); this.accept(() => fromAddress(address.value)); } },
     h("label", { for: address.id }, t("picture.address.label")), address,
-    h("button", { type: "submit" }, t("picture.address.use")));
-    const opener = h("button", { class: "quiet", "aria-expanded": "false", "aria-label": t("picture.address.of", { label: this.label }), onclick: () => {
+    button(t("picture.address.use")));
+    const opener = this.button("address", () => {
       form.hidden = !form.hidden;
       opener.setAttribute("aria-expanded", String(!form.hidden));
       if (!form.hidden) address.focus();
-    } }, t("picture.address"));
+    }, { "aria-expanded": "false" });
     return [
       input,
       h("label", { class: "drop", for: input.id }, h("strong", {}, t("picture.file")), h("span", {}, t("picture.drop"))),
-      h("div", { class: "actions" },
-        h("button", { class: "quiet", "aria-label": t("picture.camera.of", { label: this.label }),
-          onclick: () => takePhoto().then((file) => file && this.accept(() => fromFile(file, { ...this, origin: "camera" })),
-            (error) => this.setError(error.message)) }, t("picture.camera")),
-        opener,
-        this.onRemove && h("button", { class: "quiet", onclick: () => this.onRemove(this), "aria-label": t("picture.remove.of", { label: this.label }) }, t("picture.remove"))),
+      row(this.button("camera", () => takePhoto().then((file) => file && this.accept(() => fromFile(file, { ...this, origin: "camera" })),
+        (error) => this.setError(error.message))), opener, this.removal()),
       form,
       this.samples.length ? this.drawSamples() : null,
     ].filter(Boolean);
@@ -132,18 +131,16 @@ export class Picker {
     return h("div", { class: "samples", role: "group", "aria-label": t("picture.samples.of", { label: this.label }) },
       h("span", { class: "hint" }, t("picture.samples")),
       this.samples.map(({ name, file, thumb = file }) =>
-        h("button", { class: "sample", "aria-label": t("picture.sample", { label: this.label, name }), title: name,
-          onclick: () => this.accept(() => fromSample(name, file, this)) },
-        h("img", { src: new URL(`samples/${thumb}`, import.meta.url).href, alt: "", loading: "lazy" }))));
+        button(h("img", { src: new URL(`samples/${thumb}`, import.meta.url).href, alt: "", loading: "lazy" }),
+          () => this.accept(() => fromSample(name, file, this)), { class: "sample", "aria-label": t("picture.sample", { label: this.label, name }), title: name })));
   }
 }
 
-// What is pasted outside of a text field goes to the picker that was used last, or to the first that is empty.
+// What is pasted goes to the picker that was used last, or to the first that is empty.
 document.addEventListener("paste", (event) => {
   if (event.target.closest?.("textarea, input:not([type='file'])")) return;
   const visible = [...pickers].filter((picker) => picker.root.offsetParent);
   const picker = visible.includes(lastUsed) && !lastUsed.picture ? lastUsed : visible.find((each) => !each.picture) || lastUsed;
   if (picker?.receive(event.clipboardData)) event.preventDefault();
 });
-// A picture that misses its place must not take the page's.
 for (const type of ["dragover", "drop"]) document.addEventListener(type, (event) => event.preventDefault());

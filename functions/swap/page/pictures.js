@@ -1,5 +1,4 @@
-// Pictures that somebody gives: from a file, the clipboard, a camera, an address, or a sample; and what a request calls
-// them. A small file travels inside the request, a large one is uploaded to the bucket.
+// Pictures and what a request calls them: a small file travels inside it, a large one is uploaded to the bucket.
 import { upload } from "./api.js";
 import { t } from "./texts.js";
 
@@ -14,8 +13,8 @@ export const FACE_TYPES = ["image/jpeg", "image/png", "image/webp"];
 
 export const isVideo = (picture) => picture.type?.startsWith("video/");
 
-// A picture from a file: {name, type, bytes, uri, preview, thumb, width, height}. `uri` is empty until `name_` is asked
-// for it where the file has to be uploaded. Throws an Error with a sentence.
+// A picture from a file: {name, type, bytes, uri, preview, thumb, width, height}. What is large has no
+// `uri` before it is uploaded. Throws an Error with a sentence.
 export async function fromFile(file, { types, shrink, origin = "file" }) {
   const type = file.type || guessType(file.name);
   if (!types.includes(type)) throw new Error(t(types === FACE_TYPES ? "error.face_type" : "error.meme_type", { name: file.name }));
@@ -29,7 +28,7 @@ export async function fromFile(file, { types, shrink, origin = "file" }) {
   return picture;
 }
 
-// A picture that the stack fetches by itself. Nothing is loaded here, so there is nothing to show yet.
+// A picture that the stack fetches by itself; nothing is loaded here.
 export function fromAddress(text) {
   let url;
   try {
@@ -42,7 +41,6 @@ export function fromAddress(text) {
   return { origin: "address", name: `${url.hostname}: ${name}`, uri: url.href, type: guessType(url.pathname) };
 }
 
-// One of the samples that the stack serves beside the page.
 export async function fromSample(name, file, options) {
   const response = await fetch(new URL(`samples/${file}`, import.meta.url), { referrerPolicy: "no-referrer" });
   if (!response.ok) throw new Error(t("error.connection"));
@@ -50,7 +48,7 @@ export async function fromSample(name, file, options) {
   return fromFile(new File([data], name, { type: data.type }), { ...options, origin: "sample" });
 }
 
-// The URI by which a request names the picture; what has none yet is uploaded first.
+// The URI of a picture; what has none yet is uploaded first.
 export async function nameInRequest(picture, onProgress, signal) {
   if (!picture.uri) {
     picture.uri = await upload(picture.file, onProgress, signal);
@@ -66,15 +64,14 @@ export function keep(picture) {
   return picture.uri.startsWith("data:") ? { ...rest, thumb: undefined } : rest;
 }
 
-// A picture from the tab's storage.
 export const restore = (kept) => kept && { ...kept, preview: kept.uri.startsWith("data:") ? kept.uri : kept.thumb };
 
 export const release = (picture) => picture?.preview?.startsWith("blob:") && URL.revokeObjectURL(picture.preview);
 
 function guessType(name) {
-  const types = { jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", webp: "image/webp", gif: "image/gif",
-    apng: "image/apng", mp4: "video/mp4", mov: "video/quicktime", webm: "video/webm" };
-  return types[name.split(".").pop().toLowerCase()] || "";
+  const extension = name.split(".").pop().toLowerCase();
+  const subtype = { jpg: "jpeg", mov: "quicktime" }[extension] || extension;
+  return MEME_TYPES.find((type) => type.endsWith(`/${subtype}`)) || "";
 }
 
 const readDataUri = (file) => new Promise((resolve, reject) => {
@@ -84,7 +81,7 @@ const readDataUri = (file) => new Promise((resolve, reject) => {
   reader.readAsDataURL(file);
 });
 
-// An element with the picture's first frame, decoded; video elements stand at `seconds`.
+// An element with the first frame, decoded; a video stands at `seconds`.
 export async function loadFrame(url, type, seconds = 0) {
   if (!type.startsWith("video/")) {
     const image = new Image();

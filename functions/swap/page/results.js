@@ -1,7 +1,7 @@
 // What this caller has made, and its end.
 import { call } from "./api.js";
-import { announce, confirmDialog, find, h, hint } from "./dom.js";
-import { showSwap } from "./outcome.js";
+import { alertLine, button, find, h, hint, row } from "./dom.js";
+import { remove, showSwap } from "./outcome.js";
 import { drawFrame, loadFrame } from "./pictures.js";
 import { showVideo } from "./shorts.js";
 import { t } from "./texts.js";
@@ -13,8 +13,8 @@ export class ResultsPanel {
   constructor() {
     this.list = h("ul", { class: "made" });
     this.status = h("p", { role: "status" });
-    this.error = h("p", { class: "error", role: "alert" });
-    this.more = h("button", { class: "quiet", hidden: true, onclick: () => this.load(this.next) }, t("results.more"));
+    this.error = alertLine();
+    this.more = button(t("results.more"), () => this.load(this.next), { hidden: true });
     find("panel-results").replaceChildren(h("div", { class: "card" }, h("h2", { id: "results-title", tabindex: "-1" }, t("tab.results")),
       hint(t("results.hint")), this.status, this.error, this.list, this.more));
   }
@@ -45,9 +45,9 @@ export class ResultsPanel {
   draw(item) {
     const name = t("results.item", { kind: t(`kind.${item.kind}`), time: time.format(new Date(item.created_at)) });
     const place = h("div", { class: "opened" });
-    const open = h("button", { "aria-expanded": "false", "aria-label": t("results.show.of", { name }), onclick: () => this.open(item, place, open) }, t("results.show"));
+    const open = button(t("results.show"), () => this.open(item, place, open), { "aria-expanded": "false", "aria-label": t("results.show.of", { name }) });
     return h("li", { id: `made-${item.id}` }, h("div", { class: "thumb" }), h("div", {}, h("strong", {}, name), hint(t(`stage.${item.status}`))),
-      h("div", { class: "actions" }, open, h("button", { class: "quiet", "aria-label": t("results.delete.of", { name }), onclick: () => this.remove(item) }, t("result.delete"))), place);
+      row(open, button(t("result.delete"), () => remove(item.links.delete, () => this.gone(item)).catch((error) => (this.error.textContent = error.message)), { "aria-label": t("results.delete.of", { name }) })), place);
   }
 
   // A small picture that stands still, of what moves its first frame.
@@ -67,19 +67,9 @@ export class ResultsPanel {
       const { json } = await call("GET", item.links.self);
       if (json.result) showSwap(place, { id: item.id, result: json.result, original: null, onDeleted: () => this.gone(item) });
       else if (json.links?.download) await showVideo(place, json, () => this.gone(item));
-      else place.append(h("p", {}, json.problem?.detail || t(`stage.${json.stage || json.status}`)));
+      else place.append(h("p", {}, json.problem?.detail || t(`stage.${json.status}`)));
     } catch (error) {
-      place.append(h("p", { class: "error", role: "alert" }, error.message));
-    }
-  }
-
-  async remove(item) {
-    if (!(await confirmDialog(t("result.delete.ask"), t("result.delete")))) return;
-    try {
-      await call("DELETE", item.links.delete);
-      this.gone(item);
-    } catch (error) {
-      this.error.textContent = error.message;
+      place.append(alertLine(error.message));
     }
   }
 
@@ -87,7 +77,6 @@ export class ResultsPanel {
     find(`made-${item.id}`)?.remove();
     document.dispatchEvent(new CustomEvent("deleted", { detail: item.id }));
     this.status.textContent = this.list.children.length ? "" : t("results.none");
-    announce(t("result.deleted"));
     find("results-title").focus();
   }
 }

@@ -1,26 +1,15 @@
-// What a reload needs to go on, in the tab's sessionStorage: choices, ids of running work, and pictures that were not
-// uploaded yet. Never a key, a token or a link. It ends with the tab, and what is deleted is removed from it.
+// What a reload needs to go on, in the tab's sessionStorage: choices, ids of work, and small pictures. Never a key, a
+// token or a link. It ends with the tab.
 const NAME = "coldswap";
 
-function read() {
-  try {
-    return JSON.parse(sessionStorage.getItem(NAME)) || {};
-  } catch {
-    return {};
-  }
-}
-
-export const state = { tab: "swap", swap: {}, short: {}, ...read() };
+export const state = { tab: "swap", swap: {}, short: {}, ...JSON.parse(sessionStorage.getItem(NAME) || "{}") };
 
 // Keep the state; where it does not fit, pictures stay out of it, and only they are asked for again.
 export function save() {
-  try {
-    sessionStorage.setItem(NAME, JSON.stringify(state));
-  } catch {
-    const light = { ...state, swap: { ...state.swap, meme: undefined, faces: undefined } };
+  for (const kept of [state, { ...state, swap: { ...state.swap, meme: undefined, faces: undefined } }]) {
     try {
-      sessionStorage.setItem(NAME, JSON.stringify(light));
-    } catch { /* the browser keeps nothing: a reload begins anew */ }
+      return sessionStorage.setItem(NAME, JSON.stringify(kept));
+    } catch { /* too large, or the browser keeps nothing */ }
   }
 }
 

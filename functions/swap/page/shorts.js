@@ -1,17 +1,17 @@
 // A short video: what it says and shows, its plan without spending, how far it is, and the video.
 import { call, upload } from "./api.js";
-import { announce, checkbox, clearErrors, field, find, focusOn, h, hint, selectOf, setError } from "./dom.js";
+import { alertLine, announce, button, checkbox, clearErrors, field, find, focusOn, h, hint, row, selectOf, setError } from "./dom.js";
 import { drawActions, shareLink } from "./outcome.js";
 import { save, state } from "./session.js";
 import { t } from "./texts.js";
 import { Work } from "./work.js";
 
-// The field that a problem without fields of its own is about.
+// What problems without fields are about.
 const PLACES = { script_too_long: "script_text", unsupported_script: "script_text", no_footage: "search_query", provider_refused: "voice" };
 const SOUNDS = "audio/mpeg,audio/mp4,audio/x-m4a,audio/wav,audio/flac";
 
 export class ShortPanel {
-  // `fields` are the properties of the request's schema; what the stack does not know is not asked for.
+  // `fields` are properties of the request's schema: what the stack does not know is not asked for.
   constructor(fields) {
     this.fields = fields;
     this.kept = state.short;
@@ -38,7 +38,7 @@ export class ShortPanel {
   }
 
   text(name, label, hint = "", { tag = "input", target = this.form, key = name } = {}) {
-    const control = h(tag, { id: `short-${name}`, autocomplete: "off", maxLength: tag === "input" ? 2000 : 5000, value: target[key] || "",
+    const control = h(tag, { id: `short-${name}`, autocomplete: "off", maxLength: tag === "input" ? 2000 : 5000,
       oninput: () => { target[key] = control.value; this.change(); } });
     control.value = target[key] || "";
     return field(name, control, { label: t(label), hint: hint && t(hint) });
@@ -78,15 +78,15 @@ export class ShortPanel {
     const voiceId = this.text("voice_id", "voice.id.label", "voice.id.hint");
     const badge = checkbox("badge", t("badge"), Boolean(this.form.badge));
     badge.addEventListener("change", ({ target }) => { this.form.badge = target.checked; this.change(); });
-    this.buttons = h("div", { class: "actions" }, h("button", { class: "primary large", onclick: () => this.make() }, t("short.make")),
-      h("button", { onclick: ({ currentTarget }) => this.showPlan(currentTarget) }, t("short.plan")));
-    this.problem = h("p", { class: "error", role: "alert" });
+    this.buttons = row(button(t("short.make"), () => this.make(), { class: "primary large" }),
+      button(t("short.plan"), ({ currentTarget }) => this.showPlan(currentTarget), { class: "" }));
+    this.problem = alertLine();
     this.scenes = this.when("mode", "scenes");
     this.place.replaceChildren(h("h2", { id: "short-form", tabindex: "-1" }, t("short.title")),
       ...known("scenes", this.select("mode", ["script", "scenes"]), this.scenes),
       this.when("mode", "script", this.text("script_text", "short.script", "short.script.hint", { tag: "textarea" }),
         this.text("search_query", "short.query", "scenes" in fields ? "short.query.may" : "short.query.must"),
-        h("button", { class: "quiet", onclick: () => this.fill() }, t("short.example"))),
+        button(t("short.example"), () => this.fill())),
       h("div", { class: "grid" }, this.select("look", [...looks, "off"]), known("aspect", this.select("aspect", enumOf(fields.aspect) || [])),
         "voice" in fields ? [this.select("voice", ["stack", "id", "file"]), this.when("voice", "id", voiceId), this.sound("voice")] : voiceId,
         known("music", this.select("music", ["none", "file", "name"]), this.sound("music"), this.when("music", "name", this.text("music.name", "music.name.label")))),
@@ -104,11 +104,10 @@ export class ShortPanel {
       this.text(`scenes[${number}].text`, "scene.text", "", { tag: "textarea", target, key: "text" }),
       this.text(`scenes[${number}].search_query`, "scene.query", "short.query.may", { target, key: "search_query" }),
       this.text(`scenes[${number}].clip`, "scene.clip", "scene.clip.hint", { target, key: "clip" }),
-      scenes.length > 1 ? h("button", { class: "quiet", onclick: () => { scenes.splice(number, 1); change(); } }, t("scene.remove", { number: number + 1 })) : "")),
-    h("button", { class: "quiet", onclick: () => { scenes.push({}); change(); find(`short-scenes[${scenes.length - 1}].text`).focus(); } }, t("scene.add")));
+      scenes.length > 1 ? button(t("scene.remove", { number: number + 1 }), () => { scenes.splice(number, 1); change(); }) : "")),
+    button(t("scene.add"), () => { scenes.push({}); change(); find(`short-scenes[${scenes.length - 1}].text`).focus(); }));
   }
 
-  // Show what a choice asks for, and nothing else.
   follow() {
     for (const part of this.place.querySelectorAll("[data-when]")) {
       const [name, value] = part.dataset.when.split("=");
@@ -127,7 +126,7 @@ export class ShortPanel {
     this.change();
   }
 
-  // The request, with nothing that was not asked for: JSON leaves out what is undefined.
+  // The request; JSON leaves out what is undefined.
   describe() {
     const { form, fields } = this, known = (name) => (name in fields && form[name]) || undefined;
     const scenes = form.scenes.map((scene) => Object.fromEntries(Object.entries(scene).filter(([, value]) => value)));
@@ -186,7 +185,7 @@ export class ShortPanel {
 
   fail(error) {
     this.work.forget();
-    const errors = error.errors.length ? error.errors : [{ field: PLACES[error.code] || "", message: error.message }];
+    const errors = error.errors?.length ? error.errors : [{ field: PLACES[error.code] || "", message: error.message }];
     const placed = errors.filter(({ field, message }) => setError(this.place, field, message) || setError(this.place, field.split(/[.[]/)[0], message));
     if (placed.length) focusOn(this.place.querySelector('[aria-invalid="true"]'));
     else this.problem.textContent = error.message;

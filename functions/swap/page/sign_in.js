@@ -1,11 +1,9 @@
-// How a caller proves who they are: a pasted key, or a token of the issuer by authorization code and PKCE (RFC 7636).
-// Both stay in this module's memory: a reload asks for the key again, and the issuer without asking anybody.
+// Who calls: a pasted key, or a token of the issuer by authorization code and PKCE (RFC 7636). Both stay in memory: a
+// reload asks for the key again, and the issuer without asking anybody.
 import { setCredentials } from "./api.js";
-import { announce, field, focusOn, h } from "./dom.js";
+import { alertLine, announce, button, field, focusOn, h } from "./dom.js";
 import { put, take } from "./session.js";
 import { t } from "./texts.js";
-
-const RENEW_SECONDS = 60; // before a token ends
 
 // The key in the address's fragment, which is removed from there at once.
 export function takeKey() {
@@ -14,7 +12,7 @@ export function takeKey() {
   return key;
 }
 
-// Resolves once the API takes the credentials. `check` asks it, `gate` shows what is asked for.
+// Resolves once the API takes the credentials: `check` asks it, `gate` shows a form.
 export async function signIn(config, { linkedKey, check, gate }) {
   if (config.auth === "key") return askForKey(linkedKey, check, gate);
   if (config.auth === "jwt") return signInAtIssuer(config.sign_in, check, gate);
@@ -23,18 +21,14 @@ export async function signIn(config, { linkedKey, check, gate }) {
 
 async function askForKey(linkedKey, check, gate) {
   const use = async (key) => {
+    if (!/^[\x21-\x7e]+$/.test(key)) throw Object.assign(new Error(), { code: "refused" }); // no header could have it
     setCredentials({ "x-api-key": key }, () => {});
     await check();
     setCredentials({ "x-api-key": key }, () => announce(t("error.refused")));
   };
-  let trouble = "";
-  if (linkedKey) {
-    try {
-      return await use(linkedKey);
-    } catch (error) {
-      trouble = error.code === "refused" ? t("key.wrong") : error.message;
-    }
-  }
+  const explain = (error) => (error.code === "refused" ? t("key.wrong") : error.message);
+  const trouble = linkedKey ? await use(linkedKey).catch(explain) : "";
+  if (linkedKey && !trouble) return;
   const input = h("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true });
   const place = field("key", input, { label: t("key.label"), hint: t("key.hint") });
   place.querySelector(".error").textContent = trouble;
@@ -42,16 +36,14 @@ async function askForKey(linkedKey, check, gate) {
     const form = h("form", { noValidate: true, onsubmit: async (event) => {
       event.preventDefault();
       try {
-        if (!/^[\x21-\x7e]+$/.test(input.value.trim())) throw Object.assign(new Error(), { code: "refused" });
         await use(input.value.trim());
-        input.value = "";
         resolve();
       } catch (error) {
-        place.querySelector(".error").textContent = error.code === "refused" ? t("key.wrong") : error.message;
+        place.querySelector(".error").textContent = explain(error);
         input.setAttribute("aria-invalid", "true");
         input.focus();
       }
-    } }, place, h("button", { type: "submit", class: "primary" }, t("key.use")));
+    } }, place, button(t("key.use"), null, { class: "primary" }));
     gate(t("key.why"), form);
     focusOn(input);
   });
@@ -77,14 +69,12 @@ async function signInAtIssuer(settings, check, gate) {
   } else if (!returned && take("signed-in")) {
     return leave(metadata, settings, true);
   }
-  const error = h("p", { class: "error", role: "alert" }, trouble);
-  const button = h("button", { class: "primary", onclick: () => leave(metadata, settings, false) }, t("jwt.go", { issuer: new URL(settings.issuer).host }));
-  gate(t("jwt.why"), error, button);
-  focusOn(button);
+  const go = button(t("jwt.go", { issuer: new URL(settings.issuer).host }), () => leave(metadata, settings, false), { class: "primary" });
+  gate(t("jwt.why"), alertLine(trouble), go);
+  focusOn(go);
   return new Promise(() => {});
 }
 
-// What the issuer added to the address, which is removed from there.
 function takeAnswer() {
   const query = new URLSearchParams(location.search);
   if (!query.has("state")) return null;
@@ -111,7 +101,7 @@ async function ask(url, body) {
   return json;
 }
 
-// Go to the issuer; with `silent` it answers at once, with a code if somebody is still signed in there.
+// Go to the issuer; with `silent` it asks nobody.
 async function leave(metadata, settings, silent) {
   const [state, verifier] = [randomText(), randomText()];
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier));
@@ -130,29 +120,17 @@ const redirectUri = () => location.origin + location.pathname;
 const redeem = (metadata, settings, code, verifier) => ask(metadata.token_endpoint, new URLSearchParams({
   grant_type: "authorization_code", code, code_verifier: verifier, client_id: settings.client_id, redirect_uri: redirectUri() }));
 
+// Use the access token; once it has ended, the issuer is asked for another, and the page goes on.
 async function useTokens(tokens, metadata, settings, check) {
-  const token = tokens.access_token;
-  const again = () => { put("signed-in", true); leave(metadata, settings, true); };
-  setCredentials({ authorization: `Bearer ${token}` }, () => {});
+  const headers = { authorization: `Bearer ${tokens.access_token}` };
+  setCredentials(headers, () => {});
   try {
     await check();
   } catch (error) {
     throw error.code === "refused" ? new Error(t("jwt.not_taken")) : error;
   }
   put("signed-in", true);
-  setCredentials({ authorization: `Bearer ${token}` }, again);
-  if (tokens.refresh_token && tokens.expires_in) renewLater(tokens, metadata, settings, again);
-}
-
-// Renew the token before it ends; where that fails, the next request that is refused leads to the issuer.
-function renewLater(tokens, metadata, settings, again) {
-  setTimeout(async () => {
-    try {
-      const fresh = await ask(metadata.token_endpoint, new URLSearchParams({ grant_type: "refresh_token", refresh_token: tokens.refresh_token, client_id: settings.client_id }));
-      setCredentials({ authorization: `Bearer ${fresh.access_token}` }, again);
-      renewLater({ ...tokens, ...fresh }, metadata, settings, again);
-    } catch { /* the page works on until the token ends */ }
-  }, Math.max(5, tokens.expires_in - RENEW_SECONDS) * 1000);
+  setCredentials(headers, () => leave(metadata, settings, true));
 }
 
 const randomText = () => encode(crypto.getRandomValues(new Uint8Array(32)));

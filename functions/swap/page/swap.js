@@ -1,5 +1,5 @@
 // The four steps of a swap.
-import { announce, checkbox, clearErrors, field, find, focusOn, h, selectOf, setError } from "./dom.js";
+import { alertLine, announce, button, checkbox, clearErrors, field, find, focusOn, h, selectOf, setError } from "./dom.js";
 import { DEFAULT, LEAVE, letter, requestListing, showListing } from "./listing.js";
 import { showSwap } from "./outcome.js";
 import { Picker } from "./picker.js";
@@ -91,7 +91,6 @@ export class SwapPanel {
     this.drawListing();
   }
 
-  // Find the faces of the meme.
   async look() {
     const { kept, work: { signal } } = this, root = find("listing"), place = h("div", {}, h("p", { class: "stage" }, t("listing.looking")));
     root.replaceChildren(place);
@@ -108,7 +107,7 @@ export class SwapPanel {
       announce(root.querySelector(".hint").textContent);
     } catch (error) {
       if (signal.aborted) return;
-      root.replaceChildren(h("button", { onclick: () => { this.meme.setError(""); this.look(); } }, t("again")));
+      root.replaceChildren(button(t("again"), () => { this.meme.setError(""); this.look(); }));
       kept.listingJob = null;
       save();
       this.meme.setError(this.explain(error));
@@ -138,8 +137,8 @@ export class SwapPanel {
     };
     form.addEventListener("change", follow);
     reason.hidden = kept.consent !== "other";
-    this.button = h("button", { class: "primary large", onclick: () => this.submit() }, t("swap"));
-    this.problem = h("p", { class: "error", role: "alert" });
+    this.button = button(t("swap"), () => this.submit(), { class: "primary large" });
+    this.problem = alertLine();
     form.replaceChildren(field("consent", this.consent, { label: t("consent"), hint: t("consent.hint") }), reason,
       h("details", { class: "more" }, h("summary", {}, t("options")), badge), this.button, this.problem);
   }
@@ -148,7 +147,6 @@ export class SwapPanel {
     return Object.entries(this.kept.choices || {}).filter(([, source]) => source !== LEAVE);
   }
 
-  // Say what is missing beside its field; true where nothing is.
   check() {
     clearErrors(find("panel-swap"));
     const empty = [...new Set(this.chosen.map(([, source]) => source))].map((source) => this.sources[source]).filter((each) => each && !each.picture);
@@ -203,7 +201,7 @@ export class SwapPanel {
 
   fail(error) {
     this.work.forget();
-    const pickers = this.placesOf(error), named = error.errors[0];
+    const pickers = this.placesOf(error), named = error.errors?.[0];
     for (const picker of pickers) picker.setError(this.explain(error));
     if (pickers.length) pickers[0].root.scrollIntoView({ block: "nearest" });
     else if (!(named && setError(find("make-form"), named.field, named.message))) this.problem.textContent = this.explain(error);
@@ -217,7 +215,7 @@ export class SwapPanel {
       if (face) return this.sources[this.chosen[face[1]]?.[1]];
       return pointer.startsWith("/meme") ? this.meme : pointer.startsWith("/face") ? base : null;
     };
-    const pickers = error.errors.map((each) => place(each.pointer || `/${each.field}`)).filter(Boolean);
+    const pickers = (error.errors || []).map((each) => place(each.pointer || `/${each.field}`)).filter(Boolean);
     const ofKind = { no_face_in_meme: this.meme, no_face_in_source: base }[error.code];
     return pickers.length ? [...new Set(pickers)] : ofKind ? [ofKind] : [];
   }
@@ -232,7 +230,6 @@ export class SwapPanel {
     find("swap-result").replaceChildren();
   }
 
-  // The same meme with another face.
   again() {
     this.work.onCancelled();
     this.sources[0].clear();

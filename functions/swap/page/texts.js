@@ -1,5 +1,4 @@
-// Every sentence of the page. A row is a text, a column is a language: name one more here and add it to each row, and the
-// browser's preference chooses. What the API says is English.
+// Every sentence of the page: a row is a text, a column is a language, chosen by the browser's preference.
 const LANGUAGES = ["en"];
 const TEXTS = {
   skip: ["Skip to the content"],
@@ -7,8 +6,8 @@ const TEXTS = {
   "tab.swap": ["Swap a face"],
   "tab.short": ["Make a short"],
   "tab.results": ["Your results"],
-  offline: ["No connection at the moment. The work goes on, and so does this page once it is back."],
-  foot: ["Swap only the faces of people who have agreed. Every result is labelled as made with a model, and the label is signed."],
+  offline: ["No connection at the moment. The work goes on meanwhile."],
+  foot: ["Swap only faces of people who have agreed. Every result carries a signed label that says how it was made."],
   version: ["Coldswap {version}"],
   cancel: ["Cancel"],
   again: ["Try again"],
@@ -16,33 +15,33 @@ const TEXTS = {
   cancelled: ["Cancelled."],
 
   "gate.title": ["Sign in"],
-  "key.why": ["This stack asks for an API key, which its operator makes (make key NAME=you)."],
+  "key.why": ["This stack asks for an API key, which its operator makes."],
   "key.label": ["API key"],
-  "key.hint": ["It stays in this tab's memory. After a reload you will be asked for it once more."],
+  "key.hint": ["It stays in this tab's memory: after a reload you are asked once more."],
   "key.use": ["Use this key"],
   "key.wrong": ["The stack does not accept this key. Check it, or ask the operator for a new one."],
   "jwt.why": ["This stack knows you by your account."],
   "jwt.go": ["Sign in at {issuer}"],
-  "jwt.unconfigured": ["Sign-in is not configured on this stack. Its operator sets the client: make settings SET='sign_in_client_id=…'."],
+  "jwt.unconfigured": ["Sign-in is not configured on this stack. Operators: make settings SET='sign_in_client_id=…'."],
   "jwt.refused": ["The sign-in failed: {error}."],
   "jwt.unreachable": ["{host} cannot be reached from this page, or does not allow it."],
   "jwt.other_issuer": ["The issuer's description is of another issuer."],
-  "jwt.not_taken": ["The stack does not accept the issuer's token. The operator must check its audience and the page's scopes."],
+  "jwt.not_taken": ["The stack does not accept the issuer's token: the operator must check JwtAudience and sign_in_scopes."],
 
   "terms.title": ["Before you start"],
-  "terms.why": ["These are the terms of use. You accept them once, for everything you make here."],
+  "terms.why": ["These are the terms of use. You accept them once."],
   "terms.accept": ["I accept these terms"],
   "terms.accepted": ["Terms accepted."],
 
   "pack.title": ["Models in use"],
   "pack.none": ["no models"],
-  "pack.drawn": ["The small models in use know drawn faces only. Try the samples: photographs will not work."],
+  "pack.drawn": ["The small models in use know drawn faces only: try the samples. Photographs will not work."],
   "pack.drawn.try": ["The models in use know drawn faces only: try one of the samples."],
-  "pack.drawn.meme": ["The models in use know drawn faces only. Choose one of the sample memes, or ask the operator for models for photographs."],
+  "pack.drawn.meme": ["The models in use know drawn faces only. Choose one of the sample memes."],
   "pack.real": ["The models “{name}” are in use, which are made for photographs."],
   "pack.more": ["About the models"],
   "pack.licence": ["Licence: {licence}"],
-  "pack.operator": ["Operators: models for photographs come with one of these commands, for a stack on AWS or for this machine. InsightFace’s are for non-commercial research only."],
+  "pack.operator": ["Operators get models for photographs by one of these commands, on AWS or on their own machine. They are for non-commercial research only."],
 
   "step.pictures": ["Choose a meme and a face"],
   "step.choose": ["Decide who gets which face"],
@@ -81,7 +80,7 @@ const TEXTS = {
   "picture.remove": ["Remove"],
   "picture.remove.of": ["Remove {label}"],
   "picture.alt": ["{label}: {name}"],
-  "picture.unseen": ["This page loads nothing from other servers, so it cannot show this picture."],
+  "picture.unseen": ["This page loads nothing from other servers, so it cannot show this."],
   "picture.pasted": ["Pasted picture"],
   "picture.chosen": ["{label}: {name} chosen."],
   "camera.title": ["Take a photo"],
@@ -95,7 +94,7 @@ const TEXTS = {
   "listing.alt": ["{name}, with {count} faces numbered"],
 
   consent: ["Why may this face be used?"],
-  "consent.hint": ["Your answer is kept in the stack’s audit log with this swap, so that it can be accounted for. Name nobody."],
+  "consent.hint": ["Kept with this swap in the stack’s audit log, so that it can be accounted for. Name nobody."],
   "consent.choose": ["Please choose"],
   "consent.own": ["It is my own face"],
   "consent.agreed": ["The person has agreed"],
@@ -104,7 +103,7 @@ const TEXTS = {
   "consent.reason": ["The reason"],
   "consent.reason.hint": ["One line, at most 200 characters, without names."],
   badge: ["Draw a small AI mark"],
-  "badge.hint": ["Visible in a corner without a face. The invisible label is always there."],
+  "badge.hint": ["In a corner without a face. The signed label is always there."],
   swap: ["Swap the faces"],
 
   "stage.uploading": ["Uploading"],
@@ -123,7 +122,6 @@ const TEXTS = {
   "stage.clips": ["Cutting the clips"],
   "stage.assemble": ["Assembling"],
   "stage.publish": ["Labelling and storing"],
-  "stage.done": ["Done"],
   "progress.label": ["Progress"],
   "progress.frames": ["{done} of {total} frames"],
   "progress.face_frames": ["{done} of {total} faces in frames"],
@@ -144,11 +142,11 @@ const TEXTS = {
   "result.delete.ask": ["Delete this result for good?"],
   "result.deleted": ["Deleted."],
   "result.downloaded": ["Saved as {name}."],
-  "result.copied": ["A link is on your clipboard. It works for an hour, for everybody who has it."],
+  "result.copied": ["A link is on your clipboard. It works for an hour at most, for everybody who has it."],
   "label.swap": ["This picture is labelled"],
   "label.video": ["This video is labelled"],
-  "label.what": ["It says that it was made with a model: in its metadata (XMP, as the press uses it) and in a signed manifest (C2PA) that names what was done and breaks if the picture is changed."],
-  "label.elsewhere": ["Anybody can check it: here, by POST /verify, or at any C2PA reader such as contentcredentials.org/verify."],
+  "label.what": ["It says that it was made with a model, in its metadata (XMP) and in a signed manifest (C2PA), which says what was done and breaks if the file is changed."],
+  "label.elsewhere": ["Anybody can check it: here, by POST /verify, or with any C2PA reader such as contentcredentials.org/verify."],
   "label.check": ["Check the label"],
   "label.signer": ["Signed by {signer}: {state}."],
   "label.absent": ["no label"],
@@ -161,12 +159,12 @@ const TEXTS = {
   "mode.script": ["One script"],
   "mode.scenes": ["Scene by scene"],
   "short.script": ["Script"],
-  "short.script.hint": ["What the voice says, in any language, up to 5,000 characters."],
+  "short.script.hint": ["In any language, up to 5,000 characters."],
   "short.query": ["What the footage shows"],
   "short.query.must": ["A few words, such as “sea” or “busy street”."],
-  "short.query.may": ["Left empty, each sentence shows what it speaks of."],
+  "short.query.may": ["Without words, each sentence shows what it is about."],
   "short.example": ["Use an example"],
-  "example.script_text": ["The sea was here first. It will be here last. Between the two, somebody drew a line in the sand and called it home."],
+  "example.script_text": ["The sea was here first. It will be here last. In between, somebody drew a line in the sand."],
   "example.search_query": ["sea"],
   "short.look": ["Captions"],
   "look.on": ["With captions"],
@@ -185,7 +183,7 @@ const TEXTS = {
   "voice.id": ["A voice by its id"],
   "voice.file": ["My own recording"],
   "voice.id.label": ["Id of the voice"],
-  "voice.id.hint": ["Of the voice service; left empty, the stack’s own."],
+  "voice.id.hint": ["Without one, the stack’s voice speaks."],
   "voice.file.label": ["Recording of the script"],
   "short.music": ["Music"],
   "music.none": ["None"],
@@ -218,7 +216,7 @@ const TEXTS = {
   "plan.working": ["Planning …"],
   "plan.ready": ["The plan is ready."],
   "plan.title": ["The plan"],
-  "plan.price": ["About {seconds} seconds. The voice service would charge for {characters} characters."],
+  "plan.price": ["About {seconds} seconds, and {characters} characters that the voice service charges for."],
   "plan.usd": ["{service} takes about {usd} US dollars for that."],
   "plan.nothing": ["Nothing has been spent on speech."],
   "plan.left_out": ["Captions cannot show {signs}."],
@@ -226,7 +224,7 @@ const TEXTS = {
   "plan.shows": ["What is shown"],
   "plan.own": ["your clip"],
 
-  "results.hint": ["Swaps and videos that you made, the newest first. The stack deletes them by itself after some days."],
+  "results.hint": ["What you made, the newest first. The stack deletes it by itself after some days."],
   "results.loading": ["Loading …"],
   "results.none": ["Nothing here yet."],
   "results.more": ["Show more"],
@@ -238,25 +236,25 @@ const TEXTS = {
   "results.show.of": ["Show {name}"],
   "results.delete.of": ["Delete {name}"],
 
-  "error.connection": ["The stack cannot be reached. Check your connection and try again."],
-  "error.refused": ["The stack no longer accepts your sign-in. Reload the page to sign in again: your work goes on."],
-  "error.too_large": ["The request is too large for this stack. Use a smaller picture."],
-  "error.throttled": ["Too many requests at the moment. Try again in a few seconds."],
+  "error.connection": ["The stack cannot be reached. Check your connection."],
+  "error.refused": ["The stack no longer accepts your sign-in. Reload to sign in again: your work goes on."],
+  "error.too_large": ["The request is too large. Use a smaller picture."],
+  "error.throttled": ["Too many requests. Try again in a few seconds."],
   "error.late": ["The stack did not answer in time. Try again."],
-  "error.unknown": ["The stack answered with status {status}, and nothing that could be understood."],
-  "error.upload": ["The file could not be uploaded. Check your connection and try again."],
-  "error.face_type": ["{name} is no JPEG, PNG or WebP picture. A face must be one."],
-  "error.meme_type": ["{name} is no meme that can be swapped: JPEG, PNG, WebP, GIF, APNG, MP4, MOV or WebM."],
+  "error.unknown": ["The stack answered with status {status}."],
+  "error.upload": ["The file could not be uploaded. Try again."],
+  "error.face_type": ["{name} is no JPEG, PNG or WebP picture."],
+  "error.meme_type": ["{name} is no JPEG, PNG, WebP, GIF, APNG, MP4, MOV or WebM."],
   "error.too_many_bytes": ["The file has more than 200 MiB, which is the limit."],
   "error.unreadable": ["This browser cannot read the file. Save it as JPEG or PNG."],
   "error.address": ["Write a whole address that begins with https://."],
   "error.camera": ["There is no camera, or this page may not use it."],
-  "error.no_face_chosen": ["Choose the picture of a face, or take this face off everybody in step 2."],
+  "error.no_face_chosen": ["Choose a picture, or take this face off everybody in step 2."],
   "error.nothing_chosen": ["Give at least one person a face, in step 2."],
   "error.consent": ["Say why this face may be used."],
 };
 
-const column = Math.max(0, ...navigator.languages.map((each) => LANGUAGES.indexOf(each.split("-")[0])).filter((each) => each >= 0).slice(0, 1));
+const column = navigator.languages.map((each) => LANGUAGES.indexOf(each.split("-")[0])).find((each) => each >= 0) ?? 0;
 document.documentElement.lang = LANGUAGES[column];
 
 // The text of that name, with its {values}.
@@ -265,7 +263,7 @@ export function t(name, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
 }
 
-// Put texts into elements that name them: data-text for content, data-label for what screen readers say.
+// Put texts into the elements that name them.
 export function fillTexts(root) {
   for (const element of root.querySelectorAll("[data-text]")) element.textContent = t(element.dataset.text);
   for (const element of root.querySelectorAll("[data-label]")) element.setAttribute("aria-label", t(element.dataset.label));

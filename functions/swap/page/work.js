@@ -1,6 +1,6 @@
 // Work on the stack: sent once whatever the network does, shown while it runs, cancelled when somebody asks.
-import { call, pause, poll } from "./api.js";
-import { announce, find, h } from "./dom.js";
+import { Problem, call, pause, poll } from "./api.js";
+import { announce, button, find, h } from "./dom.js";
 import { save } from "./session.js";
 import { t } from "./texts.js";
 
@@ -11,7 +11,7 @@ const ENDS = ["succeeded", "failed", "cancelled"];
 export function showProgress(root, job) {
   const { done = 0, total = 0, unit } = Object(job.progress);
   const share = typeof job.progress === "number" ? job.progress : total ? done / total : null;
-  const label = t(`stage.${job.stage || job.status}`);
+  const label = t(`stage.${(job.status !== "succeeded" && job.stage) || job.status}`);
   root.hidden = false;
   if (!root.querySelector("progress")) {
     root.replaceChildren(h("div", { class: "progress" }, h("p", { class: "stage" }),
@@ -26,11 +26,8 @@ export function showProgress(root, job) {
     : share === null ? "" : t("progress.share", { percent: Math.round(100 * share) });
 }
 
-// The problem of work that failed, as an error.
-export const asError = (problem) => Object.assign(new Error(problem.detail), { errors: [], ...problem });
-
 export class Work {
-  // `kept` has the `key` and the `job` of what runs, in the tab's storage; `button` starts it, and is away meanwhile.
+  // `kept` has the `key` and `job` of what runs; `button` starts it, and is away meanwhile.
   constructor({ kept, root, button, path, deletePath, onCancelled }) {
     Object.assign(this, { kept, root, button, path, deletePath, onCancelled });
     this.controller = new AbortController();
@@ -60,7 +57,7 @@ export class Work {
     }
     const job = await poll(this.path(kept.job), { isOver: ({ status }) => ENDS.includes(status), signal,
       onStep: (job) => this.show(job), onTrouble: (offline) => (find("offline").hidden = !offline) });
-    if (job.problem) throw asError(job.problem);
+    if (job.problem) throw new Problem(job.problem);
     this.hide();
     return job;
   }
@@ -68,7 +65,7 @@ export class Work {
   show(job) {
     this.button.hidden = true;
     showProgress(this.root, job);
-    if (!this.root.querySelector("button")) this.root.append(h("button", { class: "quiet", onclick: () => this.cancel() }, t("cancel")));
+    if (!this.root.querySelector("button")) this.root.append(button(t("cancel"), () => this.cancel()));
   }
 
   hide() {
@@ -77,7 +74,6 @@ export class Work {
     this.button.hidden = false;
   }
 
-  // End the waiting, and forget what was waited for.
   stop() {
     this.controller.abort(new DOMException("", "AbortError"));
     this.controller = new AbortController();

@@ -24,8 +24,8 @@ from layers.core.operator_settings import OperatorSettings
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 BUCKETS = {"UPLOADS_BUCKET": "up", "OUTPUTS_BUCKET": "out", "AWS_REGION": "eu-west-1"}
-MOST_BYTES = 112 * 1024  # of the page's code, as it is written
-SOURCES = {path.name: path.read_text() for path in FOLDER.iterdir() if path.suffix in (".html", ".css", ".js")}
+MOST_BYTES = 100 * 1024  # of the page's code, as it is written
+SOURCES = {path.name: path.read_text() for path in FOLDER.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")}
 SCRIPTS = {name: text for name, text in SOURCES.items() if name.endswith(".js")}
 
 
