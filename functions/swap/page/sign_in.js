@@ -12,6 +12,9 @@ export function takeKey() {
   return key;
 }
 
+let onKey = () => {}; // what becomes of a key in a link that is opened in this tab
+addEventListener("hashchange", () => { const key = takeKey(); if (key) onKey(key); });
+
 // Resolves once the API takes the credentials: `check` asks it, `gate` shows a form.
 export async function signIn(config, { linkedKey, check, gate }) {
   if (config.auth === "key") return askForKey(linkedKey, check, gate);
@@ -37,6 +40,7 @@ async function askForKey(linkedKey, check, gate) {
       event.preventDefault();
       try {
         await use(input.value.trim());
+        onKey = use;
         resolve();
       } catch (error) {
         place.querySelector(".error").textContent = explain(error);
@@ -44,6 +48,7 @@ async function askForKey(linkedKey, check, gate) {
         input.focus();
       }
     } }, place, button(t("key.use"), null, { class: "primary" }));
+    onKey = (key) => { input.value = key; form.requestSubmit(); };
     gate(t("key.why"), form);
     focusOn(input);
   });

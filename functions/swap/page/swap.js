@@ -58,7 +58,8 @@ export class SwapPanel {
 
   refresh() {
     find("add-face").hidden = this.sources.length >= MAX_SOURCES || !this.sources.at(-1)?.picture;
-    find("choose").hidden = find("make").hidden = !this.meme.picture && !this.kept.job;
+    find("choose").hidden = !this.meme.picture;
+    find("make").hidden = !this.kept.job && !this.kept.listing?.faces.length;
   }
 
   remember() {
@@ -84,7 +85,8 @@ export class SwapPanel {
   changeSources() {
     const pictures = this.sources.map((each) => each.picture).filter(Boolean);
     const drawn = pictures.length && pictures.every((each) => each.origin === "sample");
-    if (!this.kept.consent && drawn) this.consent.value = this.kept.consent = "drawn";
+    // Samples are drawn; what comes after them may not be.
+    if (drawn ? !this.kept.consent : this.kept.consent === "drawn") this.consent.value = this.kept.consent = drawn ? "drawn" : "";
     this.change();
     this.refresh();
     this.remember();
@@ -116,6 +118,7 @@ export class SwapPanel {
 
   drawListing() {
     const { listing, choices } = this.kept;
+    this.refresh();
     if (!listing || !this.meme.picture) return;
     const sources = this.sources.map((each) => each.picture?.name || t("face.missing"));
     for (const [index, source] of Object.entries(choices)) if (Number(source) >= sources.length) choices[index] = "0";

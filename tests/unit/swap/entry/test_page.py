@@ -251,16 +251,29 @@ def test_nothing_is_inline_and_nothing_comes_from_elsewhere() -> None:
         assert not re.search(r"""import\(|from ["'](?!\./)""", text), name
 
 
-TEXTS = dict(re.findall(r'^  "?([\w.:-]+)"?: (\[.*\]),$', SCRIPTS["texts.js"], re.MULTILINE))
+def read_texts() -> dict[str, list[str]]:
+    """The table of texts: each row's texts by GROUP.ROW, or by ROW alone in the group `page`."""
+    table: dict[str, list[str]] = {}
+    group = ""
+    for line in SCRIPTS["texts.js"].partition("const TEXTS = {\n")[2].partition("\n};")[0].splitlines():
+        if beginning := re.fullmatch(r"  (\w+): \{", line):
+            group = "" if beginning[1] == "page" else f"{beginning[1]}."
+        elif line != "  },":
+            row = re.fullmatch(r'    "?([\w.:-]+)"?: (\[.*\]),', line)
+            assert row, line
+            table[group + row[1]] = json.loads(row[2])
+    return table
+
+
+TEXTS = read_texts()
 
 
 def test_every_row_of_the_table_has_a_text_in_each_language() -> None:
     (languages,) = re.findall(r"LANGUAGES = (\[.*?\])", SCRIPTS["texts.js"])
-    rows = re.findall(r"^  \S.*$", SCRIPTS["texts.js"].partition("const TEXTS")[2].partition("\n};")[0], re.MULTILINE)
 
-    assert len(TEXTS) == len(rows)
+    assert TEXTS
     for name, row in TEXTS.items():
-        assert len(json.loads(row)) == len(json.loads(languages)), name
+        assert len(row) == len(json.loads(languages)), name
 
 
 def test_every_text_that_the_page_names_is_in_the_table_and_every_one_in_it_is_named() -> None:
