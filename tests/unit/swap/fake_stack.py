@@ -392,7 +392,7 @@ class FakeModels:
     """A pack whose detector sees marks, whose embedder sees the mean colour, and whose swapper paints one colour."""
 
     def __init__(self) -> None:
-        self.manifest = SimpleNamespace(pack="toy", hint=None)
+        self.manifest = SimpleNamespace(pack="toy", hint=None, models={})
         self.digests = {"detector": "d" * 64, "embedder": "e" * 64, "swapper": "5" * 64}
         self.bytes_fetched = 0
         self.failure: Exception | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import fields
 from typing import Any
@@ -27,6 +28,7 @@ from tests.unit.swap.fake_stack import (
     FakeContext,
     FakeSwapStack,
     FixedPseudonyms,
+    decode,
     drawing,
     encode,
     settings,
@@ -63,6 +65,23 @@ def test_faces_have_the_numbers_and_boxes_that_a_swap_gives_them(
         assert [face[name] for face in listing.body["faces"]] == [face[name] for face in swapped["faces"]]
     assert [(face["swappable"], face["reason"]) for face in listing.body["faces"]] == [(True, None)] * 3
     assert listing.body["notes"] == []
+
+
+@pytest.mark.parametrize(("width", "shown"), [(480, (480, 400)), (1920, (960, 200))])
+def test_a_small_picture_comes_with_the_list_if_it_is_asked_for(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch, width: int, shown: tuple[int, int]
+) -> None:
+    put_meme(stack, drawing(1, width=width))
+
+    plain = list_faces(stack, monkeypatch).body
+    preview = http(stack, monkeypatch, path="/faces", body={"meme": MEME, "preview": True}).body["preview"]
+
+    assert plain["preview"] is None
+    beginning, _, data = preview.partition(",")
+    pixels = decode(base64.b64decode(data))
+    assert beginning == "data:image/jpeg;base64"
+    assert (pixels.shape[1], pixels.shape[0]) == shown
+    assert abs(pixels[5, 5].astype(int) - (150, 170, 190)).max() < 6  # the drawing's ground, BGR
 
 
 @pytest.mark.parametrize("scale", [0.6, 1.0, 2.0])

@@ -115,7 +115,9 @@ class Formation:
 
     def describe_stacks(self, **request: str) -> dict[str, Any]:
         assert request == {"StackName": "coldswap-staging"}
-        return {"Stacks": [{"Parameters": [{"ParameterKey": "AuthMode", "ParameterValue": self._auth_mode}]}]}
+        outputs = [{"OutputKey": "PageUrl", "OutputValue": "https://api.example/"}]
+        parameters = [{"ParameterKey": "AuthMode", "ParameterValue": self._auth_mode}]
+        return {"Stacks": [{"Parameters": parameters, "Outputs": outputs}]}
 
 
 @pytest.fixture
@@ -144,7 +146,8 @@ def test_a_key_is_shown_once_and_alone_on_stdout(command_line: Any, capsys: pyte
     assert key.startswith("ck_")
     assert "not be shown again" in shown.err
     assert "Keys are not in use yet" not in shown.err
-    assert key not in shown.err
+    (link,) = [line for line in shown.err.splitlines() if key in line]
+    assert link.endswith(f" https://api.example/#key={key}")  # behind the #, which no server is told
 
     assert command_line("--list") == 0
     listed = capsys.readouterr()
@@ -168,7 +171,9 @@ def test_the_command_line_revokes_and_says_what_cannot_be_done(
 def test_it_says_where_the_stack_does_not_ask_for_keys(command_line: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line("--make", "alice") == 0
 
-    assert "the AuthMode of coldswap-staging is iam" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "the AuthMode of coldswap-staging is iam" in shown
+    assert "api.example" not in shown
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,8 @@ def test_settings_are_changed_and_what_is_the_default_is_left_out(
         ("budget=default", "There is no setting budget."),
         ("caption_font=../Brand.ttf", "caption_font must be the name of a file"),
         ("caption_font=Brand.woff2", "caption_font must be the name of a file"),
+        ("sign_in_client_id='my page'", "sign_in_client_id must be the id of a client, without blanks, or empty."),
+        ("sign_in_scopes='openid  email'", "sign_in_scopes must be scopes with single blanks between."),
         ("caption_font=7", "caption_font must be the name of a file"),
         ("daily_budget", "daily_budget is not NAME=VALUE."),
         ("daily_budget=", "daily_budget= is not NAME=VALUE."),

@@ -9,6 +9,7 @@ import time
 from dataclasses import fields
 from functools import partial
 from hashlib import sha256
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,7 +20,7 @@ from pydantic import TypeAdapter
 
 from functions.swap import cost, result_link
 from functions.swap.entry import http_api
-from functions.swap.entry.responses import JobResponse, ResultsResponse, SwapResponse, UploadResponse
+from functions.swap.entry.responses import JobResponse, PackResponse, ResultsResponse, SwapResponse, UploadResponse
 from functions.swap.swap_records import OVERDUE_SECONDS, ResultSummary, SwapRecord
 from functions.swap.values import FaceReport
 from layers.core.budget import Budget
@@ -717,6 +718,26 @@ def test_the_api_describes_itself(stack: FakeSwapStack, monkeypatch: pytest.Monk
     headers = {parameter["name"] for parameter in paths["/swap"]["post"]["parameters"]}
     assert headers == {"idempotency-key", "prefer"}
     assert "meme" in response.body["components"]["schemas"]["SwapBody"]["required"]
+
+
+def test_the_pack_is_told_with_its_licences_and_what_its_users_must_know(
+    stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack.models.manifest.hint = "Drawn faces only."
+    licences = {"detector": "MIT", "embedder": "own", "swapper": "MIT"}
+    stack.models.manifest.models = {name: SimpleNamespace(licence=text) for name, text in licences.items()}
+
+    response = http(stack, monkeypatch, "GET", "/pack")
+
+    assert response.status == 200
+    PackResponse.model_validate(response.body)
+    assert response.body == {
+        "name": "toy",
+        "hint": "Drawn faces only.",
+        "licences": ["MIT", "own"],
+        "models": ["detector", "embedder", "swapper"],
+        "has_default_face": True,
+    }
 
 
 def test_the_description_can_be_read_in_a_browser(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> None:
