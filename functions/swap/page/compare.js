@@ -1,12 +1,14 @@
 // A result over its original, with a slider between them.
 import { button, h, prefersStill } from "./dom.js";
+import { isVideo } from "./pictures.js";
 import { t } from "./texts.js";
 
 // `original` and `result` are {src, type}; without an original the result stands alone.
 export function compare(original, result) {
   if (!original?.src) return h("figure", { class: "compare" }, view(result, t("compare.result")));
-  const top = h("div", { class: "over" }, view(original, t("compare.original")));
-  const stage = h("div", { class: "stack" }, view(result, t("compare.result")), top, h("div", { class: "line", "aria-hidden": "true" }));
+  const below = view(result, t("compare.result")), above = view(original, t("compare.original"));
+  if (below.pause && above.pause) follow(below, above);
+  const stage = h("div", { class: "stack" }, below, h("div", { class: "over" }, above), h("div", { class: "line" }));
   const slider = h("input", { type: "range", class: "slider", "aria-label": t("compare.slider"),
     oninput: () => set(slider.value) });
   const set = (value) => {
@@ -18,10 +20,18 @@ export function compare(original, result) {
     h("div", { class: "slide" }, h("span", {}, t("compare.original")), slider, h("span", {}, t("compare.result"))));
 }
 
+// Keep a video at the place of another.
+function follow(leader, video) {
+  video.controls = false;
+  leader.onplay = () => video.play();
+  leader.onpause = () => video.pause();
+  leader.ontimeupdate = () => Math.abs(leader.currentTime - video.currentTime) > 0.2 && (video.currentTime = leader.currentTime);
+}
+
 // A picture or video that moves only where motion is wanted.
 export function view({ src, type }, alt) {
   const still = prefersStill();
-  if (type?.startsWith("video/")) {
+  if (isVideo(type)) {
     return h("video", { src, muted: true, loop: !still, autoplay: !still, controls: true, playsInline: true, "aria-label": alt });
   }
   return still && ["image/gif", "image/webp", "image/png", "image/apng"].includes(type) ? freeze(src, alt) : h("img", { src, alt });

@@ -1,7 +1,7 @@
 // The faces of a meme, boxed and numbered, and which face goes where.
 import { Problem, call, poll } from "./api.js";
 import { field, h, hint, prefersStill, selectOf } from "./dom.js";
-import { drawFrame, isVideo, loadFrame, sizeOf } from "./pictures.js";
+import { drawFrame, isVideo, loadFrame, shownType, sizeOf } from "./pictures.js";
 import { t } from "./texts.js";
 import { showProgress } from "./work.js";
 
@@ -27,7 +27,7 @@ export async function requestListing(meme, uri, { id, onJob, root, signal }) {
 
 // Draw the list into `root`: `sources` are names, `choices` are by the faces' numbers.
 export async function showListing(root, { meme, listing, sources, hasDefault, choices, onChoice }) {
-  const source = listing.preview || meme.preview;
+  const source = meme.preview;
   const scene = h("div", { class: "scene" });
   const cards = h("ul", { class: "people" });
   root.replaceChildren(hint(summary(listing)), h("div", { class: "who" }, scene, cards));
@@ -55,7 +55,7 @@ export async function showListing(root, { meme, listing, sources, hasDefault, ch
 
 function viewOf(source, meme, listing) {
   const alt = t("listing.alt", { name: meme.name, count: listing.faces.length });
-  if (isVideo(meme) && source === meme.preview && source.startsWith("blob:")) {
+  if (isVideo(shownType(meme))) {
     return h("video", { src: source, muted: true, loop: true, autoplay: !prefersStill(), controls: true, playsInline: true, "aria-label": alt });
   }
   return h("img", { src: listing.moves && prefersStill() ? meme.thumb || source : source, alt });
@@ -69,7 +69,7 @@ function placeBox(scene, box, [x0, y0, x1, y1], { width, height }) {
 
 // The face alone, at the moment that shows it best.
 async function drawCrop(place, source, meme, face, listing) {
-  const type = source === meme.preview && source.startsWith("blob:") ? meme.type : source.startsWith("data:image/gif") ? "image/gif" : "image/jpeg";
+  const type = shownType(meme);
   const frame = listing.moves ? await frameAt(source, type, face.thumbnail || 0) : await loadFrame(source, type);
   const scale = (frame.displayWidth || sizeOf(frame)[0]) / listing.width;
   const [x0, y0, x1, y1] = face.box.map((side) => side * scale);
@@ -83,7 +83,7 @@ async function drawCrop(place, source, meme, face, listing) {
 
 // The frame at a moment, where the browser can tell it; else the first.
 async function frameAt(url, type, seconds) {
-  if (type.startsWith("video/") || !("ImageDecoder" in window)) return loadFrame(url, type, seconds);
+  if (isVideo(type) || !("ImageDecoder" in window)) return loadFrame(url, type, seconds);
   const data = await (await fetch(url)).arrayBuffer();
   const decoder = new ImageDecoder({ data, type });
   await decoder.tracks.ready;

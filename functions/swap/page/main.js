@@ -16,7 +16,7 @@ begin().catch((error) => gate(error.message));
 
 async function begin() {
   const { json: config } = await call("GET", "/page/config");
-  find("version").textContent = t("version", { version: config.version });
+  find("version").textContent = t("version", config);
   setCredentials({}, () => {});
   await signIn(config, { linkedKey, check: checkCredentials, gate });
   find("gate").hidden = true;

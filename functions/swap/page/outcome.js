@@ -2,14 +2,15 @@
 import { call } from "./api.js";
 import { compare } from "./compare.js";
 import { announce, button, confirmDialog, h, hint, row } from "./dom.js";
+import { shownType } from "./pictures.js";
 import { t } from "./texts.js";
 
 const INLINE_BYTES = 4_500_000; // up to which the API answers with the picture itself
 
-// Draw a finished swap into `root`; `original` is a picture or null.
+// Draw a finished swap; `original` is a picture or null.
 export function showSwap(root, { id, result, original, onAgain, onDeleted }) {
   const swapped = result.faces.filter((face) => face.swapped).length, total = result.faces.length;
-  const before = original?.preview && { src: original.preview, type: original.thumb === original.preview ? "image/jpeg" : original.type };
+  const before = original?.preview && { src: original.preview, type: shownType(original) };
   root.replaceChildren(compare(before, { src: result.url, type: result.content_type }),
     hint(t(total === 1 ? "result.one" : "result.many", { swapped, total, width: result.width, height: result.height })),
     h("ul", { class: "notes" }, result.notes.map((note) => h("li", {}, note))),

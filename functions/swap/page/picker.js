@@ -1,7 +1,7 @@
 // A place to give a picture: by drop, paste, file, camera, address or sample.
 import { alertLine, announce, button, h, newId, prefersStill, row } from "./dom.js";
 import { takePhoto } from "./camera.js";
-import { fromAddress, fromFile, fromSample, isVideo, release } from "./pictures.js";
+import { fromAddress, fromFile, fromSample, isVideo, release, shownType } from "./pictures.js";
 import { t } from "./texts.js";
 
 let lastUsed = null; // the picker that gets what is pasted
@@ -89,11 +89,11 @@ export class Picker {
   }
 
   drawPicture() {
-    const { preview, name, type, thumb } = this.picture;
+    const { preview, name, thumb } = this.picture;
     const alt = t("picture.alt", { label: this.label, name });
     const still = prefersStill() ? thumb || preview : preview;
     const view = !still ? h("div", { class: "unseen" }, t("picture.unseen"))
-      : isVideo({ type }) && still === preview
+      : isVideo(shownType(this.picture)) && still === preview
         ? h("video", { src: preview, muted: true, loop: true, autoplay: true, playsInline: true, "aria-label": alt })
         : h("img", { src: still, alt });
     return [

@@ -2,19 +2,21 @@
 import { upload } from "./api.js";
 import { t } from "./texts.js";
 
-const INLINE_BYTES = 1_000_000; // in base64 four of these fit into a request, which may have 6 MB
+const INLINE_BYTES = 400_000; // in base64 ten of these fit into a request, which may have 6 MB
 const THUMB_SIDE = 480; // pixels, of what a reload shows again
-const FACE_SIDE = 2048; // pixels, to which a large portrait is shrunk: a face needs far fewer
+const FACE_SIDE = 1600; // pixels, to which a large portrait is shrunk
 const MAX_BYTES = 200 * 1024 ** 2; // of an upload
 
 export const MEME_TYPES = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/apng", "video/mp4",
   "video/quicktime", "video/webm"];
 export const FACE_TYPES = ["image/jpeg", "image/png", "image/webp"];
 
-export const isVideo = (picture) => picture.type?.startsWith("video/");
+export const isVideo = (type) => type.startsWith("video/");
 
-// A picture from a file: {name, type, bytes, uri, preview, thumb, width, height}. What is large has no
-// `uri` before it is uploaded. Throws an Error with a sentence.
+// The media type of what is shown of a picture: after a reload that may be a small JPEG.
+export const shownType = ({ preview, thumb, type }) => (preview === thumb ? "image/jpeg" : type);
+
+// A picture from a file; a large one has no `uri` before it is uploaded. Throws an Error with a sentence.
 export async function fromFile(file, { types, shrink, origin = "file" }) {
   const type = file.type || guessType(file.name);
   if (!types.includes(type)) throw new Error(t(types === FACE_TYPES ? "error.face_type" : "error.meme_type", { name: file.name }));
@@ -23,7 +25,7 @@ export async function fromFile(file, { types, shrink, origin = "file" }) {
   const preview = URL.createObjectURL(file);
   const { width, height, thumb } = await measure(preview, type);
   const picture = { origin, name: file.name || t("picture.pasted"), type, width, height, thumb, preview };
-  if (file.size <= INLINE_BYTES) picture.uri = await readDataUri(file);
+  if (file.size <= INLINE_BYTES && !isVideo(type)) picture.uri = await readDataUri(file);
   else picture.file = file;
   return picture;
 }
@@ -83,7 +85,7 @@ const readDataUri = (file) => new Promise((resolve, reject) => {
 
 // An element with the first frame, decoded; a video stands at `seconds`.
 export async function loadFrame(url, type, seconds = 0) {
-  if (!type.startsWith("video/")) {
+  if (!isVideo(type)) {
     const image = new Image();
     image.src = url;
     await image.decode().catch(() => { throw new Error(t("error.unreadable")); });

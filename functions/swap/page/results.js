@@ -21,7 +21,7 @@ export class ResultsPanel {
 
   show() {
     this.list.replaceChildren();
-    return this.load();
+    this.load();
   }
 
   async load(cursor) {

@@ -27,7 +27,7 @@ export class ShortPanel {
   }
 
   async start() {
-    if (this.work.isKept) await this.run();
+    if (this.kept.key || this.kept.job) await this.run();
   }
 
   // What of a property's schema `pick` finds, also behind references and alternatives.

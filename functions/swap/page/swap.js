@@ -34,7 +34,7 @@ export class SwapPanel {
     for (const face of kept.faces?.length ? kept.faces : [null]) this.addSource(restore(face));
     if (kept.listing || !this.meme.picture) this.drawListing();
     else await this.look();
-    if (kept.job || (kept.key && this.meme.picture)) await this.run();
+    if (kept.job || (kept.key && this.meme.picture && this.check())) await this.run();
   }
 
   addSource(picture = null) {

@@ -36,8 +36,6 @@ export class Work {
 
   get signal() { return this.controller.signal; }
 
-  get isKept() { return Boolean(this.kept.key || this.kept.job); }
-
   // Send the request that `describe` makes, unless it is running already; resolves to its final state.
   async run(path, describe, headers = {}) {
     const { signal, kept } = this;
