@@ -8,6 +8,7 @@ export function compare(original, result) {
   if (!original?.src) return h("figure", { class: "compare" }, view(result, t("compare.result")));
   const below = view(result, t("compare.result")), above = view(original, t("compare.original"));
   if (below.pause && above.pause) follow(below, above);
+  else below.addEventListener("play", () => above.dispatchEvent(new Event("play")));
   const stage = h("div", { class: "stack" }, below, h("div", { class: "over" }, above), h("div", { class: "line" }));
   const slider = h("input", { type: "range", class: "slider", "aria-label": t("compare.slider"),
     oninput: () => set(slider.value) });
@@ -45,7 +46,8 @@ function freeze(src, alt) {
   image.decode().then(() => {
     const canvas = h("canvas", { width: image.naturalWidth, height: image.naturalHeight, role: "img", "aria-label": alt });
     canvas.getContext("2d").drawImage(image, 0, 0);
-    place.append(canvas, button(t("compare.play"), () => place.replaceChildren(image)));
+    place.addEventListener("play", () => place.replaceChildren(image), { once: true });
+    place.append(canvas, button(t("compare.play"), () => place.dispatchEvent(new Event("play"))));
   }, () => place.append(image));
   return place;
 }

@@ -9,8 +9,8 @@ const pickers = new Set();
 
 // `label` names it in each control; `samples` are {name, file, thumb}. `onChange` gets the picture, or null.
 export class Picker {
-  constructor({ name, label, types, samples, shrink = false, onChange, onRemove }) {
-    Object.assign(this, { name, label, types, samples, shrink, onChange, onRemove, picture: null });
+  constructor({ name, label, types, samples, onChange, onRemove }) {
+    Object.assign(this, { name, label, types, samples, onChange, onRemove, picture: null });
     this.titleId = newId("picker");
     this.body = h("div", { class: "picker-body" });
     this.error = alertLine();

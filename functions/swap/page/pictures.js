@@ -4,7 +4,6 @@ import { t } from "./texts.js";
 
 const INLINE_BYTES = 400_000; // in base64 ten of these fit into a request, which may have 6 MB
 const THUMB_SIDE = 480; // pixels, of what a reload shows again
-const FACE_SIDE = 1600; // pixels, to which a large portrait is shrunk
 const MAX_BYTES = 200 * 1024 ** 2; // of an upload
 
 export const MEME_TYPES = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/apng", "video/mp4",
@@ -17,11 +16,10 @@ export const isVideo = (type) => type.startsWith("video/");
 export const shownType = ({ preview, thumb, type }) => (preview === thumb ? "image/jpeg" : type);
 
 // A picture from a file; a large one has no `uri` before it is uploaded. Throws an Error with a sentence.
-export async function fromFile(file, { types, shrink, origin = "file" }) {
+export async function fromFile(file, { types, origin = "file" }) {
   const type = file.type || guessType(file.name);
   if (!types.includes(type)) throw new Error(t(types === FACE_TYPES ? "error.face_type" : "error.meme_type", { name: file.name }));
   if (file.size > MAX_BYTES) throw new Error(t("error.too_many_bytes"));
-  if (shrink && file.size > INLINE_BYTES) file = await shrinkPicture(file);
   const preview = URL.createObjectURL(file);
   const { width, height, thumb } = await measure(preview, type);
   const picture = { origin, name: file.name || t("picture.pasted"), type, width, height, thumb, preview };
@@ -117,15 +115,4 @@ async function measure(url, type) {
   const frame = await loadFrame(url, type);
   const [width, height] = sizeOf(frame);
   return { width, height, thumb: drawFrame(frame, null, THUMB_SIDE).toDataURL("image/jpeg", 0.8) };
-}
-
-async function shrinkPicture(file) {
-  const url = URL.createObjectURL(file);
-  try {
-    const canvas = drawFrame(await loadFrame(url, file.type), null, FACE_SIDE);
-    const data = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.92));
-    return new File([data], file.name, { type: "image/jpeg" });
-  } finally {
-    URL.revokeObjectURL(url);
-  }
 }

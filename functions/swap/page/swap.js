@@ -39,7 +39,7 @@ export class SwapPanel {
 
   addSource(picture = null) {
     const number = this.sources.length;
-    const source = new Picker({ name: `face-${number}`, label: t("face", { letter: letter(number) }), types: FACE_TYPES, shrink: true,
+    const source = new Picker({ name: `face-${number}`, label: t("face", { letter: letter(number) }), types: FACE_TYPES,
       samples: this.pack.drawn ? FACES : [], onChange: () => this.changeSources(), onRemove: number ? () => this.removeSource(source) : null });
     this.sources.push(source);
     find("faces").append(source.root);
@@ -224,7 +224,8 @@ export class SwapPanel {
   }
 
   explain(error) {
-    return this.pack.drawn && error.code?.startsWith("no_face") ? `${error.message} ${t("pack.drawn.try")}` : error.message;
+    const { drawn, hint } = this.pack; // the hint is for operators, and stands above
+    return drawn && error.code?.startsWith("no_face") ? `${error.message.replace(hint, "")} ${t("pack.drawn.try")}` : error.message;
   }
 
   hideResult() {
