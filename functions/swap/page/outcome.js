@@ -67,6 +67,7 @@ async function share(id, result) {
 // Hand a link to another program, or to the clipboard.
 export async function shareLink(url) {
   if (navigator.canShare?.({ url })) return hand({ url });
+  if (!navigator.clipboard) return url; // as on a page without TLS
   await navigator.clipboard.writeText(url);
   return t("result.copied");
 }

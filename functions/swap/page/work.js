@@ -42,7 +42,7 @@ export class Work {
     this.show({ status: kept.job ? "queued" : "sending" });
     for (let failures = 0; !kept.job;) {
       const body = await describe(signal);
-      kept.key ||= crypto.randomUUID();
+      kept.key ||= crypto.getRandomValues(new Uint32Array(4)).join("-"); // randomUUID is for https alone
       save();
       try {
         const { json } = await call("POST", path, { body, signal, headers: { ...headers, "idempotency-key": kept.key } });
