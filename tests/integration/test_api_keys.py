@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -108,6 +109,16 @@ def test_a_key_enters_by_either_header(keyed: KeyedCloud) -> None:
     for headers in ({"X-Api-Key": key}, {"Authorization": f"Bearer {key}"}):
         response = keyed.cloud.request("GET", "/terms", headers=headers, key="")
         assert (response.status_code, response.json()["accepted"]) == (200, True)
+
+
+def test_the_page_alone_needs_no_key(keyed: KeyedCloud) -> None:
+    page = keyed.cloud.request("GET", "/", headers={"Accept": "text/html"}, key="")
+    (script,) = re.findall(r'src="(page/\w+/main\.js)"', page.text)
+
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert keyed.cloud.bucket("uploads") not in page.text
+    assert [keyed.status("GET", f"/{path}", "") for path in (script, "page/config")] == [200, 200]
+    assert [keyed.status("GET", path, "") for path in ("/pack", "/terms", "/openapi.json")] == [403, 403, 403]
 
 
 def test_a_revoked_key_ends_at_once_and_what_its_name_has_stays(keyed: KeyedCloud) -> None:

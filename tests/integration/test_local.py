@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -108,12 +109,14 @@ def test_a_standing_cloud_takes_the_lines_that_it_prints_and_those_of_the_pages(
             items = json.loads(run(results_line))["items"]
             task = json.loads(run(video_line))
             same_task = json.loads(run(task_line.replace("ID", task["task_id"])))
+            (page_line,) = (line for line in output.splitlines() if line.startswith("page"))
             (variables,) = (line.strip() for line in output.splitlines() if line.startswith("  export"))
             run_pages(variables, tmp_path / "pages")
         finally:
             process.send_signal(signal.SIGINT)
         rest = process.stdout.read()
 
+    assert re.fullmatch(r"page {6}http://\w+\.execute-api\.localhost:\d+/", page_line)
     assert result["faces"][0]["swapped"]
     assert [line["id"] for line in items] == [PurePosixPath(result["key"]).stem]
     assert task["status"] == "queued"

@@ -104,5 +104,5 @@ function timesOf(face) {
 
 function summary(listing) {
   const count = listing.faces.length;
-  return [t(count === 1 ? "listing.one" : "listing.many", { count }), ...listing.notes].join(" ");
+  return [...(count ? [t(count === 1 ? "listing.one" : "listing.many", { count })] : []), ...listing.notes].join(" ");
 }

@@ -89,7 +89,7 @@ export class Picker {
   }
 
   drawPicture() {
-    const { preview, name, thumb } = this.picture;
+    const { preview, name, thumb, isPhoto } = this.picture;
     const alt = t("picture.alt", { label: this.label, name });
     const still = prefersStill() ? thumb || preview : preview;
     const view = !still ? h("div", { class: "unseen" }, t("picture.unseen"))
@@ -100,6 +100,7 @@ export class Picker {
       h("div", { class: "shown" }, view),
       h("p", { class: "name" }, name),
       row(this.button("change", () => this.clear()), this.removal()),
+      ...(isPhoto && this.samples.length ? [h("p", { class: "notice" }, t("pack.drawn.photo")), this.drawSamples()] : []),
     ];
   }
 

@@ -4,6 +4,7 @@ import { t } from "./texts.js";
 
 const INLINE_BYTES = 400_000; // in base64 ten of these fit into a request, which may have 6 MB
 const THUMB_SIDE = 480; // pixels, of what a reload shows again
+const LOOK_SIDE = 640, SMOOTH = 2, SMOOTH_SHARE = 0.45; // of what is looked at for grain: local/photo_check.py
 const MAX_BYTES = 200 * 1024 ** 2; // of an upload
 
 export const MEME_TYPES = ["image/jpeg", "image/png", "image/webp", "image/gif", "image/apng", "video/mp4",
@@ -21,8 +22,7 @@ export async function fromFile(file, { types, origin = "file" }) {
   if (!types.includes(type)) throw new Error(t(types === FACE_TYPES ? "error.face_type" : "error.meme_type", { name: file.name }));
   if (file.size > MAX_BYTES) throw new Error(t("error.too_many_bytes"));
   const preview = URL.createObjectURL(file);
-  const { width, height, thumb } = await measure(preview, type);
-  const picture = { origin, name: file.name || t("picture.pasted"), type, width, height, thumb, preview };
+  const picture = { origin, name: file.name || t("picture.pasted"), type, preview, ...await measure(preview, type) };
   if (file.size <= INLINE_BYTES && !isVideo(type)) picture.uri = await readDataUri(file);
   else picture.file = file;
   return picture;
@@ -113,6 +113,18 @@ export function drawFrame(frame, box, side) {
 
 async function measure(url, type) {
   const frame = await loadFrame(url, type);
-  const [width, height] = sizeOf(frame);
-  return { width, height, thumb: drawFrame(frame, null, THUMB_SIDE).toDataURL("image/jpeg", 0.8) };
+  return { thumb: drawFrame(frame, null, THUMB_SIDE).toDataURL("image/jpeg", 0.8), isPhoto: looksPhotographed(drawFrame(frame, null, LOOK_SIDE)) };
+}
+
+// Whether a canvas has the grain of a photograph: few of its pixels are smooth.
+function looksPhotographed(canvas) {
+  const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  const grey = Float32Array.from({ length: width * height }, (_, i) => Math.round(0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]));
+  let smooth = 0;
+  for (let y = 1; y < height - 1; y += 1) {
+    for (let i = y * width + 1; i < (y + 1) * width - 1; i += 1) {
+      if (Math.abs(grey[i - 1] + grey[i + 1] + grey[i - width] + grey[i + width] - 4 * grey[i]) <= SMOOTH) smooth += 1;
+    }
+  }
+  return smooth < SMOOTH_SHARE * (width - 2) * (height - 2);
 }

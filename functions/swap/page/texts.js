@@ -52,6 +52,7 @@ const TEXTS = {
     title: ["Models in use"],
     none: ["no models"],
     drawn: ["The small models in use know drawn faces only: try the samples. Photographs will not work."],
+    "drawn.photo": ["This looks like a photograph. The models in use know drawn faces only: try a sample."],
     "drawn.try": ["The models in use know drawn faces only: try one of the samples."],
     "drawn.meme": ["The models in use know drawn faces only. Choose one of the sample memes."],
     real: ["The models “{name}” are in use, which are made for photographs."],
