@@ -68,6 +68,7 @@ def serve_worker(s3: FaultyS3) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
+        server.task_dispatcher.shutdown()  # whose threads would still write to what is closed
         server.close()
         queue.close()
 

@@ -70,6 +70,7 @@ def serve() -> Iterator[Worker]:
         yield worker
     finally:
         worker.gate.set()
+        worker.server.task_dispatcher.shutdown()  # whose threads would still write to what is closed
         worker.server.close()
         worker.queue.close()
 
