@@ -3,20 +3,24 @@
 All mechanical: an image function becomes a custom-runtime function that runs the same handler in the project's virtual
 environment; a workflow's definition file is put into the template, and a nested stack gets its template's URL, as by
 `sam package`; functions are given the address of the emulated AWS and the origins of this machine that they may fetch
-from; workflows retry a throttled function under the emulator's name for that error too; and CodeDeploy, which the
-emulator lacks, is left out.
+from; workflows retry a throttled function under the emulator's name for that error too; the fields of a Distributed Map
+that the emulator knows in JSONPath alone are written in that; and CodeDeploy, which the emulator lacks, is left out.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import shlex
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from tools.template import Template, load_template, merge_globals
+
+LOCAL_ROOM = 4  # memes of a batch side by side
+_PATH = re.compile(r"\{% \$states\.(input|context)\.([\w.]+) %\}")
 
 
 def choose_client() -> str:
@@ -63,10 +67,46 @@ def rewrite(
             properties.setdefault("Environment", {}).setdefault("Variables", {}).update(environment)
             resource.pop("Metadata", None)
         elif resource["Type"] == "AWS::Serverless::StateMachine":
-            properties["Definition"] = _retry_throttled(load_template(root / properties.pop("DefinitionUri")))
+            definition = _retry_throttled(load_template(root / properties.pop("DefinitionUri")))
+            for state in definition["States"].values():
+                if state.get("ItemProcessor", {}).get("ProcessorConfig", {}).get("Mode") == "DISTRIBUTED":
+                    _use_json_path(state)
+            properties["Definition"] = definition
         elif resource["Type"] == "AWS::CloudFormation::Stack":
             properties["TemplateURL"] = f"{nested_url}/{properties['TemplateURL']}"
     return template
+
+
+def _use_json_path(state: dict[str, Any]) -> None:
+    """Write a Distributed Map's own fields, which are JSONata, in JSONPath; the states inside stay as they are.
+
+    The emulator evaluates no JSONata in them, and takes a number alone for MaxConcurrency.
+    """
+    if state["Output"] != "{% $states.input %}":
+        raise ValueError("a Distributed Map must hand on its input")
+    reader = state["ItemReader"]
+    reader["Parameters"] = _as_json_path(reader.pop("Arguments"))
+    state["ItemSelector"] = _as_json_path(state["ItemSelector"])
+    del state["Output"]
+    state.update(QueryLanguage="JSONPath", ResultPath=None, MaxConcurrency=LOCAL_ROOM)
+    for catcher in state.get("Catch", []):
+        if catcher.pop("Output") != "{% $merge([$states.input, {'fault': $states.errorOutput}]) %}":
+            raise ValueError("a Distributed Map must put what went wrong under `fault`")
+        catcher["ResultPath"] = "$.fault"
+
+
+def _as_json_path(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields whose values are constants, or paths into the input or the context as JSONata names them."""
+    paths = {}
+    for name, value in fields.items():
+        path = _PATH.fullmatch(str(value))
+        if path:
+            paths[f"{name}.$"] = ("$." if path[1] == "input" else "$$.") + path[2]
+        elif "{%" in str(value):
+            raise ValueError(f"{value} is no path, and the emulator evaluates nothing else here")
+        else:
+            paths[name] = value
+    return paths
 
 
 def _retry_throttled(part: Any) -> Any:

@@ -89,6 +89,7 @@ def shell_variables(cloud: Cloud) -> dict[str, str]:
         "API": cloud.api_url,
         "UPLOADS": cloud.bucket("uploads"),
         "OUTPUTS": cloud.bucket("outputs"),
+        "BATCHES": cloud.outputs["BatchStateMachineArn"],
         "AWS_ENDPOINT_URL": cloud.endpoint,
         "AWS_DEFAULT_REGION": REGION,
         **CREDENTIALS,

@@ -26,6 +26,7 @@ DESCRIPTION = (
 )
 TAGS = {
     "swaps": "Faces in pictures.",
+    "batches": "One face in many memes.",
     "results": "What you have made, and how it can be told.",
     "predictions": "Swaps as clients of Replicate ask for them.",
     "videos": "Short videos from scripts.",

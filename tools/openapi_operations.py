@@ -43,7 +43,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("get", "/swap/{name}"): Operation("get_swap", "swaps"),
     ("post", "/faces"): Operation("list_faces", "swaps", {"a picture": {"meme": MEME}}),
     ("get", "/faces/{name}"): Operation("get_faces", "swaps"),
-    ("post", "/uploads"): Operation("create_upload", "swaps"),
+    ("post", "/uploads"): Operation("create_upload", "swaps", {"a meme of a batch": {"batch": "holidays"}}),
+    ("post", "/batches"): Operation(
+        "create_batch", "batches", {"one face for all memes of a name": {"batch": "holidays", "face": FACE}}
+    ),
+    ("get", "/batches/{name}"): Operation("get_batch", "batches"),
+    ("delete", "/batches/{name}"): Operation("delete_batch", "batches"),
     ("get", "/"): Operation("describe_service", "results"),
     ("get", "/pack"): Operation("get_pack", "results"),
     ("get", "/results"): Operation("list_results", "results"),

@@ -68,7 +68,12 @@ def _dispatch(event: Any, context: Any) -> dict[str, Any] | None:
 
         return s3_upload.handle(event, context, services)
     if event.get("detail-type") == EXECUTION_EVENT:
-        count_failed_execution(event, context)
+        if event["detail"].get("stateMachineArn") == services.settings.batch_machine_arn:
+            from functions.swap.batch.steps import settle
+
+            settle(services, event["detail"])
+        else:
+            count_failed_execution(event, context)
         return None
     return handle_task(event, context, services)
 
@@ -98,6 +103,10 @@ def load_services() -> Services:
 
 
 def _run_task(payload: Any, context: Any, services: Services) -> dict[str, Any]:
+    if isinstance(payload, dict) and "step" in payload:
+        from functions.swap.batch import steps
+
+        return steps.run(services, payload, deadline(context))
     from functions.swap.entry.schemas import QueuedBody, parse_task
     from functions.swap.entry.swap_answer import arrange_result
     from functions.swap.services import deadline
@@ -116,8 +125,8 @@ def _run_task(payload: Any, context: Any, services: Services) -> dict[str, Any]:
 
 
 def _is_queued(event: Any) -> bool:
-    """Whether it is a task of the stack's own workflow, whose failure `count_failed_execution` counts."""
-    return isinstance(event, dict) and "swap" in event
+    """Whether it is a task of the stack's own workflows, whose failure is counted where they end."""
+    return isinstance(event, dict) and ("swap" in event or "step" in event)
 
 
 def count_failed_execution(event: dict[str, Any], context: Any) -> None:

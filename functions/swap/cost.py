@@ -31,6 +31,11 @@ def charge_swap_upfront(budget: Budget, request: SwapRequest) -> None:
         charge_upfront(budget, request.caller)
 
 
+def charge_item(budget: Budget, caller: str | None, name: str) -> None:
+    """Charge the first unit of a meme of a batch, once however often it is tried."""
+    budget.spend(caller, PAID_UPFRONT, f"{name}#upfront")
+
+
 def charge_meme(budget: Budget, request: SwapRequest, width: int, height: int) -> None:
     """Charge what a meme of that size in pixels costs beyond the first unit."""
     _charge(budget, request, "megapixels", megapixels(width, height) - PAID_UPFRONT)

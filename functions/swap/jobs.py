@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,7 @@ class Jobs:
     def require(self) -> None:
         """Raises InvalidRequest where the stack has no state machine."""
         if not self._arn:
-            raise InvalidRequest("This stack has no state machine, so it cannot swap while you go on.")
+            raise InvalidRequest("This stack has no state machine for that, so nothing is done while you go on.")
 
     def stop(self, name: str) -> None:
         """Stop the execution of that name, if it is running; a step that is running goes on until it looks.
@@ -51,24 +51,25 @@ class Jobs:
 
         client, arn = self._client(), f"{self._arn.replace(':stateMachine:', ':execution:', 1)}:{name}"
         try:
-            client.stop_execution(executionArn=arn, error="Cancelled", cause="The swap was deleted.")
+            client.stop_execution(executionArn=arn, error="Cancelled", cause="It was deleted.")
         except client.exceptions.ExecutionDoesNotExist:
             return
         except (BotoCoreError, ClientError) as error:
             if getattr(error, "response", {}).get("Error", {}).get("Code") != "ValidationException":  # it is over
-                raise StorageFailed("Step Functions did not stop the swap. Try again.") from error
+                raise StorageFailed("Step Functions did not stop the work. Try again.") from error
 
-    def start(self, name: str) -> None:
-        """Start the swap with that id, unless it has been started before. Raises StorageFailed."""
+    def start(self, name: str, given: Mapping[str, Any] | None = None) -> None:
+        """Start the execution of that name, unless it has been started before; what it is given is the swap of that id,
+        or `given`. Raises StorageFailed."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         client = self._client()
         try:
-            client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps({"swap": name}))
+            client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(given or {"swap": name}))
         except client.exceptions.ExecutionAlreadyExists:
             return
         except (BotoCoreError, ClientError) as error:
-            raise StorageFailed("Step Functions did not start the swap. Try again.") from error
+            raise StorageFailed("Step Functions did not start the work. Try again.") from error
 
 
 def describe_job(record: SwapRecord, memory_mb: int = 0) -> Job:

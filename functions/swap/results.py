@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from layers.core.storage import Head, Storage
 
 UPLOADS_PREFIX = "memes/"
+REQUESTS_PREFIX = "requests/"  # of what callers upload
 SWAP_KINDS: tuple[Kind, ...] = ("swap", "moving")
 ALL_KINDS: tuple[Kind, ...] = (*SWAP_KINDS, "faces")
 RESULT_EXTENSIONS = (*EXTENSIONS.values(), "gif", "mp4")  # the last two of moving memes
@@ -28,7 +29,12 @@ _VIDEO_KEY = re.compile(r"videos/([0-9a-f-]{36})/[\w.-]+")
 
 def upload_prefix(caller: str) -> str:
     """Where one caller's pictures are in the uploads bucket."""
-    return f"requests/{caller}/"
+    return f"{REQUESTS_PREFIX}{caller}/"
+
+
+def batch_prefix(caller: str, name: str) -> str:
+    """Where the uploads of one caller's batch of that name are."""
+    return f"{upload_prefix(caller)}batches/{name}/"
 
 
 def check_location(bucket: str, key: str, caller: str | None, settings: Settings) -> None:

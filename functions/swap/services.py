@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from functions.swap import cost, inputs
+from functions.swap.batch.records import BatchRecords
 from functions.swap.context import SwapContext
 from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
@@ -26,6 +27,7 @@ from layers.core.telemetry import emit, logger, memory_percent
 from layers.core.terms import Terms
 
 NEW_ACCOUNT_CONCURRENCY = 10  # concurrent executions that a new AWS account may have
+MAX_BATCH_ROOM = 500  # memes of one batch side by side: one record counts them, at a thousand writes a second at most
 ACCOUNT_LIMIT_SECONDS = 3600.0  # how long an account's limit is cached
 TIMEOUT_SECONDS = 120.0  # of the function
 STEP_SECONDS = 900.0  # time-out of the function that does the steps of moving memes
@@ -57,6 +59,9 @@ class Services:
     pseudonyms: Pseudonyms
     sandboxes: Sandboxes
     step_sandboxes: Sandboxes  # the same ones, as the steps of moving memes take them
+    batches: BatchRecords
+    batch_jobs: Jobs
+    batch_room: Callable[[], int]  # how many memes of one batch are swapped side by side
 
     def context(self, deadline: Deadline) -> SwapContext:
         """What a request with that deadline works with."""
@@ -161,8 +166,8 @@ def load_services() -> Services:
     from layers.models.runtime.model_store import ModelStore
 
     settings = load_settings()
+    table, limit = settings.state_table, concurrency_limit(settings.reserved_concurrency, _lambda)
     store, storage = ModelStore(settings.models_bucket, client("s3")), Storage()
-    table, total = settings.state_table, concurrency_limit(settings.reserved_concurrency, _lambda)
     return Services(
         settings=settings,
         storage=storage,
@@ -176,9 +181,18 @@ def load_services() -> Services:
         records=MovingRecords(settings.state_table, _dynamodb, settings.result_seconds),
         claims=UploadClaims(settings.state_table, _dynamodb, settings.result_seconds),
         pseudonyms=Pseudonyms(settings.state_table, _dynamodb),
-        sandboxes=Sandboxes(table, TIMEOUT_SECONDS, total, _dynamodb),
-        step_sandboxes=Sandboxes(table, STEP_SECONDS, total, _dynamodb, spare=SPARE_SANDBOXES),
+        sandboxes=Sandboxes(table, TIMEOUT_SECONDS, limit, _dynamodb),
+        step_sandboxes=Sandboxes(table, STEP_SECONDS, limit, _dynamodb, spare=SPARE_SANDBOXES),
+        batches=BatchRecords(table, _dynamodb, settings.result_seconds),
+        batch_jobs=Jobs(settings.batch_machine_arn, _step_functions),
+        batch_room=lambda: batch_room(limit()),
     )
+
+
+def batch_room(sandboxes: int) -> int:
+    """How many memes of a batch are swapped side by side where there may be so many sandboxes: half of them, so that
+    whoever waits for an answer finds one."""
+    return max(1, min(sandboxes // 2, MAX_BATCH_ROOM))
 
 
 def concurrency_limit(

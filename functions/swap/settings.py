@@ -28,6 +28,7 @@ class Settings(SwapLimits):
     state_table: str  # DynamoDB table of powertools' idempotency; "" turns idempotency off
     state_machine_arn: str  # runs swaps asked for with Prefer: respond-async; "" turns that off
     moving_machine_arn: str = ""  # swaps moving memes; "" turns that off
+    batch_machine_arn: str = ""  # swaps batches; "" turns that off
     threads: int  # of every inference session
     auth_mode: AuthMode = "iam"  # how the HTTP API learns who calls
     result_seconds: int = 7 * 24 * 3600  # how long a result is kept
@@ -70,6 +71,7 @@ class Settings(SwapLimits):
             state_table=env.get("STATE_TABLE", ""),
             state_machine_arn=env.get("STATE_MACHINE_ARN", ""),
             moving_machine_arn=env.get("MOVING_MACHINE_ARN", ""),
+            batch_machine_arn=env.get("BATCH_MACHINE_ARN", ""),
             threads=thread_count(env),
             auth_mode=auth_mode(env.get("AUTH_MODE") or "iam"),
             result_seconds=int(env.get("RESULT_DAYS") or 7) * 24 * 3600,

@@ -69,7 +69,7 @@ def swap_queued(services: Services, name: str, deadline: Deadline) -> None:
         # An earlier attempt may have been killed after it wrote the picture.
         results.delete_picture(name, services.storage, services.settings)
         raise NotFound("There is no such swap, or it was deleted.")
-    request = SwapRequest(**{**record.request, "caller": record.caller, "queued": name})
+    request = SwapRequest(**{**record.request, "caller": record.caller or None, "queued": name})
     try:
         outcome = services.swap(request, key=f"swaps/{name}", add_extension=True, deadline=deadline)
     except MovingMeme as meme:
@@ -93,15 +93,15 @@ def store_upload(services: Services, caller: str, data: bytes, content_type: str
     return name, f"s3://{bucket}/{key}"
 
 
-def open_upload(services: Services, caller: str) -> dict[str, Any]:
-    """A form to upload a picture or a moving meme of one URI, which names it in a request.
+def open_upload(services: Services, caller: str, batch: str | None = None) -> dict[str, Any]:
+    """A form to upload a picture or a moving meme of one URI, which names it in a request; of a batch, if one is named.
 
     Raises BudgetSpent or StorageFailed.
     """
     cost.charge_upfront(services.budget, caller)
     name = new_id()
     settings = services.settings
-    key = _name_upload(caller, name)
+    key = f"{results.batch_prefix(caller, batch)}{name}" if batch else _name_upload(caller, name)
     form = services.storage.presign_post(settings.uploads_bucket, key, settings.max_moving_bytes, UPLOAD_SECONDS)
     logger().info("upload form", extra={"upload": name})
     return {"uri": f"s3://{settings.uploads_bucket}/{key}", "url": form["url"], "fields": form["fields"]}

@@ -22,7 +22,9 @@ from layers.core.errors import InvalidRequest, OutOfTime
 from layers.core.ids import is_id, time_sort_key
 
 INDEX = "by-caller"
-KINDS = {"swap": "result#", "video": "task#"}  # the prefix of the id in the table's key
+KINDS = {"swap": "result#", "video": "task#", "batch": "batch#"}  # the prefix of the id in the table's key
+BATCH_ITEMS = "batch#"  # begins the sort key of a batch's memes in the index; no list of results has them
+OPERATOR = "operator"  # the index's word for a batch's memes that belong to no caller
 DELETED = "deleted#"  # the same, of what remains of a swap that its caller deleted
 # A workflow is stopped after 900 s (swap.asl.yaml) and then cannot record how it ended; nor can one stopped by hand.
 OVERDUE_SECONDS = 960
@@ -51,11 +53,12 @@ class SwapRecord:
     cause: str | None = None
     kind: Kind = "swap"
     moving: MovingState | None = None
+    run: int = 0  # of its batch that swaps it; 0 of what is in none
 
 
 @dataclass(frozen=True)
 class ResultSummary:
-    """A swap or a video in the list of what a caller has made."""
+    """A swap, a video or a batch in the list of what a caller has made."""
 
     id: str
     kind: str
@@ -134,6 +137,11 @@ class SwapRecords:
 
     def delete(self, name: str, caller: str) -> None:
         """Delete the record, and remember for its caller that there was one, for as long as a result is kept."""
+        self.remember_deletion(name, caller)
+        self.remove(name)
+
+    def remember_deletion(self, name: str, caller: str) -> None:
+        """Remember for its caller that there was a swap or a batch with that id."""
         if not self._table:
             return
         item = {
@@ -143,7 +151,6 @@ class SwapRecords:
         }
         with translate_errors():
             self._client().put_item(TableName=self._table, Item=item)
-        self.remove(name)
 
     def was_deleted(self, name: str, caller: str) -> bool:
         """Whether that caller deleted a swap with that id."""
@@ -163,9 +170,9 @@ class SwapRecords:
                 response = self._client().query(
                     TableName=self._table,
                     IndexName=INDEX,
-                    KeyConditionExpression="#caller = :caller",
-                    ExpressionAttributeNames={"#caller": "caller"},
-                    ExpressionAttributeValues={":caller": {"S": caller}},
+                    KeyConditionExpression="#caller = :caller AND #listed < :words",
+                    ExpressionAttributeNames={"#caller": "caller", "#listed": "listed"},
+                    ExpressionAttributeValues={":caller": {"S": caller}, ":words": {"S": BATCH_ITEMS}},
                     ScanIndexForward=False,
                     Limit=limit - len(items),
                     **({"ExclusiveStartKey": start} if start else {}),
@@ -209,7 +216,7 @@ class SwapRecords:
     def _summarise(self, item: Item) -> ResultSummary:
         kind, status, created_at = item["kind"]["S"], item["state"]["S"], int(item["created_at"]["N"])
         moment = datetime.fromtimestamp(created_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        overdue = kind != "video" and self._is_overdue(status, created_at, kind)
+        overdue = kind not in ("video", "batch") and self._is_overdue(status, created_at, kind)
         shown = "swap" if kind == "moving" else kind
         return ResultSummary(item["id"]["S"].partition("#")[2], shown, "failed" if overdue else status, moment)
 
@@ -251,9 +258,10 @@ def _parse_record(item: Item) -> SwapRecord:
     request, result = text("request"), text("result")
     state: Any = item["state"]["S"]
     kind: Any = text("kind") or "swap"
+    owner = text("caller") or ""
     return SwapRecord(
         id=item["id"]["S"].removeprefix(KINDS["swap"]),
-        caller=item["caller"]["S"] if "caller" in item else "",
+        caller="" if owner == OPERATOR else owner,
         status=state,
         created_at=float(item["created_at"]["N"]),
         request=json.loads(request) if request else None,
@@ -264,6 +272,7 @@ def _parse_record(item: Item) -> SwapRecord:
         cause=text("cause"),
         kind=kind,
         moving=parse_state(item),
+        run=int(item["run"]["N"]) if "run" in item else 0,
     )
 
 

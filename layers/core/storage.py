@@ -194,6 +194,17 @@ class Storage:
         with _translate_errors(f"s3://{bucket}/{key}"):
             client("s3").delete_object(Bucket=bucket, Key=key)
 
+    def list_keys(self, bucket: str, prefix: str) -> Iterator[list[str]]:
+        """The keys that begin so, in their order, by pages of at most 1000. Raises StorageFailed."""
+        start: dict[str, str] = {}
+        while True:
+            with _translate_errors(f"s3://{bucket}/{prefix}"):
+                response = client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, **start)
+            yield [each["Key"] for each in response.get("Contents", [])]
+            if not response.get("IsTruncated"):
+                return
+            start = {"ContinuationToken": response["NextContinuationToken"]}
+
     def presign_get(self, bucket: str, key: str, seconds: int, filename: str | None = None) -> str:
         """A URL by which anyone can read the object for that many seconds; made without a request.
 

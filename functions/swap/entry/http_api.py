@@ -10,10 +10,10 @@ from functools import cache
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 
 from functions.swap import cost, moving_submission, results, submission, verify
-from functions.swap.entry import predictions
+from functions.swap.entry import batches, predictions
 from functions.swap.entry.accept import choose_format, prefers_picture
 from functions.swap.entry.form import Form, parse_body
 from functions.swap.entry.openapi_media import describe_media
@@ -29,7 +29,7 @@ from functions.swap.entry.responses import (
     TermsResponse,
     UploadResponse,
 )
-from functions.swap.entry.schemas import FacesBody, SwapBody, TermsBody, VerifyBody
+from functions.swap.entry.schemas import FacesBody, SwapBody, TermsBody, UploadBody, VerifyBody
 from functions.swap.entry.swap_answer import arrange_result, round_face
 from functions.swap.entry.welcome import Welcome, welcome
 from functions.swap.jobs import describe_job
@@ -55,6 +55,7 @@ from layers.core.web import (
     response_schema,
 )
 
+NO_BATCH = UploadBody()  # POST /uploads may come without a body
 resolver = APIGatewayHttpResolver(enable_validation=True, json_body_deserializer=parse_body)
 
 
@@ -231,7 +232,7 @@ def get_swap(name: Annotated[str, Path(description="the id from POST /swap")]) -
 @resolver.get(
     "/results",
     summary="List what you have made, newest first",
-    responses={200: response_schema("a page of swaps and videos", ResultsResponse), **PROBLEMS},
+    responses={200: response_schema("a page of swaps, videos and batches", ResultsResponse), **PROBLEMS},
 )
 def get_results(
     cursor: Annotated[str | None, Query(max_length=400, description="the `next` of the previous page")] = None,
@@ -244,6 +245,8 @@ def get_results(
 
 
 def _links(summary: ResultSummary) -> dict[str, str]:
+    if summary.kind == "batch":
+        return {"self": f"/batches/{summary.id}", "delete": f"/batches/{summary.id}"}
     if summary.kind == "video":
         return {"self": f"/task/{summary.id}", "delete": f"/task/{summary.id}"}
     return {"self": f"/swap/{summary.id}", "delete": f"/results/{summary.id}"}
@@ -268,11 +271,12 @@ def delete_result(name: Annotated[str, Path(description="the id in the result's 
     summary="Get a form to upload a file that is too large for a request",
     responses={201: response_schema("where to send the file, within five minutes", UploadResponse), **PROBLEMS},
 )
-def post_uploads() -> Response[Any]:
-    """Send a picture, or a meme that moves, to `url` as a form, then use the `uri` in `meme` or `face`."""
+def post_uploads(body: Annotated[UploadBody, Body()] = NO_BATCH) -> Response[Any]:
+    """Send a picture, or a meme that moves, to `url` as a form, then use the `uri` in `meme` or `face`. With `batch`,
+    it is a meme of that batch, and POST /batches takes the name alone."""
     services, caller = _services(), _caller()
     services.terms.require(caller)
-    return Response(201, content_type=JSON, body=json.dumps(submission.open_upload(services, caller)))
+    return Response(201, content_type=JSON, body=json.dumps(submission.open_upload(services, caller, body.batch)))
 
 
 @resolver.post(
@@ -337,6 +341,7 @@ def openapi() -> str:
 
 
 resolver.include_router(predictions.router)
+resolver.include_router(batches.router)
 render_errors(resolver, "/openapi.json and /docs")
 
 

@@ -62,6 +62,25 @@ class UploadResponse(BaseModel):
     fields: dict[str, str]
 
 
+class BatchCounts(BaseModel):
+    """How many memes of a batch are over."""
+
+    done: int
+    failed: int
+    total: Annotated[int, Field(description="how many there were when the batch was submitted")]
+
+
+class BatchResponse(BaseModel):
+    """A batch, finished or in progress."""
+
+    id: str
+    status: Literal["queued", "running", "succeeded", "failed", "deleting"]
+    counts: BatchCounts | None = None
+    cost: Annotated[ComputeCost | None, Field(description="of all memes that are over, without requests")] = None
+    report: Annotated[str | None, Field(description="a link to the report, valid for an hour at most")] = None
+    problem: ProblemResponse | None = None
+
+
 class LinksResponse(BaseModel):
     """Paths of this API: GET the first, DELETE the second."""
 
@@ -70,10 +89,10 @@ class LinksResponse(BaseModel):
 
 
 class ResultResponse(BaseModel):
-    """A swap or a video that the caller has made."""
+    """A swap, a video or a batch that the caller has made."""
 
     id: str
-    kind: Literal["swap", "video"]
+    kind: Literal["swap", "video", "batch"]
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     created_at: Annotated[str, Field(description="RFC 3339")]
     links: LinksResponse

@@ -108,8 +108,8 @@ def _use_name(format: str | None) -> str | None:
     return "jpeg" if format == "jpg" else format
 
 
-class SwapBody(RequestBody):
-    """What to swap, and how. Only `meme` is needed where the stack has a default face."""
+class MemeBody(RequestBody):
+    """The meme of a swap."""
 
     meme: Annotated[
         PictureUri,
@@ -117,6 +117,11 @@ class SwapBody(RequestBody):
             description=f"the picture whose faces are replaced, or a GIF, animated WebP, APNG, MP4, MOV or WebM: {URI}"
         ),
     ]
+
+
+class SwapOptions(RequestBody):
+    """How to swap, whatever the meme is."""
+
     face: Annotated[PersonField | None, Field(description=FACE)] = None
     faces: Annotated[
         FacesField,
@@ -160,9 +165,56 @@ class SwapBody(RequestBody):
         Consent | None, Field(description="why the face may be used; kept in the audit log, so do not name anyone")
     ] = None
 
+
+class SwapBody(SwapOptions, MemeBody):
+    """What to swap, and how. Only `meme` is needed where the stack has a default face."""
+
     def request(self) -> SwapRequest:
         """The same request as the use case takes it."""
         return SwapRequest(**self.model_dump())
+
+
+BATCH_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+BatchName = Annotated[
+    str,
+    Field(json_schema_extra={"pattern": BATCH_NAME}),
+    AfterValidator(match(BATCH_NAME, "must have 1 to 64 letters, digits, hyphens and underscores, and nothing else")),
+]
+
+
+class UploadBody(RequestBody):
+    """What an upload is for."""
+
+    batch: Annotated[
+        BatchName | None, Field(description="a name of yours for the memes that POST /batches swaps together")
+    ] = None
+
+
+class BatchNameBody(RequestBody):
+    """The name of a batch."""
+
+    batch: Annotated[BatchName, Field(description="the name that the memes were uploaded under, by POST /uploads")]
+
+
+class BatchBody(SwapOptions, BatchNameBody):
+    """Which uploads to swap, and how: the same for each of them."""
+
+    def request(self) -> SwapRequest:
+        """The same request for a meme that is not named yet."""
+        return SwapRequest(meme="", **self.model_dump(exclude={"batch"}))
+
+
+class BatchTaskBody(SwapOptions):
+    """The input of the workflow for batches where an operator starts it: the same for the uploads under a prefix."""
+
+    prefix: Annotated[
+        str,
+        Field(min_length=1, max_length=512, description="of keys in the uploads bucket; neither memes/ nor requests/"),
+    ]
+
+    def request(self) -> SwapRequest:
+        """The same request for a meme that is not named yet."""
+        return SwapRequest(meme="", **self.model_dump(exclude={"prefix"}))
 
 
 _check_key = match(
@@ -244,6 +296,14 @@ def parse_task(payload: Any) -> TaskBody | QueuedBody:
     try:
         is_queued = isinstance(payload, dict) and "swap" in payload
         return (QueuedBody if is_queued else TaskBody).model_validate(payload)
+    except ValidationError as error:
+        raise invalid_request(error.errors(include_input=False, include_url=False), payload) from None
+
+
+def parse_batch_task(payload: Any) -> BatchTaskBody:
+    """Parse the input of the workflow for batches. Raises InvalidRequest, which names each field that is wrong."""
+    try:
+        return BatchTaskBody.model_validate(payload)
     except ValidationError as error:
         raise invalid_request(error.errors(include_input=False, include_url=False), payload) from None
 

@@ -314,6 +314,10 @@ RUNG: dict[str, list[Callable[[Stack], list[Datum]]]] = {
     "MovingEndsLost": [
         lambda _: [of_aws("AWS/Events", "InvocationsFailedToBeSentToDlq", RuleName="MovingFunctionEnded")]
     ],
+    "BatchesOutOfTime": [lambda _: [of_aws("AWS/States", "ExecutionsTimedOut", StateMachineArn="BatchStateMachine")]],
+    "BatchEndsLost": [
+        lambda _: [of_aws("AWS/Events", "InvocationsFailedToBeSentToDlq", RuleName="SwapFunctionBatchEnded")]
+    ],
     "VideoFaults": [
         lambda stack: stack.failed_video("KeyRejected"),
         lambda stack: stack.failed_video("ProviderFailed"),

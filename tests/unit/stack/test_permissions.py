@@ -44,6 +44,7 @@ CALLS = {
     "put_object": {"s3:PutObject"},
     "copy_object": {"s3:GetObject", "s3:PutObject"},
     "delete_object": {"s3:DeleteObject"},
+    "list_objects_v2": {"s3:ListBucket"},
     "generate_presigned_url": {"s3:GetObject"},
     "generate_presigned_post": {"s3:PutObject"},
     "get_item": {"dynamodb:GetItem"},

@@ -357,7 +357,11 @@ def test_a_function_may_use_the_table_and_start_its_own_workflow(function: str) 
     variables = of_type("AWS::Serverless::Function")[function]["Environment"]["Variables"]
     (allowed,) = (each["Resource"] for each in statements(function) if "states:StartExecution" in json.dumps(each))
     machines = {
-        "SwapFunction": {"STATE_MACHINE_ARN": "SwapStateMachine", "MOVING_MACHINE_ARN": "MovingStateMachine"},
+        "SwapFunction": {
+            "STATE_MACHINE_ARN": "SwapStateMachine",
+            "MOVING_MACHINE_ARN": "MovingStateMachine",
+            "BATCH_MACHINE_ARN": "BatchStateMachine",
+        },
         "VideoFunction": {"STATE_MACHINE_ARN": "VideoStateMachine"},
     }[function]
 

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.base import BasePer
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 from botocore.exceptions import ClientError
 
+from functions.swap.batch.records import BatchRecords
 from functions.swap.idempotency import Idempotency
 from functions.swap.jobs import Jobs
 from functions.swap.moving_records import MovingKind, MovingRecords
@@ -50,6 +51,7 @@ from tests.unit.swap.face_fixtures import keypoints_at
 MODELS, UPLOADS, OUTPUTS = "models", "uploads", "outputs"
 ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-swap"
 MOVING_ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-moving"
+BATCH_ARN = "arn:aws:states:eu-west-1:123456789012:stateMachine:stack-batch"
 
 
 def drawing(faces: int = 1, width: int = 600, height: int = 400, scale: float = 1.2) -> Pixels:
@@ -83,6 +85,7 @@ def settings(cache_latents: bool = False, **changed: Any) -> Settings:
         "state_table": "",
         "state_machine_arn": ARN,
         "moving_machine_arn": MOVING_ARN,
+        "batch_machine_arn": BATCH_ARN,
         "threads": 1,
         "auth_mode": "open",
     }
@@ -141,6 +144,10 @@ class MemoryStorage:
         self, bucket: str, key: str, path: Path, content_type: str, metadata: dict[str, str] | None = None
     ) -> None:
         self.write(bucket, key, path.read_bytes(), content_type, metadata)
+
+    def list_keys(self, bucket: str, prefix: str) -> Iterator[list[str]]:
+        self._maybe_fail("list", prefix)
+        yield sorted(key for place, key in self.objects if place == bucket and key.startswith(prefix))
 
     def presign_get(self, bucket: str, key: str, seconds: int) -> str:
         return f"https://{bucket}.example/{key}?for={seconds}"
@@ -260,9 +267,8 @@ class MemoryRecords(MovingRecords):
     def remove(self, name: str) -> None:
         self.items.pop(name, None)
 
-    def delete(self, name: str, caller: str) -> None:
+    def remember_deletion(self, name: str, caller: str) -> None:
         self.deleted.add((name, caller))
-        self.remove(name)
 
     def was_deleted(self, name: str, caller: str) -> bool:
         return (name, caller) in self.deleted
@@ -485,14 +491,14 @@ class StepFunctions:
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:
         if self.failure:
             raise self.failure
-        assert stateMachineArn in (ARN, MOVING_ARN)
+        assert stateMachineArn in (ARN, MOVING_ARN, BATCH_ARN)
         if name in self.executions:
             raise self.exceptions.ExecutionAlreadyExists({}, "StartExecution")
         self.executions[name] = {"status": "RUNNING", "input": input}
 
     def stop_execution(self, *, executionArn: str, error: str, cause: str) -> None:
         arn, _, name = executionArn.rpartition(":")
-        assert arn == MOVING_ARN.replace(":stateMachine:", ":execution:")
+        assert arn in [each.replace(":stateMachine:", ":execution:") for each in (MOVING_ARN, BATCH_ARN)]
         if name not in self.executions:
             raise self.exceptions.ExecutionDoesNotExist({}, "StopExecution")
         self.executions[name]["status"] = "ABORTED"
@@ -513,6 +519,7 @@ class FakeSwapStack:
     table: MemoryTable = field(default_factory=MemoryTable)
     machine: StepFunctions = field(default_factory=StepFunctions)
     moving_machine: StepFunctions = field(default_factory=StepFunctions)
+    batch_machine: StepFunctions = field(default_factory=StepFunctions)
     budget: Budget = field(default_factory=lambda: Budget("", "megapixels", lambda: 0, dict))
     terms: Terms = field(default_factory=lambda: Terms("", dict))
     denylist: DenylistStore = field(init=False)
@@ -521,7 +528,12 @@ class FakeSwapStack:
     sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 120, int, dict))
     step_sandboxes: Sandboxes = field(default_factory=lambda: Sandboxes("", 900, int, dict))
 
+    batches: BatchRecords = field(init=False)
+
     def __post_init__(self) -> None:
+        from tests.unit.swap.fake_batches import MemoryBatches
+
+        self.batches = MemoryBatches(self.records)
         self.denylist = DenylistStore(cast(Any, self.storage), MODELS)
         self.storage.put(MODELS, "faces/default.png", _one_face())
         self.storage.put(UPLOADS, "requests/1/meme", _one_face())
@@ -543,6 +555,9 @@ class FakeSwapStack:
             pseudonyms=FixedPseudonyms(),
             sandboxes=self.sandboxes,
             step_sandboxes=self.step_sandboxes,
+            batches=self.batches,
+            batch_jobs=Jobs(self.settings.batch_machine_arn, lambda: self.batch_machine),
+            batch_room=lambda: 5,
         )
 
 
