@@ -19,7 +19,7 @@ from typing import Any
 
 from tools.template import Template, load_template, merge_globals
 
-LOCAL_ROOM = 4  # memes of a batch side by side
+LOCAL_ROOM = 2  # memes of a batch side by side
 _PATH = re.compile(r"\{% \$states\.(input|context)\.([\w.]+) %\}")
 
 

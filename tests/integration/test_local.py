@@ -73,6 +73,10 @@ aws() {
         "s3 cp "*) curl -s -T "$3" ${6:+-H "x-amz-meta-${6/=/: }"} "$AWS_ENDPOINT_URL/${4#s3://}" ;;
         "s3api wait object-exists")
             curl -s -I -o exists --retry 60 --retry-delay 1 --retry-all-errors "$AWS_ENDPOINT_URL/$5/$7" ;;
+        "stepfunctions start-execution --state-machine-arn")
+            python3 -c 'import json, sys; print(json.dumps(dict(zip(("stateMachineArn", "input"), sys.argv[1:]))))' \
+                "$4" "$6" | curl -s -d @- -H "X-Amz-Target: AWSStepFunctions.StartExecution" \
+                -H "Content-Type: application/x-amz-json-1.0" "$AWS_ENDPOINT_URL" ;;
         *) return 1 ;;
     esac
 }

@@ -215,3 +215,64 @@ def test_the_project_s_own_template_is_rewritten_whole() -> None:
     for resource in rewritten["Resources"].values():
         assert "ImageConfig" not in resource.get("Properties", {})
         assert "DefinitionUri" not in resource.get("Properties", {})
+
+
+DISTRIBUTED = """
+QueryLanguage: JSONata
+StartAt: Each
+States:
+  Each:
+    Type: Map
+    ItemReader:
+      Resource: arn:aws:states:::s3:listObjectsV2
+      ReaderConfig: {MaxItems: 7}
+      Arguments: {Bucket: uploads, Prefix: "{% $states.input.prefix %}"}
+    ItemSelector: {batch: "{% $states.input.batch %}", key: "{% $states.context.Map.Item.Value.Key %}"}
+    MaxConcurrency: "{% $states.input.room %}"
+    ToleratedFailurePercentage: 20
+    ItemProcessor:
+      ProcessorConfig: {Mode: DISTRIBUTED, ExecutionType: STANDARD}
+      StartAt: One
+      States: {One: {Type: Pass, Output: "{% $states.input.key %}", End: true}}
+    Output: "{% $states.input %}"
+    Catch:
+      - {ErrorEquals: [States.ALL], Next: End, Output: "{% $merge([$states.input, {'fault': $states.errorOutput}]) %}"}
+    Next: End
+  End: {Type: Succeed}
+"""
+
+
+def test_a_distributed_map_s_own_fields_are_written_in_json_path_and_its_states_stay(
+    template: dict[str, Any], root: Path
+) -> None:
+    (root / "flow.asl.yaml").write_text(DISTRIBUTED)
+
+    machine = template_rewrite.rewrite(template, root, CODE, {})["Resources"]["Workflow"]["Properties"]["Definition"]
+
+    before, each = load_template(root / "flow.asl.yaml")["States"]["Each"], machine["States"]["Each"]
+    changed = {name for name in before.keys() | each.keys() if before.get(name) != each.get(name)}
+    assert changed == {"QueryLanguage", "ItemReader", "ItemSelector", "MaxConcurrency", "Output", "Catch"}
+    assert each["QueryLanguage"] == "JSONPath"
+    assert each["ResultPath"] is None, "it hands on its input"
+    assert each["ItemReader"]["Parameters"] == {"Bucket": "uploads", "Prefix.$": "$.prefix"}
+    assert each["ItemReader"]["ReaderConfig"] == {"MaxItems": 7}
+    assert each["ItemSelector"] == {"batch.$": "$.batch", "key.$": "$$.Map.Item.Value.Key"}
+    assert each["MaxConcurrency"] > 0
+    assert each["Catch"] == [{"ErrorEquals": ["States.ALL"], "Next": "End", "ResultPath": "$.fault"}]
+
+
+@pytest.mark.parametrize(
+    ("expression", "other"),
+    [
+        ("{% $states.input.prefix %}", "{% $uppercase($states.input.prefix) %}"),
+        ('Output: "{% $states.input %}"', 'Output: "{% $states.result %}"'),
+        ("{'fault': $states.errorOutput}", "{'error': $states.errorOutput}"),
+    ],
+)
+def test_a_distributed_map_that_json_path_cannot_say_is_refused(
+    template: dict[str, Any], root: Path, expression: str, other: str
+) -> None:
+    (root / "flow.asl.yaml").write_text(DISTRIBUTED.replace(expression, other))
+
+    with pytest.raises(ValueError, match=r"a Distributed Map|no path"):
+        template_rewrite.rewrite(template, root, CODE, {})
