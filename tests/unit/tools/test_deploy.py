@@ -84,7 +84,15 @@ def test_no_resource_with_a_name_of_its_own_outlives_its_creation_s_failure() ->
         **dict.fromkeys(("ModelsBucket", "UploadsBucket", "OutputsBucket"), "RetainExceptOnCreate"),
         **dict.fromkeys(("ApiLogs", "SwapLogs", "VideoLogs", "KeyAuthorizerLogs"), "Delete"),
         **dict.fromkeys(
-            ("Dashboard", "SwapStateMachine", "MovingStateMachine", "VideoStateMachine", "ReleaseHook"), "Delete"
+            (
+                "Dashboard",
+                "SwapStateMachine",
+                "MovingStateMachine",
+                "BatchStateMachine",
+                "VideoStateMachine",
+                "ReleaseHook",
+            ),
+            "Delete",
         ),
         "OperatorSettings": "Delete",
     }
