@@ -40,7 +40,7 @@ def end(services: Services, batch: Batch, error: str, cause: str) -> dict[str, A
     services.storage.write(services.settings.outputs_bucket, batch.report_key, json.dumps(document).encode(), JSON)
     name, sentence = (type(problem).__name__, problem.detail) if problem else ("", "")
     services.batches.end(batch.id, batch.run, done, failed, name, sentence)
-    if problem:
+    if problem and error != TOO_MANY:  # the memes' own faults are counted already
         count_fault(problem, raised_here=False)
     logger().info("batch ended", extra={"batch": batch.id, "done": done, "failed": failed, "error": name})
     return {"batch": batch.id, "done": done, "failed": failed, "error": name, "cause": sentence}

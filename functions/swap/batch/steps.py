@@ -26,7 +26,7 @@ from layers.core.errors import (
     NotFound,
     SafeguardFailed,
 )
-from layers.core.telemetry import correlate, logger
+from layers.core.telemetry import correlate, count_fault, logger
 
 # Errors that the next meme would end with too: no retry cures them, and they count against what a run tolerates.
 COMMON_ERRORS = (BudgetSpent, InternalError, LabelFailed, ModelsCorrupt, ModelsMissing, SafeguardFailed)
@@ -124,7 +124,8 @@ def _work(services: Services, batch: Batch, record: SwapRecord, deadline: Deadli
 
 
 def _fail(services: Services, batch: Batch, name: str, error: ColdswapError) -> None:
-    services.records.fail(name, type(error).__name__, error.detail)
+    if services.records.fail(name, type(error).__name__, error.detail) is not None:
+        count_fault(error, raised_here=False)
     logger().warning("meme of a batch failed", extra={"batch": batch.id, "swap": name, "code": error.code})
     _count(services, batch, name)
 
@@ -188,6 +189,9 @@ def settle(services: Services, detail: Mapping[str, Any]) -> None:
     """
     started = json.loads(detail["input"])
     name = str(started["batch"]) if "batch" in started else ""
+    if "clear" in started:
+        count_fault(name_failure(str(detail.get("error")), ""), raised_here=False)
+        return
     batch = services.batches.find(name)
     if batch is None or not batch.is_open or detail["name"] != batch.execution:
         return

@@ -13,6 +13,7 @@ from functions.swap.submission import store_pictures
 from functions.swap.swap_records import OPERATOR
 from functions.swap.values import SwapRequest
 from layers.core.errors import Deleted, InputNotFound, InvalidRequest, NotFound, RefusedUrl, StorageFailed
+from layers.core.ids import new_id
 
 _ANY_MEME = "meme"  # stands for the memes while the rest of the request is checked
 
@@ -118,4 +119,4 @@ def delete(services: Services, batch: Batch) -> None:
     """Stop a batch, and have its workflow delete all that it made and was made from. Raises StorageFailed."""
     services.batches.mark_deleting(batch.id)
     services.batch_jobs.stop(batch.execution)
-    services.batch_jobs.start(f"{batch.id}-clear-{batch.run}", {"batch": batch.id, "clear": True})
+    services.batch_jobs.start(f"{batch.id}-{new_id()}", {"batch": batch.id, "clear": True})

@@ -94,7 +94,7 @@ def test_what_every_meme_would_end_with_is_not_retried_and_counts_against_what_i
     }
     assert MAP["ToleratedFailurePercentage"] == TOLERATED_PERCENT
     assert [(each["ErrorEquals"], each["Next"]) for each in CHILD["Swap"]["Catch"]] == [(["States.ALL"], "GiveUp")]
-    assert [(each["ErrorEquals"], each["Next"]) for each in MAP["Catch"]] == [(["States.ALL"], "Report")]
+    assert [(each["ErrorEquals"], each["Next"]) for each in MAP["Catch"]] == [(["States.ALL"], "Pause")]
 
 
 def test_a_throttled_account_is_waited_for_before_a_meme_is_given_up() -> None:
@@ -180,7 +180,7 @@ def test_a_report_is_written_with_and_without_a_fault_and_a_time_out_has_no_caus
 
 def test_the_history_of_a_batch_does_not_grow_with_its_memes_and_that_of_a_meme_ends_well_below_the_limit() -> None:
     states = BATCH["States"]
-    way = ["Which", "Open", "Memes", "Report", "HowItEnded", "Done"]
+    way = ["Which", "Open", "Memes", "Pause", "Report", "HowItEnded", "Done"]
     parent = 2 + sum(events(states[name], tries(states[name]) if "Retry" in states[name] else 0) for name in way)
 
     longest = looks(MOVING_OVERDUE_SECONDS)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from functions.swap import app, moving_app, pipeline
-from functions.swap.batch import clearing
+from functions.swap.batch import clearing, report, steps
 from functions.swap.batch.values import Batch
 from layers.core import errors
 from layers.core.budget import Budget
@@ -410,6 +410,33 @@ def test_a_run_that_is_stopped_or_times_out_is_over_with_a_report(world: World) 
 
         assert (world.get(name).body["status"], world.get(name).body["problem"]["code"]) == ("failed", code)
         assert world.report(name)["memes"] == []
+
+
+def test_faults_of_memes_and_of_a_deletion_are_counted_once_and_refusals_never(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[str] = []
+    for module in (steps, report):
+        monkeypatch.setattr(module, "count_fault", lambda error, **_: faults.append(type(error).__name__))
+    world.put("a", "b", "c", "d", "e", "f")
+    world.put("text", data=b"no picture")
+    name = world.post().body["id"]
+    opened = world.open(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "swap", _break)
+        assert world.meme(opened, f"{FOLDER}a") == "InternalError"
+    for key in ("b", "c", "d", "e", "f", "text"):
+        assert world.meme(opened, f"{FOLDER}{key}") is None
+    world.step("report", batch=name, run=1)
+    detail = {"status": "FAILED", "stateMachineArn": BATCH_ARN, "name": "1", "error": "StorageFailed"}
+    detail["input"] = json.dumps({"batch": name, "clear": True})
+    invoke(world.stack, {"source": "aws.states", "detail-type": app.EXECUTION_EVENT, "detail": detail}, world.patch)
+
+    assert [fault for fault in faults if errors.family()[fault].fault] == ["InternalError", "StorageFailed"]
+
+
+def _break(*_: Any, **__: Any) -> Any:
+    raise KeyError("unforeseen")
 
 
 def test_it_is_its_caller_s_alone(world: World) -> None:
