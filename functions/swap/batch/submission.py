@@ -12,7 +12,7 @@ from functions.swap.services import Services
 from functions.swap.submission import store_pictures
 from functions.swap.swap_records import OPERATOR
 from functions.swap.values import SwapRequest
-from layers.core.errors import Deleted, InputNotFound, InvalidRequest, NotFound, RefusedUrl, StorageFailed
+from layers.core.errors import Deleted, InputNotFound, InvalidRequest, NotFound, RefusedUrl
 from layers.core.ids import new_id
 
 _ANY_MEME = "meme"  # stands for the memes while the rest of the request is checked
@@ -27,12 +27,8 @@ def submit(services: Services, request: SwapRequest, name: str, caller: str) -> 
     prefix = results.batch_prefix(caller, name)
     check_request(services, request, f"s3://{services.settings.uploads_bucket}/{prefix}{_ANY_MEME}")
     batch = _open(services, request, caller, prefix)
-    if batch.status == "queued":
-        try:
-            services.batch_jobs.start(batch.execution, {"batch": batch.id})
-        except StorageFailed:
-            services.batches.end(batch.id, batch.run, batch.done, batch.failed, "StorageFailed")
-            raise
+    if batch.status == "queued":  # also where an earlier try could not start it
+        services.batch_jobs.start(batch.execution, {"batch": batch.id})
     return batch
 
 

@@ -61,8 +61,9 @@ class Batch:
 
     @property
     def execution(self) -> str:
-        """The name of the run's execution."""
-        return f"{self.id}-{self.run}"
+        """The name of the run's execution, which Step Functions takes once in 90 days: a batch that was deleted, or has
+        expired, may be made again."""
+        return f"{self.id}-{self.run}-{int(self.created_at)}"
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from functions.swap import app, moving_app, pipeline
 from functions.swap.batch import clearing, report, steps
@@ -201,6 +203,17 @@ def test_the_same_request_twice_is_one_batch_with_or_without_a_key(world: World)
     assert world.post(idempotency_key="k", quality=60).body["code"] == "idempotency_conflict"
 
 
+def test_a_batch_that_could_not_be_started_is_started_by_the_same_request(world: World) -> None:
+    world.put("a")
+    world.stack.batch_machine.failure = EndpointConnectionError(endpoint_url="https://states.example")
+    assert world.post(idempotency_key="k").body["code"] == "storage_failed"
+    world.stack.batch_machine.failure = None
+
+    name = world.post(idempotency_key="k").body["id"]
+
+    assert world.run(name)["counts"] == {"done": 1, "failed": 0, "total": 1}
+
+
 def test_a_restart_swaps_what_failed_what_was_replaced_and_what_is_new_and_nothing_else(world: World) -> None:
     world.put("a", "b", "c")
     world.put("d", data=b"no picture")
@@ -215,7 +228,7 @@ def test_a_restart_swaps_what_failed_what_was_replaced_and_what_is_new_and_nothi
     done = world.run(name)
 
     assert (again.body["id"], again.body["status"]) == (name, "queued")
-    assert list(world.stack.batch_machine.executions) == [f"{name}-1", f"{name}-2"]
+    assert len(world.stack.batch_machine.executions) == 2
     assert (done["status"], done["counts"]) == ("succeeded", {"done": 5, "failed": 0, "total": 5})
     assert len(world.stack.models.swapper.crops) == swapped + 3
     after = {meme["upload"]: meme["swap"] for meme in world.report(name)["memes"]}
@@ -340,10 +353,13 @@ def test_a_fault_that_every_meme_would_have_ends_the_run_and_is_its_reason(
     assert {meme["code"] for meme in world.report(name)["memes"]} == {error.code}
 
 
-def test_a_batch_that_is_deleted_stops_and_leaves_nothing(world: World) -> None:
+def test_a_batch_that_is_deleted_stops_leaves_nothing_and_may_be_made_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = set(world.stack.storage.objects)
     world.put("a", "b")
-    name = world.post(face=f"data:image/png;base64,{base64.b64encode(encode(drawing())).decode()}").body["id"]
+    face = f"data:image/png;base64,{base64.b64encode(encode(drawing())).decode()}"
+    name = world.post(face=face).body["id"]
     world.put("c")
     world.meme(world.open(name), f"{FOLDER}a")
     world.stack.storage.write(OUTPUTS, f"batches/{name}/report.json", b"{}", "application/json")
@@ -353,12 +369,17 @@ def test_a_batch_that_is_deleted_stops_and_leaves_nothing(world: World) -> None:
 
     assert (response.status, response.body) == (202, {"id": name, "status": "deleting"})
     assert world.get(name).body["status"] == "deleting"
-    assert world.stack.batch_machine.executions[f"{name}-1"]["status"] == "ABORTED"
+    assert world.stack.batch_machine.executions[world.batches.batches[name].execution]["status"] == "ABORTED"
     assert world.step("swap", batch=name, run=1, key=f"{FOLDER}b") == {"next": "over"}, "nothing more is begun"
     world.clear(name)
     assert set(world.stack.storage.objects) == before
     assert world.get(name).body["code"] == "deleted"
     assert world.delete(name).body["code"] == "deleted"
+
+    monkeypatch.setattr(world.batches, "_now", lambda: time.time() + 60)
+    world.put("new")
+    assert world.post(face=face).body["id"] == name, "the same request, and so the same batch"
+    assert world.run(name)["counts"] == {"done": 1, "failed": 0, "total": 1}
 
 
 def test_a_meme_that_was_being_swapped_while_its_batch_was_deleted_leaves_nothing(
@@ -401,7 +422,7 @@ def test_a_run_that_is_stopped_or_times_out_is_over_with_a_report(world: World) 
         detail = {
             "status": status,
             "stateMachineArn": BATCH_ARN,
-            "name": f"{name}-1",
+            "name": world.batches.batches[name].execution,
             "input": json.dumps({"batch": name}),
         }
         event = {"source": "aws.states", "detail-type": app.EXECUTION_EVENT, "detail": detail}
