@@ -103,13 +103,14 @@ def load_services() -> Services:
 
 
 def _run_task(payload: Any, context: Any, services: Services) -> dict[str, Any]:
+    from functions.swap.services import deadline
+
     if isinstance(payload, dict) and "step" in payload:
         from functions.swap.batch import steps
 
         return steps.run(services, payload, deadline(context))
     from functions.swap.entry.schemas import QueuedBody, parse_task
     from functions.swap.entry.swap_answer import arrange_result
-    from functions.swap.services import deadline
 
     body = parse_task(payload)
     if isinstance(body, QueuedBody):
