@@ -207,6 +207,21 @@ def test_a_picture_that_is_not_the_same_but_for_the_faces_is_not_used(
     assert sentence in check_failed(ask(replicate, storage), "provider_failed").detail
 
 
+@pytest.mark.parametrize("status", [403, 404, 500, 302])
+def test_a_link_that_has_expired_is_no_picture(replicate: FakeReplicate, storage: MemoryStorage, status: int) -> None:
+    replicate.fault("status", times=None, match="/files/", status=status)
+    assert "cannot be used" in check_failed(ask(replicate, storage), "provider_failed").detail
+    assert len(replicate.made) == 1
+
+
+@pytest.mark.parametrize(("fault", "how"), [("broken", {"after": 50}), ("html", {"status": 200}), ("drop", {})])
+def test_a_file_that_is_cut_off_or_no_picture_is_not_used(
+    replicate: FakeReplicate, storage: MemoryStorage, fault: str, how: dict[str, Any]
+) -> None:
+    replicate.fault(fault, times=None, match="/files/", **how)
+    check_failed(ask(replicate, storage), "provider_failed")
+
+
 def test_a_picture_that_is_encoded_again_is_used(replicate: FakeReplicate, storage: MemoryStorage) -> None:
     replicate.extension = ".jpg"
     assert isinstance(ask(replicate, storage), tuple)

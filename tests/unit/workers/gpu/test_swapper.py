@@ -21,6 +21,7 @@ from local.demo_pack.reference_pack import PACK
 from tests.support import model_standins as standin
 from tests.support.faulty_s3 import FaultyS3
 from tests.unit.models import toys
+from workers.gpu.measure import measure
 from workers.gpu.swapper import PackChanged, PackSwapper
 
 BUCKET = "models"
@@ -102,3 +103,12 @@ def test_weights_that_are_not_what_was_published_are_never_used(s3: FaultyS3) ->
 def test_a_bucket_without_a_pack_says_so() -> None:
     with FaultyS3() as empty, pytest.raises(ModelsMissing):
         PackSwapper(store(empty), "cpu", 1).load()
+
+
+def test_every_batch_size_is_measured(s3: FaultyS3) -> None:
+    worker = PackSwapper(store(s3), "cpu", 1)
+    worker.load()
+    rows = measure(worker, seconds=0, batches=(1, 2))
+    assert [row["batch"] for row in rows] == [1, 2]
+    for row in rows:
+        assert row["crops_per_second"] == pytest.approx(1000 * row["batch"] / row["batch_ms"], rel=0.05)
