@@ -3,17 +3,20 @@ SHELL := /bin/bash
 PYTHON ?= python3
 PY := .venv/bin/python
 DEPLOY := .venv-deploy/bin/python
+PAGE := .venv-page/bin/python
 export SAM_CLI_TELEMETRY := 0
 export ORT_DISABLE_TELEMETRY := 1
 # The locks are whole, so nothing is resolved here (insightface would ask for the windowed OpenCV).
 PIP_FLAGS := --quiet --disable-pip-version-check --require-hashes --no-deps
+
+PURELIB := 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 # Lambda's runtime client is made for Linux only; elsewhere local/runtime_client.py takes its place.
 NOT_HERE := $(if $(filter Linux,$(shell uname)),nothing,awslambdaric)
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-exiftool test-package test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-page test-exiftool test-package test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,14 +46,18 @@ test-onnxruntime: .venv/ready .venv-cloud/ready ## test swapping on onnxruntime,
 	$(PY) -m pytest -q tests/unit/engine tests/unit/models tests/unit/swap tests/integration/test_callers.py; status=$$?; \
 	    $(PY) -m layers.engine.build --if-possible; exit $$status
 
-test-full: .venv/ready .venv-cloud/ready .venv-schema/ready .venv-clients/ready $(ENGINE) ## run all tests, even the longest
+test-full: .venv/ready .venv-cloud/ready .venv-schema/ready .venv-clients/ready .venv-page/ready $(ENGINE) ## run all tests, even the longest; Chromium has to be installed
 	$(PY) -m pytest --timeout 900
+	$(PAGE) -m pytest --timeout 120 tests/page
 
 test-attack: .venv/ready .venv-cloud/ready .venv-schema/ready $(ENGINE) ## run only the long attacks: load, fuzzing, and requests generated from the API's description
 	$(PY) -m pytest -m full --timeout 900 tests/attack tests/integration/test_load.py tests/integration/test_schema.py
 
 test-clients: .venv/ready .venv-cloud/ready .venv-clients/ready $(ENGINE) ## swap with other people's clients: Replicate's, and one generated from the API's description
 	$(PY) -m pytest -m clients --timeout 240 tests/clients
+
+test-page: .venv/ready .venv-cloud/ready .venv-page/ready $(ENGINE) ## use the page in Debian's Chromium (install chromium first); pictures of each step in out/page/
+	$(PAGE) -m pytest --timeout 120 tests/page
 
 test-package: .venv/ready .venv-cloud/ready $(ENGINE) ## install the committed sources with pip into an empty environment and swap there; the command at true size; models for the local cloud
 	$(PY) -m pytest -m full --timeout 900 tests/package tests/bench/test_command.py tests/integration/test_local_models.py
@@ -175,6 +182,13 @@ $(ENGINE): layers/engine/build.py $(wildcard layers/engine/native/*.cpp layers/e
 	.venv-clients/bin/pip install $(PIP_FLAGS) -r requirements/clients.txt
 	@touch $@
 
+# It sees the packages of .venv too: the tests in it start the local cloud.
+.venv-page/ready: requirements/page.txt | .venv/ready
+	$(PYTHON) -m venv .venv-page
+	.venv-page/bin/pip install $(PIP_FLAGS) -r requirements/page.txt
+	$(PY) -c $(PURELIB) > "$$($(PAGE) -c $(PURELIB))/venv.pth"
+	@touch $@
+
 # torch is no part of the locked set: which build fits depends on the machine.
 .venv-train/ready: local/demo_pack/training/requirements.txt
 	$(PYTHON) -m venv .venv-train
@@ -198,7 +212,8 @@ lock: ## resolve the .in files again
 	$(LOCK) requirements/checkov.in -o requirements/checkov.txt
 	$(LOCK) requirements/schema.in -o requirements/schema.txt
 	$(LOCK) requirements/clients.in -o requirements/clients.txt
+	$(LOCK) requirements/page.in -c requirements/dev.txt -o requirements/page.txt
 
 clean: ## delete everything that the targets above made
 	rm -f $(ENGINE)
-	rm -rf .venv .venv-cloud .venv-lint .venv-deploy .venv-checkov .venv-schema .venv-clients .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-cloud .venv-lint .venv-deploy .venv-checkov .venv-schema .venv-clients .venv-page .venv-train .venv-lock .aws-sam out build .local .mypy_cache .ruff_cache .hypothesis
