@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layers.core.terms import VERSION
-from local.cloud import Cloud
+from local.cloud import STACK, Cloud
 from local.demo import draw_pictures
 from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
 from tests.support import log_leaks
 from tools.api_keys import ApiKeyStore
+from tools.settings import SettingsDocument
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -135,11 +136,19 @@ def issuer() -> Iterator[OpenIdProvider]:
 @pytest.fixture(scope="session")
 def jwt_stack(stacks: Callable[..., Cloud], issuer: OpenIdProvider) -> PageStack:
     """Open to those whom the issuer knows; nobody may log a token of its."""
-    from tests.page.openid_provider import AUDIENCE
+    from tests.page.openid_provider import AUDIENCE, CLIENT_ID, SCOPES
 
     cloud = stacks(lambda: issuer.tokens, AuthMode="jwt", JwtIssuer=issuer.issuer, JwtAudience=AUDIENCE)
+    client = {"sign_in_client_id": CLIENT_ID, "sign_in_scopes": " ".join(SCOPES)}
+    SettingsDocument(cloud.client("ssm"), STACK).change(lambda settings: settings.changed(client))
     issuer.redirect_uris.add(f"{cloud.browser_url}/")
     return PageStack(cloud, issuer)
+
+
+@pytest.fixture(scope="session")
+def iam_stack(stacks: Callable[..., Cloud]) -> PageStack:
+    """Open to those who sign for AWS, which a browser cannot."""
+    return PageStack(stacks(AuthMode="iam"))
 
 
 @pytest.fixture

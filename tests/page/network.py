@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 
-from playwright.sync_api import BrowserContext, Page, Route
+from playwright.sync_api import BrowserContext, Error, Page, Route
 
 Pattern = str | re.Pattern[str]
 
@@ -35,7 +36,8 @@ class HeldRequests:
         self._context.unroute(self._pattern, self._hold)
         routes, self._routes = self._routes, []
         for route in routes:
-            route.continue_()
+            with contextlib.suppress(Error):  # whoever asked has left the page meanwhile
+                route.continue_()
 
     def _hold(self, route: Route) -> None:
         self._routes.append(route)
@@ -56,17 +58,17 @@ class Network:
         self._intercept(pattern, times, method, lambda route: route.abort("connectionreset"))
 
     def answer(
-        self, pattern: Pattern, status: int, body: Any, times: int | None = 1, method: str = "", **headers: str
+        self, pattern: Pattern, status: int, body: Any, times: int | None = 1, method: str = "", origin: str = ""
     ) -> None:
-        """Answer the next `times` matching requests (None: all) in the place of the stack; `body` is sent as JSON."""
-        kind = "application/problem+json" if status >= 400 else "application/json"
+        """Answer the next `times` matching requests (None: all) in the place of the stack; `body` is sent as JSON, and
+        `origin` may read it where it is another one."""
+        headers = {"Content-Type": "application/problem+json" if status >= 400 else "application/json"}
+        headers |= {"Access-Control-Allow-Origin": origin} if origin else {}
         self._intercept(
             pattern,
             times,
             method,
-            lambda route: route.fulfill(
-                status=status, body=json.dumps(body), headers={"Content-Type": kind, **headers}
-            ),
+            lambda route: route.fulfill(status=status, body=json.dumps(body), headers=headers),
         )
 
     def go_away(self) -> None:
