@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # The driver is in .venv-page alone (requirements/page.in).
 collect_ignore_glob = [] if importlib.util.find_spec("playwright") else ["test_*.py"]
 
+SEEN_MS = 20_000  # until something shows, where a sandbox may have to start first
 NOW = datetime(2026, 11, 28, tzinfo=UTC)  # when keys are made; nothing depends on it
 
 
@@ -68,7 +69,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def browser(pictures: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """Debian's Chromium, in which no name but this machine's has an address, and whose camera sees ruby."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     from tests.page.visitor import SHOTS, write_camera_film
 
@@ -84,6 +85,7 @@ def browser(pictures: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
         "--use-fake-ui-for-media-stream",
         f"--use-file-for-fake-video-capture={film}",
     ]
+    expect.set_options(timeout=SEEN_MS)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=arguments)
         yield browser

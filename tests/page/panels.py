@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 OWN, AGREED, DRAWN = "It is my own face", "The person has agreed", "It is drawn, and nobody\u2019s"
 WORK_MS = 60_000  # until work of the stack is done, on a busy machine
 READY = "Look at the result"
+LOADED = "picture => picture.tagName === 'CANVAS' || (picture.complete && picture.naturalWidth > 0)"
 
 
 class Picker:
@@ -103,8 +104,7 @@ class SwapTab:
         expect(self.result).to_be_visible(timeout=WORK_MS)
         picture = self.result.get_by_role("img", name="Result").first
         expect(picture).to_be_visible()
-        expect(picture).to_have_js_property("complete", True)
-        assert picture.evaluate("picture => picture.tagName === 'CANVAS' || picture.naturalWidth > 0")
+        self.page.wait_for_function(LOADED, arg=picture.element_handle())
 
     def swap(self) -> None:
         """Swap one sample into another, by mouse, up to the result."""
@@ -139,3 +139,29 @@ def copy_picture(page: Page, png: Path) -> None:
             [new ClipboardItem({"image/png": new Blob([Uint8Array.from(bytes)], {type: "image/png"})})])""",
         list(png.read_bytes()),
     )
+
+
+class ShortTab:
+    """A short video: script or scenes, plan, progress and the video."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.panel = page.get_by_role("tabpanel", name="Make a short")
+        self.script = page.get_by_label("Script", exact=True)
+        self.query = page.get_by_label("What the footage shows")
+        self.make = page.get_by_role("button", name="Make the video")
+        self.plan = page.get_by_role("button", name="Show the plan and its price")
+        self.progress = self.panel.get_by_role("progressbar", name="Progress")
+        self.result = page.get_by_role("region", name="Your video")
+        self.video = self.result.get_by_label("Your video")
+        self.delete = self.result.get_by_role("button", name="Delete")
+
+    def error_of(self, field: Locator) -> Locator:
+        """The sentence beside a field, as it is read out with it."""
+        return self.page.locator(f"#{field.get_attribute('aria-describedby')}".replace(" ", ", #")).last
+
+    def expect_video(self) -> None:
+        """Wait until the video is shown, and can be played."""
+        expect(self.result).to_be_visible(timeout=WORK_MS)
+        expect(self.video).to_have_js_property("error", None)
+        self.page.wait_for_function("() => document.querySelector('video.short').readyState > 0")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import expect
+from PIL import Image
+from playwright.sync_api import Response, expect
 
 from tests.page.conftest import PageStack
 from tests.page.panels import DRAWN, SwapTab, copy_picture
 from tests.page.visitor import Visitor, press
+
+
+def goes_to_the_bucket(response: Response) -> bool:
+    """Whether it answers a form of POST /uploads."""
+    return response.request.method == "POST" and "-uploads-" in response.url
 
 
 def test_files_come_from_a_dialog_a_drop_or_the_clipboard(
@@ -32,6 +38,39 @@ def test_files_come_from_a_dialog_a_drop_or_the_clipboard(
     tab.consent.select_option(DRAWN)
     tab.submit.click()
     tab.expect_result()
+
+
+def test_a_large_meme_goes_straight_to_the_bucket_and_survives_a_reload(
+    guest: Visitor, pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    page, tab = guest.page, SwapTab(guest.page)
+    poster = tmp_path / "poster.png"
+    with Image.open(pictures["works-on-my-machine"]) as drawn:
+        drawn.resize((1600, 1600)).save(poster)
+    assert poster.stat().st_size > 1_000_000
+    with page.expect_response(goes_to_the_bucket) as sent:
+        tab.meme.file.set_input_files(poster)
+    assert sent.value.ok
+    tab.expect_faces()
+    page.reload()
+    tab.expect_faces()
+    tab.meme.expect_picture("poster.png")
+    tab.face.take("Ruby")
+    tab.submit.click()
+    tab.expect_result()
+    expect(tab.result).to_contain_text("1600 \u00d7 1600")
+
+
+def test_an_upload_that_fails_is_said_beside_the_meme_and_tried_again(guest: Visitor, tmp_path: Path) -> None:
+    tab = SwapTab(guest.page)
+    noise = tmp_path / "noise.png"
+    Image.effect_noise((1200, 1200), 90).convert("RGB").save(noise)
+    guest.network.cut("**/*-uploads-*")
+    tab.meme.file.set_input_files(noise)
+    tab.meme.expect_error("The file could not be uploaded.")
+    with guest.page.expect_response(goes_to_the_bucket):
+        guest.page.get_by_role("button", name="Try again").click()
+    tab.meme.expect_no_error()
 
 
 def test_a_file_is_chosen_by_keyboard_alone(guest: Visitor, pictures: dict[str, Path]) -> None:
@@ -76,15 +115,13 @@ def test_a_file_of_another_kind_is_refused_beside_its_field(guest: Visitor, tmp_
     damaged.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
     tab = SwapTab(guest.page)
     tab.face.drop(document, "application/pdf")
-    tab.face.expect_error("essay.pdf is no JPEG, PNG or WebP picture. A face must be one.")
+    tab.face.expect_error("essay.pdf is no JPEG, PNG or WebP picture.")
     tab.meme.expect_no_error()
     tab.meme.drop(damaged, "image/png")
     tab.meme.expect_error("This browser cannot read the file. Save it as JPEG or PNG.")
 
 
 def test_a_photograph_is_met_by_a_sentence_and_samples(guest: Visitor, tmp_path: Path) -> None:
-    from PIL import Image
-
     scene = tmp_path / "beach.jpg"
     Image.effect_noise((640, 480), 40).convert("RGB").save(scene)
     page, tab = guest.page, SwapTab(guest.page)
@@ -103,5 +140,6 @@ def test_a_photograph_is_met_by_a_sentence_and_samples(guest: Visitor, tmp_path:
     tab.consent.select_option(DRAWN)
     tab.submit.click()
     tab.face.expect_error("try one of the samples")
+    expect(tab.face.error).not_to_contain_text("make models")
     tab.meme.expect_no_error()
     guest.inspect("swap-3-error")

@@ -63,12 +63,12 @@ def test_a_reload_before_during_and_after_a_swap_makes_one_swap(guest: Visitor) 
         page.reload()
         expect(tab.progress).to_be_visible()
     tab.expect_result()
-    assert len(keys) == 2
     assert len(set(keys)) == 1, "the same key is the same swap"
+    sent = len(keys)
 
     page.reload()
     tab.expect_result()
-    assert len(keys) == 2
+    assert len(keys) == sent
     tab.delete.click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(tab.result).to_be_hidden()

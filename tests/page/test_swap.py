@@ -76,6 +76,7 @@ def test_each_person_gets_the_face_that_was_chosen(guest: Visitor) -> None:
     page, tab = guest.page, SwapTab(guest.page)
     tab.choose_samples("You are on mute")
     expect(page.get_by_role("img", name="with 4 faces numbered")).to_be_visible()
+    expect(page.locator(".box")).to_have_text(["1", "2", "3", "4"])
     page.get_by_role("button", name="Add another face").click()
     tab.source("B").take("Walter")
     tab.person(2).select_option(label="Face B (Walter)")

@@ -44,9 +44,9 @@ class Watch:
 
     def assert_clean(self) -> None:
         """Fail if a request left, the policy was violated, or a script of the page crashed."""
-        assert self.elsewhere == [], "requests went elsewhere than to the API, its buckets and the issuer"
-        assert self.violations == [], "the Content-Security-Policy was violated"
-        assert self.crashes == [], "the page's scripts raised errors that nothing handled"
+        assert not self.elsewhere, f"requests went elsewhere: {self.elsewhere}"
+        assert not self.violations, f"the Content-Security-Policy was violated: {self.violations}"
+        assert not self.crashes, f"scripts of the page raised errors that nothing handled: {self.crashes}"
 
     def _see_request(self, request: Request) -> None:
         self.requests.append(request)
@@ -80,7 +80,8 @@ class Visitor:
         """Keep a picture of this step in out/page/, and let axe look for what keeps anybody out."""
         page = page or self.page
         page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
-        assert find_barriers(page) == []
+        barriers = find_barriers(page)
+        assert not barriers, "\n".join(barriers)
 
     def stored(self) -> str:
         """All that this browser has stored for the page, as text."""
