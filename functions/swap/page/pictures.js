@@ -61,7 +61,7 @@ export async function nameInRequest(picture, onProgress, signal) {
 export function keep(picture) {
   if (!picture?.uri) return undefined;
   const { preview, file, ...rest } = picture;
-  return picture.uri.startsWith("data:") ? { ...rest, thumb: undefined } : rest;
+  return rest;
 }
 
 export const restore = (kept) => kept && { ...kept, preview: kept.uri.startsWith("data:") ? kept.uri : kept.thumb };
