@@ -7,7 +7,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
-OWN, AGREED, DRAWN = "It is my own face", "The person has agreed", "It is drawn, and nobody\u2019s"
+DRAWN = "It is drawn, and nobody\u2019s"
 WORK_MS = 60_000  # until work of the stack is done, on a busy machine
 READY = "Look at the result"
 LOADED = "picture => picture.tagName === 'CANVAS' || (picture.complete && picture.naturalWidth > 0)"

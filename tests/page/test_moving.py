@@ -34,6 +34,8 @@ def test_progress_counts_frames_of_all_and_the_result_moves_only_when_asked(gues
         guest.inspect("moving-3-progress")
         page.reload()
         expect(tab.progress).to_be_visible()
+    assert is_still(tab.meme.root.get_by_role("img")), "it stands still after a reload too"
+    assert is_still(page.get_by_role("img", name="with 2 faces numbered"))
     tab.expect_result()
     result = tab.result.get_by_role("img", name="Result")
     expect(result).to_have_js_property("tagName", "CANVAS")
