@@ -27,6 +27,7 @@ from layers.models.tools.publish import publish
 from local.demo_pack import memes
 from local.demo_pack.reference_pack import PACK
 from tests.support.faulty_s3 import FaultyS3
+from tests.support.wsgi_server import stop
 from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decode, encode, settings
 from tests.unit.swap.remote.fake_replicate import FakeReplicate
 from workers.gpu.app import App, Setup
@@ -68,8 +69,7 @@ def serve_worker(s3: FaultyS3) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.task_dispatcher.shutdown()  # whose threads would still write to what is closed
-        server.close()
+        stop(server)
         queue.close()
 
 

@@ -17,6 +17,7 @@ from layers.engine.crop_job import CropJob, read_crops
 from layers.engine.crop_planes import Pixels
 from layers.engine.swapper import Floats
 from tests.support.clock import Clock
+from tests.support.wsgi_server import stop
 from workers.gpu.app import MOST_BODY_BYTES, App, Setup
 from workers.gpu.batches import BatchQueue
 from workers.gpu.predictions import KEPT_SECONDS, SLOTS, Prediction, Predictions
@@ -65,13 +66,12 @@ class Worker:
 @contextmanager
 def serve() -> Iterator[Worker]:
     worker = Worker()
-    threading.Thread(target=worker.server.run, daemon=True).start()  # which ends a second after the server is closed
+    threading.Thread(target=worker.server.run, daemon=True).start()
     try:
         yield worker
     finally:
         worker.gate.set()
-        worker.server.task_dispatcher.shutdown()  # whose threads would still write to what is closed
-        worker.server.close()
+        stop(worker.server)
         worker.queue.close()
 
 
