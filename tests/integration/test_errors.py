@@ -153,8 +153,8 @@ def test_the_outputs_bucket_refuses(inputs: CaseInputs, caller: str) -> None:
 
 @pytest.fixture
 def short_timeout(stack: SwapClient, pictures: dict[str, Path]) -> Iterator[None]:
-    """A function with a timeout of three seconds, half of which is for the work; warm, so that it can still respond."""
-    stack.cloud.force_cold_start(timeout=3)
+    """A function with a timeout of five seconds, 3.5 of which are for the work; warm, so that it can still respond."""
+    stack.cloud.force_cold_start(timeout=5)
     try:
         stack.swap("http", pictures[MEME].read_bytes())
         yield
@@ -165,7 +165,7 @@ def short_timeout(stack: SwapClient, pictures: dict[str, Path]) -> Iterator[None
 @pytest.mark.parametrize("caller", ["http", "upload", pytest.param("workflow", marks=pytest.mark.full)])
 @pytest.mark.usefixtures("short_timeout")
 def test_the_time_is_over_before_the_work(inputs: CaseInputs, caller: str) -> None:
-    with inputs.stack.fault_proxy.fault(ProxyFault("GET", "/packs/current.json", hold=1.7)):
+    with inputs.stack.fault_proxy.fault(ProxyFault("GET", "/packs/current.json", hold=3.7)):
         outcome = inputs.stack.swap(caller, inputs.meme)
 
     _assert_problem(outcome, "out_of_time")
