@@ -15,7 +15,7 @@ from layers.core.errors import InvalidRequest, StorageFailed
 from tests.unit.swap.fake_stack import MOVING_ARN
 
 EXECUTION = {"executionArn": f"{MOVING_ARN.replace(':stateMachine:', ':execution:')}:a"}
-STOP = {**EXECUTION, "error": "Cancelled", "cause": "The swap was deleted."}
+STOP = {**EXECUTION, "error": "Cancelled", "cause": "It was deleted."}
 START = {"stateMachineArn": MOVING_ARN, "name": "a", "input": json.dumps({"swap": "a"})}
 
 

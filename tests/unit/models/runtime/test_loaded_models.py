@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -103,9 +104,11 @@ def test_a_released_pack_is_fetched_again(s3: FaultyS3) -> None:
 
 
 def test_a_swapper_that_is_not_needed_is_dropped_and_counted(s3: FaultyS3) -> None:
-    s3.fail(f"blobs/sha256/{_weights(models(s3))}", Fault(stall_after=1000))
+    stalls = threading.Event()
+    s3.fail(f"blobs/sha256/{_weights(models(s3))}", Fault(stall_after=1000, then=stalls.set))
     loaded = models(s3, 3008)
     pending = loaded.start_swapper(soon())
+    assert stalls.wait(20)  # or the next swap would meet the fault
     assert pending.drop() <= 1000
     swap_once(loaded)
 
