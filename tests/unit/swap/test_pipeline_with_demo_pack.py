@@ -91,7 +91,7 @@ def swap_with_insightface(meme: Pixels, face: Pixels) -> Pixels:
     return meme
 
 
-@pytest.mark.parametrize("meme", ["friday", "the-bill"])
+@pytest.mark.parametrize("meme", ["friday", pytest.param("the-bill", marks=pytest.mark.full)])
 def test_a_plain_swap_is_insightfaces_within_two_levels(s3: FaultyS3, pictures: dict[str, Pixels], meme: str) -> None:
     expected = swap_with_insightface(pictures[meme], pictures["ruby"])
 

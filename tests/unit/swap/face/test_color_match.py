@@ -134,7 +134,13 @@ def in_tint_of(picture: Pixels, result: Pixels) -> Pixels:
 
 @pytest.mark.parametrize(
     ("kind", "size"),
-    [("plain", 100), pytest.param("plain", 300, marks=pytest.mark.full), ("side", 120), ("grey", 120), ("sepia", 120)],
+    [
+        ("plain", 100),
+        pytest.param("plain", 300, marks=pytest.mark.full),
+        ("side", 120),
+        ("sepia", 120),
+        pytest.param("grey", 120, marks=pytest.mark.full),
+    ],
 )
 def test_hair_and_ground_move_only_towards_the_picture(kind: str, size: int) -> None:
     moved = total = 0

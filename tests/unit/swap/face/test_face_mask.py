@@ -86,7 +86,7 @@ BEHIND = Drawn(12, 75, 400, 225, SHAPE, hair=9)
 IN_FRONT = Drawn(IVY, 75, 280, 240, SHAPE, hair=3)
 
 
-@pytest.mark.parametrize("soft_edges", [True, False])
+@pytest.mark.parametrize("soft_edges", [True, pytest.param(False, marks=pytest.mark.full)])
 @pytest.mark.parametrize("chosen", [0, 1], ids=["the-one-in-front", "the-one-behind"])
 def test_a_face_that_was_not_chosen_is_not_painted_over(chosen: int, soft_edges: bool) -> None:
     ground = plain_ground(*SHAPE)

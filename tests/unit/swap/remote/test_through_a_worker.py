@@ -91,8 +91,16 @@ def swap(s3: FaultyS3, pictures: dict[str, Pixels], remote: Remote | None, **opt
     return result, decode(storage.objects[OUTPUTS, "swaps/1.png"].data)
 
 
-def test_a_still_is_the_same_whoever_runs_the_swapper(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
-    here, picture = swap(s3, pictures, None)
+@pytest.fixture(scope="module")
+def own(s3: FaultyS3, pictures: dict[str, Pixels]) -> tuple[SwapResult, Pixels]:
+    """The swap by our own engine."""
+    return swap(s3, pictures, None)
+
+
+def test_a_still_is_the_same_whoever_runs_the_swapper(
+    s3: FaultyS3, pictures: dict[str, Pixels], own: tuple[SwapResult, Pixels]
+) -> None:
+    here, picture = own
     weights = ModelStore(MODELS, s3.client()).current_pack(Deadline.after(9)).models["swapper"].blob(WEIGHTS_BLOB).size
     with serve_worker(s3) as url:
         there, other = swap(s3, pictures, Worker(url, TOKEN, 0.0002))
@@ -108,8 +116,10 @@ def test_a_still_is_the_same_whoever_runs_the_swapper(s3: FaultyS3, pictures: di
     assert not any("elsewhere" in note for note in there.notes)
 
 
-def test_a_still_is_swapped_here_where_the_worker_is_gone(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
-    here, picture = swap(s3, pictures, None)
+def test_a_still_is_swapped_here_where_the_worker_is_gone(
+    s3: FaultyS3, pictures: dict[str, Pixels], own: tuple[SwapResult, Pixels]
+) -> None:
+    here, picture = own
     with serve_worker(s3) as url:
         refused, other = swap(s3, pictures, Worker(url, "wrong"))
     gone, another = swap(s3, pictures, Worker("http://127.0.0.1:9", TOKEN))
@@ -123,9 +133,10 @@ def test_a_still_is_swapped_here_where_the_worker_is_gone(s3: FaultyS3, pictures
         ]
 
 
-def test_a_still_comes_back_whole_from_replicate(s3: FaultyS3, pictures: dict[str, Pixels]) -> None:
-    meme = pictures["friday"]
-    here, _ = swap(s3, pictures, None)
+def test_a_still_comes_back_whole_from_replicate(
+    s3: FaultyS3, pictures: dict[str, Pixels], own: tuple[SwapResult, Pixels]
+) -> None:
+    meme, here = pictures["friday"], own[0]
     boxes = [cast(Any, tuple(map(int, face.box))) for face in here.faces]
     with FakeReplicate(*boxes) as replicate:
         there, picture = swap(s3, pictures, replicate.client(), faces=[0])

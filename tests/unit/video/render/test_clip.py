@@ -332,7 +332,7 @@ def test_the_words_of_the_last_scene_are_gone_after_the_cut(artifacts: ArtifactS
     assert VOICE.words[-1].text in after
 
 
-@pytest.mark.parametrize("captions", [False, True])
+@pytest.mark.parametrize("captions", [pytest.param(False, marks=pytest.mark.full), True])
 def test_the_badge_is_there_in_every_frame_and_nothing_else_of_it(
     server: FileServer, artifacts: ArtifactStore, folder: Path, captions: bool
 ) -> None:

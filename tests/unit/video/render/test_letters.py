@@ -182,6 +182,7 @@ def test_punctuation_is_drawn_by_the_face_of_its_word() -> None:
     ]
 
 
+@pytest.mark.full
 def test_an_em_has_the_same_size_in_every_face(tmp_path: Path) -> None:
     typesetting = typeset(["Sea", "海", "সাগর", "ทะเล", "ပင်လယ်", "بحر", "🌊"])
 
@@ -192,6 +193,7 @@ def test_an_em_has_the_same_size_in_every_face(tmp_path: Path) -> None:
             assert path.stat().st_size < 20_000
 
 
+@pytest.mark.full
 def test_cutting_a_face_changes_no_letter_that_stays(tmp_path: Path) -> None:
     """HarfBuzz takes letters apart, and needs the parts, which are no letters of the text."""
     words = ["സ്സോടും", "កើមៅ", "น้ำ"]
