@@ -142,7 +142,7 @@ def test_the_role_may_list_uploads_start_memes_and_watch_them_and_no_more() -> N
         "StartMemes": ("states:StartExecution", {"Fn::Sub": f"{arn}:stateMachine:${{AWS::StackName}}-batch"}),
         "WatchAndStopMemes": (
             ["states:DescribeExecution", "states:StopExecution"],
-            {"Fn::Sub": f"{arn}:execution:${{AWS::StackName}}-batch:*"},
+            [{"Fn::Sub": f"{arn}:execution:${{AWS::StackName}}-batch{of}:*"} for of in ("", f"/{MAP['Label']}")],
         ),
     }
 
