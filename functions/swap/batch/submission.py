@@ -64,11 +64,11 @@ def _open(services: Services, request: SwapRequest, owner: str, prefix: str) -> 
     total = count_memes(services, prefix)
     services.budget.check(caller, cost.PAID_UPFRONT * (1 + total))
     cost.charge_upfront(services.budget, caller)
+    if caller is not None:  # for a restart too, under the same keys: uploads do not last as long as the record
+        request = store_pictures(services, replace(request, meme=f"s3:{_ANY_MEME}"), caller, name)
     if batch:
         restarted = services.batches.restart(name, batch.run, total)
         return restarted or _find(services, name)
-    if caller is not None:
-        request = store_pictures(services, replace(request, meme=f"s3:{_ANY_MEME}"), caller, name)
     uploads = results.list_uploads(request, services.settings)
     services.batches.add(Batch(name, owner, prefix, _describe(request), total=total, inputs=uploads))
     return _find(services, name)

@@ -414,6 +414,24 @@ def test_a_large_batch_is_deleted_in_parts(world: World, monkeypatch: pytest.Mon
     assert world.results() == set()
 
 
+def test_a_restart_has_the_face_that_came_with_the_request_though_uploads_are_gone_after_a_day(world: World) -> None:
+    world.put("a")
+    face = f"data:image/png;base64,{base64.b64encode(encode(drawing())).decode()}"
+    name = world.post(face=face).body["id"]
+    world.run(name)
+    for page in list(world.stack.storage.list_keys(UPLOADS, "requests/1/")):
+        for key in page:
+            world.stack.storage.delete(UPLOADS, key)
+    world.put("b")
+
+    again = world.post(face=face)
+    world.run(name)
+
+    assert again.body["id"] == name
+    statuses = {meme["upload"]: meme["status"] for meme in world.report(name)["memes"]}
+    assert statuses == {f"{FOLDER}a": "succeeded", f"{FOLDER}b": "succeeded"}
+
+
 def test_a_run_that_is_stopped_or_times_out_is_over_with_a_report(world: World) -> None:
     for status, code in (("ABORTED", "not_found"), ("TIMED_OUT", "out_of_time")):
         world.put(status)
