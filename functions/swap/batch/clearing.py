@@ -31,6 +31,8 @@ def clear(services: Services, name: str, deadline: Deadline) -> bool:
     if batch.caller is not None:
         for keys in services.storage.list_keys(services.settings.uploads_bucket, batch.prefix):
             for key in keys:  # that nothing was made of
+                if deadline.left() < MARGIN_SECONDS:
+                    return False
                 services.storage.delete(services.settings.uploads_bucket, key)
     for key in sorted(batch.inputs):
         services.storage.delete(services.settings.uploads_bucket, key)

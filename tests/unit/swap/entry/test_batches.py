@@ -414,6 +414,20 @@ def test_a_large_batch_is_deleted_in_parts(world: World, monkeypatch: pytest.Mon
     assert world.results() == set()
 
 
+def test_uploads_that_nothing_was_made_of_are_deleted_in_parts_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put("a", "b", "c")
+    name = world.post().body["id"]
+    world.delete(name)
+    monkeypatch.setattr(clearing, "MARGIN_SECONDS", 1000.0)
+    assert world.step("clear", batch=name) == {"next": "clear"}
+    assert world.get(name).body["status"] == "deleting"
+    monkeypatch.setattr(clearing, "MARGIN_SECONDS", 1.0)
+    assert world.step("clear", batch=name) == {"next": "over"}
+    assert not [key for page in world.stack.storage.list_keys(UPLOADS, FOLDER) for key in page]
+
+
 def test_a_restart_has_the_face_that_came_with_the_request_though_uploads_are_gone_after_a_day(world: World) -> None:
     world.put("a")
     face = f"data:image/png;base64,{base64.b64encode(encode(drawing())).decode()}"
