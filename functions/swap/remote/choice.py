@@ -65,9 +65,17 @@ def parse_remote(text: str) -> Remote:
 
 def _parse_worker(document: dict[str, Any], token: str, price: float) -> Worker:
     url = document["url"]
-    if not isinstance(url, str) or urlsplit(url).scheme not in ("https", "http") or not urlsplit(url).hostname:
+    if not isinstance(url, str) or not _is_web_address(url):
         raise _refuse("must have a URL in url")
     return Worker(url, token, price)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of a port that is none, or of an IPv6 address without its end
+        return False
 
 
 def _parse_replicate(document: dict[str, Any], token: str, price: float) -> Replicate:
