@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import cv2
@@ -26,7 +27,7 @@ from functions.swap.remote.interfaces import Failed, Running, Ticket
 from functions.swap.remote.replicate import MOST_INPUT_BYTES, Delivered, PictureState, Replicate
 from functions.swap.values import Box, RemoteUse
 from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, ObjectNotFound, TooLarge
+from layers.core.errors import ColdswapError, ObjectNotFound, StorageFailed, TooLarge
 from layers.core.http_fetch import fetch
 from layers.core.storage import Storage
 from layers.media.decode import decode
@@ -150,7 +151,8 @@ def _start(
             return earlier, state
     ticket, state = remote.submit(meme, face, until)
     if ticket:
-        tickets.keep(name, ticket)
+        with suppress(StorageFailed):  # without it only a later try would pay again, and an error makes sure of one
+            tickets.keep(name, ticket)
     return ticket, state
 
 

@@ -16,6 +16,7 @@ from functions.swap.remote.interfaces import Failed
 from functions.swap.remote.whole_picture import KEPT_SECONDS, Still, TicketStore, swap_picture_elsewhere
 from functions.swap.values import RemoteUse
 from layers.core.deadline import Deadline
+from layers.core.errors import StorageFailed
 from layers.media.picture import Pixels
 from tests.support.clock import Clock
 from tests.unit.swap.fake_stack import OUTPUTS, MemoryStorage
@@ -114,6 +115,17 @@ def test_what_is_forgotten_there_is_made_again(replicate: FakeReplicate, storage
     replicate.forget()
     assert isinstance(ask(replicate, storage, clock=clock), tuple)
     assert len(replicate.made) == 2
+
+
+def test_what_was_paid_for_is_used_where_its_ticket_cannot_be_kept(
+    replicate: FakeReplicate, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageFailed("Storage did not respond.")
+
+    monkeypatch.setattr(storage, "write", refuse)
+    assert isinstance(ask(replicate, storage), tuple)
+    assert len(replicate.made) == 1
 
 
 @pytest.mark.parametrize("fault", ["drop", "html"])
