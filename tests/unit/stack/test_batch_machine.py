@@ -178,6 +178,15 @@ def test_a_report_is_written_with_and_without_a_fault_and_a_time_out_has_no_caus
     assert evaluate(arguments["cause"], given) == ["", "", "c"]
 
 
+def test_whatever_finds_memes_by_the_index_waits_until_it_has_caught_up() -> None:
+    states = BATCH["States"]
+    for step in ("report", "clear"):
+        (name,) = (name for name, task in tasks(states) if task["Arguments"]["Payload"]["step"] == step)
+        before = [state for state in states.values() if state.get("Next") == name]
+        assert [(each["Type"], each["Seconds"]) for each in before] == [("Wait", 3)], step
+    assert [each["Next"] for each in states["Which"]["Choices"]] == ["PauseBeforeClear"]
+
+
 def test_the_history_of_a_batch_does_not_grow_with_its_memes_and_that_of_a_meme_ends_well_below_the_limit() -> None:
     states = BATCH["States"]
     way = ["Which", "Open", "Memes", "Pause", "Report", "HowItEnded", "Done"]
@@ -193,7 +202,7 @@ def test_the_history_of_a_batch_does_not_grow_with_its_memes_and_that_of_a_meme_
     assert meme < 2500 <= HISTORY_EVENTS / 10
     # Every part of a batch that is deleted is a look of its own; a part is a hundred memes at the very least.
     clear = events(states["Clear"]) + events(states["IsClear"])
-    assert 2 + MAX_MEMES / 100 * clear < HISTORY_EVENTS / 10
+    assert 2 + events(states["PauseBeforeClear"]) + MAX_MEMES / 100 * clear < HISTORY_EVENTS / 10
 
 
 def test_no_payload_comes_near_its_limit_however_long_a_key_or_a_cause_is() -> None:
