@@ -73,8 +73,10 @@ def fetch(uri: str, path: Path, limit: int, context: StepContext, what: str) -> 
 
 
 def _parse_location(uri: str, caller: str, settings: VideoSettings) -> tuple[str, str]:
-    """Bucket and key of an s3: URI that this caller may name: its own uploads."""
-    bucket, _, key = uri.partition("://")[2].partition("/")
+    """Bucket and key of an s3: URI that this caller may name: its own uploads. Raises RefusedUrl or InvalidRequest."""
+    from layers.core.storage import parse_s3_uri
+
+    bucket, key = parse_s3_uri(uri)
     if not settings.uploads_bucket or bucket != settings.uploads_bucket or not key.startswith(f"requests/{caller}/"):
         raise RefusedUrl("In this stack's buckets you may name only your own uploads, by the `uri` of POST /uploads.")
     return bucket, key

@@ -159,6 +159,21 @@ def test_a_scene_that_cannot_be_shown_is_refused_at_once(
     assert not stack.executions.started
 
 
+def test_an_upload_of_one_s_own_whose_key_is_longer_than_any_is_refused_before_it_is_recorded(
+    stack: FakeVideoStack,
+) -> None:
+    me = stack.services.pseudonyms.caller("iam:AIDAME")
+    settings = replace(stack.services.settings, uploads_bucket="uploads")
+    stack = replace(stack, services=replace(stack.services, settings=settings))
+    own = f"s3://uploads/requests/{me}/"
+
+    response = stack.http("POST", "/generate-video", with_scenes({"text": "Hi.", "clip": own + "k" * 1025}))
+
+    assert response.body["code"] == "invalid_request"
+    assert response.body["detail"] == "scenes[0].clip must be an https URL, or the uri of an upload."
+    assert not stack.executions.started
+
+
 def test_scenes_are_taken_in_place_of_a_script(stack: FakeVideoStack) -> None:
     me = stack.services.pseudonyms.caller("iam:AIDAME")
     settings = replace(stack.services.settings, uploads_bucket="uploads")
