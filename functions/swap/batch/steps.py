@@ -187,8 +187,12 @@ def settle(services: Services, detail: Mapping[str, Any]) -> None:
 
     Raises StorageFailed.
     """
-    started = json.loads(detail["input"])
-    name = str(started["batch"]) if "batch" in started else ""
+    # An operator's input may be anything, and EventBridge leaves out what is too large for it. Inputs of this stack's
+    # own executions are neither.
+    started = json.loads(detail.get("input") or "null")
+    if not isinstance(started, dict):
+        return
+    name = str(started.get("batch", ""))
     if "clear" in started:
         count_fault(name_failure(str(detail.get("error")), ""), raised_here=False)
         return

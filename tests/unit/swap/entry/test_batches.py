@@ -465,6 +465,17 @@ def test_a_run_that_is_stopped_or_times_out_is_over_with_a_report(world: World) 
         assert world.report(name)["memes"] == []
 
 
+@pytest.mark.parametrize("given", [None, "null", "7", '["batch"]', '"clear"', '{"prefix": "campaign/"}'])
+def test_an_execution_that_an_operator_started_and_that_ended_badly_is_no_fault_of_the_function(
+    world: World, given: str | None
+) -> None:
+    # EventBridge gives no input that is too large for it (Step Functions' developer guide, "EventBridge payloads").
+    detail = {"status": "ABORTED", "stateMachineArn": BATCH_ARN, "name": "mine", "input": given}
+    event = {"source": "aws.states", "detail-type": app.EXECUTION_EVENT, "detail": detail}
+
+    assert invoke(world.stack, event, world.patch) is None
+
+
 def test_faults_of_memes_and_of_a_deletion_are_counted_once_and_refusals_never(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
