@@ -6,10 +6,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from layers.core.telemetry import logger
 from layers.engine.crop_job import MOST_CROPS, CropJob
 from layers.engine.crop_planes import Pixels
 from layers.engine.swapper import Floats
@@ -92,4 +94,14 @@ class BatchQueue:
         for waiting in batch:
             mine = outcome if isinstance(outcome, Exception) else outcome[first : first + waiting.crops]
             first += waiting.crops
-            waiting.done(mine, seconds, crops)
+            _hand_over(waiting, mine, seconds, crops)
+
+
+def _hand_over(waiting: Waiting, outcome: Pixels | Exception, seconds: float, crops: int) -> None:
+    """End a job; what goes wrong with that, such as a lack of memory, is its own outcome, and ends no other job."""
+    try:
+        waiting.done(outcome, seconds, crops)
+    except Exception as error:
+        logger().error("a job could not be handed over", extra={"error": type(error).__name__})
+        with suppress(Exception):
+            waiting.done(error, seconds, crops)

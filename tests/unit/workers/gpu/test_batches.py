@@ -41,7 +41,7 @@ class Sender:
     """Sends jobs, and waits for what becomes of them."""
 
     def __init__(self, queue: BatchQueue) -> None:
-        self._queue = queue
+        self.queue = queue
         self.outcomes: dict[int, Pixels | Exception] = {}
         self._done = threading.Condition()
 
@@ -54,7 +54,7 @@ class Sender:
                 self._done.notify_all()
 
         job = CropJob(swapper, crops, np.zeros((count, 512), np.float32))
-        self._queue.put(Waiting(job, lambda: not cancelled, done))
+        self.queue.put(Waiting(job, lambda: not cancelled, done))
 
     def wait(self, count: int) -> None:
         with self._done:
@@ -103,6 +103,24 @@ def test_a_batch_has_a_limit_and_one_swapper_and_order_is_kept(engine: Engine, s
     engine.open.set()
     sender.wait(5)
     assert engine.batches == [1, MOST_CROPS - 1, 2, 1, 1]
+
+
+def test_a_job_whose_crops_cannot_be_handed_over_hears_of_that_and_the_next_is_swapped(
+    engine: Engine, sender: Sender
+) -> None:
+    heard: list[Pixels | Exception] = []
+
+    def refuse(outcome: Pixels | Exception, seconds: float, batch: int) -> None:
+        heard.append(outcome)
+        raise MemoryError
+
+    engine.open.set()
+    job = CropJob("a", np.zeros((1, 128, 128, 3), np.uint8), np.zeros((1, 512), np.float32))
+    sender.queue.put(Waiting(job, lambda: True, refuse))
+    sender.send(1, 1)
+    sender.wait(1)
+
+    assert [type(each) for each in heard] == [np.ndarray, MemoryError]
 
 
 def test_a_cancelled_job_is_not_swapped(engine: Engine, sender: Sender) -> None:
