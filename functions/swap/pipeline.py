@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from functions.swap import cost, inputs
 from functions.swap.context import SwapContext
 from functions.swap.notes import note_remote, note_swap
-from functions.swap.picture_loading import MEME, PictureLoader  # before OpenCV, for which its imports set limits
+from functions.swap.picture_loading import FACE, MEME, PictureLoader  # before OpenCV, for which its imports set limits
 from functions.swap.provenance import choose_source_type, describe_swap
 from functions.swap.remote.deferred import DeferredSwapper
 from functions.swap.result_link import link_to_result
@@ -290,7 +290,7 @@ class SwapRun:
         others = [face.box for face in selection.faces if face.index not in numbers]
         still = Still(meme.as_seen(), [face.box for face in chosen], transforms, others, meme.digest)
         tickets = TicketStore(context.storage, context.settings.outputs_bucket)
-        face = self._pictures.read(uris.pop())
+        face = self._pictures.decode_bytes(self._pictures.read(uris.pop()), FACE).as_seen()
         return swap_picture_elsewhere(remote, still, face, self._request.caller, tickets, context.deadline)
 
     def _paste(self, meme: Picture, crops: list[tuple[Pixels, Matrix, list[Neighbour]]], swapped: Pixels) -> None:

@@ -31,7 +31,6 @@ from layers.core.errors import ColdswapError, ObjectNotFound, StorageFailed, Too
 from layers.core.http_fetch import fetch
 from layers.core.storage import Storage
 from layers.media.decode import decode
-from layers.media.formats import MEDIA_TYPES, sniff_picture
 from layers.media.picture import Pixels
 
 QUALITY = 95  # of the JPEG that goes out
@@ -81,7 +80,7 @@ class TicketStore:
 def swap_picture_elsewhere(
     remote: Replicate,
     still: Still,
-    face: bytes,
+    face: Pixels,
     caller: str | None,
     tickets: TicketStore,
     deadline: Deadline,
@@ -89,17 +88,20 @@ def swap_picture_elsewhere(
 ) -> tuple[Pixels, RemoteUse] | Failed:
     """The crops of the still's faces as they are in what comes back, uint8 BGR [N, 128, 128, 3].
 
-    `face` is the file of the face that is put in. Nothing is raised for what fails elsewhere, and there is time left to
+    `face` is the picture of the face that is put in, BGR [H, W, 3]. Both go out as pixels alone, without what files say
+    beside (places, cameras, names). Nothing is raised for what fails elsewhere, and there is time left to
     do it here, as with `swap_elsewhere`.
     """
     until = Deadline(deadline.at - LOCAL_SECONDS - LOCAL_SECONDS_A_FACE * len(still.boxes))
     if until.left() < SHORTEST_ATTEMPT:
         return report_failure(remote.name, Failed("out_of_time", "There is not enough time to ask."))
-    meme = cv2.imencode(".jpg", still.pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
-    if len(meme) + len(face) > MOST_INPUT_BYTES:
+    meme, source = _encode(still.pixels), _encode(face)
+    if len(meme) + len(source) > MOST_INPUT_BYTES:
         return report_failure(remote.name, Failed("media_too_large", "The pictures are too large to be sent."))
-    name = hashlib.sha256("\n".join([remote.version, still.digest, _digest(face), caller or ""]).encode()).hexdigest()
-    state = _finish(remote, _data_uri(meme), _data_uri(face), name, tickets, until, sleep)
+    name = hashlib.sha256(
+        "\n".join([remote.version, still.digest, hashlib.sha256(source).hexdigest(), caller or ""]).encode()
+    ).hexdigest()
+    state = _finish(remote, _data_uri(meme), _data_uri(source), name, tickets, until, sleep)
     if isinstance(state, Failed):
         return report_failure(remote.name, state)
     crops = _take_faces(state.url, still, remote, until)
@@ -191,10 +193,9 @@ def _slices(box: Box, margin: float, height: int, width: int) -> tuple[slice, sl
     )
 
 
-def _data_uri(content: bytes) -> str:
-    kind = sniff_picture(content)
-    return f"data:{MEDIA_TYPES[kind] if kind else 'image/jpeg'};base64,{base64.b64encode(content).decode()}"
+def _encode(pixels: Pixels) -> bytes:
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -50,8 +51,8 @@ def still(others: tuple[Any, ...] = ()) -> Still:
     return Still(picture(), [box], [FORWARD], others, "d" * 64)
 
 
-def face() -> bytes:
-    return cv2.imencode(".png", np.full((64, 64, 3), 90, np.uint8))[1].tobytes()
+def face() -> Pixels:
+    return np.full((64, 64, 3), 90, np.uint8)
 
 
 def ask(
@@ -87,6 +88,14 @@ def test_the_crop_is_that_of_the_answer(replicate: FakeReplicate, storage: Memor
     assert crops.shape == (1, 128, 128, 3)
     assert np.abs(crops[0].astype(int) - warped)[middle, middle].mean() < 3
     assert use == RemoteUse("replicate", 3.5, 0.0035)
+
+
+def test_pictures_go_out_without_what_their_files_say(replicate: FakeReplicate, storage: MemoryStorage) -> None:
+    ask(replicate, storage)
+    for name in ("input_image", "swap_image"):
+        prefix, _, content = replicate.log[0].request.json()["input"][name].partition(",")
+        assert prefix == "data:image/jpeg;base64"
+        assert b"Exif" not in base64.b64decode(content)
 
 
 def test_what_is_not_there_yet_is_asked_for(replicate: FakeReplicate, storage: MemoryStorage) -> None:
