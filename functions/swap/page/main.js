@@ -20,6 +20,7 @@ async function begin() {
   setCredentials({}, () => {});
   await signIn(config, { linkedKey, check: checkCredentials, gate });
   find("gate").hidden = true;
+  find("loading").hidden = false;
   await acceptTerms();
   const [pack, fields] = await Promise.all([readPack(), readFields()]);
   showPack(pack);
@@ -35,12 +36,14 @@ let terms = null;
 
 function gate(...content) {
   find("gate").replaceChildren(h("h2", { id: "gate-title" }, t("gate.title")), ...content.map((each) => (typeof each === "string" ? h("p", {}, each) : each)));
+  find("loading").hidden = true;
   find("gate").hidden = false;
 }
 
 async function acceptTerms() {
   if (terms.accepted) return;
   find("terms-text").replaceChildren(...terms.text.map((sentence) => h("li", {}, sentence)));
+  find("loading").hidden = true;
   find("terms").hidden = false;
   focusOn(find("terms-title"));
   await new Promise((resolve) => {
@@ -55,6 +58,7 @@ async function acceptTerms() {
     });
   });
   find("terms").hidden = true;
+  find("loading").hidden = false;
   announce(t("terms.accepted"));
 }
 
@@ -114,6 +118,7 @@ function setUpTabs(panels) {
       }
     });
   });
+  find("loading").hidden = true;
   document.querySelector(".tabs").hidden = false;
   choose(TABS.includes(state.tab) ? state.tab : "swap");
 }

@@ -27,7 +27,7 @@ export class ResultsPanel {
   async load(cursor) {
     const turn = (this.turn = Symbol("turn")); // a later call overtakes this one
     this.error.textContent = "";
-    this.status.textContent = t("results.loading");
+    this.status.textContent = t("loading");
     try {
       const { json } = await call("GET", `/results?limit=20${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
       if (turn !== this.turn) return;

@@ -4,6 +4,7 @@ const TEXTS = {
   page: {
     skip: ["Skip to the content"],
     tabs: ["What to do"],
+    loading: ["Loading …"],
     offline: ["No connection at the moment. The work goes on meanwhile."],
     foot: ["Swap only faces of people who have agreed. Every result carries a signed label that says how it was made."],
     version: ["Coldswap {version}"],
@@ -277,7 +278,6 @@ const TEXTS = {
   },
   results: {
     hint: ["What you made, the newest first. The stack deletes it by itself after some days."],
-    loading: ["Loading …"],
     none: ["Nothing here yet."],
     more: ["Show more"],
     item: ["{kind}, {time}"],

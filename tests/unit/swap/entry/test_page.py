@@ -277,6 +277,10 @@ def read_texts() -> dict[str, list[str]]:
 TEXTS = read_texts()
 
 
+def test_the_page_is_not_blank_before_its_scripts_have_run() -> None:
+    assert f'data-text="loading">{TEXTS["loading"][0]}</p>' in SOURCES["index.html"]
+
+
 def test_every_row_of_the_table_has_a_text_in_each_language() -> None:
     (languages,) = re.findall(r"LANGUAGES = (\[.*?\])", SCRIPTS["texts.js"])
 
