@@ -59,7 +59,7 @@ export class SwapPanel {
   refresh() {
     find("add-face").hidden = this.sources.length >= MAX_SOURCES || !this.sources.at(-1)?.picture;
     find("choose").hidden = !this.meme.picture;
-    find("make").hidden = !this.kept.job && !this.kept.listing?.faces.length;
+    find("make").hidden = !this.kept.job && !this.kept.listing?.faces.some((face) => face.swappable !== false);
   }
 
   remember() {
