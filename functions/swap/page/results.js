@@ -35,7 +35,7 @@ export class ResultsPanel {
       this.more.hidden = !json.next;
       this.list.append(...json.items.map((item) => this.draw(item)));
       this.status.textContent = this.list.children.length ? "" : t("results.none");
-      for (const item of json.items) if (turn === this.turn && item.status === "succeeded") await this.preview(item).catch(() => {});
+      for (const item of json.items) if (turn === this.turn && item.status === "succeeded" && item.kind !== "batch") await this.preview(item).catch(() => {});
     } catch (error) {
       this.status.textContent = "";
       this.error.textContent = error.message;
@@ -67,7 +67,7 @@ export class ResultsPanel {
       const { json } = await call("GET", item.links.self);
       if (json.result) showSwap(place, { id: item.id, result: json.result, original: null, onDeleted: () => this.gone(item) });
       else if (json.links?.download) await showVideo(place, json, () => this.gone(item));
-      else place.append(h("p", {}, json.problem?.detail || t(`stage.${json.status}`)));
+      else place.append(...drawBatch(json), h("p", {}, json.problem?.detail || t(`stage.${json.status}`)));
     } catch (error) {
       place.append(alertLine(error.message));
     }
@@ -79,4 +79,10 @@ export class ResultsPanel {
     this.status.textContent = this.list.children.length ? "" : t("results.none");
     find("results-title").focus();
   }
+}
+
+// What only a batch has: how many of its memes are over, and once all are, its report.
+function drawBatch({ counts, report }) {
+  return [counts && h("p", {}, t("batch.counts", counts)),
+    report && h("p", {}, h("a", { href: report, target: "_blank", rel: "noopener noreferrer" }, t("batch.report")))].filter(Boolean);
 }

@@ -286,9 +286,14 @@ const TEXTS = {
     "show.of": ["Show {name}"],
     "delete.of": ["Delete {name}"],
   },
+  batch: {
+    counts: ["{done} of {total} memes swapped, {failed} failed."],
+    report: ["Open the report (JSON)"],
+  },
   kind: {
     swap: ["Swap"],
     video: ["Video"],
+    batch: ["Batch"],
   },
   error: {
     connection: ["The stack cannot be reached. Check your connection."],
