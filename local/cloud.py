@@ -139,7 +139,7 @@ class Cloud:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(self.folder)
         if self._lock is None:
-            raise CloudFailed("Another local cloud uses these buckets (is `make up` running?). Stop it first.")
+            raise CloudFailed("Another local cloud uses these buckets (is make up running?). Stop it first.")
         buckets = self.folder / "s3"
         if buckets.exists() and not (self.folder / "state/cloudformation.json").exists():
             # The first run was interrupted before it saved which stack the buckets belong to.

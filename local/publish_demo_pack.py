@@ -12,8 +12,8 @@ from local.cloud import ROOT, Cloud
 PACK = ROOT / "local/demo_pack"
 NAME = demo_pack.NAME
 HINT = (
-    "The demo pack recognises drawn faces only. For photographs, download InsightFace's models, which are for "
-    "non-commercial research only: `make models LOCAL=1 ACCEPT=1`."
+    "The demo pack recognises drawn faces only. For photographs, run make models LOCAL=1 ACCEPT=1, which downloads "
+    "InsightFace's models: they are for non-commercial research only."
 )
 
 

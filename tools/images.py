@@ -66,7 +66,7 @@ def check_docker() -> str | None:
     try:
         subprocess.run(["docker", "version"], check=True, capture_output=True, text=True)
     except FileNotFoundError:
-        return "The program `docker` was not found. Images are built with Docker: install and start it."
+        return "The program docker was not found. Images are built with Docker: install and start it."
     except subprocess.CalledProcessError as error:
         return f"Docker does not answer ({_last_line(error.stderr)}). Start it, or set DOCKER_HOST."
     return None

@@ -2,4 +2,7 @@
 
 NAME = "demo"
 LICENCE = "MIT"
-HINT = "The demo pack recognises drawn faces only. For photographs, publish real models: make models."
+HINT = (
+    "The demo pack recognises drawn faces only. For photographs, the operator publishes other models: make models "
+    "ACCEPT=1 for InsightFace's, which are for non-commercial research only."
+)
