@@ -83,7 +83,7 @@ def _explain(error: str, cause: str, failures: Counter[str]) -> ColdswapError:
         return name_failure(error, cause)
     name = failures.most_common(1)[0][0] if failures else ""
     kind = family().get(name, InternalError)
-    return kind(f"More than {TOLERATED_PERCENT} % of the memes failed by a fault of the stack. The report says which.")
+    return kind(f"More than {TOLERATED_PERCENT} % of the memes failed through a fault of the stack: see the report.")
 
 
 def _describe(item: Item) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _describe(item: Item) -> dict[str, Any]:
             "ms": item.compute_ms,
         }
     if item.status != "failed":
-        return {**document, "status": "failed", "code": "out_of_time", "detail": "It was not swapped to the end."}
+        return {**document, "status": "failed", "code": "out_of_time", "detail": "The run ended before it was done."}
     kind = family().get(item.error, InternalError)
     problem = kind(item.cause or None)
     return {**document, "code": problem.code, "detail": problem.detail}

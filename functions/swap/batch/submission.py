@@ -42,7 +42,7 @@ def submit_prefix(services: Services, request: SwapRequest, prefix: str) -> Batc
         (results.REQUESTS_PREFIX, "the uploads there belong to callers"),
     ):
         if prefix.startswith(own) or own.startswith(prefix):
-            raise RefusedUrl(f"The prefix of a batch must not have {own} in it: {reason}.")
+            raise RefusedUrl(f"The prefix of a batch must not overlap {own}: {reason}.")
     check_request(services, request, f"s3://{services.settings.uploads_bucket}/{prefix}{_ANY_MEME}")
     return _open(services, request, OPERATOR, prefix)
 
@@ -94,9 +94,9 @@ def count_memes(services: Services, prefix: str) -> int:
     for keys in services.storage.list_keys(services.settings.uploads_bucket, prefix):
         count += sum(not key.endswith("/") for key in keys)
         if count > MAX_MEMES:
-            raise InvalidRequest(f"A batch may have {MAX_MEMES} memes. Split this one.")
+            raise InvalidRequest(f"A batch may have at most {MAX_MEMES:,} memes. Split this one into several.")
     if not count:
-        raise InputNotFound("There are no uploads under that name.")
+        raise InputNotFound("There are no uploads under this name. Upload the memes first.")
     return count
 
 

@@ -72,7 +72,7 @@ class Polly:
         """Raises InvalidRequest for a name that is none of Polly's, before anything is spent."""
         if voice_id not in voice_names():
             raise InvalidRequest(
-                "Amazon Polly has no voice of this name. Name one of its neural voices, such as Matthew, or none."
+                "Amazon Polly has no voice of this name. Choose a neural one, such as Matthew, or leave it out."
             )
 
     @staticmethod
@@ -82,8 +82,8 @@ class Polly:
         voice = DEFAULT_VOICES.get((locale or "en").partition("-")[0])
         if voice is None:
             raise ProviderRefused(
-                f"Amazon Polly has no neural voice for this script's language ({locale}). Ask the operator for a key "
-                "of ElevenLabs, or give a recording of yours as `voice`."
+                f"Amazon Polly has no neural voice for this script's language ({locale}). Ask the operator to add a "
+                "key for ElevenLabs, or send a recording of your own as voice."
             )
         return voice
 
@@ -130,7 +130,7 @@ class Polly:
         except (ConnectTimeoutError, EndpointConnectionError):
             if payment:
                 payment.refund()
-            raise ProviderFailed("Amazon Polly cannot be reached. Is it in this region?") from None
+            raise ProviderFailed("Amazon Polly cannot be reached. Is it offered in this region?") from None
         except BotoCoreError as error:
             raise ProviderFailed(f"Amazon Polly did not answer ({type(error).__name__}).") from None
         body = bytearray()
@@ -213,7 +213,7 @@ def _error(response: Any) -> ColdswapError:
     if code in _THROTTLED or status == 429:
         return RateLimited(f"The rate limit at Amazon Polly was reached ({reason}). Try again later.")
     if code in _DENIED or status in (401, 403):
-        return KeyRejected(f"The video function may not use Amazon Polly ({reason}): polly:SynthesizeSpeech.")
+        return KeyRejected(f"The video function may not use Amazon Polly ({reason}): it needs polly:SynthesizeSpeech.")
     if status >= 500:
         return ProviderFailed(f"Amazon Polly did not answer as it should ({reason}).")
     return ProviderRefused(f"Amazon Polly refused this request ({reason}). Check the voice: it must be a neural one.")
