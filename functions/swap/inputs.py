@@ -44,7 +44,7 @@ def check(request: SwapRequest, settings: Settings) -> None:
     """
     sources = request.sources(settings.default_face)
     if not all(sources):
-        raise InvalidRequest("The request names no face, and this stack has no default face. Set `face`.")
+        raise InvalidRequest("The request names no face, and this stack has no default face. Name one in face.")
     fields = dict(_list_fields(request))
     for uri in (*request.pictures, *(uri for source in sources for uri in source)):
         check_uri(uri, fields.get(uri, ()), request.caller, settings)

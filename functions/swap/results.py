@@ -51,7 +51,7 @@ def check_location(bucket: str, key: str, caller: str | None, settings: Settings
         return
     elif bucket == settings.uploads_bucket:
         if not key.startswith(upload_prefix(caller)):
-            raise RefusedUrl("In the uploads bucket you may name only your own uploads, by the `uri` of POST /uploads.")
+            raise RefusedUrl("In the uploads bucket you may name only your own uploads, by the uri from POST /uploads.")
     elif not (_SWAP_KEY.fullmatch(key) or _VIDEO_KEY.fullmatch(key)):
         raise RefusedUrl("In the outputs bucket you may name only your own results.")
 

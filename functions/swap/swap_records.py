@@ -293,5 +293,5 @@ def _decode_cursor(caller: str, cursor: str) -> dict[str, Any]:
         if f"{prefix}#" not in KINDS.values() or not is_id(result_id) or not _SORT_KEY.fullmatch(sort_key):
             raise ValueError
     except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError):
-        raise InvalidRequest("This cursor is not valid. Use the `next` of a page of results.") from None
+        raise InvalidRequest("This cursor is not valid. Use next from a page of results.") from None
     return {"id": {"S": name}, "caller": {"S": caller}, "listed": {"S": sort_key}}

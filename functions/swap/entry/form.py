@@ -51,7 +51,7 @@ class Form:
         for part in parse_multipart(self._decode(), self.content_type):
             if part.name == name and part.file_name is not None:
                 return part
-        raise InvalidRequest(f"The form has no file in its field `{name}`.")
+        raise InvalidRequest(f"The form has no file in its field {name}.")
 
     def _decode(self) -> bytes:
         check_size(len(self.body))
@@ -74,7 +74,7 @@ def check_size(size: int) -> None:
     if size > MAX_BODY_BYTES:
         raise PictureTooLarge(
             "The request is larger than 6 MB (4.5 MB of files). Send each large picture to the form that POST /uploads "
-            "gives you, and name it by its `uri`."
+            "gives you, and name it by its uri."
         )
 
 

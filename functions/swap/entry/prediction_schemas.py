@@ -59,7 +59,7 @@ def _refuse(sentence: str) -> AfterValidator:
 
 
 NoWebhook = Annotated[
-    Any, Field(description="not supported"), _refuse("is not supported here: ask `urls.get` until the status is final")
+    Any, Field(description="not supported"), _refuse("is not supported here: ask urls.get until the status is final")
 ]
 
 

@@ -132,7 +132,7 @@ def post_file() -> Response[Any]:
     services.terms.require(caller)
     form = Form.of_event(router.context["event"])
     if form is None:
-        raise InvalidRequest("The body must be a form (multipart/form-data) with the file in its field `content`.")
+        raise InvalidRequest("The body must be a form (multipart/form-data) with the file in its field content.")
     file = form.read_file("content")
     data, content_type = bytes(file.content), file.media_type or "application/octet-stream"
     name, uri = submission.store_upload(services, caller, data, content_type)

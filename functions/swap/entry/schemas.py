@@ -77,7 +77,7 @@ Choice = Annotated[
     Discriminator(
         _tag_choice,
         custom_error_type="choice",
-        custom_error_message="must be the number of a face, or an object with `index` and `face`",
+        custom_error_message="must be the number of a face, or an object with index and face",
     ),
 ]
 Choices = Annotated[

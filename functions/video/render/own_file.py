@@ -78,5 +78,5 @@ def _parse_location(uri: str, caller: str, settings: VideoSettings) -> tuple[str
 
     bucket, key = parse_s3_uri(uri)
     if not settings.uploads_bucket or bucket != settings.uploads_bucket or not key.startswith(f"requests/{caller}/"):
-        raise RefusedUrl("In this stack's buckets you may name only your own uploads, by the `uri` of POST /uploads.")
+        raise RefusedUrl("In this stack's buckets you may name only your own uploads, by the uri from POST /uploads.")
     return bucket, key

@@ -145,7 +145,7 @@ def test_what_is_wrong_with_a_request_is_said_by_field(
         ({**BODY, "faces": "some"}, 'faces must be "all", "largest" or a list of numbers.'),
         ({**BODY, "faces": {"index": 0}}, 'faces must be "all", "largest" or a list of numbers.'),
         ({**BODY, "faces": [0, -1]}, "faces[1] must be at least 0."),
-        ({**BODY, "faces": ["0"]}, "faces[0] must be the number of a face, or an object with `index` and `face`."),
+        ({**BODY, "faces": ["0"]}, "faces[0] must be the number of a face, or an object with index and face."),
         ({**BODY, "faces": [{"index": 0}]}, "faces[0].face is missing."),
         ({**BODY, "faces": [{"index": 0, "face": 1}]}, "faces[0].face must be a URI or a list of URIs."),
         ({**BODY, "faces": list(range(33))}, "faces must have at most 32 items."),

@@ -150,7 +150,7 @@ def test_a_client_may_name_a_model_instead_of_a_version(stack: FakeSwapStack, mo
         ({"input": "meme"}, "input must be a JSON object."),
         (
             {**BODY, "webhook": "https://example.com/done"},
-            "webhook is not supported here: ask `urls.get` until the status is final.",
+            "webhook is not supported here: ask urls.get until the status is final.",
         ),
         ({**BODY, "stream": True}, "stream must be false: a picture comes at once."),
     ],

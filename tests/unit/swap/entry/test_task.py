@@ -58,7 +58,7 @@ def test_a_wrong_payload_is_an_invalid_request(monkeypatch: pytest.MonkeyPatch, 
     ("payload", "detail"),
     [
         ({}, "meme is missing."),
-        ({**TASK, "faces": ["all"]}, "faces[0] must be the number of a face, or an object with `index` and `face`."),
+        ({**TASK, "faces": ["all"]}, "faces[0] must be the number of a face, or an object with index and face."),
         ({**TASK, "key": "swapped/a"}, "key must begin with swaps/ and have nothing but"),
         ({**TASK, "key": "swaps/a\n"}, "key must begin with swaps/ and have nothing but"),
         ({**TASK, "key": "swaps/../a"}, "key must not have . or .. as a segment."),
