@@ -26,7 +26,7 @@ engine: $(ENGINE) ## compile the native swapper for this machine
 engine-sanitize: .venv/ready ## test the native swapper under the address, undefined-behaviour and thread sanitizers
 	$(PY) -m tests.engine.sanitize
 
-demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this machine: swapped memes and a short video in out/; GPU=1 runs the swapper in the worker for GPUs
+demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this machine: memes, still and moving, and two videos in out/; FACE=me.jpg MEME=meme.jpg swaps pictures of your own; GPU=1 tries the worker for GPUs
 	@$(PY) -m local.demo $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)') $(if $(GPU),--gpu)
 
 gallery: .venv/ready .venv-cloud/ready $(ENGINE) ## swap pictures of your own with the published models, on one sheet: FACES=folder MEMES=folder

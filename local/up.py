@@ -126,7 +126,7 @@ def _instructions(cloud: Cloud, pack: str) -> str:
     return f"""
 page      {cloud.browser_url}/
 API       {cloud.api_url}
-browser   {cloud.browser_url}/docs
+API docs  {cloud.browser_url}/docs
 buckets   {cloud.bucket("models")}
           {uploads}
           {outputs}
