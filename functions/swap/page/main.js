@@ -89,8 +89,9 @@ function showPack(pack) {
   place.append(h("p", {}, h("span", { class: pack.problem ? "badge bad" : "badge" }, pack.name || t("pack.none")), sentence),
     h("details", { class: "more" }, h("summary", {}, t("pack.more")),
       pack.licences && h("p", {}, t("pack.licence", { licence: pack.licences.join("; ") })),
-      pack.hint && h("p", {}, pack.hint),
-      h("p", {}, t("pack.operator")), h("pre", {}, "make models ACCEPT=1\nmake models LOCAL=1 ACCEPT=1")));
+      // The page has words of its own about the small pack.
+      pack.drawn || pack.problem ? [h("p", {}, t("pack.operator")), h("pre", {}, "make models ACCEPT=1\nmake models LOCAL=1 ACCEPT=1")]
+        : pack.hint && h("p", {}, pack.hint)));
   place.hidden = false;
 }
 

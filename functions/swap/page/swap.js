@@ -224,7 +224,7 @@ export class SwapPanel {
   }
 
   explain(error) {
-    const { drawn, hint } = this.pack; // the hint is for operators, and stands above
+    const { drawn, hint } = this.pack; // the hint is for operators, whose commands stand above
     return drawn && error.code?.startsWith("no_face") ? `${error.message.replace(hint, "")} ${t("pack.drawn.try")}` : error.message;
   }
 
