@@ -79,7 +79,7 @@ class SwapTab:
         self.download = self.result.get_by_role("button", name="Download")
         self.share = self.result.get_by_role("button", name="Share")
         self.delete = self.result.get_by_role("button", name="Delete")
-        self.again = self.result.get_by_role("button", name="Once more with another face")
+        self.again = self.result.get_by_role("button", name="Swap again with another face")
 
     def person(self, number: int) -> Locator:
         """Who replaces this person, counted from 1."""
