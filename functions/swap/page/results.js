@@ -67,7 +67,8 @@ export class ResultsPanel {
       const { json } = await call("GET", item.links.self);
       if (json.result) showSwap(place, { id: item.id, result: json.result, original: null, onDeleted: () => this.gone(item) });
       else if (json.links?.download) await showVideo(place, json, () => this.gone(item));
-      else place.append(...drawBatch(json), h("p", {}, json.problem?.detail || t(`stage.${json.status}`)));
+      else if (json.counts) place.append(...drawBatch(json));
+      else place.append(h("p", {}, json.problem?.detail || t(`stage.${json.status}`)));
     } catch (error) {
       place.append(alertLine(error.message));
     }
@@ -81,8 +82,8 @@ export class ResultsPanel {
   }
 }
 
-// What only a batch has: how many of its memes are over, and once all are, its report.
-function drawBatch({ counts, report }) {
-  return [counts && h("p", {}, t("batch.counts", counts)),
+// How many memes of a batch are over, why it failed if it did, and its report once it is over.
+function drawBatch({ counts, problem, report }) {
+  return [h("p", {}, t("batch.counts", counts)), problem && h("p", {}, problem.detail),
     report && h("p", {}, h("a", { href: report, target: "_blank", rel: "noopener noreferrer" }, t("batch.report")))].filter(Boolean);
 }
