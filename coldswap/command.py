@@ -45,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
     picture_commands.add_commands(commands, common)
     model_commands.add_commands(commands, common)
     serve = commands.add_parser("serve", help="run the whole stack on this machine: make up, in a checkout")
-    serve.add_argument("variables", nargs="*", metavar="NAME=VALUE", help="what `make up` takes")
+    serve.add_argument("variables", nargs="*", metavar="NAME=VALUE", help="what make up takes, such as HOST=0.0.0.0")
     serve.set_defaults(run=_serve)
     return parser
 
@@ -55,7 +55,7 @@ def _serve(options: argparse.Namespace) -> int:
     if not ((root / "Makefile").is_file() and (root / "local/up.py").is_file()):
         raise CommandFailed(
             "The whole stack runs from a checkout of the repository, which has the emulated cloud and its "
-            "requirements: clone it, and run `make up` there.",
+            "requirements: clone it, and run make up there.",
             "no_checkout",
             USAGE,
         )

@@ -32,7 +32,7 @@ def add_commands(commands: Any, common: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="instead of downloading, take detector.onnx, embedder.onnx and swapper.onnx, the files by their published "
-        "names, or a pack that `make models` has built",
+        "names, or a pack that make models has built",
     )
     get.add_argument("--licence", "--license", default="", metavar="TEXT", help="of files that are not published ones")
     get.set_defaults(run=_get_models)

@@ -44,7 +44,7 @@ def _add_swap_arguments(swap: argparse.ArgumentParser) -> None:
     swap.add_argument("face", help="the picture of the face to put in; - is stdin")
     swap.add_argument("meme", help="the picture, GIF or video whose faces are replaced; - is stdin")
     swap.add_argument("-o", "--out", required=True, help="the result; its extension decides the format; - is stdout")
-    swap.add_argument("--faces", default="all", help="all, largest, or numbers from `coldswap faces`, such as 0,2")
+    swap.add_argument("--faces", default="all", help="all, largest, or numbers from coldswap faces, such as 0,2")
     swap.add_argument("--format", choices=(*FORMATS, "jpg"), help="the result's format, whatever its name")
     swap.add_argument("--quality", type=int, metavar="1-100", help="of a JPEG or WebP (a JPEG meme's own, or 90)")
     swap.add_argument("--detail", choices=("fast", "balanced"), default="balanced", help="default: %(default)s")

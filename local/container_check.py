@@ -30,7 +30,7 @@ def main() -> int:
         with docker_engine() as engine:
             return check(engine)
     except NoEngine as error:
-        print(f"The container of `make up` was not tested. {error}")
+        print(f"The container of make up was not tested. {error}")
         return 0
     except subprocess.CalledProcessError as error:
         print(f"{error}\n{(error.stdout or '')[-1000:]}{(error.stderr or '')[-3000:]}", file=sys.stderr)
