@@ -192,6 +192,7 @@ def test_nothing_listens_beyond_the_loopback(stack: SwapClient) -> None:
     assert set(listening) == {"0100007F"}  # 127.0.0.1, lowest byte first
 
 
+@pytest.mark.full
 def test_a_demo_that_fails_says_so_and_leaves_nothing_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

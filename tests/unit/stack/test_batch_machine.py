@@ -232,7 +232,7 @@ def reckon(memes: int, room: int) -> dict[str, float]:
 
 def test_ten_thousand_stills_cost_and_last_what_the_page_for_operators_says() -> None:
     text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
-    paragraph = next(part for part in text.split("\n\n") if part.startswith("**Ten thousand memes**"))
+    paragraph = next(" ".join(part.split()) for part in text.split("\n\n") if part.startswith("**Ten thousand memes**"))
     new, grown = reckon(MAX_MEMES, batch_room(NEW_ACCOUNT_CONCURRENCY)), reckon(MAX_MEMES, batch_room(1000))
     dollars = {name: value for name, value in new.items() if name != "hours"}
 
