@@ -18,6 +18,7 @@ from local.cloud import ROOT, Cloud
 from local.publish_demo_pack import publish_demo_pack
 from local.standins.servers import StandIns
 from tests.support import log_leaks
+from tools import large_fonts
 
 SECONDS = 90  # for all operations
 CHECKS = (
@@ -39,6 +40,7 @@ def open_cloud() -> Iterator[Cloud]:
         # Throttling is no fault, but the checks count its 503 as one.
         cloud.deploy({"MaxConcurrentTasks": "100"}, standins.environment, open_api=True)
         publish_demo_pack(cloud)
+        large_fonts.publish(cloud.client("s3"), cloud.bucket("models"))  # for whatever script a value is in
         yield cloud
         log_leaks.assert_no_leaks(cloud, private=standins.secrets)
 
