@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import waitress
 
@@ -69,7 +69,15 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load(swapper: PackSwapper, setup: Setup, wait: Callable[[float], object] = time.sleep) -> None:
+class Loadable(Protocol):
+    """What is loaded before a worker is ready."""
+
+    def load(self) -> None:
+        """Load it, or raise an error that says why not."""
+        ...
+
+
+def load(swapper: Loadable, setup: Setup, wait: Callable[[float], object] = time.sleep) -> None:
     """Load the models, and say in `setup` how it went; where there are none yet, try again until there are."""
     while not setup.ready:
         try:

@@ -76,8 +76,8 @@ def read_refusal(answer: Answer) -> Failed:
     """What an answer says that is no success."""
     code, retryable = STATUSES.get(answer.status, ("provider_failed", answer.status >= 500))
     detail = answer.document.get("detail") if isinstance(answer.document, dict) else None
-    said = f": {detail[:MOST_DETAIL]}" if isinstance(detail, str) else ""
-    return Failed(code, f"It answered with status {answer.status}{said}.", retryable, answer.retry_after)
+    reason = f": {detail[:MOST_DETAIL]}" if isinstance(detail, str) else ""
+    return Failed(code, f"It answered with status {answer.status}{reason}.", retryable, answer.retry_after)
 
 
 def _parse(content: bytes | bytearray) -> Any:

@@ -41,13 +41,29 @@ _LETTER_SECONDS, _WORD_SECONDS = 0.085, 0.15
 _THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException")  # the first with status 400
 _DENIED = ("AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 
-# A neural voice for each language that `guess_locale` tells, by its first letters, as of
-# https://docs.aws.amazon.com/polly/latest/dg/neural-voices.html
+# A neural voice for each language that `guess_locale` tells, by its first letters. They are to be those of
+# https://docs.aws.amazon.com/polly/latest/dg/neural-voices.html, which was read as far as English: the others are from
+# a list of 2023, and a request without a voice shows whether Polly still has them.
 DEFAULT_VOICES = {
-    "ca": "Arlet", "cs": "Jitka", "da": "Sofie", "de": "Vicki", "en": "Matthew", "es": "Sergio", "fi": "Suvi",
-    "fr": "Remi", "it": "Adriano", "ja": "Takumi", "ko": "Seoyeon", "nb": "Ida", "nl": "Laura", "pl": "Ola",
-    "pt": "Thiago", "sv": "Elin", "tr": "Burcu", "zh": "Zhiyu",
-}  # fmt: skip
+    "ca": "Arlet",
+    "cs": "Jitka",
+    "da": "Sofie",
+    "de": "Vicki",
+    "en": "Matthew",
+    "es": "Sergio",
+    "fi": "Suvi",
+    "fr": "Remi",
+    "it": "Adriano",
+    "ja": "Takumi",
+    "ko": "Seoyeon",
+    "nb": "Ida",
+    "nl": "Laura",
+    "pl": "Ola",
+    "pt": "Thiago",
+    "sv": "Elin",
+    "tr": "Burcu",
+    "zh": "Zhiyu",
+}
 
 
 class Polly:

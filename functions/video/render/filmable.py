@@ -24,10 +24,22 @@ _RARE = 0.3  # how much more a noun counts that is in few of the script's senten
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _IRREGULAR = {
-    "calves": "calf", "feet": "foot", "geese": "goose", "halves": "half", "hooves": "hoof", "knives": "knife",
-    "leaves": "leaf", "loaves": "loaf", "mice": "mouse", "oxen": "ox", "scarves": "scarf", "shelves": "shelf",
-    "thieves": "thief", "wives": "wife", "wolves": "wolf",
-}  # fmt: skip
+    "calves": "calf",
+    "feet": "foot",
+    "geese": "goose",
+    "halves": "half",
+    "hooves": "hoof",
+    "knives": "knife",
+    "leaves": "leaf",
+    "loaves": "loaf",
+    "mice": "mouse",
+    "oxen": "ox",
+    "scarves": "scarf",
+    "shelves": "shelf",
+    "thieves": "thief",
+    "wives": "wife",
+    "wolves": "wolf",
+}
 # Qualities that can be seen, and so make a search better.
 _VISIBLE = (
     "ancient autumn black blue broken brown burning busy colorful colourful crowded dark dry dusty empty foggy fresh "

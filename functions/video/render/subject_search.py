@@ -165,8 +165,8 @@ def _search(
     kept = _share(queries, results, each, keep, harvest)
     for (words, orientation, is_general), answer, count in zip(queries, answers, kept, strict=True):
         if not isinstance(answer, Exception):
-            told = None if is_general else locale
-            harvest.searches.append(Search(words, orientation, told, is_general, len(answer), count))
+            language = None if is_general else locale
+            harvest.searches.append(Search(words, orientation, language, is_general, len(answer), count))
 
 
 def _share(

@@ -21,9 +21,9 @@ class Swapper:
 
 
 def start(*errors: Exception) -> tuple[Setup, list[str]]:
-    setup, said = Setup(), list[str]()
-    load(Swapper(*errors), setup, wait=lambda _: said.append(setup.failure))  # type: ignore[arg-type]
-    return setup, said
+    setup, failures = Setup(), list[str]()
+    load(Swapper(*errors), setup, wait=lambda _: failures.append(setup.failure))
+    return setup, failures
 
 
 def test_a_worker_that_comes_before_the_models_waits_for_them() -> None:
