@@ -27,7 +27,7 @@ from layers.models.runtime.model_store import ModelStore
 from workers.gpu.app import MOST_BODY_BYTES, App, Setup
 from workers.gpu.batches import BatchQueue
 from workers.gpu.device_network import choose_device
-from workers.gpu.predictions import SLOTS, Prediction, Predictions, monotonic
+from workers.gpu.predictions import SLOTS, Prediction, Predictions
 from workers.gpu.swapper import PackSwapper
 
 PORT, SAGEMAKER_PORT = 5000, 8080
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
     store = ModelStore(os.environ["MODELS_BUCKET"], client("s3"))
     swapper = PackSwapper(store, setup.device, int(os.environ.get("THREADS", "0")))
     queue = BatchQueue(swapper.require, swapper.run)
-    predictions = Predictions(queue, tell, monotonic, setup.device)
+    predictions = Predictions(queue, tell, time.monotonic, setup.device)
     threading.Thread(target=load, args=(swapper, setup), name="setup", daemon=True).start()
     port = int(os.environ.get("PORT", SAGEMAKER_PORT if serves_sagemaker else PORT))
     server = waitress.create_server(

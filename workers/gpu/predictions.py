@@ -7,7 +7,6 @@ a PUT that comes again after its answer was lost gets that answer.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -163,8 +162,3 @@ def _explain(error: Exception) -> str:
         return f"{error.code}: {error.detail}"
     logger().error("a batch failed", extra={"error": type(error).__name__})
     return f"internal_error: {type(error).__name__}"
-
-
-def monotonic() -> float:
-    """The clock of a worker."""
-    return time.monotonic()

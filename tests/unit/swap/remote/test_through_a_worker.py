@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -32,7 +34,7 @@ from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, 
 from tests.unit.swap.remote.fake_replicate import FakeReplicate
 from workers.gpu.app import App, Setup
 from workers.gpu.batches import BatchQueue
-from workers.gpu.predictions import Predictions, monotonic
+from workers.gpu.predictions import Predictions
 from workers.gpu.swapper import PackSwapper
 
 TOKEN = "let-me-in"
@@ -58,12 +60,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Pixels]:
 @contextmanager
 def serve_worker(s3: FaultyS3) -> Iterator[str]:
     """The real worker on the processor; gives its URL."""
-    import threading
-
     swapper = PackSwapper(ModelStore(MODELS, s3.client()), "cpu", 2)
     swapper.load()
     queue = BatchQueue(swapper.require, swapper.run)
-    app = App(Predictions(queue, lambda _: None, monotonic), Setup(ready=True), TOKEN)
+    app = App(Predictions(queue, lambda _: None, time.monotonic), Setup(ready=True), TOKEN)
     server = waitress.create_server(app, host="127.0.0.1", port=0)
     threading.Thread(target=server.run, daemon=True).start()
     try:
