@@ -31,6 +31,7 @@ import numpy as np
 from functions.swap.moving import steps
 from functions.swap.moving.crop_chunks import EXECUTIONS
 from functions.swap.moving.swapped_chunk import BATCH_SIZE
+from functions.swap.moving_state import DOLLARS_PER_GB_SECOND
 from layers.media.ffmpeg import program
 from layers.models.tools.convert import convert_swapper
 from tests.bench import bench, form, hold, prepare
@@ -41,7 +42,6 @@ SIZES = {"480x270": (480, 270), "1080p": (1920, 1080)}
 FRAMES = 90
 TEN_SECONDS = 300  # face-frames
 COLD_START, FETCH = 2.0, 2.0  # seconds of an execution before its first crop, and of a step's work files
-GIGABYTE_SECOND = 0.0000166667  # dollars, x86 in us-east-1
 MEMORY_GB = 1769 / 1024
 
 
@@ -158,7 +158,7 @@ def reckon(each: Mapping[str, float], bare: float) -> dict[str, float]:
     swap = (each["swap"] + bare) * TEN_SECONDS / EXECUTIONS
     wall = analyse + swap + compose + 3 * FETCH + COLD_START
     billed = analyse + EXECUTIONS * (swap + FETCH + COLD_START) + compose + 2 * FETCH
-    return {"wall_seconds": round(wall, 1), "dollars": round(billed * MEMORY_GB * GIGABYTE_SECOND, 5)}
+    return {"wall_seconds": round(wall, 1), "dollars": round(billed * MEMORY_GB * DOLLARS_PER_GB_SECOND, 5)}
 
 
 def main() -> None:
