@@ -68,8 +68,8 @@ test-upgrade: .venv/ready .venv-cloud/ready $(ENGINE) ## update a busy stack of 
 test-exiftool: .venv/ready ## check that exiftool reads the labels (install libimage-exiftool-perl first)
 	$(PY) -m tests.exiftool.check
 
-test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## test the images under Docker and sam local; FULL=1 also measures them
-	$(PY) -m local.sam $(if $(FULL),--full)
+test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## test the images under Docker and sam local; FULL=1 also measures them; SIZES=1 only measures a swap by MemorySize
+	$(PY) -m local.sam $(if $(FULL),--full) $(if $(SIZES),--sizes)
 
 lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## check style, types and the templates
 	.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Measures the images: cold start, memory, and time and GB-seconds by MemorySize.
+"""Measures the images: cold start, and the least memory. What a swap takes by MemorySize is in sizes.py.
 
 A sandbox here is a container with Lambda's own runtime emulator, limited to MemorySize and to the share of a processor
 that Lambda gives with it: MemorySize / 1769.
@@ -13,8 +13,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,6 @@ from tools.template import Template
 
 EMULATOR = SAM.parent.parent / "lib"  # sam's, in a folder of Python's version
 PROCESSOR_MB = 1769  # of memory, for one whole processor (Lambda, "Configure function memory")
-SIZES = (512, 1024, 1769, 3008)
-WARM_RUNS = 5
 IMPORT_RUNS = 5
 SECONDS = 120.0
 STEP_MB = 32
@@ -53,9 +52,17 @@ Say = Callable[[str], None]
 
 @contextmanager
 def sandbox(
-    engine: Engine, name: str, handler: str, environment: Mapping[str, str], megabytes: int
+    engine: Engine,
+    name: str,
+    handler: str,
+    environment: Mapping[str, str],
+    megabytes: int,
+    more: Sequence[str] = (),
 ) -> Iterator[Callable[[Any], Any]]:
-    """Start a container for the block; calling the value invokes the function, and returns its response (JSON)."""
+    """Start a container for the block; calling the value invokes the function, and returns its response (JSON).
+
+    `more`: further options of `docker run`.
+    """
     port = free_port()
     (emulator,) = EMULATOR.glob("python*/site-packages/samcli/local/rapid/aws-lambda-rie-x86_64")
     variables = {
@@ -70,7 +77,7 @@ def sandbox(
     container = engine.docker(
         *("run", "--detach", "--rm", f"--memory={megabytes}m", f"--memory-swap={megabytes}m"),
         *(f"--cpus={megabytes / PROCESSOR_MB:.3f}", f"--publish={LOOPBACK}:{port}:8080"),
-        *(f"--volume={emulator}:/emulator:ro", "--entrypoint=/emulator", *options, name),
+        *(f"--volume={emulator}:/emulator:ro", "--entrypoint=/emulator", *options, *more, name),
         *("--log-level", "error", "python", "-m", "awslambdaric", handler),
     )
     url = f"http://{LOOPBACK}:{port}/2015-03-31/functions/function/invocations"
@@ -153,7 +160,7 @@ def http_get(path: str) -> dict[str, Any]:
 
 
 def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[str, Any]:
-    """The least memory in MB with which a cold and a warm swap succeed, and time and cost by SIZES at full size."""
+    """The least memory in MB with which a cold and a warm swap succeed, with the demo pack and at full size."""
     name = "SwapFunction"
     function = functions(template)[name]
     handler, tag = function["Properties"]["ImageConfig"]["Command"][0], image_name(function, name)
@@ -173,31 +180,9 @@ def measure(engine: Engine, template: Template, folder: Path, say: Say) -> dict[
         cloud.deploy()
         publish_demo_pack(cloud)
         least("demo", variables(cloud, name), demo_request(cloud, folder), LEAST_MB - STEP_MB, 512)
-    curve = []
-    with full_size(engine) as (environment, event):
-        least("fullsize", environment, event, 256, 1024)
-    for size in SIZES:
-        durations, responses = [], []
-        # A new server each time: every sandbox has a burst of its own.
-        with full_size(engine) as (environment, event), sandbox(engine, tag, handler, environment, size) as invoke:
-            for _ in range(1 + WARM_RUNS):
-                began = time.monotonic()
-                responses.append(invoke(event))
-                durations.append(time.monotonic() - began)
-        cold, warm = durations[0], statistics.median(durations[1:])
-        curve.append(
-            {
-                "memory_mb": size,
-                "cold_s": round(cold, 2),
-                "warm_s": round(warm, 2),
-                "cold_gb_s": round(cold * size / 1024, 2),
-                "warm_gb_s": round(warm * size / 1024, 2),
-                "peak_mb": max(response.get("peak_memory_mb", 0) for response in responses),
-                "errors": [response["errorType"] for response in responses if "errorType" in response],
-            }
-        )
-        say(json.dumps(curve[-1]))
-    return {"smallest_memory_mb": smallest, "curve": curve}
+    with full_size(engine) as swap:
+        least("fullsize", swap.environment, swap.event, 256, 1024)
+    return {"smallest_memory_mb": smallest}
 
 
 def _succeeds(invoke: Callable[[Any], Any], event: Any) -> bool:
@@ -208,11 +193,38 @@ def _succeeds(invoke: Callable[[Any], Any], event: Any) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class FullSizeSwap:
+    """A swap at true size, with models from an S3 as fast as Lambda's network."""
+
+    environment: dict[str, str]
+    event: dict[str, Any]  # the meme's own face goes in, as a face that the function has never seen
+    server: subprocess.Popen[str]
+
+    @property
+    def default_environment(self) -> dict[str, str]:
+        """The environment in which that face is the stack's default one."""
+        return {**self.environment, "DEFAULT_FACE": self.event["face"]}
+
+    @property
+    def default_event(self) -> dict[str, Any]:
+        """The payload of the default face's swap."""
+        return {name: value for name, value in self.event.items() if name != "face"}
+
+    def restore_burst(self) -> None:
+        """Allow the network's burst again, as for a new sandbox."""
+        assert self.server.stdin
+        self.server.stdin.write("\n")
+        self.server.stdin.flush()
+
+
 @contextmanager
-def full_size(engine: Engine) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Environment and payload of a new face's swap at true size, with models from an S3 as fast as Lambda's network."""
-    subprocess.run([sys.executable, "-m", "tests.bench.prepare", str(BENCH)], check=True, cwd=ROOT)
-    command = [sys.executable, "-m", "tests.bench.server", str(BENCH), str(RATE_MB), engine.bridge, str(BURST_MB)]
+def full_size(engine: Engine, quick: bool = False) -> Iterator[FullSizeSwap]:
+    """Run that S3 for the block; in quick form with networks of an eighth of the width."""
+    folder = str(BENCH.with_name("bench-quick") if quick else BENCH)
+    prepare = ["tests.bench.prepare", folder, *(["quick"] if quick else [])]
+    subprocess.run([sys.executable, "-m", *prepare], check=True, cwd=ROOT)
+    command = [sys.executable, "-m", "tests.bench.server", folder, str(RATE_MB), engine.bridge, str(BURST_MB)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
         assert server.stdin
         assert server.stdout
@@ -227,6 +239,6 @@ def full_size(engine: Engine) -> Iterator[tuple[dict[str, str], dict[str, Any]]]
             }
             picture = "s3://uploads/picture.jpg"
             plain = {"format": "png", "color_match": False, "soft_edges": False, "detail": "fast"}
-            yield environment, {"meme": picture, "face": picture, **plain}
+            yield FullSizeSwap(environment, {"meme": picture, "face": picture, **plain}, server)
         finally:
             server.stdin.close()

@@ -43,14 +43,20 @@ def hold_to_avx2(folder: Path) -> dict[str, str]:
         if path.name not in ("capi", "__pycache__"):
             (copy / path.relative_to(original)).symlink_to(path)
     (library,) = (copy / "capi").glob("onnxruntime_pybind11_state*.so")
+    hold_library(library)
+    return SETTINGS | {"PYTHONPATH": str(copy.parent)}
+
+
+def hold_library(library: Path) -> None:
+    """Replace a library's file, or the link to it, by a copy without AVX-512.
+
+    Raises RuntimeError where it detects the processor in another way.
+    """
     code = library.read_bytes()
     if XGETBV_CODE not in code:
-        raise RuntimeError(
-            f"onnxruntime {onnxruntime.__version__} cannot be held to AVX2: {library.name} has no XGETBV"
-        )
+        raise RuntimeError(f"{library.name} cannot be held to AVX2: it has no XGETBV")
     library.unlink()
     library.write_bytes(code.replace(XGETBV_CODE, REPLACEMENT_CODE))
-    return SETTINGS | {"PYTHONPATH": str(copy.parent)}
 
 
 def best_instructions() -> str:
