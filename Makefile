@@ -16,7 +16,7 @@ NOT_HERE := $(if $(filter Linux,$(shell uname)),nothing,awslambdaric)
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
-.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-page test-exiftool test-package test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality demo-pack-report demo-pack-train lock clean
+.PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-page test-exiftool test-package test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality bench-lambda demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -131,6 +131,9 @@ bench-memory: .venv/ready .venv-cloud/ready $(ENGINE) ## measure what a swap hol
 
 bench-quality: .venv/ready $(ENGINE) ## compare pasted faces with drawn truths: sharpness, likeness, CPU; table and a sheet at full size in out/bench/
 	$(PY) -m tests.bench.quality
+
+bench-lambda: .venv-deploy/ready ## measure swaps on AWS, cold and warm, on a copy of the function of the stack of ENV: prints what it costs; YES=1 does it; SIZES='1024 1769', COLD=10, WARM=40, FACE=me.jpg MEME=meme.jpg
+	@$(DEPLOY) -m tools.bench_lambda --env $(or $(ENV),default) $(if $(YES),--yes) $(if $(SIZES),--sizes $(SIZES)) $(if $(COLD),--cold $(COLD)) $(if $(WARM),--warm $(WARM)) $(if $(FACE),--face '$(FACE)') $(if $(MEME),--meme '$(MEME)')
 
 demo-pack-report: .venv/ready ## measure the demo pack on identities never trained on
 	$(PY) -m local.demo_pack.training.measure
