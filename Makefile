@@ -16,6 +16,7 @@ NOT_HERE := $(if $(filter Linux,$(shell uname)),nothing,awslambdaric)
 
 .DEFAULT_GOAL := help
 ENGINE := layers/engine/native/libcoldswap.so
+CPP = $(shell git ls-files '*.cpp' '*.h' '*.inc')
 .PHONY: help engine engine-sanitize demo gallery up openapi test test-onnxruntime test-full test-attack test-clients test-page test-exiftool test-package test-upgrade test-sam deploy destroy check-account lint format signing-key key keep-warm settings models fonts bench bench-quick bench-memory bench-quality bench-lambda demo-pack-report demo-pack-train lock clean
 
 help: ## list these targets
@@ -74,15 +75,17 @@ test-sam: .venv/ready .venv-cloud/ready .venv-lint/ready ## test the images unde
 lint: .venv/ready .venv-lint/ready .venv-checkov/ready ## check style, types and the templates
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv-lint/bin/clang-format --dry-run --Werror $(CPP)
 	.venv/bin/mypy
 	.venv-lint/bin/cfn-lint template.yaml monitoring.yaml
 	AWS_DEFAULT_REGION=us-east-1 .venv-lint/bin/sam validate --lint
 	.venv-checkov/bin/checkov -f template.yaml monitoring.yaml --framework cloudformation --compact --quiet
 	.venv-checkov/bin/checkov -d functions -d local --framework dockerfile --compact --quiet
 
-format: .venv/ready ## apply ruff's fixes and formatting
+format: .venv/ready .venv-lint/ready ## apply ruff's fixes and formatting, and lay out C++
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+	.venv-lint/bin/clang-format -i $(CPP)
 
 deploy: .venv-deploy/ready ## check, build, deploy to AWS, print a first request; ENV=name in samconfig.toml, CANARY=1; ACCEPT_TERMS=1 once
 	@$(DEPLOY) -m tools.deploy up --env $(or $(ENV),default) $(if $(CANARY),--canary) $(if $(ACCEPT_TERMS),--accept-terms)
