@@ -87,7 +87,7 @@ class Sampler:
         elif report.is_cold and kind == "warm":
             self._drop("a new sandbox in place of a warm one")
         elif not report.is_cold and kind == "cold":
-            self._drop("a sandbox made ahead of time")
+            self._drop("a cold start without Init Duration")
         else:
             return Sample(kind, face, report, seconds, str(answer.get("engine")))
         return None

@@ -241,7 +241,7 @@ def test_what_is_no_sample_is_counted_apart(session: Session) -> None:
 
     report = json.loads(bench_lambda.OUT.read_text())
     assert report["dropped"] == {
-        "a sandbox made ahead of time": 1,
+        "a cold start without Init Duration": 1,
         "a new sandbox in place of a warm one": 1,
         "no report in the log": 1,
     }
