@@ -154,12 +154,11 @@ def run(session: Any, stack: str, plan: Plan, pictures: Pictures, measurement: M
     """
     from botocore.config import Config
 
-    # One try: a second one would be a swap that nobody counts.
     once = Config(read_timeout=CLIENT_SECONDS, retries={"total_max_attempts": 1})
-    functions = session.client("lambda", config=once)
+    invoker, functions = session.client("lambda", config=once), session.client("lambda")
     outputs = read_outputs(session.client("cloudformation"), stack)
     with copy_function(functions, outputs["SwapFunctionName"], f"{stack}-bench", plan.sizes[0]) as copy:
-        sampler = Sampler(copy, pictures, measurement.dropped)
+        sampler = Sampler(invoker, copy, pictures, measurement.dropped)
         try:
             measure(sampler, plan, measurement)
             measurement.complete = True

@@ -55,8 +55,12 @@ class Pictures:
 
 @dataclass
 class Sampler:
-    """Invokes a copy. What is no sample of what was asked for is counted in `dropped`, by why."""
+    """Invokes a copy. What is no sample of what was asked for is counted in `dropped`, by why.
 
+    `invoker` is boto3's client of Lambda, which must try once: a second try would be a swap that nobody counts.
+    """
+
+    invoker: Any
     copy: FunctionCopy
     pictures: Pictures
     dropped: dict[str, int] = field(default_factory=dict)
@@ -93,10 +97,11 @@ class Sampler:
         return None
 
     def _invoke(self, payload: bytes) -> Mapping[str, Any]:
-        functions = self.copy.functions
         try:
-            response: Mapping[str, Any] = functions.invoke(FunctionName=self.copy.name, Payload=payload, LogType="Tail")
-        except functions.exceptions.ClientError as error:
+            response: Mapping[str, Any] = self.invoker.invoke(
+                FunctionName=self.copy.name, Payload=payload, LogType="Tail"
+            )
+        except self.invoker.exceptions.ClientError as error:
             if error.response["Error"]["Code"] != THROTTLED:
                 raise
             reason = error.response.get("Reason", "no reason given")
