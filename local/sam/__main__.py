@@ -64,7 +64,7 @@ def _measure_sizes(running: Engine, quick: bool) -> int:
     say("built the images")
     if quick:
         rows = measure_sizes(running, template, say, sizes=QUICK_SIZES, sandboxes=1, quick=True)
-        print(format_tables({"advice": advise(rows), "curve": rows}))
+        print(format_tables({"measured": conditions(1), "advice": advise(rows), "curve": rows}))
     else:
         write_report(measure_sizes(running, template, say), conditions(SANDBOXES))
     return 0

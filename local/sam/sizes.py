@@ -134,10 +134,21 @@ def advise(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
+def compare_sizes(rows: Sequence[Row], best_mb: int) -> list[str]:
+    """A warm swap of a new face at each size, beside the best one's."""
+    warm = {row["memory_mb"]: row for row in rows if row["face"] == "new" and "errors" not in row}
+    best = warm.pop(best_mb)
+    lines = []
+    for size, row in warm.items():
+        duration, price = row["warm_s"] / best["warm_s"], row["warm_gb_s"] / best["warm_gb_s"]
+        lines.append(f"{size} MB: {duration:.2f} of the time, {price:.2f} of the price")
+    return lines
+
+
 def format_tables(report: Mapping[str, Any]) -> str:
     """The table of docs/benchmarks.md, and the rows and the sentence of docs/operations.md, to paste."""
     best = report["advice"]["memory_mb"]
-    lines = ["docs/benchmarks.md, A swap by memory size:", ""]
+    lines = [f"docs/benchmarks.md, A swap by memory size (measured: {json.dumps(report['measured'])}):", ""]
     lines += ["| MemorySize | face | cold s | warm s | cold GB-s | warm GB-s | load |", "| --- " * 7 + "|"]
     for row in report["curve"]:
         size = f"{row['memory_mb']} (best)" if row["memory_mb"] == best else str(row["memory_mb"])
@@ -153,6 +164,8 @@ def format_tables(report: Mapping[str, Any]) -> str:
             *lines,
             "",
             f"docs/operations.md, Costs (a new face at {best} MB):",
+            "",
+            *(f"Beside it, warm, {line}." for line in compare_sizes(report["curve"], best)),
             "",
             f"| 1,000 swaps, all cold | {price['cold']:.2f} |",
             f"| 1,000 swaps, all warm | {price['warm']:.2f} |",

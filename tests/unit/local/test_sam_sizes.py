@@ -107,7 +107,7 @@ def test_a_size_that_is_too_small_has_a_row_without_numbers(clock: Clock, swap: 
     assert rows[0] == {"memory_mb": 512, "face": "new", "errors": ["NoResponse"]}
     assert sizes.advise(rows)["memory_mb"] == 1769
     assert "| 512 | a new face | failed: NoResponse |" in sizes.format_tables(
-        {"curve": rows, "advice": sizes.advise(rows)}
+        {"measured": {}, "curve": rows, "advice": sizes.advise(rows)}
     )
 
 
@@ -130,6 +130,17 @@ def test_the_file_says_what_the_tables_say(
     output = capsys.readouterr().out
     assert output.strip() == sizes.format_tables(report)
     assert f"{report['advice']['break_even']['warm']:,} warm swaps" in output
+
+
+def test_the_other_sizes_are_compared_with_the_best(clock: Clock, swap: FullSizeSwap) -> None:
+    rows = measure(Sandboxes(clock, 4.0), swap, 512, 1024, 1769)
+
+    lines = sizes.compare_sizes(rows, 1769)
+
+    assert lines == [
+        "512 MB: 3.46 of the time, 1.00 of the price",
+        "1024 MB: 1.73 of the time, 1.00 of the price",
+    ]
 
 
 class Images(Engine):
