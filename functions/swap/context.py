@@ -12,7 +12,7 @@ from layers.core.budget import Budget
 from layers.core.deadline import Deadline
 
 if TYPE_CHECKING:
-    from functions.swap.remote.choice import Remote
+    from functions.swap.backends.interfaces import Backend
     from layers.core.storage import Storage
     from layers.models.runtime.loaded_models import LoadedModels
 
@@ -28,4 +28,4 @@ class SwapContext:
     denylist: DenylistStore
     records: SwapRecords
     deadline: Deadline
-    remote: Remote | None = None  # what is asked to run the swapper first
+    remotes: tuple[Backend, ...] = ()  # that are asked to run the swapper, in turn, before the stack's own engine

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from functions.swap.source_embedding import find_strangers
 
 if TYPE_CHECKING:
-    from functions.swap.remote.interfaces import Failed
+    from functions.swap.backends.interfaces import Failed
     from functions.swap.selection import FaceSelection
     from functions.swap.source_face import SourceFace
     from functions.swap.values import ListedFace, SkipReason

@@ -11,17 +11,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from functions.swap import cost, inputs
+from functions.swap.backends.local_engine import LocalEngine
 from functions.swap.context import SwapContext
 from functions.swap.notes import note_remote, note_swap
 from functions.swap.picture_loading import FACE, MEME, PictureLoader  # before OpenCV, for which its imports set limits
 from functions.swap.provenance import choose_source_type, describe_swap
-from functions.swap.remote.deferred import DeferredSwapper
 from functions.swap.result_link import link_to_result
 from functions.swap.safeguards.denylist import Denylist
 from functions.swap.safeguards.refusals import check_sources
 from functions.swap.source_embedding import join_hint
 from functions.swap.source_face import SourceFace, SourceLoader
-from functions.swap.values import NO_GATE, Face, Floats, PictureDigests, RemoteUse, SwapOutcome, SwapRequest, SwapResult
+from functions.swap.values import NO_GATE, Face, PictureDigests, RemoteUse, SwapOutcome, SwapRequest, SwapResult
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme
 from layers.core.mistakes import describe_mistake
 from layers.core.telemetry import Phases, peak_memory_mb
@@ -30,16 +30,13 @@ from layers.media.c2pa_label import Signer
 from layers.media.formats import EXTENSIONS, MEDIA_TYPES
 
 if TYPE_CHECKING:
+    from functions.swap.backends.interfaces import Failed
+    from functions.swap.backends.still_job import Still
     from functions.swap.face.align import Matrix
     from functions.swap.face.face_mask import Neighbour
-    from functions.swap.remote.interfaces import Failed
-    from functions.swap.remote.replicate import Replicate
     from functions.swap.selection import FaceSelection
     from layers.media.formats import PictureFormat
     from layers.media.picture import Picture, Pixels
-    from layers.models.runtime.loaded_models import PendingSwapper
-
-BATCH_SIZE = 4  # faces that go through the swapper together; each of them takes 25 MB more
 
 _swaps = itertools.count()
 
@@ -60,10 +57,10 @@ def swap(request: SwapRequest, context: SwapContext, *, key: str, add_extension:
         engine = run.replace(meme, selection, sources)
         return run.deliver(meme, selection, sources, engine, key=key, add_extension=add_extension)
     except ColdswapError as error:
-        error.extra["bytes_in_vain"] = run.pending.drop()
+        error.extra["bytes_in_vain"] = run.own_engine.drop()
         raise
     except BaseException:
-        run.pending.drop()
+        run.own_engine.drop()
         raise
     finally:
         run.close()
@@ -72,11 +69,14 @@ def swap(request: SwapRequest, context: SwapContext, *, key: str, add_extension:
 class SwapRun:
     """One swap in progress: five steps, to be called in this order, and what they share.
 
-    If a step fails, the caller drops `pending`.
+    If a step fails, the caller drops `own_engine`.
     """
 
     def __init__(self, request: SwapRequest, context: SwapContext) -> None:
-        """Start the download of the swapper. Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime."""
+        """Start the download of the swapper, unless another backend is asked first.
+
+        Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime.
+        """
         self._request = request
         self._context = context
         self._phases = Phases()
@@ -86,12 +86,8 @@ class SwapRun:
         self._signer = Signer(partial(signing_chain, context.settings.signing_key))
         self._remote_use: RemoteUse | None = None
         self._remote_failure: Failed | None = None
-        self.pending: PendingSwapper | DeferredSwapper
         with self._phases("start"):
-            if context.remote is None:
-                self.pending = context.models.start_swapper(context.deadline)
-            else:
-                self.pending = DeferredSwapper(context.models, context.deadline)
+            self.own_engine = LocalEngine(context.models, context.deadline, is_first=not context.remotes)
         self._pool = ThreadPoolExecutor(5, thread_name_prefix="swap")
         self._pictures = PictureLoader(request.caller, context, self._phases)
 
@@ -106,7 +102,7 @@ class SwapRun:
         ContentRefused or SafeguardFailed.
         """
         request, context, submit = self._request, self._context, self._pool.submit
-        data = submit(self._pictures.read, request.meme, self.pending.drop)  # who moves needs no swapper here
+        data = submit(self._pictures.read, request.meme, self.own_engine.drop)  # who moves needs no swapper here
         self._sources = SourceLoader(request, context, self._pictures, self._phases, self._pool)
         self._detector_session = submit(context.models.detector_session, context.deadline)
         self._denylist = submit(context.denylist.load, context.deadline)
@@ -165,12 +161,12 @@ class SwapRun:
         """
         import numpy as np
 
+        from functions.swap.backends.in_turn import Work, swap_in_turn
         from functions.swap.face.align import SWAPPER_SIZE, crop_face
         from functions.swap.face.face_mask import find_neighbours
-        from layers.engine.crop_planes import to_pixels, to_planes
 
         if not selection.chosen:
-            self._bytes_wasted = self.pending.drop()
+            self._bytes_wasted = self.own_engine.drop()
             return None
         request = self._request
         mirror = request.color_match or request.soft_edges or request.detail != "fast"  # or as insightface does it
@@ -178,21 +174,17 @@ class SwapRun:
         for face in selection.chosen:
             crop, forward = crop_face(meme.pixels, face.keypoints, SWAPPER_SIZE, mirror_border=mirror)
             crops.append((crop, forward, find_neighbours(face, selection.faces, selection.chosen)))
-        latents = np.stack([sources[face.index].latent.values for face in selection.chosen])
-        pixels = np.stack([crop for crop, *_ in crops])
-        swapped = self._swap_elsewhere(meme, selection, pixels, [forward for _, forward, _ in crops], latents)
-        if swapped is not None and self._remote_use:
-            self._paste(meme, crops, swapped)
-            return self._remote_use.engine
-        with self._phases("models"):
-            swapper = self.pending.swapper(once=len(crops) <= BATCH_SIZE)
-        for first in range(0, len(crops), BATCH_SIZE):
-            self._context.deadline.check("swapping faces")
-            batch = slice(first, first + BATCH_SIZE)
-            with self._phases("swap"):
-                swapped = to_pixels(swapper.run(to_planes(pixels[batch]), latents[batch]))
-            self._paste(meme, crops[batch], swapped)
-        return swapper.name
+        work = Work(
+            self._context.models.digests["swapper"],
+            np.stack([crop for crop, *_ in crops]),
+            np.stack([sources[face.index].latent.values for face in selection.chosen]),
+            partial(self._offer_still, meme, selection, [forward for _, forward, _ in crops]),
+        )
+        backends = [*self._context.remotes, self.own_engine]
+        swapped = swap_in_turn(backends, work, self._context.deadline, self._phases)
+        self._remote_use, self._remote_failure = swapped.use, swapped.failure
+        self._paste(meme, crops, swapped.crops)
+        return swapped.engine
 
     def deliver(
         self,
@@ -253,45 +245,24 @@ class SwapRun:
         with self._phases("embed"):
             return [face for face in faces if any(map(matcher.matches, embed_with_flip(meme.pixels, face, embedder)))]
 
-    def _swap_elsewhere(
-        self, meme: Picture, selection: FaceSelection, crops: Pixels, transforms: list[Matrix], latents: Floats
-    ) -> Pixels | None:
-        """The crops, uint8 BGR [N, 128, 128, 3], swapped by what the operator has chosen; None where there is nothing,
-        or where it failed."""
-        context = self._context
-        if context.remote is None:
-            return None
-        from functions.swap.remote.attempt import swap_elsewhere
-        from functions.swap.remote.replicate import Replicate
+    def _offer_still(self, meme: Picture, selection: FaceSelection, transforms: list[Matrix]) -> Still | Failed:
+        """The meme as a whole, for a backend that takes no crops."""
+        from functions.swap.backends.interfaces import Failed
+        from functions.swap.backends.still_job import Still
 
-        with self._phases("swap"):
-            if isinstance(context.remote, Replicate):
-                outcome = self._swap_whole_picture(context.remote, meme, selection, transforms)
-            else:
-                digest = context.models.digests["swapper"]
-                outcome = swap_elsewhere(context.remote, digest, crops, latents, context.deadline)
-        if not isinstance(outcome, tuple):
-            self._remote_failure = outcome
-            return None
-        swapped, self._remote_use = outcome
-        return swapped
-
-    def _swap_whole_picture(
-        self, remote: Replicate, meme: Picture, selection: FaceSelection, transforms: list[Matrix]
-    ) -> tuple[Pixels, RemoteUse] | Failed:
-        from functions.swap.remote.interfaces import Failed
-        from functions.swap.remote.whole_picture import Still, TicketStore, swap_picture_elsewhere
-
-        context, chosen = self._context, selection.chosen
-        uris = {uri for source in self._sources.assign(chosen).values() for uri in source}
+        uris = {uri for source in self._sources.assign(selection.chosen).values() for uri in source}
         if len(uris) > 1:
             return Failed("invalid_request", "It takes one picture of one face.")
-        numbers = {face.index for face in chosen}
-        others = [face.box for face in selection.faces if face.index not in numbers]
-        still = Still(meme.as_seen(), [face.box for face in chosen], transforms, others, meme.digest)
-        tickets = TicketStore(context.storage, context.settings.outputs_bucket)
-        face = self._pictures.decode_bytes(self._pictures.read(uris.pop()), FACE).as_seen()
-        return swap_picture_elsewhere(remote, still, face, self._request.caller, tickets, context.deadline)
+        numbers = {face.index for face in selection.chosen}
+        return Still(
+            meme.as_seen(),
+            [face.box for face in selection.chosen],
+            transforms,
+            [face.box for face in selection.faces if face.index not in numbers],
+            meme.digest,
+            self._pictures.decode_bytes(self._pictures.read(uris.pop()), FACE).as_seen(),
+            self._request.caller,
+        )
 
     def _paste(self, meme: Picture, crops: list[tuple[Pixels, Matrix, list[Neighbour]]], swapped: Pixels) -> None:
         """Put the swapped crops, uint8 BGR [N, 128, 128, 3], in place of these."""

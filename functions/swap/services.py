@@ -65,7 +65,7 @@ class Services:
 
     def context(self, deadline: Deadline) -> SwapContext:
         """What a request with that deadline works with."""
-        from functions.swap.remote.choice import choose_remote
+        from functions.swap.backends.choice import choose_remotes
 
         return SwapContext(
             settings=self.settings,
@@ -75,7 +75,7 @@ class Services:
             denylist=self.denylist,
             records=self.records,
             deadline=deadline,
-            remote=choose_remote(self.settings.remote_swapper),
+            remotes=choose_remotes(self.settings.remote_swapper, self.storage, self.settings.outputs_bucket),
         )
 
     def swap(self, request: SwapRequest, *, key: str, deadline: Deadline, add_extension: bool = False) -> SwapOutcome:

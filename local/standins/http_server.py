@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 LOOPBACK = "127.0.0.1"
 CHUNK_BYTES = 1 << 16  # sent between two checks of whether a fault ends or slows the response
-MAX_BODY_BYTES = 1 << 20
+MAX_BODY_BYTES = 8 << 20
 
 HTML = b"<!DOCTYPE html><html><head><title>Error</title></head><body><h1>Something went wrong</h1></body></html>"
 

@@ -28,9 +28,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from functions.swap.backends.local_engine import BATCH_SIZE
 from functions.swap.moving import steps
 from functions.swap.moving.crop_chunks import EXECUTIONS
-from functions.swap.moving.swapped_chunk import BATCH_SIZE
 from functions.swap.moving_state import DOLLARS_PER_GB_SECOND
 from layers.media.ffmpeg import program
 from layers.models.tools.convert import convert_swapper

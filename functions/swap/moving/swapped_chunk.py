@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from functions.swap.backends.in_turn import Work, swap_in_turn
+from functions.swap.backends.local_engine import LocalEngine
 from functions.swap.context import SwapContext
-from functions.swap.face.align import SWAPPER_SIZE, to_pixels, to_planes
+from functions.swap.face.align import SWAPPER_SIZE
 from functions.swap.moving.crop_chunks import CROP_BYTES, CropChunk
 from functions.swap.moving.job import MovingJob
 from functions.swap.moving.outcome import ChunkSummary
@@ -22,12 +23,6 @@ from functions.swap.moving.work_files import WorkFiles
 from functions.swap.values import Floats
 from layers.core.errors import NotFound
 from layers.media.picture import Pixels
-
-if TYPE_CHECKING:
-    from functions.swap.remote.choice import Remote
-    from layers.engine.swapper import Swapper
-
-BATCH_SIZE = 4  # crops that go through the swapper together; each of them takes 25 MB more
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class ChunkFacts:
     remote_dollars: float = 0.0
 
 
-def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: int = BATCH_SIZE) -> ChunkSummary:
+def swap_chunk(job: MovingJob, context: SwapContext, number: int) -> ChunkSummary:
     """Swap the chunk of that number, unless it is done. Raises WorkGone, OutOfTime, NotFound, the models' errors."""
     job.require()
     work = WorkFiles(job.id, context)
@@ -50,50 +45,26 @@ def swap_chunk(job: MovingJob, context: SwapContext, number: int, batch_size: in
     if work.exists(chunk.swapped):
         return ChunkSummary(chunk.face_frames, 0.0)
     start, bytes_before = time.monotonic(), context.models.bytes_fetched
-    if context.remote is not None:
-        facts = _swap_elsewhere(job, context, context.remote, work, plan, number)
-        if facts is not None:
-            return ChunkSummary(chunk.face_frames, facts.seconds)
-    pending = context.models.start_swapper(context.deadline)
+    own_engine = LocalEngine(context.models, context.deadline, is_first=not context.remotes)
     try:
         crops = CropChunk.from_bytes(work.read(chunk.crops))
         latents = _choose_latents(plan, crops, read_latents(work.read(plan.latents)))
-        swapper = pending.swapper(once=len(crops.faces) <= batch_size)
+        swapped = swap_in_turn(
+            [*context.remotes, own_engine],
+            Work(context.models.digests["swapper"], crops.crops, latents),
+            context.deadline,
+            check=lambda done: job.check("swap", done, chunk.face_frames),
+        )
     except BaseException:
-        pending.drop()
+        own_engine.drop()
         raise
-
-    def check(done: int) -> None:
-        context.deadline.check("swapping faces")
-        job.check("swap", done, chunk.face_frames)
-
-    swapped = swap_crops(crops.crops, latents, swapper, check, batch_size)
-    seconds = time.monotonic() - start
-    facts = ChunkFacts(swapper.name, round(seconds, 3), context.models.bytes_fetched - bytes_before)
-    _write(job, work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
+    seconds, use = time.monotonic() - start, swapped.use
+    bytes_fetched = context.models.bytes_fetched - bytes_before
+    facts = ChunkFacts(
+        swapped.engine, round(seconds, 3), bytes_fetched, use.seconds if use else 0.0, use.dollars if use else 0.0
+    )
+    _write(job, work, chunk.swapped, facts, CropChunk(crops.faces, swapped.crops))
     return ChunkSummary(chunk.face_frames, seconds)
-
-
-def _swap_elsewhere(
-    job: MovingJob, context: SwapContext, remote: Remote, work: WorkFiles, plan: SwapPlan, number: int
-) -> ChunkFacts | None:
-    """The same, done by what the operator has chosen; None where that takes no crops, or failed: it is done here."""
-    from functions.swap.remote.attempt import swap_elsewhere
-    from functions.swap.remote.replicate import Replicate
-
-    if isinstance(remote, Replicate):
-        return None
-    chunk, start = plan.chunks[number], time.monotonic()
-    context.models.refresh(context.deadline)
-    crops = CropChunk.from_bytes(work.read(chunk.crops))
-    latents = _choose_latents(plan, crops, read_latents(work.read(plan.latents)))
-    outcome = swap_elsewhere(remote, context.models.digests["swapper"], crops.crops, latents, context.deadline)
-    if not isinstance(outcome, tuple):
-        return None
-    swapped, use = outcome
-    facts = ChunkFacts(use.engine, round(time.monotonic() - start, 3), 0, use.seconds, use.dollars)
-    _write(job, work, chunk.swapped, facts, CropChunk(crops.faces, swapped))
-    return facts
 
 
 def _write(job: MovingJob, work: WorkFiles, name: str, facts: ChunkFacts, swapped: CropChunk) -> None:
@@ -104,20 +75,6 @@ def _write(job: MovingJob, work: WorkFiles, name: str, facts: ChunkFacts, swappe
     except NotFound:
         work.delete(name)  # whoever deleted the rest may not have seen it
         raise
-
-
-def swap_crops(
-    crops: Pixels, latents: Floats, swapper: Swapper, check: Callable[[int], None], batch_size: int = BATCH_SIZE
-) -> Pixels:
-    """Swap crops, uint8 BGR [N, 128, 128, 3], by latents [N, 512]. `check` hears of how many are done."""
-    swapped = np.empty_like(crops)
-    for first in range(0, len(crops), batch_size):
-        check(first)
-        batch = slice(first, first + batch_size)
-        planes = np.concatenate([to_planes(crop) for crop in crops[batch]])
-        for place, output in enumerate(swapper.run(planes, latents[batch]), first):
-            swapped[place] = to_pixels(output[None])
-    return swapped
 
 
 def read_swapped(content: bytes) -> tuple[ChunkFacts, CropChunk]:

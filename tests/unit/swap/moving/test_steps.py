@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from functions.swap.backends.interfaces import Capabilities
+from functions.swap.backends.worker import Worker
 from functions.swap.context import SwapContext
 from functions.swap.moving import steps
 from functions.swap.moving.job import MovingJob
 from functions.swap.moving.outcome import MovingResult
-from functions.swap.remote.interfaces import Capabilities
-from functions.swap.remote.worker import Worker
 from functions.swap.values import RemoteUse, SwapRequest
 from layers.core import http_fetch
 from layers.core.budget import Budget
@@ -43,9 +43,9 @@ from layers.media.moving.reader import MovingReader
 from layers.media.picture import Pixels
 from layers.media.xmp_label import SOURCE_TYPE
 from tests.support.plain_gifs import write_gif
+from tests.unit.swap.backends.fake_worker import TOKEN, FakeWorker
 from tests.unit.swap.fake_stack import OUTPUTS, UPLOADS, FakeSwapStack, FlatSwapper, drawing, encode, settings
 from tests.unit.swap.networks import FixedClassifier
-from tests.unit.swap.remote.fake_worker import TOKEN, FakeWorker
 from tests.unit.swap.safeguards.test_denylist import put_denylist
 
 MEME = f"s3://{UPLOADS}/requests/1/meme"
@@ -127,7 +127,9 @@ def test_crops_go_to_a_swapper_elsewhere_side_by_side(stack: FakeSwapStack, fail
         remote = Worker(worker.url, TOKEN, 0.0002, capabilities=Capabilities(4, repeats=True))
         if fails:
             worker.fault("status", times=None, status=401)
-        outcome = steps.swap_moving(job(), replace(context(stack), remote=remote), key="swaps/1", add_extension=True)
+        outcome = steps.swap_moving(
+            job(), replace(context(stack), remotes=(remote,)), key="swaps/1", add_extension=True
+        )
 
     result = outcome.result
     crops = 2 * FRAMES

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from functions.swap.remote.exchange import Answer, ask, read_number, read_refusal
-from functions.swap.remote.interfaces import Failed, Running, Ticket
+from functions.swap.backends.exchange import Answer, ask, read_number, read_refusal
+from functions.swap.backends.interfaces import Failed, Running, Ticket
 from layers.core.deadline import Deadline
 
 API = "https://api.replicate.com"

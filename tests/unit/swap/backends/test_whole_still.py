@@ -11,17 +11,19 @@ import cv2
 import numpy as np
 import pytest
 
-from functions.swap.remote import whole_picture
-from functions.swap.remote.attempt import LOCAL_SECONDS, LOCAL_SECONDS_A_FACE, SHORTEST_ATTEMPT
-from functions.swap.remote.interfaces import Failed
-from functions.swap.remote.whole_picture import KEPT_SECONDS, Still, TicketStore, swap_picture_elsewhere
+from functions.swap.backends import in_turn
+from functions.swap.backends.in_turn import SHORTEST_ATTEMPT, Swapped, Work, swap_in_turn
+from functions.swap.backends.interfaces import Failed
+from functions.swap.backends.local_engine import SECONDS_A_FACE, START_SECONDS, LocalEngine
+from functions.swap.backends.still_job import Still
+from functions.swap.backends.whole_still import KEPT_SECONDS, TicketStore, WholeStills
 from functions.swap.values import RemoteUse
 from layers.core.deadline import Deadline
 from layers.core.errors import StorageFailed
 from layers.media.picture import Pixels
 from tests.support.clock import Clock
-from tests.unit.swap.fake_stack import OUTPUTS, MemoryStorage
-from tests.unit.swap.remote.fake_replicate import TOKEN, FakeReplicate
+from tests.unit.swap.backends.fake_replicate import TOKEN, FakeReplicate
+from tests.unit.swap.fake_stack import OUTPUTS, FakeModels, FlatSwapper, MemoryStorage
 
 BOX = (40, 30, 100, 100)
 # The box of the crop is that of the face and a fifth of it around.
@@ -46,9 +48,9 @@ def picture() -> Pixels:
     return np.stack(waves, 2).astype(np.uint8)
 
 
-def still(others: tuple[Any, ...] = ()) -> Still:
+def still(others: tuple[Any, ...] = (), caller: str | None = None) -> Still:
     box = cast(Any, tuple(map(float, BOX)))
-    return Still(picture(), [box], [FORWARD], others, "d" * 64)
+    return Still(picture(), [box], [FORWARD], others, "d" * 64, face(), caller)
 
 
 def face() -> Pixels:
@@ -63,23 +65,32 @@ def ask(
     clock: Callable[[], float] | None = None,
     meme: Still | None = None,
     caller: str | None = None,
-) -> tuple[Pixels, RemoteUse] | Failed:
+) -> Swapped:
     tickets = TicketStore(cast(Any, storage), OUTPUTS, clock or Clock())
-    deadline = Deadline.after(seconds + LOCAL_SECONDS + LOCAL_SECONDS_A_FACE)
-    client = replicate.client(token)
-    return swap_picture_elsewhere(client, meme or still(), face(), caller, tickets, deadline, sleep=lambda _: None)
+    deadline = Deadline.after(seconds + START_SECONDS + SECONDS_A_FACE)
+    here = LocalEngine(cast(Any, FakeModels()), deadline, is_first=False)
+    crop = np.zeros((1, 128, 128, 3), np.uint8)
+    work = Work("f" * 64, crop, np.ones((1, 512), np.float32), lambda: meme or still(caller=caller))
+    return swap_in_turn([WholeStills(replicate.client(token), tickets), here], work, deadline, sleep=lambda _: None)
 
 
-def check_failed(outcome: tuple[Pixels, RemoteUse] | Failed, code: str) -> Failed:
-    assert isinstance(outcome, Failed), outcome
-    assert outcome.code == code
-    return outcome
+def check_swapped(outcome: Swapped) -> RemoteUse:
+    assert outcome.failure is None
+    assert outcome.use is not None
+    return outcome.use
+
+
+def check_failed(outcome: Swapped, code: str) -> Failed:
+    """What failed elsewhere was done here."""
+    assert (outcome.engine, outcome.use) == (FlatSwapper.name, None)
+    assert outcome.failure is not None
+    assert outcome.failure.code == code
+    return outcome.failure
 
 
 def test_the_crop_is_that_of_the_answer(replicate: FakeReplicate, storage: MemoryStorage) -> None:
     outcome = ask(replicate, storage)
-    assert isinstance(outcome, tuple), outcome
-    crops, use = outcome
+    crops, use = outcome.crops, check_swapped(outcome)
     expected = picture().copy()
     x0, y0, x1, y1 = BOX
     expected[y0:y1, x0:x1] = 255 - expected[y0:y1, x0:x1]
@@ -100,7 +111,7 @@ def test_pictures_go_out_without_what_their_files_say(replicate: FakeReplicate, 
 
 def test_what_is_not_there_yet_is_asked_for(replicate: FakeReplicate, storage: MemoryStorage) -> None:
     replicate.slow = 3
-    assert isinstance(ask(replicate, storage), tuple)
+    check_swapped(ask(replicate, storage))
     assert (replicate.asked("POST"), replicate.asked("GET")) == (1, 3)
 
 
@@ -108,13 +119,13 @@ def test_what_was_paid_for_is_found_by_the_next_try_and_by_no_other_caller(
     replicate: FakeReplicate, storage: MemoryStorage
 ) -> None:
     clock = Clock()
-    assert isinstance(ask(replicate, storage, clock=clock, caller="a"), tuple)
-    assert isinstance(ask(replicate, storage, clock=clock, caller="a"), tuple)
+    check_swapped(ask(replicate, storage, clock=clock, caller="a"))
+    check_swapped(ask(replicate, storage, clock=clock, caller="a"))
     assert len(replicate.made) == 1
-    assert isinstance(ask(replicate, storage, clock=clock, caller="b"), tuple)
+    check_swapped(ask(replicate, storage, clock=clock, caller="b"))
     assert len(replicate.made) == 2
     clock.at += KEPT_SECONDS + 1  # it may be deleted there any moment
-    assert isinstance(ask(replicate, storage, clock=clock, caller="a"), tuple)
+    check_swapped(ask(replicate, storage, clock=clock, caller="a"))
     assert len(replicate.made) == 3
 
 
@@ -122,7 +133,7 @@ def test_what_is_forgotten_there_is_made_again(replicate: FakeReplicate, storage
     clock = Clock()
     ask(replicate, storage, clock=clock)
     replicate.forget()
-    assert isinstance(ask(replicate, storage, clock=clock), tuple)
+    check_swapped(ask(replicate, storage, clock=clock))
     assert len(replicate.made) == 2
 
 
@@ -133,7 +144,7 @@ def test_what_was_paid_for_is_used_where_its_ticket_cannot_be_kept(
         raise StorageFailed("Storage did not respond.")
 
     monkeypatch.setattr(storage, "write", refuse)
-    assert isinstance(ask(replicate, storage), tuple)
+    check_swapped(ask(replicate, storage))
     assert len(replicate.made) == 1
 
 
@@ -155,7 +166,7 @@ def test_a_refusal_is_final(replicate: FakeReplicate, storage: MemoryStorage, st
 
 def test_a_limit_is_waited_for(replicate: FakeReplicate, storage: MemoryStorage) -> None:
     replicate.fault("status", status=429, retry_after=3)
-    assert isinstance(ask(replicate, storage), tuple)
+    check_swapped(ask(replicate, storage))
     assert len(replicate.made) == 1
 
 
@@ -168,7 +179,7 @@ def test_a_limit_that_lasts_too_long_is_not(replicate: FakeReplicate, storage: M
 def test_a_fault_of_a_question_costs_nothing(replicate: FakeReplicate, storage: MemoryStorage) -> None:
     replicate.slow = 2
     replicate.fault("drop", match="/v1/predictions/prediction")
-    assert isinstance(ask(replicate, storage), tuple)
+    check_swapped(ask(replicate, storage))
     assert len(replicate.made) == 1
 
 
@@ -184,20 +195,16 @@ def test_a_fault_of_a_question_costs_nothing(replicate: FakeReplicate, storage: 
         ({"output": "https://replicate.delivery.example/x.png"}, "provider_failed"),
         ({"output": "file:///etc/passwd"}, "provider_failed"),
         ({"output": "http://169.254.169.254/latest"}, "provider_failed"),
-        ({"id": "../../secrets", "status": "processing"}, "out_of_time"),
+        ({"id": "../../secrets", "status": "processing"}, "provider_failed"),
     ],
     ids=str,
 )
 def test_an_end_without_a_picture_of_theirs_is_one(
-    replicate: FakeReplicate,
-    storage: MemoryStorage,
-    monkeypatch: pytest.MonkeyPatch,
-    end: dict[str, object],
-    code: str,
+    replicate: FakeReplicate, storage: MemoryStorage, end: dict[str, object], code: str
 ) -> None:
-    monkeypatch.setattr(whole_picture, "SHORTEST_ATTEMPT", 0.05)
     replicate.end = end
-    check_failed(ask(replicate, storage, seconds=0.3 if "id" in end else 20), code)
+    check_failed(ask(replicate, storage), code)
+    assert replicate.asked("POST") == 1
     assert not any("/files/" in entry.path for entry in replicate.log)
 
 
@@ -245,7 +252,7 @@ def test_a_file_that_is_cut_off_or_no_picture_is_not_used(
 
 def test_a_picture_that_is_encoded_again_is_used(replicate: FakeReplicate, storage: MemoryStorage) -> None:
     replicate.extension = ".jpg"
-    assert isinstance(ask(replicate, storage), tuple)
+    check_swapped(ask(replicate, storage))
 
 
 def test_a_face_that_nobody_chose_may_be_swapped_there_and_is_not_used(
@@ -253,13 +260,13 @@ def test_a_face_that_nobody_chose_may_be_swapped_there_and_is_not_used(
 ) -> None:
     replicate.boxes = (BOX, (130, 30, 190, 100))
     check_failed(ask(replicate, storage), "provider_failed")
-    assert isinstance(ask(replicate, storage, meme=still(((130.0, 30.0, 190.0, 100.0),))), tuple)
+    check_swapped(ask(replicate, storage, meme=still(((130.0, 30.0, 190.0, 100.0),))))
 
 
 def test_what_is_too_slow_is_cancelled(
     replicate: FakeReplicate, storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(whole_picture, "SHORTEST_ATTEMPT", 0.05)
+    monkeypatch.setattr(in_turn, "SHORTEST_ATTEMPT", 0.05)
     replicate.slow = 1 << 20
     check_failed(ask(replicate, storage, seconds=0.6), "out_of_time")
     assert replicate.cancelled == replicate.made

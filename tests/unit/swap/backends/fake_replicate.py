@@ -8,7 +8,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from functions.swap.remote.replicate import Replicate
+from functions.swap.backends.replicate import Replicate
 from layers.media.picture import Pixels
 from local.standins.http_server import Fault, Faults, RecordedRequest, Request, Response, Service
 
@@ -68,14 +68,17 @@ class FakeReplicate:
             return self._tell(name, 201)
         name = request.path.split("/")[3]
         if request.path.endswith("/cancel"):
+            if self._questions > self.slow:
+                return self._tell(name, 200)  # too late
             self.cancelled.append(name)
-            return Response.of({"id": name, "status": "canceled"})
         return self._tell(name, 200) if name in self._pictures else Response.of({"detail": "Not found."}, 404)
 
     def forget(self) -> None:
         self._pictures.clear()
 
     def _tell(self, name: str, status: int) -> Response:
+        if name in self.cancelled:
+            return Response.of({"id": name, "status": "canceled"}, status)
         self._questions += 1
         if self._questions <= self.slow:
             return Response.of({"id": name, "status": "processing"}, status)

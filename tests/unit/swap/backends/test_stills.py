@@ -13,9 +13,10 @@ import pytest
 import waitress
 
 from functions.swap import pipeline
+from functions.swap.backends.interfaces import Backend
+from functions.swap.backends.whole_still import TicketStore, WholeStills
+from functions.swap.backends.worker import Worker
 from functions.swap.context import SwapContext
-from functions.swap.remote.choice import Remote
-from functions.swap.remote.worker import Worker
 from functions.swap.safeguards.denylist import DenylistStore
 from functions.swap.swap_records import SwapRecords
 from functions.swap.values import SwapRequest, SwapResult
@@ -30,8 +31,8 @@ from local.demo_pack import memes
 from local.demo_pack.reference_pack import PACK
 from tests.support.faulty_s3 import FaultyS3
 from tests.support.wsgi_server import stop
+from tests.unit.swap.backends.fake_replicate import FakeReplicate
 from tests.unit.swap.fake_stack import MODELS, OUTPUTS, UPLOADS, MemoryStorage, decode, encode, settings
-from tests.unit.swap.remote.fake_replicate import FakeReplicate
 from workers.gpu.app import App, Setup
 from workers.gpu.batches import BatchQueue
 from workers.gpu.predictions import Predictions
@@ -73,7 +74,9 @@ def serve_worker(s3: FaultyS3) -> Iterator[str]:
         queue.close()
 
 
-def swap(s3: FaultyS3, pictures: dict[str, Pixels], remote: Remote | None, **options: Any) -> tuple[SwapResult, Pixels]:
+def swap(
+    s3: FaultyS3, pictures: dict[str, Pixels], remotes: tuple[Backend, ...] = (), **options: Any
+) -> tuple[SwapResult, Pixels]:
     storage = MemoryStorage()
     storage.put(UPLOADS, "requests/1/meme", encode(pictures["friday"]))
     storage.put(UPLOADS, "requests/1/face", encode(pictures["ruby"]))
@@ -85,7 +88,7 @@ def swap(s3: FaultyS3, pictures: dict[str, Pixels], remote: Remote | None, **opt
         denylist=DenylistStore(cast(Any, storage), MODELS),
         records=SwapRecords("", dict, 0),
         deadline=Deadline.after(60),
-        remote=remote,
+        remotes=remotes,
     )
     result = pipeline.swap(SwapRequest(MEME, face=FACE, **options), context, key="swaps/1.png").result
     return result, decode(storage.objects[OUTPUTS, "swaps/1.png"].data)
@@ -94,7 +97,7 @@ def swap(s3: FaultyS3, pictures: dict[str, Pixels], remote: Remote | None, **opt
 @pytest.fixture(scope="module")
 def own(s3: FaultyS3, pictures: dict[str, Pixels]) -> tuple[SwapResult, Pixels]:
     """The swap by our own engine."""
-    return swap(s3, pictures, None)
+    return swap(s3, pictures)
 
 
 def test_a_still_is_the_same_whoever_runs_the_swapper(
@@ -103,7 +106,7 @@ def test_a_still_is_the_same_whoever_runs_the_swapper(
     here, picture = own
     weights = ModelStore(MODELS, s3.client()).current_pack(Deadline.after(9)).models["swapper"].blob(WEIGHTS_BLOB).size
     with serve_worker(s3) as url:
-        there, other = swap(s3, pictures, Worker(url, TOKEN, 0.0002))
+        there, other = swap(s3, pictures, (Worker(url, TOKEN, 0.0002),))
 
     error = float(np.mean((picture.astype(float) - other) ** 2))
     assert error <= 255**2 / 10**6  # 60 dB
@@ -121,8 +124,8 @@ def test_a_still_is_swapped_here_where_the_worker_is_gone(
 ) -> None:
     here, picture = own
     with serve_worker(s3) as url:
-        refused, other = swap(s3, pictures, Worker(url, "wrong"))
-    gone, another = swap(s3, pictures, Worker("http://127.0.0.1:9", TOKEN))
+        refused, other = swap(s3, pictures, (Worker(url, "wrong"),))
+    gone, another = swap(s3, pictures, (Worker("http://127.0.0.1:9", TOKEN),))
 
     for result, pixels, code in ((refused, other, "key_rejected"), (gone, another, "provider_failed")):
         np.testing.assert_array_equal(pixels, picture)
@@ -139,7 +142,8 @@ def test_a_still_comes_back_whole_from_replicate(
     meme, here = pictures["friday"], own[0]
     boxes = [cast(Any, tuple(map(int, face.box))) for face in here.faces]
     with FakeReplicate(*boxes) as replicate:
-        there, picture = swap(s3, pictures, replicate.client(), faces=[0])
+        stills = WholeStills(replicate.client(), TicketStore(cast(Any, MemoryStorage()), OUTPUTS))
+        there, picture = swap(s3, pictures, (stills,), faces=[0])
 
     assert there.engine == "replicate"
     assert there.remote is not None

@@ -54,6 +54,8 @@ class FakeWorker:
             return Response.of({"detail": "the bearer token is missing or wrong"}, 401)
         name = request.path.split("/")[2]
         if request.path.endswith("/cancel"):
+            if self._questions.get(name, 0) > self.slow:
+                return Response.of({"detail": "there is no such prediction, or it has ended"}, 404)
             self.cancelled.append(name)
             return Response.of({})
         if request.method == "PUT" and name not in self._jobs:
@@ -61,6 +63,8 @@ class FakeWorker:
             self.swapped.append(name)
         if name not in self._jobs:
             return Response.of({"detail": "there is no such prediction, or it is forgotten"}, 404)
+        if name in self.cancelled:
+            return Response.of({"id": name, "status": "canceled"})
         self._questions[name] = self._questions.get(name, 0) + 1
         if self._questions[name] <= self.slow:
             return Response.of({"id": name, "status": "processing"}, 202)

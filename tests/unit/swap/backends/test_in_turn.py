@@ -1,24 +1,26 @@
-"""A swapper elsewhere does the work where it can, once; and whatever goes wrong there leaves time to do it here."""
+"""A backend elsewhere does the work where it can, once; and whatever goes wrong there leaves time to do it here."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from functions.swap.remote import attempt
-from functions.swap.remote.attempt import LOCAL_SECONDS, LOCAL_SECONDS_A_FACE, SHORTEST_ATTEMPT, swap_elsewhere
-from functions.swap.remote.interfaces import Capabilities, Failed
-from functions.swap.remote.worker import Worker
+from functions.swap.backends import in_turn
+from functions.swap.backends.in_turn import SHORTEST_ATTEMPT, Swapped, Work, swap_in_turn
+from functions.swap.backends.interfaces import Capabilities, Failed
+from functions.swap.backends.local_engine import SECONDS_A_FACE, START_SECONDS, LocalEngine
+from functions.swap.backends.worker import Worker
 from functions.swap.values import RemoteUse
 from layers.core.deadline import Deadline
 from layers.engine.crop_job import MOST_CROPS, CropJob, write_crops
 from layers.engine.crop_planes import Pixels
-from tests.unit.swap.remote.fake_worker import TOKEN, FakeWorker
+from tests.unit.swap.backends.fake_worker import TOKEN, FakeWorker
+from tests.unit.swap.fake_stack import FakeModels, FlatSwapper
 
 DIGEST = "f" * 64
 
@@ -40,25 +42,30 @@ def ask(
     token: str = TOKEN,
     most_crops: int = MOST_CROPS,
     sleep: Callable[[float], None] = lambda _: None,
-) -> tuple[Pixels, RemoteUse] | Failed:
+) -> Swapped:
     """Swap elsewhere with so many seconds beyond what is kept for here; usually no pause takes any time."""
     capabilities = Capabilities(most_crops, repeats=True)
     remote = Worker(worker.url, token, dollars_per_second=0.0002, capabilities=capabilities)
-    deadline = Deadline.after(seconds + LOCAL_SECONDS + LOCAL_SECONDS_A_FACE * len(pixels))
-    latents = np.ones((len(pixels), 512), np.float32)
-    return swap_elsewhere(remote, DIGEST, pixels, latents, deadline, sleep=sleep)
+    deadline = Deadline.after(seconds + START_SECONDS + SECONDS_A_FACE * len(pixels))
+    here = LocalEngine(cast(Any, FakeModels()), deadline, is_first=False)
+    work = Work(DIGEST, pixels, np.ones((len(pixels), 512), np.float32))
+    return swap_in_turn([remote, here], work, deadline, sleep=sleep)
 
 
-def check_swapped(outcome: tuple[Pixels, RemoteUse] | Failed, pixels: Pixels) -> RemoteUse:
-    assert isinstance(outcome, tuple), outcome
-    np.testing.assert_array_equal(outcome[0], 255 - pixels)
-    return outcome[1]
+def check_swapped(outcome: Swapped, pixels: Pixels) -> RemoteUse:
+    assert outcome.failure is None
+    assert outcome.use is not None
+    np.testing.assert_array_equal(outcome.crops, 255 - pixels)
+    return outcome.use
 
 
-def check_failed(outcome: tuple[Pixels, RemoteUse] | Failed, code: str) -> Failed:
-    assert isinstance(outcome, Failed), outcome
-    assert outcome.code == code
-    return outcome
+def check_failed(outcome: Swapped, code: str) -> Failed:
+    """What failed elsewhere was done here."""
+    assert (outcome.engine, outcome.use) == (FlatSwapper.name, None)
+    assert (outcome.crops == FlatSwapper.colour).all()
+    assert outcome.failure is not None
+    assert outcome.failure.code == code
+    return outcome.failure
 
 
 def test_the_crops_come_back_with_what_they_cost(worker: FakeWorker) -> None:
@@ -173,11 +180,11 @@ def test_a_redirect_is_not_followed_and_takes_no_token_along(worker: FakeWorker)
 def test_what_never_comes_is_cancelled_while_there_is_time_left(
     worker: FakeWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempt, "SHORTEST_ATTEMPT", 0.1)
+    monkeypatch.setattr(in_turn, "SHORTEST_ATTEMPT", 0.1)
     worker.slow = 1 << 20
     start = time.monotonic()
     check_failed(ask(worker, crops(), seconds=0.9, sleep=time.sleep), "out_of_time")
-    assert time.monotonic() - start < LOCAL_SECONDS
+    assert time.monotonic() - start < START_SECONDS
     assert worker.cancelled == worker.swapped
 
 
@@ -187,7 +194,7 @@ def test_without_enough_time_nobody_is_asked(worker: FakeWorker) -> None:
 
 
 def test_an_answer_that_is_held_back_ends_in_time(worker: FakeWorker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt, "SHORTEST_ATTEMPT", 0.1)
+    monkeypatch.setattr(in_turn, "SHORTEST_ATTEMPT", 0.1)
     worker.fault("hold", times=None)
     check_failed(ask(worker, crops(), seconds=0.3), "provider_failed")
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 
 import pytest
 
-from functions.swap.remote import choice
-from functions.swap.remote.choice import Misconfigured, choose_remote, parse_remote
-from functions.swap.remote.replicate import Replicate
-from functions.swap.remote.worker import Worker
+from functions.swap.backends import choice
+from functions.swap.backends.choice import Misconfigured, choose_remotes, parse_remote
+from functions.swap.backends.interfaces import Backend
+from functions.swap.backends.replicate import Replicate
+from functions.swap.backends.whole_still import WholeStills
+from functions.swap.backends.worker import Worker
 from layers.core.errors import StorageFailed
+from tests.unit.swap.fake_stack import OUTPUTS, MemoryStorage
 
 VERSION = "somebody/face-swap:" + "ab" * 32
+
+
+def choose(secret: str) -> tuple[Backend, ...]:
+    return choose_remotes(secret, cast(Any, MemoryStorage()), OUTPUTS)
 
 
 def test_a_worker_is_named_by_its_url() -> None:
@@ -57,20 +65,31 @@ def test_what_cannot_be_used_is_refused_without_being_quoted(document: object) -
     assert "sesame" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("document", "kind"),
+    [({"url": "https://gpu.example"}, Worker), ({"replicate": VERSION, "token": "r8_x"}, WholeStills)],
+)
+def test_what_a_secret_names_is_asked(
+    monkeypatch: pytest.MonkeyPatch, document: dict[str, str], kind: type[Backend]
+) -> None:
+    monkeypatch.setattr(choice, "read_secret", lambda _: json.dumps(document))
+    assert [type(backend) for backend in choose("arn")] == [kind]
+
+
 def test_without_a_secret_there_is_none() -> None:
-    assert choose_remote("") is None
+    assert choose("") == ()
 
 
 def test_a_secret_that_cannot_be_used_leaves_the_work_here(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(choice, "read_secret", lambda _: '{"token": "sesame"}')
-    assert choose_remote("arn") is None
+    assert choose("arn") == ()
 
     def refuse(_: str) -> str:
         raise StorageFailed("A secret of the stack could not be read. Try again.")
 
     monkeypatch.setattr(choice, "read_secret", refuse)
-    assert choose_remote("arn") is None
+    assert choose("arn") == ()
     assert caplog.text.count("no swapper elsewhere") == 2
     assert "sesame" not in caplog.text

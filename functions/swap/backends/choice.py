@@ -1,48 +1,54 @@
-"""Which remote swapper the operator has chosen, if any: a secret says who, where, and with which token."""
+"""Which backends are asked, in turn: what the operator's secret names, if anything, and the stack's own engine."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from functions.swap.remote.interfaces import RemoteSwapper
-from functions.swap.remote.replicate import Replicate
-from functions.swap.remote.worker import Worker
+from functions.swap.backends.interfaces import Backend
+from functions.swap.backends.replicate import Replicate
+from functions.swap.backends.worker import Worker
 from layers.core.errors import StorageFailed
 from layers.core.secrets import read_secret
 from layers.core.telemetry import logger
 
+if TYPE_CHECKING:
+    from layers.core.storage import Storage
+
 FIELDS = {"url", "replicate", "token", "dollars_per_second", "meme_field", "face_field"}
 VERSION = re.compile(r"(?:[\w.-]+/[\w.-]+:)?[0-9a-f]{64}")
 NAME = re.compile(r"[a-z_]{1,40}")
-
-Remote = RemoteSwapper | Replicate
 
 
 class Misconfigured(Exception):
     """The operator has to mend the secret; the message quotes nothing of it."""
 
 
-def choose_remote(secret: str) -> Remote | None:
-    """The remote swapper of that secret's ARN; None for "", and where the secret cannot be used: the stack's own engine
-    then does the work, and the operator hears of it.
+def choose_remotes(secret: str, storage: Storage, bucket: str) -> tuple[Backend, ...]:
+    """The backends elsewhere that the secret of that ARN names; none for "", and where it cannot be used: the stack's
+    own engine then does the work, and the operator hears of it.
 
     The secret is {"url": "https://…", "token": "…", "dollars_per_second": 0.0002} for a worker, and has `replicate`, a
-    version of a model, instead of `url` for Replicate.
+    version of a model, instead of `url` for Replicate, whose tickets are kept in that bucket.
     """
     if not secret:
-        return None
+        return ()
     try:
-        return parse_remote(read_secret(secret))
+        remote = parse_remote(read_secret(secret))
     except (Misconfigured, StorageFailed) as error:
         logger().error("no swapper elsewhere", extra={"detail": str(error)})
-        return None
+        return ()
+    if isinstance(remote, Worker):
+        return (remote,)
+    from functions.swap.backends.whole_still import TicketStore, WholeStills
+
+    return (WholeStills(remote, TicketStore(storage, bucket)),)
 
 
-def parse_remote(text: str) -> Remote:
-    """The remote swapper that such a text describes. Raises Misconfigured."""
+def parse_remote(text: str) -> Worker | Replicate:
+    """The worker, or the model at Replicate, that such a text describes. Raises Misconfigured."""
     try:
         document: Any = json.loads(text)
     except ValueError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from functions.swap.remote.interfaces import Failed
+from functions.swap.backends.interfaces import Failed
 from layers.core.deadline import Deadline
 from layers.core.errors import RefusedUrl, UpstreamFailed
 from layers.core.http_fetch import open_url

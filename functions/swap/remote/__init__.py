@@ -1,1 +1,0 @@
-"""Where the swapper runs elsewhere: aligned crops go out and come back, and everything else stays here."""
