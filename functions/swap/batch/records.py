@@ -77,9 +77,9 @@ class BatchRecords:
         """Queue a run after that one, which is over; None if another has been queued, or the batch deleted."""
         change = (
             "SET #state = :queued, #run = :next, #total = :total, #done = :zero, #failed = :zero, #expiration = :end "
-            "REMOVE #error, #cause"
+            "REMOVE #error, #cause, #started_as"
         )
-        names = ("run", "total", "done", "failed", "expiration", "error", "cause")
+        names = ("run", "total", "done", "failed", "expiration", "error", "cause", "started_as")
         values = {
             ":queued": {"S": "queued"},
             ":run": {"N": str(run)},
@@ -92,9 +92,15 @@ class BatchRecords:
         }
         return self._update(name, change, "#state IN (:succeeded, :over) AND #run = :run", values, names)
 
-    def begin(self, name: str) -> Batch | None:
-        """Mark the run as under way; None if it is over, or the batch deleted."""
-        return self._update(name, "SET #state = :running", _IS_OPEN, _OPEN, ())
+    def begin(self, name: str, started_as: str = "") -> Batch | None:
+        """Mark the run as under way; None if it is over, or the batch deleted.
+
+        `started_as` is the name of the execution that an operator started.
+        """
+        if not started_as:
+            return self._update(name, "SET #state = :running", _IS_OPEN, _OPEN, ())
+        change, values = "SET #state = :running, #started_as = :started_as", {":started_as": {"S": started_as}, **_OPEN}
+        return self._update(name, change, _IS_OPEN, values, ("started_as",))
 
     def count(self, name: str, outcome: Outcome, compute_ms: int, remote_dollars: float = 0.0) -> None:
         """Count a meme that is over, and what it took."""
@@ -273,6 +279,7 @@ def _parse_batch(item: Mapping[str, Any]) -> Batch:
         created_at=float(item["created_at"]["N"]),
         error=item["error"]["S"] if "error" in item else "",
         cause=item["cause"]["S"] if "cause" in item else "",
+        started_as=item["started_as"]["S"] if "started_as" in item else "",
     )
 
 

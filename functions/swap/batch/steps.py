@@ -9,7 +9,7 @@ from typing import Any
 
 from functions.swap import cost, submission
 from functions.swap.batch import clearing, report
-from functions.swap.batch.submission import submit_prefix
+from functions.swap.batch.submission import name_prefix, submit_prefix
 from functions.swap.batch.values import Batch, Outcome, name_item
 from functions.swap.moving_end import name_failure
 from functions.swap.services import Services
@@ -49,13 +49,13 @@ def _open(services: Services, payload: Payload, deadline: Deadline) -> Result:
     """Begin a run: where its memes lie, and how many may be swapped side by side."""
     started = payload.get("input")
     if isinstance(started, dict) and "batch" in started:
-        name = str(started["batch"])
+        batch = services.batches.begin(str(started["batch"]))
     else:
         from functions.swap.entry.schemas import parse_batch_task
 
         body = parse_batch_task(started)
         name = submit_prefix(services, body.request(), body.prefix).id
-    batch = services.batches.begin(name)
+        batch = services.batches.begin(name, str(payload["execution"]))
     if batch is None:
         raise NotFound("There is no such batch, or it was deleted.")
     return {"batch": batch.id, "run": batch.run, "prefix": batch.prefix, "room": services.batch_room()}
@@ -187,22 +187,32 @@ def settle(services: Services, detail: Mapping[str, Any]) -> None:
 
     Raises StorageFailed.
     """
-    # An operator's input may be anything, and EventBridge leaves out what is too large for it. Inputs of this stack's
-    # own executions are neither.
+    # An operator's input may be anything, and EventBridge leaves out what is too large for it: no batch is begun with
+    # such a one.
     started = json.loads(detail.get("input") or "null")
-    if not isinstance(started, dict):
-        return
-    name = str(started.get("batch", ""))
-    if "clear" in started:
+    if isinstance(started, dict) and "clear" in started:
         count_fault(name_failure(str(detail.get("error")), ""), raised_here=False)
         return
-    batch = services.batches.find(name)
+    batch = services.batches.find(_name_started(started))
     if batch is None or not batch.is_open or detail["name"] != batch.execution:
         return
     errors = {"TIMED_OUT": "States.Timeout", "ABORTED": NotFound.__name__}
     error = errors.get(str(detail["status"])) or str(detail.get("error") or "")
     cause = "The workflow was stopped." if detail["status"] == "ABORTED" else str(detail.get("cause") or "")
     report.end(services, batch, error, cause)
+
+
+def _name_started(started: Any) -> str:
+    """The id of the batch of an execution with that input; "" where there cannot be one."""
+    if isinstance(started, dict) and "batch" in started:
+        return str(started["batch"])
+    from functions.swap.entry.schemas import parse_batch_task
+
+    try:
+        body = parse_batch_task(started)
+    except InvalidRequest:
+        return ""
+    return name_prefix(body.request(), body.prefix)
 
 
 STEPS: dict[str, Callable[[Services, Payload, Deadline], Result]] = {

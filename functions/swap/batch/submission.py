@@ -7,6 +7,7 @@ from typing import Any
 
 from functions.swap import cost, inputs, results
 from functions.swap.batch.values import MAX_MEMES, Batch, name_batch
+from functions.swap.data_uri import is_data_uri
 from functions.swap.moving_submission import describe_request
 from functions.swap.services import Services
 from functions.swap.submission import store_pictures
@@ -43,8 +44,17 @@ def submit_prefix(services: Services, request: SwapRequest, prefix: str) -> Batc
     ):
         if prefix.startswith(own) or own.startswith(prefix):
             raise RefusedUrl(f"The prefix of a batch must not overlap {own}: {reason}.")
+    if any(
+        is_data_uri(uri) for source in request.sources("") for uri in source
+    ):  # which every meme's record would repeat
+        raise InvalidRequest("A batch that is started as a workflow has no pictures in its input. Upload them first.")
     check_request(services, request, f"s3://{services.settings.uploads_bucket}/{prefix}{_ANY_MEME}")
     return _open(services, request, OPERATOR, prefix)
+
+
+def name_prefix(request: SwapRequest, prefix: str) -> str:
+    """The id of an operator's batch."""
+    return name_batch(OPERATOR, prefix, _describe(request))
 
 
 def check_request(services: Services, request: SwapRequest, meme: str) -> None:

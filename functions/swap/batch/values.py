@@ -38,6 +38,7 @@ class Batch:
     created_at: float = 0.0
     error: str = ""  # name of the error's class
     cause: str = ""
+    started_as: str = ""  # name of the run's execution where an operator started it
 
     @property
     def is_open(self) -> bool:
@@ -63,7 +64,7 @@ class Batch:
     def execution(self) -> str:
         """The name of the run's execution, which Step Functions takes once in 90 days: a batch that was deleted, or has
         expired, may be made again."""
-        return f"{self.id}-{self.run}-{int(self.created_at)}"
+        return self.started_as or f"{self.id}-{self.run}-{int(self.created_at)}"
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,14 @@ class MemoryBatches(BatchRecords):
         batch = self.batches.get(name)
         if batch is None or batch.status not in ("succeeded", "failed") or batch.run != run:
             return None
-        fresh: dict[str, Any] = {"done": 0, "failed": 0, "error": "", "cause": ""}
+        fresh: dict[str, Any] = {"done": 0, "failed": 0, "error": "", "cause": "", "started_as": ""}
         return self._keep(replace(batch, status="queued", run=run + 1, total=total, **fresh))
 
-    def begin(self, name: str) -> Batch | None:
+    def begin(self, name: str, started_as: str = "") -> Batch | None:
         batch = self.batches.get(name)
-        return self._keep(replace(batch, status="running")) if batch and batch.is_open else None
+        if batch is None or not batch.is_open:
+            return None
+        return self._keep(replace(batch, status="running", started_as=started_as or batch.started_as))
 
     def count(self, name: str, outcome: Outcome, compute_ms: int, remote_dollars: float = 0.0) -> None:
         batch = self.batches[name]

@@ -67,6 +67,20 @@ def test_a_batch_is_recorded_once_runs_counts_and_ends(batches: BatchRecords, cl
     assert found(batches, batch.id).done == 2, "what comes late"
 
 
+def test_the_execution_that_an_operator_started_is_that_of_its_run_alone(batches: BatchRecords) -> None:
+    batch = make(OPERATOR)
+    batches.add(batch)
+
+    begun = batches.begin(batch.id, "monday")
+
+    assert begun is not None
+    assert (begun.execution, found(batches, batch.id).execution) == ("monday", "monday")
+    batches.end(batch.id, 1, 0, 0, "NotFound", "It was stopped.")
+    restarted = batches.restart(batch.id, 1, 3)
+    assert restarted is not None
+    assert restarted.execution != "monday"
+
+
 def test_only_what_is_over_is_restarted_and_by_one_alone(batches: BatchRecords, clock: Clock) -> None:
     batch = make()
     batches.add(batch)

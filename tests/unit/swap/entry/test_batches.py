@@ -68,7 +68,7 @@ class World:
         return invoke(self.stack, {"step": name, **payload}, self.patch)
 
     def open(self, name: str) -> Any:
-        return self.step("open", input=self.given(self.stack.batches.find(name)))
+        return self.step("open", execution="1", input=self.given(self.stack.batches.find(name)))
 
     def given(self, batch: Batch | None) -> Any:
         assert batch is not None
@@ -551,7 +551,7 @@ def test_an_operator_starts_the_workflow_with_a_prefix_of_theirs(world: World) -
         world.stack.storage.put(UPLOADS, key, encode(drawing()))
     world.stack.storage.put(UPLOADS, "campaign/", b"")  # the S3 console's folder
 
-    opened = world.step("open", input={"prefix": "campaign/", "quality": 80})
+    opened = world.step("open", execution="monday", input={"prefix": "campaign/", "quality": 80})
     faults = [world.meme(opened, f"campaign/{key}") for key in ("", "a.png", "b.png")]
     world.step("report", batch=opened["batch"], run=opened["run"])
 
@@ -560,8 +560,75 @@ def test_an_operator_starts_the_workflow_with_a_prefix_of_theirs(world: World) -
     assert world.report(opened["batch"])["counts"] == {"done": 2, "failed": 0, "total": 2}
     assert len(world.results()) == 2
     assert world.get(opened["batch"]).status == 404, "it is no caller's"
-    again = world.step("open", input={"prefix": "campaign/", "quality": 80})
+    again = world.step("open", execution="tuesday", input={"prefix": "campaign/", "quality": 80})
     assert (again["batch"], again["run"]) == (opened["batch"], 2), "a restart"
+
+
+def ended(given: Any, name: str, status: str = "ABORTED") -> dict[str, Any]:
+    """An event as EventBridge sends it (Step Functions' developer guide, "Step Functions event examples")."""
+    arn = f"{BATCH_ARN.replace(':stateMachine:', ':execution:')}:{name}"
+    detail = {
+        "executionArn": arn,
+        "stateMachineArn": BATCH_ARN,
+        "name": name,
+        "status": status,
+        "startDate": 1_551_225_271_984,
+        "stopDate": 1_551_225_291_984,
+        "input": json.dumps(given),
+        "inputDetails": {"included": True},
+        "output": None,
+        "outputDetails": None,
+        "stateMachineVersionArn": None,
+        "stateMachineAliasArn": None,
+        "redriveCount": 0,
+        "redriveDate": None,
+        "redriveStatus": "REDRIVABLE",
+        "redriveStatusReason": None,
+        "error": None,
+        "cause": None,
+    }
+    return {
+        "version": "0",
+        "id": "315c1398-40ff-a850-213b-158f73e60175",
+        "detail-type": app.EXECUTION_EVENT,
+        "source": "aws.states",
+        "account": "123456789012",
+        "time": "2019-02-26T19:42:21Z",
+        "region": "us-east-1",
+        "resources": [arn],
+        "detail": detail,
+    }
+
+
+@pytest.mark.parametrize(("status", "code"), [("ABORTED", "not_found"), ("TIMED_OUT", "out_of_time")])
+def test_a_batch_that_an_operator_stops_in_the_console_is_over_with_a_report(
+    world: World, status: str, code: str
+) -> None:
+    given = {"prefix": "campaign/", "quality": 80}
+    for key in ("campaign/a.png", "campaign/b.png"):
+        world.stack.storage.put(UPLOADS, key, encode(drawing()))
+    opened = world.step("open", execution="monday", input=given)
+    world.meme(opened, "campaign/a.png")
+
+    invoke(world.stack, ended(given, "sunday", status), world.patch)
+    assert world.batches.batches[opened["batch"]].status == "running", "that was an earlier execution"
+    invoke(world.stack, ended(given, "monday", status), world.patch)
+
+    batch = world.batches.batches[opened["batch"]]
+    assert (batch.status, errors.family()[batch.error].code, batch.done) == ("failed", code, 1)
+    assert [meme["upload"] for meme in world.report(batch.id)["memes"]] == ["campaign/a.png"]
+    again = world.step("open", execution="tuesday", input=given)
+    invoke(world.stack, ended(given, "monday", status), world.patch)
+    assert (again["run"], world.batches.batches[batch.id].status) == (2, "running"), "that event came late"
+
+
+def test_an_operator_s_pictures_are_not_in_the_input_which_every_meme_would_repeat(world: World) -> None:
+    world.stack.storage.put(UPLOADS, "campaign/a.png", encode(drawing()))
+    face = base64.b64encode(encode(drawing())).decode()
+    given = {"prefix": "campaign/", "face": f"data:image/png;base64,{face}"}
+    with pytest.raises(errors.InvalidRequest):
+        world.step("open", execution="monday", input=given)
+    assert world.batches.batches == {}
 
 
 @pytest.mark.parametrize("prefix", ["memes/", "memes/cats/", "m", "requests/", "requests/1/batches/holidays/"])
@@ -569,4 +636,4 @@ def test_no_prefix_of_an_operator_has_what_is_swapped_already_or_belongs_to_call
     world.stack.storage.put(UPLOADS, "memes/cats/a.png", encode(drawing()))
 
     with pytest.raises(errors.RefusedUrl):
-        world.step("open", input={"prefix": prefix})
+        world.step("open", execution="monday", input={"prefix": prefix})
