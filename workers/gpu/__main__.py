@@ -18,23 +18,20 @@ from typing import Any, Protocol
 
 import waitress
 
-from layers.core.deadline import Deadline
-from layers.core.errors import ColdswapError, ModelsMissing, RefusedUrl, StorageFailed, UpstreamFailed
-from layers.core.http_fetch import open_url
+from layers.core.errors import ColdswapError, ModelsMissing, StorageFailed
 from layers.core.storage import client
 from layers.core.telemetry import logger
 from layers.models.runtime.model_store import ModelStore
 from workers.gpu.app import MOST_BODY_BYTES, App, Setup
 from workers.gpu.batches import BatchQueue
 from workers.gpu.device_network import choose_device
-from workers.gpu.predictions import SLOTS, Prediction, Predictions
+from workers.gpu.predictions import SLOTS, Predictions
 from workers.gpu.swapper import PackSwapper
+from workers.gpu.webhooks import Webhooks
 
 PORT, SAGEMAKER_PORT = 5000, 8080
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 RELOAD_SECONDS = 2.0
-WEBHOOK_SECONDS = 10.0
-WEBHOOK_TRIES = 3
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +46,7 @@ def main(arguments: list[str]) -> int:
     store = ModelStore(os.environ["MODELS_BUCKET"], client("s3"))
     swapper = PackSwapper(store, setup.device, int(os.environ.get("THREADS", "0")))
     queue = BatchQueue(swapper.require, swapper.run)
-    predictions = Predictions(queue, tell, time.monotonic, setup.device)
+    predictions = Predictions(queue, Webhooks().tell, time.monotonic, setup.device)
     threading.Thread(target=load, args=(swapper, setup), name="setup", daemon=True).start()
     port = int(os.environ.get("PORT", SAGEMAKER_PORT if serves_sagemaker else PORT))
     server = waitress.create_server(
@@ -92,30 +89,6 @@ def load(swapper: Loadable, setup: Setup, wait: Callable[[float], object] = time
             logger().exception("setup failed")
             setup.failure = f"{code}: {detail}"
             return
-
-
-def tell(prediction: Prediction) -> None:
-    """Send the end of a prediction to its webhook, in the background."""
-    threading.Thread(target=_post, args=(prediction,), name="webhook", daemon=True).start()
-
-
-def _post(prediction: Prediction) -> None:
-    body = json.dumps(prediction.document()).encode()
-    for _ in range(WEBHOOK_TRIES):
-        try:
-            with open_url(
-                prediction.webhook or "",
-                deadline=Deadline.after(WEBHOOK_SECONDS),
-                method="POST",
-                headers={"Content-Type": "application/json"},
-                body=body,
-            ) as response:
-                if response.status < 500:
-                    return
-        except RefusedUrl:
-            return
-        except UpstreamFailed:
-            continue
 
 
 def _stop(*_: Any) -> None:

@@ -22,7 +22,8 @@ Status = Literal["starting", "processing", "succeeded", "failed", "canceled"]
 ENDS: tuple[Status, ...] = ("succeeded", "failed", "canceled")
 SLOTS = 32  # predictions that wait or run
 KEPT_SECONDS = 600.0
-MOST_KEPT = 256  # of 4 MiB at most
+MOST_KEPT = 256  # that have ended,
+MOST_KEPT_BYTES = 128 << 20  # with outputs of so many bytes together; one has 4 MiB at most
 
 
 class AllBusy(Exception):
@@ -137,6 +138,7 @@ class Predictions:
 
     def _end(self, prediction: Prediction, status: Status) -> None:
         prediction.status, prediction.ended_at = status, self._now()
+        self._forget_old()
         self._changed.notify_all()
 
     def _tell(self, prediction: Prediction) -> None:
@@ -147,10 +149,13 @@ class Predictions:
         return sum(prediction.status not in ENDS for prediction in self._predictions.values())
 
     def _forget_old(self) -> None:
+        """Forget what ended long ago, and the oldest of what is too much."""
         ended = [each for each in self._predictions.values() if each.status in ENDS]
-        surplus = len(ended) - MOST_KEPT
-        for number, prediction in enumerate(sorted(ended, key=lambda each: each.ended_at)):
-            if number < surplus or self._now() - prediction.ended_at > KEPT_SECONDS:
+        size = 0
+        for number, prediction in enumerate(sorted(ended, key=lambda each: each.ended_at, reverse=True)):
+            size += len(prediction.output or "")
+            is_old = self._now() - prediction.ended_at > KEPT_SECONDS
+            if is_old or number >= MOST_KEPT or size > MOST_KEPT_BYTES:
                 del self._predictions[prediction.id]
 
 

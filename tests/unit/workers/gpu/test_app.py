@@ -130,6 +130,17 @@ def test_how_far_it_is_can_be_asked_until_it_is_forgotten(worker: Worker) -> Non
     assert worker.call("GET", "/predictions/a1").status_code == 404
 
 
+def test_what_is_kept_is_bounded_by_its_bytes_and_the_oldest_goes_first(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.gpu.predictions.MOST_KEPT_BYTES", 5 * 64 << 10)
+    for number in range(3):
+        worker.call("PUT", f"/predictions/a{number}", body(job(2, number)))
+        worker.clock.at += 1
+    statuses = [worker.call("GET", f"/predictions/a{number}").status_code for number in range(3)]
+    assert statuses == [404, 200, 200]
+
+
 def test_a_wait_that_is_over_is_answered_with_how_far_it_is(worker: Worker) -> None:
     worker.gate.clear()
     answer = worker.call("PUT", "/predictions/a1", body(job()), Prefer="wait=0")
