@@ -100,7 +100,7 @@ class WholeStills:
                 self._tickets.keep(name, ticket)
         elif isinstance(state, Running):
             state = Failed("provider_failed", "It gave no id to ask for.")
-        elif isinstance(state, Failed) and state.sent and state.code == "provider_failed":
+        elif isinstance(state, Failed) and state.sent and state.code != "rate_limited":
             state = replace(state, retryable=False)  # it may be under way, and each POST costs
         return ticket, self._fetch(state, job.still, deadline)
 

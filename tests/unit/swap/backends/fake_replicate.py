@@ -47,7 +47,8 @@ class FakeReplicate:
         return Replicate(VERSION, token, 0.001, api=self._service.url, delivery_hosts=("127.0.0.1",))
 
     def fault(self, kind: str, *, times: int | None = 1, match: str = "", **how: object) -> Fault:
-        """Let the next requests whose target or body contains `match` go wrong."""
+        """Let the next requests whose target or body contains `match` go wrong: kinds as in http_server.TRANSPORT, or
+        throttled, which says after how many `seconds` to come again."""
         return self.faults.add(Fault(f"{NAME}.{kind}", times, match, how))
 
     def asked(self, method: str) -> int:
@@ -56,6 +57,9 @@ class FakeReplicate:
     def _respond(self, request: Request, fault: Fault | None) -> Response:
         if request.path.startswith("/files/"):
             return Response(200, {}, self._deliver(request.path.split("/")[2]))
+        if fault:
+            detail = f"Request was throttled. Your rate limit resets in ~{fault.how['seconds']}s."
+            return Response.of({"detail": detail}, 429)
         if request.headers.get("authorization") != f"Bearer {TOKEN}":
             return Response.of({"detail": "Unauthenticated"}, 401)
         if request.method == "POST" and request.path == "/v1/predictions":

@@ -207,6 +207,7 @@ BLACK = write_crops(np.zeros((2, 128, 128, 3), np.uint8))
     [
         {"output": None},
         {"output": "https://replicate.delivery/crops"},
+        {"output": "data:image/jpeg;base64,/9j/4AAQ"},
         {"output": write_crops(np.zeros((3, 128, 128, 3), np.uint8))},
         {"output": BLACK},
         {"status": "unheard-of"},

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from functions.swap.backends import in_turn
-from functions.swap.backends.in_turn import SHORTEST_ATTEMPT, Swapped, Work, swap_in_turn
+from functions.swap.backends.in_turn import FIRST_PAUSE, SHORTEST_ATTEMPT, Swapped, Work, swap_in_turn
 from functions.swap.backends.interfaces import Failed
 from functions.swap.backends.local_engine import SECONDS_A_FACE, START_SECONDS, LocalEngine
 from functions.swap.backends.still_job import Still
@@ -20,6 +20,7 @@ from functions.swap.backends.whole_still import KEPT_SECONDS, TicketStore, Whole
 from functions.swap.values import RemoteUse
 from layers.core.deadline import Deadline
 from layers.core.errors import StorageFailed
+from layers.core.telemetry import logger
 from layers.media.picture import Pixels
 from tests.support.clock import Clock
 from tests.unit.swap.backends.fake_replicate import TOKEN, FakeReplicate
@@ -65,13 +66,14 @@ def ask(
     clock: Callable[[], float] | None = None,
     meme: Still | None = None,
     caller: str | None = None,
+    sleep: Callable[[float], None] = lambda _: None,
 ) -> Swapped:
     tickets = TicketStore(cast(Any, storage), OUTPUTS, clock or Clock())
     deadline = Deadline.after(seconds + START_SECONDS + SECONDS_A_FACE)
     here = LocalEngine(cast(Any, FakeModels()), deadline, is_first=False)
     crop = np.zeros((1, 128, 128, 3), np.uint8)
     work = Work("f" * 64, crop, np.ones((1, 512), np.float32), lambda: meme or still(caller=caller))
-    return swap_in_turn([WholeStills(replicate.client(token), tickets), here], work, deadline, sleep=lambda _: None)
+    return swap_in_turn([WholeStills(replicate.client(token), tickets), here], work, deadline, sleep=sleep)
 
 
 def check_swapped(outcome: Swapped) -> RemoteUse:
@@ -157,17 +159,44 @@ def test_a_post_whose_answer_is_lost_is_not_sent_again(
     assert replicate.asked("POST") == 1
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, "key_rejected"), (402, "quota_exceeded"), (404, "models_missing")])
-def test_a_refusal_is_final(replicate: FakeReplicate, storage: MemoryStorage, status: int, code: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "key_rejected"),
+        (402, "quota_exceeded"),
+        (403, "key_rejected"),
+        (404, "models_missing"),
+        (413, "media_too_large"),
+        (422, "invalid_request"),
+        (500, "provider_failed"),
+        (502, "provider_failed"),
+        (503, "at_capacity"),
+    ],
+)
+def test_a_refusal_or_a_fault_of_theirs_is_final_since_it_may_have_been_begun(
+    replicate: FakeReplicate, storage: MemoryStorage, status: int, code: str
+) -> None:
     replicate.fault("status", times=None, status=status)
     check_failed(ask(replicate, storage), code)
     assert replicate.asked("POST") == 1
 
 
-def test_a_limit_is_waited_for(replicate: FakeReplicate, storage: MemoryStorage) -> None:
-    replicate.fault("status", status=429, retry_after=3)
-    check_swapped(ask(replicate, storage))
-    assert len(replicate.made) == 1
+@pytest.mark.parametrize(
+    ("fault", "how", "pause"),
+    [
+        ("status", {"status": 429, "retry_after": 3}, 3.0),
+        ("throttled", {"seconds": 4}, 4.0),
+        ("status", {"status": 429}, FIRST_PAUSE),
+    ],
+    ids=["header", "sentence", "no hint"],
+)
+def test_a_limit_is_waited_for(
+    replicate: FakeReplicate, storage: MemoryStorage, fault: str, how: dict[str, Any], pause: float
+) -> None:
+    pauses: list[float] = []
+    replicate.fault(fault, **how)
+    check_swapped(ask(replicate, storage, sleep=pauses.append))
+    assert (len(replicate.made), pauses) == (1, [pause])
 
 
 def test_a_limit_that_lasts_too_long_is_not(replicate: FakeReplicate, storage: MemoryStorage) -> None:
@@ -277,10 +306,14 @@ def test_without_enough_time_nobody_is_asked(replicate: FakeReplicate, storage: 
     assert not replicate.log
 
 
-def test_neither_token_nor_picture_is_in_a_log(
+def test_neither_token_nor_picture_nor_link_is_in_a_log(
     replicate: FakeReplicate, storage: MemoryStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG):
-        failed = check_failed(ask(replicate, storage, token="r8_open"), "key_rejected")
-    assert "r8_open" not in failed.detail + caplog.text
-    assert "base64" not in caplog.text
+    with caplog.at_level(logging.DEBUG, logger().name):
+        details = [check_failed(ask(replicate, storage, token="r8_open"), "key_rejected").detail]
+        replicate.fault("status", times=None, match="/files/", status=403)
+        details.append(check_failed(ask(replicate, storage), "provider_failed").detail)
+    assert "not swapped elsewhere" in caplog.text
+    said = caplog.text + str([vars(record) for record in caplog.records]) + str(details)
+    for private in ("r8_", "base64", "/files/", "prediction0000"):
+        assert private not in said
