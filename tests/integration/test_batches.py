@@ -152,3 +152,29 @@ def test_a_prefix_of_the_operator_s_is_swapped_by_the_workflow_itself(
     assert (output["done"], output["failed"]) == (1, 0)
     report = json.loads(stack.read_output(f"batches/{output['batch']}/report.json") or b"")
     assert stack.read_output(report["memes"][0]["key"])
+
+
+@pytest.mark.full
+def test_an_execution_that_an_operator_stops_ends_its_batch_with_a_report(
+    stack: SwapClient, pictures: dict[str, Path]
+) -> None:
+    s3, bucket, prefix = stack.cloud.client("s3"), stack.cloud.bucket("uploads"), f"campaign/{uuid.uuid4()}/"
+    for number in range(12):
+        content = picture(pictures["ruby"].read_bytes(), number)
+        s3.put_object(Bucket=bucket, Key=f"{prefix}{number}.png", Body=content)
+    states, before = stack.cloud.client("stepfunctions"), set(keys(stack, "/report.json"))
+    arn = stack.cloud.outputs["BatchStateMachineArn"]
+    execution = states.start_execution(stateMachineArn=arn, input=json.dumps({"prefix": prefix}))["executionArn"]
+
+    def is_open() -> bool | None:
+        events = states.get_execution_history(executionArn=execution)["events"]
+        return any(event["type"] == "MapStateEntered" for event in events) or None
+
+    wait_for(is_open)
+    states.stop_execution(executionArn=execution)
+
+    (key,) = wait_for(lambda: set(keys(stack, "/report.json")) - before or None)
+    report = json.loads(stack.read_output(key) or b"")
+    assert report["counts"]["done"] < 12
+    described = states.describe_execution(executionArn=execution)
+    assert described["status"] == "ABORTED"
