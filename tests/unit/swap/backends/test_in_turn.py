@@ -183,7 +183,7 @@ def test_what_never_comes_is_cancelled_while_there_is_time_left(
     monkeypatch.setattr(in_turn, "SHORTEST_ATTEMPT", 0.1)
     worker.slow = 1 << 20
     start = time.monotonic()
-    check_failed(ask(worker, crops(), seconds=0.9, sleep=time.sleep), "out_of_time")
+    check_failed(ask(worker, crops(), seconds=0.45, sleep=time.sleep), "out_of_time")
     assert time.monotonic() - start < START_SECONDS
     assert worker.cancelled == worker.swapped
 

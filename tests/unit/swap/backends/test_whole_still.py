@@ -297,7 +297,7 @@ def test_what_is_too_slow_is_cancelled(
 ) -> None:
     monkeypatch.setattr(in_turn, "SHORTEST_ATTEMPT", 0.05)
     replicate.slow = 1 << 20
-    check_failed(ask(replicate, storage, seconds=0.6), "out_of_time")
+    check_failed(ask(replicate, storage, seconds=0.2), "out_of_time")
     assert replicate.cancelled == replicate.made
 
 
