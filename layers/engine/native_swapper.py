@@ -6,14 +6,15 @@ import ctypes
 import json
 import threading
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from layers.core.errors import ModelsCorrupt
-from layers.core.telemetry import logger
-from layers.engine.build import LIBRARY
+from layers.engine.native_library import Miscalculates as Miscalculates
+from layers.engine.native_library import Unavailable as Unavailable
+from layers.engine.native_library import check, weight_table
+from layers.engine.native_library import library as library
 from layers.engine.stages import Weights
 from layers.engine.swapper import Floats
 
@@ -21,18 +22,6 @@ FORMAT = 1
 CONVOLUTIONS, STYLES = 20, 12
 STEP_BYTES = 1 << 20  # of weights; their arrival is announced in such steps
 FAILED, NO_MEMORY = 1, 2
-
-
-class Unavailable(Exception):
-    """The engine cannot be used here; the message says why."""
-
-
-class Miscalculates(Unavailable):
-    """The engine runs here, but its results are wrong."""
-
-
-class _Weights(ctypes.Structure):
-    _fields_ = (("offset", ctypes.c_int64), ("half", ctypes.c_int32), ("reserved", ctypes.c_int32))
 
 
 @dataclass(frozen=True)
@@ -112,42 +101,6 @@ def layer_shapes(width: int) -> list[tuple[int, ...]]:
     return [*encoder, *blocks, *decoder, *[(16 * w, 512)] * STYLES]
 
 
-@cache
-def library() -> Any:
-    """Load the compiled engine, and check it on this processor. Raises Unavailable."""
-    try:
-        engine = ctypes.CDLL(str(LIBRARY))
-    except OSError as error:
-        raise Unavailable("it has not been compiled (make engine)") from error
-    pointer, size = ctypes.c_void_p, ctypes.c_uint64
-    engine.coldswap_create.restype = pointer
-    number = ctypes.c_int
-    engine.coldswap_create.argtypes = [number, ctypes.c_float, number, number, ctypes.c_char_p, *[pointer] * 3]
-    for name in ("destroy", "fail", "restart"):
-        getattr(engine, f"coldswap_{name}").argtypes = [pointer]
-        getattr(engine, f"coldswap_{name}").restype = None
-    engine.coldswap_advance.argtypes = [pointer, size]
-    engine.coldswap_advance.restype = None
-    engine.coldswap_released.argtypes = [pointer, size]
-    engine.coldswap_released.restype = size
-    engine.coldswap_instructions.argtypes = [pointer]
-    engine.coldswap_instructions.restype = ctypes.c_char_p
-    engine.coldswap_run.argtypes = [pointer, ctypes.c_int, *[pointer] * 3]
-    engine.coldswap_check.argtypes = [ctypes.c_char_p]
-    _check(engine, b"")
-    return engine
-
-
-def _check(engine: Any, instructions: bytes) -> None:
-    """Compute a small layer in two ways; raises Unavailable if they differ. A compiler once produced silent zeros."""
-    verdict = engine.coldswap_check(instructions)
-    if verdict == 1:
-        raise Unavailable("this processor lacks the instructions that it needs (AVX2, FMA, F16C)")
-    if verdict:
-        logger().error("the native engine miscalculates on this processor")
-        raise Miscalculates("it miscalculates on this processor")
-
-
 class NativeSwapper:
     """A Swapper that starts as soon as the first bytes of its weights have arrived."""
 
@@ -157,11 +110,11 @@ class NativeSwapper:
         """`instructions` is avx2, avx512, or "" for the best; `lean` suits a small sandbox. Raises Unavailable."""
         self._library = library()
         if instructions:
-            _check(self._library, instructions.encode())
+            check(self._library, instructions)
         self._memory = np.frombuffer(weights.memory(), np.uint8)
         self._required_bytes = description.min_window_bytes + STEP_BYTES
         self.window: int | None = self._required_bytes
-        table = (_Weights * len(description.weights))(*[_Weights(at, half, 0) for at, half in description.weights])
+        table = weight_table(description.weights)
         biases = np.ascontiguousarray(description.biases, np.float32)
         self._engine = self._library.coldswap_create(
             description.width,
