@@ -11,7 +11,9 @@ INPUT, OUTPUT = "crop", "embedding"
 
 
 class OnnxEmbedder:
-    """Turns aligned crops into embeddings."""
+    """An Embedder that starts before all its weights have arrived."""
+
+    name = "onnxruntime"
 
     def __init__(self, plan: StagePlan, weights: Weights, threads: int) -> None:
         self._network = StagedNetwork(plan, weights, threads)

@@ -12,16 +12,16 @@ from functions.swap.values import Face, Floats
 from layers.media.picture import Pixels
 
 if TYPE_CHECKING:
-    from layers.engine.onnx_embedder import OnnxEmbedder
+    from layers.engine.embedder import Embedder
 
 
-def embed_face(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Floats:
+def embed_face(pixels: Pixels, face: Face, embedder: Embedder) -> Floats:
     """The embedding, float32 [512], not normalised, of a face in a picture (uint8 BGR [H, W, 3])."""
     aligned, _ = crop_face(pixels, face.keypoints, EMBEDDER_SIZE)
     return np.asarray(embedder.run(to_network_input(aligned))[0], np.float32)
 
 
-def embed_with_flip(pixels: Pixels, face: Face, embedder: OnnxEmbedder) -> Iterator[Floats]:
+def embed_with_flip(pixels: Pixels, face: Face, embedder: Embedder) -> Iterator[Floats]:
     """The face's embedding, and that of the same crop upside down.
 
     In an upside-down picture, the detector may report a face's keypoints as if the face were upright.

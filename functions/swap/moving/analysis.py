@@ -43,9 +43,9 @@ from layers.media.moving.kinds import ANIMATIONS
 
 if TYPE_CHECKING:
     from functions.swap.face.detect import Detector
-    from functions.swap.moving.identity import Embedder
     from functions.swap.safeguards.content_filter import ContentFilter
     from functions.swap.selection import FaceSelection
+    from layers.engine.embedder import Embedder
     from layers.media.moving.reader import MovingReader
 
 FILTER_SECONDS = 0.5  # of play, of which the content filter sees one frame

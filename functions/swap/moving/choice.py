@@ -10,7 +10,7 @@ import numpy as np
 from functions.swap.face.align import EMBEDDER_SIZE
 from functions.swap.face.detect import sort_by_size
 from functions.swap.face.embed import to_network_input
-from functions.swap.moving.identity import CROP_LEFT, Embedder
+from functions.swap.moving.identity import CROP_LEFT
 from functions.swap.moving.people import MovingPeople
 from functions.swap.moving.values import Analysis, FaceFrame, Track
 from functions.swap.selection import FaceSelection, Indices, select_faces
@@ -19,6 +19,7 @@ from layers.media.picture import Pixels
 
 if TYPE_CHECKING:
     from functions.swap.safeguards.denylist import DenylistMatcher
+    from layers.engine.embedder import Embedder
 
 DENYLIST_SECONDS = 2.0  # of play, in each of which a person is compared with the do-not-swap list again
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,18 +15,13 @@ from functions.swap.moving.segment import Segment, Sighting
 from functions.swap.values import Floats
 from layers.media.picture import Pixels
 
+if TYPE_CHECKING:
+    from layers.engine.embedder import Embedder
+
 SAME_PERSON = 0.45  # cosine
 BEST_FRAMES = 3  # of a segment, whose embeddings are averaged
 CROP_LEFT = 8  # pixels: where the embedder's crop begins in the swapper's (align.alignment_matrix)
 MOST_SEGMENTS = 500  # that are compared: each takes three runs of the embedder
-
-
-class Embedder(Protocol):
-    """layers.engine.onnx_embedder.OnnxEmbedder."""
-
-    def run(self, crops: Floats) -> Floats:
-        """Embed float32 crops [N, 3, 112, 112] as float32 [N, 512]."""
-        ...
 
 
 def choose_best(segment: Segment) -> list[Sighting]:

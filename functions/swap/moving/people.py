@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from functions.swap.face.align import Matrix
 from functions.swap.moving.cover_mask import mix_crops, soften
 from functions.swap.moving.covers import find_covers
 from functions.swap.moving.crop_chunks import list_faces
-from functions.swap.moving.identity import Embedder, choose_best, embed_crops, join_segments, keep_longest, rate
+from functions.swap.moving.identity import choose_best, embed_crops, join_segments, keep_longest, rate
 from functions.swap.moving.opacity import fade
 from functions.swap.moving.same_canvas import share_crops
 from functions.swap.moving.segment import Segment, Sighting
@@ -22,6 +22,9 @@ from functions.swap.moving.values import Analysis, FaceFrame, Frame, Track, Trac
 from functions.swap.values import Floats
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
+
+if TYPE_CHECKING:
+    from layers.engine.embedder import Embedder
 
 
 class Model(NamedTuple):

@@ -38,6 +38,8 @@ def people(scores: list[float], opacity: float = 1.0) -> Any:
 class Embedder:
     """Sees somebody on the list in one frame, and a stranger in all others."""
 
+    name = "fake"
+
     def __init__(self, number: int) -> None:
         self.number, self.seen = number, set[int]()
 
@@ -45,6 +47,9 @@ class Embedder:
         number = round(float(crops[0, 0, 0, 0]) * 127.5 + 127.5)
         self.seen.add(number)
         return np.eye(512, dtype=np.float32)[[0 if number == self.number else 1]]
+
+    def close(self) -> None:
+        pass
 
 
 class Matcher:

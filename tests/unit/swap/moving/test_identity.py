@@ -80,9 +80,14 @@ def test_the_embedder_sees_the_crop_that_it_would_be_given_of_a_still() -> None:
     inputs: list[Floats] = []
 
     class Embedder:
+        name = "fake"
+
         def run(self, crops: Floats) -> Floats:
             inputs.append(crops)
             return np.full((1, 512), 2, np.float32)
+
+        def close(self) -> None:
+            pass
 
     embedding = embed_crops([crop_face(picture, points, 128)[0]], Embedder())
     expected = to_network_input(crop_face(picture, points, 112)[0])

@@ -34,9 +34,14 @@ Swap = tuple[Clip, MovingPeople, list[Frame]]  # with the frames after the swap
 class DemoEmbedder:
     """The demo pack's embedder."""
 
+    name = "insightface"
+
     def run(self, crops: Floats) -> Floats:
         network = load_pack().embedder
         return np.asarray(network.session.run(None, {network.input_name: crops})[0], np.float32)
+
+    def close(self) -> None:
+        pass
 
 
 def analyse(frames: Iterator[Frame], detector: FaceFinder, folder: Path) -> Iterator[MovingPeople]:
