@@ -29,7 +29,7 @@ FILE_BLOB = "model.onnx"  # kind onnx: the network itself
 PLAN_BLOB = "plan"  # kind onnx-stages: the stages and their graphs (layers/engine/stages.py)
 WEIGHTS_BLOB = "weights"  # kind onnx-stages: the flat file of weights, in order of use
 EMBEDDING_MAP_BLOB = "emap"  # of the swapper: the embedding map
-NATIVE_BLOB = "native"  # of the swapper: what the native engine has to know, if it can run it
+NATIVE_BLOB = "native"  # of swapper and embedder: what the native engine has to know, if it can run it
 THRESHOLD_BLOB = "threshold"  # of the gate: the probability from which on it refuses
 GOLDEN_BLOB = "golden"  # inputs, outputs and tolerances, to verify the model by
 
@@ -88,7 +88,7 @@ class Model:
     golden: Blob  # .npz: inputs, the original file's outputs for them, and the tolerance
     blobs: tuple[Blob, ...]
     source: str = ""  # SHA-256 of the file that it was converted from
-    parity: dict[str, float] = field(default_factory=dict)  # measured: max_difference, cosine, or psnr_db
+    parity: dict[str, float] = field(default_factory=dict)  # measured: max_difference, cosine, *psnr_db
 
     def blob(self, name: str) -> Blob:
         """The blob of that name. Raises ModelsCorrupt if the manifest has none."""
@@ -99,8 +99,13 @@ class Model:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything that decides what the network computes."""
-        return sha256("".join(blob.sha256 for blob in self.blobs).encode()).hexdigest()
+        """SHA-256 over everything that decides what the network computes.
+
+        The native engine's description is left out: what was made with the same network before it had one, such as the
+        embeddings of the do-not-swap list, stays good.
+        """
+        deciding = (blob.sha256 for blob in self.blobs if blob.name != NATIVE_BLOB)
+        return sha256("".join(deciding).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

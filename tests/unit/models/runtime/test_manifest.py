@@ -37,6 +37,13 @@ def test_a_model_tells_its_source_and_its_parity() -> None:
     assert measured_model.digest == plain.digest
 
 
+def test_a_description_for_the_native_engine_makes_no_other_model_of_it() -> None:
+    plain = _manifest().models["embedder"]
+    described = replace(plain, blobs=(*plain.blobs, Blob.describe("native", b"how it is run")))
+    retrained = replace(plain, blobs=(plain.blobs[0], Blob.describe("weights", b"others")))
+    assert described.digest == plain.digest != retrained.digest
+
+
 def test_fields_of_later_versions_do_no_harm() -> None:
     tree = json.loads(_manifest().dump())
     tree["later"] = tree["models"]["swapper"]["later"] = tree["models"]["swapper"]["blobs"][0]["later"] = {"x": 1}
