@@ -24,10 +24,14 @@ AVX2 = ("-mavx2", "-mfma", "-mf16c")
 AVX512 = (*AVX2, "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq")
 # GCC 12 wrongly warns that its own header for half floats reads something uninitialised.
 FILES = {
+    "direct_layer.cpp": (),
+    "embedder.cpp": (),
     "engine.cpp": (),
-    "forward.cpp": (),
-    "network.cpp": (),
+    "layers.cpp": (),
+    "pass.cpp": (),
     "self_test.cpp": (),
+    "swapper.cpp": (),
+    "winograd_layer.cpp": (),
     "kernels_avx2.cpp": AVX2,
     "kernels_avx512.cpp": (*AVX512, "-Wno-maybe-uninitialized"),
 }

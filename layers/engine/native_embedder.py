@@ -9,6 +9,8 @@ import numpy as np
 
 from layers.core.errors import ModelsCorrupt
 from layers.engine.native_library import Unavailable
+from layers.engine.native_run import NativeNetwork, window_bytes
+from layers.engine.stages import Weights
 from layers.engine.swapper import Floats
 
 FORMAT, NETWORK = 1, "iresnet"
@@ -43,6 +45,17 @@ class EmbedderDescription:
             "weights": weights,
         }
         return json.dumps(head).encode() + b"\n" + self.values.astype("<f4").tobytes()
+
+    @property
+    def min_window_bytes(self) -> int:
+        """The least window that its layers allow (native_run.py)."""
+        shapes = layer_shapes(self.width, self.blocks)
+        return window_bytes(
+            [
+                (at, int(np.prod(shape)) * (2 if half else 4))
+                for (at, half), shape in zip(self.weights, shapes, strict=True)
+            ]
+        )
 
     @staticmethod
     def parse(data: bytes, size: int) -> EmbedderDescription:
@@ -105,3 +118,48 @@ def value_count(width: int, blocks: tuple[int, int, int, int]) -> int:
         count += 2 * ins + 4 * outs + (blocks_of_part - 1) * 5 * outs
         ins = outs
     return count + 2 * ins + 2 * EMBEDDING
+
+
+class NativeEmbedder:
+    """Turns aligned crops into embeddings; starts as soon as the first bytes of its weights have arrived."""
+
+    def __init__(
+        self,
+        description: EmbedderDescription,
+        weights: Weights,
+        threads: int,
+        instructions: str = "",
+        lean: bool = False,
+    ) -> None:
+        """`instructions` is avx2, avx512, or "" for the best; `lean` suits a small sandbox. Raises Unavailable."""
+        values = np.ascontiguousarray(description.values, np.float32)
+        blocks = np.array(description.blocks, np.int32)
+        self._network = NativeNetwork(
+            lambda engine, options: engine.coldswap_create_embedder(
+                options, description.width, blocks.ctypes.data, values.ctypes.data
+            ),
+            description.weights,
+            weights,
+            description.min_window_bytes,
+            threads,
+            instructions,
+            lean,
+        )
+        self.name = self._network.name
+
+    def run(self, crops: Floats) -> Floats:
+        """Embed float32 crops [N, 3, 112, 112], RGB, (value - 127.5) / 127.5, as float32 [N, 512], of any length.
+
+        All crops go through together, so that each weight is read once. Waits for weights that are still arriving, and
+        raises what that raises. Raises ValueError for another shape.
+        """
+        if crops.shape[1:] != (3, SIDE, SIDE):
+            raise ValueError(f"crops {crops.shape} have another shape")
+        crops = np.ascontiguousarray(crops, np.float32)
+        embeddings = np.empty((len(crops), EMBEDDING), np.float32)
+        self._network.run(len(crops), crops, None, embeddings)
+        return embeddings
+
+    def close(self) -> None:
+        """Give the weights back to the system. A closed embedder cannot run again."""
+        self._network.close()

@@ -23,10 +23,23 @@ class _Weights(ctypes.Structure):
     _fields_ = (("offset", ctypes.c_int64), ("half", ctypes.c_int32), ("reserved", ctypes.c_int32))
 
 
-def weight_table(weights: Iterable[tuple[int, bool]]) -> Any:
-    """The C array of layers' weights, each an offset in the flat file in bytes, and whether they are half floats."""
-    rows = [_Weights(at, half, 0) for at, half in weights]
-    return (_Weights * len(rows))(*rows)
+class _Options(ctypes.Structure):
+    _fields_ = (
+        ("threads", ctypes.c_int32),
+        ("lean", ctypes.c_int32),
+        ("instructions", ctypes.c_char_p),
+        ("weights", ctypes.c_void_p),
+        ("layers", ctypes.POINTER(_Weights)),
+    )
+
+
+def make_options(
+    threads: int, lean: bool, instructions: str, weights_address: int, layers: Iterable[tuple[int, bool]]
+) -> _Options:
+    """The engine's `coldswap_options`; each of `layers` is an offset in bytes, and whether its weights are halves."""
+    rows = [_Weights(at, half, 0) for at, half in layers]
+    table = (_Weights * len(rows))(*rows)
+    return _Options(max(threads, 1), int(lean), instructions.encode(), weights_address, table)
 
 
 @cache
@@ -37,9 +50,10 @@ def library() -> Any:
     except OSError as error:
         raise Unavailable("it has not been compiled (make engine)") from error
     pointer, size = ctypes.c_void_p, ctypes.c_uint64
-    engine.coldswap_create.restype = pointer
-    number = ctypes.c_int
-    engine.coldswap_create.argtypes = [number, ctypes.c_float, number, number, ctypes.c_char_p, *[pointer] * 3]
+    options, number = ctypes.POINTER(_Options), ctypes.c_int
+    engine.coldswap_create_swapper.restype = engine.coldswap_create_embedder.restype = pointer
+    engine.coldswap_create_swapper.argtypes = [options, number, ctypes.c_float, pointer]
+    engine.coldswap_create_embedder.argtypes = [options, number, pointer, pointer]
     for name in ("destroy", "fail", "restart"):
         getattr(engine, f"coldswap_{name}").argtypes = [pointer]
         getattr(engine, f"coldswap_{name}").restype = None
@@ -49,7 +63,7 @@ def library() -> Any:
     engine.coldswap_released.restype = size
     engine.coldswap_instructions.argtypes = [pointer]
     engine.coldswap_instructions.restype = ctypes.c_char_p
-    engine.coldswap_run.argtypes = [pointer, ctypes.c_int, *[pointer] * 3]
+    engine.coldswap_run.argtypes = [pointer, number, *[pointer] * 3]
     engine.coldswap_check.argtypes = [ctypes.c_char_p]
     check(engine, "")
     return engine

@@ -1,27 +1,22 @@
-"""Runs the inswapper network on the native engine: a thin binding, which hands on weights as they arrive."""
+"""Runs the inswapper network on the native engine."""
 
 from __future__ import annotations
 
-import ctypes
 import json
-import threading
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from layers.core.errors import ModelsCorrupt
 from layers.engine.native_library import Miscalculates as Miscalculates
 from layers.engine.native_library import Unavailable as Unavailable
-from layers.engine.native_library import check, weight_table
 from layers.engine.native_library import library as library
+from layers.engine.native_run import NativeNetwork, window_bytes
 from layers.engine.stages import Weights
 from layers.engine.swapper import Floats
 
 FORMAT = 1
 CONVOLUTIONS, STYLES = 20, 12
-STEP_BYTES = 1 << 20  # of weights; their arrival is announced in such steps
-FAILED, NO_MEMORY = 1, 2
 
 
 @dataclass(frozen=True)
@@ -51,12 +46,7 @@ class Description:
         ]
         styled = [each for i in range(STYLES) for each in (CONVOLUTIONS + i, 4 + i)]
         order = [*range(4), *styled, *range(4 + STYLES, CONVOLUTIONS)]
-        first, window = sum(sizes) + self.weights[0][0], 0
-        for layer in reversed(order):
-            at = self.weights[layer][0]
-            first = min(first, at)
-            window = max(window, at + sizes[layer] - first)
-        return window
+        return window_bytes([(self.weights[layer][0], sizes[layer]) for layer in order])
 
     @staticmethod
     def parse(data: bytes, size: int) -> Description:
@@ -108,30 +98,20 @@ class NativeSwapper:
         self, description: Description, weights: Weights, threads: int, instructions: str = "", lean: bool = False
     ) -> None:
         """`instructions` is avx2, avx512, or "" for the best; `lean` suits a small sandbox. Raises Unavailable."""
-        self._library = library()
-        if instructions:
-            check(self._library, instructions)
-        self._memory = np.frombuffer(weights.memory(), np.uint8)
-        self._required_bytes = description.min_window_bytes + STEP_BYTES
-        self.window: int | None = self._required_bytes
-        table = weight_table(description.weights)
         biases = np.ascontiguousarray(description.biases, np.float32)
-        self._engine = self._library.coldswap_create(
-            description.width,
-            description.epsilon,
-            max(threads, 1),
-            int(lean),
-            instructions.encode(),
-            self._memory.ctypes.data,
-            ctypes.addressof(table),
-            biases.ctypes.data,
+        self._network = NativeNetwork(
+            lambda engine, options: engine.coldswap_create_swapper(
+                options, description.width, description.epsilon, biases.ctypes.data
+            ),
+            description.weights,
+            weights,
+            description.min_window_bytes,
+            threads,
+            instructions,
+            lean,
         )
-        if not self._engine:
-            raise Unavailable("there is not enough memory for it")
-        self._weights: Weights | None = weights
-        self._feeding: threading.Thread | None = None  # the only one that may call the engine beside the run
-        self._lock = threading.Lock()
-        self.name = f"native {self._library.coldswap_instructions(self._engine).decode()}"
+        self.window: int | None = self._network.window
+        self.name = self._network.name
 
     def run(self, crops: Floats, latents: Floats) -> Floats:
         """Swap float32 crops [N, 3, 128, 128], RGB in [0, 1], by float32 latents [N, 512] of unit length; return crops.
@@ -140,78 +120,15 @@ class NativeSwapper:
         raises what that raises. Weights in a window are released as soon as their layer is done. Raises ValueError for
         other shapes, or if the window is too small for a layer.
         """
-        if self._weights is None:
-            raise RuntimeError("this swapper is closed")
         if len(crops) != len(latents):
             raise ValueError(f"{len(crops)} crops but {len(latents)} latents")
         if crops.shape[1:] != (3, 128, 128) or latents.shape[1:] != (512,):
             raise ValueError(f"crops {crops.shape} or latents {latents.shape} have another shape")
         crops, latents = (np.ascontiguousarray(each, np.float32) for each in (crops, latents))
         swapped = np.empty_like(crops)
-        if not len(crops):
-            return swapped
-        window = self._weights.window
-        if window is not None and window < self._required_bytes:
-            raise ValueError(f"a layer needs {self._required_bytes} bytes at one time, but the window has {window}")
-        errors: list[BaseException] = []
-        self._library.coldswap_restart(self._engine)
-        feeding = threading.Thread(target=self._feed, args=(self._weights, errors), name="weights", daemon=True)
-        releasing = threading.Thread(target=self._release, args=(self._weights,), name="window", daemon=True)
-        self._feeding = feeding
-        feeding.start()
-        if window is not None:
-            releasing.start()
-        try:
-            pointers = (each.ctypes.data for each in (crops, latents, swapped))
-            verdict = self._library.coldswap_run(self._engine, len(crops), *pointers)
-            if verdict == NO_MEMORY:
-                raise MemoryError("the swapper's workspace")
-            feeding.join()
-        finally:
-            with self._lock:
-                self._feeding = None
-            if window is not None:
-                self._library.coldswap_fail(self._engine)  # however the run ended, it releases nothing more
-                releasing.join()
-        if verdict == FAILED:
-            raise errors[0]
+        self._network.run(len(crops), crops, latents, swapped)
         return swapped
-
-    def _feed(self, weights: Weights, errors: list[BaseException]) -> None:
-        """Tell the engine which bytes of the weights have arrived."""
-        try:
-            for at in range(0, len(self._memory), STEP_BYTES):
-                upto = min(at + STEP_BYTES, len(self._memory))
-                weights.wait(upto)
-                if not self._call(self._library.coldswap_advance, upto):
-                    return
-        except BaseException as error:
-            errors.append(error)
-            self._call(self._library.coldswap_fail)
-
-    def _release(self, weights: Weights) -> None:
-        """Release weights that the run is done with, until it has ended."""
-        released = 0
-        while (released_now := self._library.coldswap_released(self._engine, released)) > released:
-            weights.release(released_now)
-            released = released_now
-
-    def _call(self, call: Any, *values: int) -> bool:
-        """Call the engine from the feeding thread, unless its run is over: it may wait for weights longer than that."""
-        with self._lock:
-            mine = self._feeding is threading.current_thread()
-            if mine:
-                call(self._engine, *values)
-            return mine
 
     def close(self) -> None:
         """Give the weights back to the system. A closed swapper cannot run again."""
-        if self._weights is not None:
-            self._library.coldswap_destroy(self._engine)
-            self._weights.close()
-        self._weights = None
-
-    def __del__(self) -> None:
-        """Free the engine if nobody closed it, but not the weights, which may be another's."""
-        if getattr(self, "_weights", None) is not None:
-            self._library.coldswap_destroy(self._engine)
+        self._network.close()

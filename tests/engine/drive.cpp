@@ -65,8 +65,8 @@ void check(bool right, const char* what) {
 void drive(int width, int threads, int lean, const char* instructions) {
     const Network it = network(width);
     std::vector<uint8_t> arriving(it.weights.size(), 0x7f);
-    void* engine =
-        coldswap_create(width, 1e-8f, threads, lean, instructions, arriving.data(), it.layers.data(), it.biases.data());
+    const coldswap_options options{threads, lean, instructions, arriving.data(), it.layers.data()};
+    void* engine = coldswap_create_swapper(&options, width, 1e-8f, it.biases.data());
     check(engine, "no engine");
     const size_t size = it.weights.size();
 

@@ -2,12 +2,15 @@
 #include "engine.h"
 
 #include <cstring>
+#include <memory>
 #include <new>
 
-#include "forward.h"
+#include "embedder.h"
 #include "kernels.h"
 #include "network.h"
+#include "pass.h"
 #include "self_test.h"
+#include "swapper.h"
 #include "weight_stream.h"
 
 namespace coldswap {
@@ -16,18 +19,16 @@ namespace {
 constexpr int MAX_GROUPS = 4, LEAN_GROUPS = 1;  // of tiles that share transformed weights
 
 struct Engine {
-    Network network;
     const Kernels& kernels;
     const int threads;
     const bool lean;
     WeightStream weights;
+    std::unique_ptr<Network> network;
     Workspace workspace;
-    StyleCache cache;
 
     bool run(int count, const float* crops, const float* latents, float* out) {
-        ForwardPass pass(network, kernels, weights, threads, lean ? LEAN_GROUPS : MAX_GROUPS, workspace, cache, count,
-                         crops, latents, out);
-        const bool succeeded = pass.run();
+        Pass pass(kernels, weights, threads, lean ? LEAN_GROUPS : MAX_GROUPS, workspace, count);
+        const bool succeeded = network->run(pass, crops, latents, out);
         weights.release(UINT64_MAX);
         if (lean) workspace = Workspace();
         return succeeded;
@@ -44,6 +45,18 @@ const Kernels* choose_kernels(const char* instructions) {
     return nullptr;
 }
 
+// An engine for the network that `make` makes; null if the processor or the memory does not allow it.
+template <class Make>
+void* create(const coldswap_options& options, Make make) {
+    const Kernels* kernels = choose_kernels(options.instructions);
+    try {
+        if (!kernels) return nullptr;
+        return new Engine{*kernels, options.threads, options.lean != 0, WeightStream(options.weights), make(), {}};
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
 Engine& as_engine(void* engine) { return *static_cast<Engine*>(engine); }
 
 }  // namespace
@@ -56,16 +69,12 @@ int coldswap_check(const char* instructions) {
     return !kernels ? 1 : is_correct(*kernels) ? 0 : 2;
 }
 
-void* coldswap_create(int width, float epsilon, int threads, int lean, const char* instructions, const uint8_t* weights,
-                      const coldswap_weights* layers, const float* biases) {
-    const Kernels* kernels = choose_kernels(instructions);
-    try {
-        if (!kernels) return nullptr;
-        return new Engine{
-            {width, epsilon, layers, biases}, *kernels, threads, lean != 0, WeightStream(weights), {}, {}};
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
+void* coldswap_create_swapper(const coldswap_options* options, int width, float epsilon, const float* biases) {
+    return create(*options, [&] { return std::make_unique<Swapper>(width, epsilon, options->layers, biases); });
+}
+
+void* coldswap_create_embedder(const coldswap_options* options, int width, const int* blocks, const float* values) {
+    return create(*options, [&] { return std::make_unique<Embedder>(width, blocks, options->layers, values); });
 }
 
 void coldswap_destroy(void* engine) { delete static_cast<Engine*>(engine); }

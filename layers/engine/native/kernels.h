@@ -1,6 +1,6 @@
-// The arithmetic of one instruction set. Every array is float32 unless it says half. A plane is one channel of an
-// activation, row-major. A tile is 4 x 4 outputs of a 3 x 3 convolution (winograd.h); TILES of them are one group, and
-// worked on together. A block is some of a layer's channels.
+// The arithmetic of one instruction set. Every array is float32 unless it says half. A tile is 4 x 4 outputs of a 3 x 3
+// convolution (winograd.h); some of them, at most TILES, are one group, and worked on together. A block is some of a
+// layer's channels.
 #pragma once
 
 #include <cstddef>
@@ -17,47 +17,76 @@ constexpr size_t SCRATCH_FLOATS = 65 * 8 * (LONGEST_ROW / 8 + 16);  // for the p
 // distances all points would meet in one set of the first cache.
 constexpr size_t padded_stride(size_t floats) { return floats + 16; }
 
+// How an activation lies in memory, and what the lanes of a vector are.
+enum class Layout {
+    planes,  // [channel][row][column]; neighbouring tiles are lanes, so groups are full, and sides multiples of tiles
+    blocks,  // [channel / 16][row][column][channel % 16]; channels are lanes, so that any side will do
+};
 enum class Padding { zero, reflect };
-enum class Activation { none, leaky_relu, tanh };
+enum class Activation { none, leaky_relu, prelu, tanh };
 
-// A channel as a convolution reads it. Upsampled, it is read as twice as high and wide, in between bilinearly, and the
-// padding is zero.
-struct Plane {
+// What a convolution reads: a plane, or a block of 16 channels. Upsampled, it is read as twice as high and wide, in
+// between bilinearly, and the padding is zero. With a scale and a shift (of each channel) it is normalised first; the
+// padding stays zero. Upsampling and reflection are for planes, normalisation for blocks.
+struct Source {
     const float* pixels;
-    int height, width;  // as stored
+    int side;  // as stored
     Padding padding;
     bool upsample;
+    const float *scale, *shift;  // or null
+};
+
+// Where a convolution's results go: a plane, or a block of 16 channels. The slopes are PReLU's.
+struct Target {
+    float* pixels;
+    int side;
+    const float* bias;
+    Activation activation;
+    const float* slopes;
+    bool add;  // to what is there; for blocks
+};
+
+// Tiles of an image, counted row by row.
+struct Tiles {
+    int first, count;
 };
 
 // A 3 x 3 convolution in the Winograd domain: u is the kernels, v the input and m the output there. Each has a matrix
-// for each of the points, padded_stride apart; the tiles of v and m lie as the instruction set likes it.
+// for each of the points, padded_stride apart, as the layout likes it.
 struct WinogradKernels {
-    int points;  // of both axes together
+    int points;    // of both axes together
+    int channels;  // that a Source or a Target has
 
     // u [points][outs][ins] of halves [out][in_total][9]. `ins` is a multiple of VECTOR_CHANNELS.
     void (*transform_kernel)(const uint16_t* kernels, int outs, int ins, int in_total, float* u);
 
-    // Channel `in` of a group in v [points][ins][TILES]. The group's first row of tiles is `tile_row`; `scratch` holds
-    // SCRATCH_FLOATS.
-    void (*transform_input)(const Plane& plane, int tile_row, int in, int ins, float* v, float* scratch);
+    // Channels `in` and following of a group in v [points][ins][tiles]. `scratch` holds SCRATCH_FLOATS.
+    void (*transform_input)(const Source& source, Tiles tiles, int in, int ins, float* v, float* scratch);
 
-    // m [points][outs][TILES] = u x v, point by point; added to m unless `first`.
-    void (*gemm)(const float* u, const float* v, int outs, int ins, bool first, float* m);
+    // m [points][outs][tiles] = u x v, point by point; added to m unless `first`.
+    void (*gemm)(const float* u, const float* v, int outs, int ins, int tiles, bool first, float* m);
 
-    // Channel `out` of m [points][outs][TILES] back to pixels of the group's rows, in a plane so many pixels wide. No
-    // tanh.
-    void (*transform_output)(const float* m, int out, int outs, int tile_row, int width, float bias,
-                             Activation activation, float* plane);
+    // Channels `out` and following of m [points][outs][tiles] back to pixels of the group's tiles. No tanh.
+    void (*transform_output)(const float* m, int out, int outs, Tiles tiles, const Target& target);
 };
 
 struct Kernels {
     const char* name;
-    WinogradKernels winograd[2];  // of stride 1 and 2
+    WinogradKernels winograd[2][2];  // by layout, then of stride 1 and 2
 
     // m [outs][TILES] = w [outs][count] x rows, each of which begins at from[offsets[i]]; added to m unless `first`.
     // The rows of w are `w_stride` apart.
     void (*indirect_gemm)(const float* w, int w_stride, const float* from, const int32_t* offsets, int outs, int count,
                           bool first, float* m);
+
+    // Pixels of 16 channels each, beside each other in every block of m [outs / 16][pixels][16]: the sum over i of
+    // w [count][outs] and, for each pixel, from[pixel * step + offsets[i]]. `outs` is 16, 32 or a multiple of 64.
+    void (*pixel_gemm)(const float* from, int step, const int32_t* offsets, int pixels, const float* w, int count,
+                       int outs, float* m);
+    // w [count][outs], as pixel_gemm reads it, of rows [outs][count].
+    void (*pack_weights)(const float* rows, int outs, int count, float* w);
+    // Channels `out` and following of pixel_gemm's m to pixels that follow each other from `at` on.
+    void (*write_pixels)(const float* m, int out, int outs, int pixels, const Target& target, size_t at);
 
     void (*half_to_float)(const uint16_t* halves, size_t count, float* out);
 

@@ -14,8 +14,8 @@ constexpr int TEST_SIDE = 32, TEST_OUTS = 16, TEST_INS = 32;  // of the output; 
 bool is_near(float actual, double expected) { return std::fabs(actual - expected) < 1e-3; }
 
 // What a 3 x 3 convolution reads at a place that may lie one outside.
-double padded_pixel(const Plane& plane, int y, int x) {
-    const int side = plane.height * (plane.upsample ? 2 : 1);
+double padded_pixel(const Source& plane, int y, int x) {
+    const int side = plane.side * (plane.upsample ? 2 : 1);
     const auto is_outside = [&](int at) { return at < 0 || at >= side; };
     const auto mirror = [&](int at) { return at < 0 ? -at : at >= side ? 2 * (side - 1) - at : at; };
     if (plane.padding == Padding::reflect) return plane.pixels[mirror(y) * side + mirror(x)];
@@ -25,17 +25,17 @@ double padded_pixel(const Plane& plane, int y, int x) {
     for (int i = 0; i < 4; i++) {  // bilinear, between pixel centres
         const int dy = i / 2, dx = i % 2;
         const auto neighbour = [&](int at, int far) {
-            return std::clamp(far ? at / 2 + (at % 2 ? 1 : -1) : at / 2, 0, plane.height - 1);
+            return std::clamp(far ? at / 2 + (at % 2 ? 1 : -1) : at / 2, 0, plane.side - 1);
         };
         sum +=
-            (dy ? 0.25 : 0.75) * (dx ? 0.25 : 0.75) * plane.pixels[neighbour(y, dy) * plane.width + neighbour(x, dx)];
+            (dy ? 0.25 : 0.75) * (dx ? 0.25 : 0.75) * plane.pixels[neighbour(y, dy) * plane.side + neighbour(x, dx)];
     }
     return sum;
 }
 
 bool is_winograd_correct(const Kernels& all, const std::vector<float>& pixels, int stride, Padding padding,
                          bool upsample) {
-    const WinogradKernels& kernels = all.winograd[stride - 1];
+    const WinogradKernels& kernels = all.winograd[0][stride - 1];
     std::vector<uint16_t> halves(size_t(TEST_OUTS) * TEST_INS * 9);
     // Halves of a few binary digits between 1/8 and 2, of both signs.
     for (size_t i = 0; i < halves.size(); i++)
@@ -50,14 +50,16 @@ bool is_winograd_correct(const Kernels& all, const std::vector<float>& pixels, i
     scratch.reserve(SCRATCH_FLOATS);
     output.reserve(TEST_SIDE * TEST_SIDE);
     const int side = upsample ? TEST_SIDE / 2 : TEST_SIDE * stride;
-    const auto input = [&](int in) { return Plane{pixels.data() + in * side * side, side, side, padding, upsample}; };
+    const auto input = [&](int in) { return Source{pixels.data() + in * side * side, side, padding, upsample, nullptr, nullptr}; };
     kernels.transform_kernel(halves.data(), TEST_OUTS, TEST_INS, TEST_INS, u.get());
-    for (int in = 0; in < TEST_INS; in++) kernels.transform_input(input(in), 0, in, TEST_INS, v.get(), scratch.get());
-    kernels.gemm(u.get(), v.get(), TEST_OUTS, TEST_INS, true, m.get());
+    for (int in = 0; in < TEST_INS; in++) kernels.transform_input(input(in), {0, TILES}, in, TEST_INS, v.get(), scratch.get());
+    kernels.gemm(u.get(), v.get(), TEST_OUTS, TEST_INS, TILES, true, m.get());
     for (int out = 0; out < TEST_OUTS; out++) {
         const bool leaky = out % 2;
-        kernels.transform_output(m.get(), out, TEST_OUTS, 0, TEST_SIDE, 0.5f,
-                                 leaky ? Activation::leaky_relu : Activation::none, output.get());
+        const float bias = 0.5f;
+        const Activation activation = leaky ? Activation::leaky_relu : Activation::none;
+        kernels.transform_output(m.get(), out, TEST_OUTS, {0, TILES},
+                                 {output.get(), TEST_SIDE, &bias, activation, nullptr, false});
         for (int at = out % 17; at < TEST_SIDE * TEST_SIDE; at += 17) {  // every 17th pixel, and others of each channel
             double sum = 0.5;
             for (int in = 0; in < TEST_INS; in++)

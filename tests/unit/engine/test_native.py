@@ -281,7 +281,7 @@ class Spy:
     def __getattr__(self, name):
         call = getattr(self.library, name)
         return lambda *values: (calls.append(name), call(*values))[1]
-swapper._library = Spy(swapper._library)
+swapper._network._library = Spy(swapper._network._library)
 limit(64 << 20)
 try:
     swapper.run(*many)

@@ -10,7 +10,7 @@ import pytest
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt, OutOfTime
-from layers.engine.native_swapper import STEP_BYTES
+from layers.engine.native_run import STEP_BYTES
 from layers.models.runtime.manifest import Blob
 from layers.models.runtime.model_store import ModelStore
 from layers.models.runtime.s3_download import Download
