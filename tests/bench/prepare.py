@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from functions.swap.face.looks import STRIDE, Pyramid, pad
 from layers.media.picture import Pixels
-from layers.models.tools import convert, onnx_file, partition, recognise
+from layers.models.tools import convert, onnx_file, partition, recognise_inswapper, recognise_iresnet
 from layers.models.tools.publish import publish
 from tests.bench import FILES, MODELS, PICTURE, UPLOADS
 from tests.support import model_standins
@@ -62,7 +62,7 @@ class Folder:
 
 def version() -> str:
     """SHA-256 of the code that makes stand-ins and packs: when it changes, they are made again."""
-    makers = (model_standins, convert, onnx_file, partition, recognise)
+    makers = (model_standins, convert, onnx_file, partition, recognise_inswapper, recognise_iresnet)
     return hashlib.sha256("".join(map(inspect.getsource, makers)).encode()).hexdigest()
 
 
@@ -94,9 +94,9 @@ def make_swapper(path: Path, quick: bool, precision: model_standins.Precision = 
 
 
 def make_embedder(path: Path, quick: bool) -> None:
-    """Make w600k_r50, at true size or an eighth of its width with fewer blocks."""
+    """Make w600k_r50, at true size or half its width, which the native engine takes too, with fewer blocks."""
     if quick:
-        model_standins.w600k_r50(path, 8, (1, 1, 1, 1))
+        model_standins.w600k_r50(path, 32, (1, 1, 1, 1))
     else:
         model_standins.w600k_r50(path)
 

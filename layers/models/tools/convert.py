@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -15,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from layers.core.machine import visible_processors
 from layers.engine import onnx_embedder, onnx_swapper
-from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
+from layers.engine.native_library import Unavailable
 from layers.engine.session import session
 from layers.engine.stages import Array, InMemoryWeights, StagedNetwork, StagePlan
 from layers.models.runtime.manifest import (
@@ -29,14 +29,17 @@ from layers.models.runtime.manifest import (
     WEIGHTS_BLOB,
     Contract,
     Kind,
+    ModelName,
 )
 from layers.models.tools.onnx_file import Unfit, load, read_contract, run_reference, serialise_in_float
-from layers.models.tools.partition import partition_network, stored_dtype
+from layers.models.tools.partition import PartitionedNetwork, partition_network, stored_dtype
+from layers.models.tools.run_native import run_native
 
 # The pack's results against plain onnxruntime's on the same weights in fp32; and against the unchanged file's, where
 # that computes in fp16 or its weights were rounded: 60 dB is a quarter of one of 256 levels.
 MIN_PSNR_DB, MIN_ROUNDED_PSNR_DB = 80.0, 60.0
-MIN_COSINE = 0.9999
+MIN_COSINE = 0.9999  # of an embedding, to the unchanged file's
+MIN_NATIVE_COSINE = 0.99999  # of the native engine's embedding, to onnxruntime's on the same weights
 MAX_DIFFERENCE = 1e-3  # of a detector's outputs: scores up to 1, distances up to some tens of strides
 IDENTICAL_DB = 200.0  # stands for no difference at all, because JSON has no infinity
 STRIDES = (8, 16, 32)
@@ -55,7 +58,7 @@ class ConvertedModel:
     blobs: dict[str, bytes | bytearray]
     golden: bytes  # .npz: inputs and outputs by name, and the tolerance
     source: str  # SHA-256 of the file
-    parity: dict[str, float]  # of the pack's results with the file's: max_difference, cosine, or *psnr_db
+    parity: dict[str, float]  # of the pack's results with the file's: max_difference, *cosine, or *psnr_db
 
 
 def convert_detector(path: Path) -> ConvertedModel:
@@ -130,12 +133,15 @@ def convert_embedder(path: Path) -> ConvertedModel:
         raise Unfit(f"{path.name} does not return embeddings of 512 numbers")
     network = partition_network(model, (onnx_embedder.INPUT,), onnx_embedder.OUTPUT)
     embedding = _run_staged(network.plan, network.weights, {onnx_embedder.INPUT: crop})[onnx_embedder.OUTPUT]
-    cosine = float(np.sum(embedding * expected) / (np.linalg.norm(embedding) * np.linalg.norm(expected)))
+    cosine = cosine_of(embedding, expected)
     if not cosine >= MIN_COSINE:
         raise Unfit(f"{path.name}: in fp16 the embedding's cosine to the original is {cosine:.6f}")
     blobs: dict[str, bytes | bytearray] = {PLAN_BLOB: network.plan.dump(), WEIGHTS_BLOB: network.weights}
-    golden = _golden_vector({onnx_embedder.INPUT: crop}, {onnx_embedder.OUTPUT: expected}, min_cosine=MIN_COSINE)
-    return ConvertedModel("onnx-stages", contract, blobs, golden, digest, {"cosine": cosine})
+    parity = {"cosine": cosine}
+    inputs = {onnx_embedder.INPUT: crop}
+    _try_native("embedder", network, inputs, embedding, blobs, parity)
+    golden = _golden_vector(inputs, {onnx_embedder.OUTPUT: expected}, min_cosine=MIN_COSINE)
+    return ConvertedModel("onnx-stages", contract, blobs, golden, digest, parity)
 
 
 def convert_swapper(path: Path) -> ConvertedModel:
@@ -160,7 +166,7 @@ def convert_swapper(path: Path) -> ConvertedModel:
     swapped = _run_staged(network.plan, network.weights, inputs)[onnx_swapper.OUTPUT]
     file_inputs = dict(zip([tensor.name for tensor in contract.inputs], inputs.values(), strict=True))
     expected = run_reference(path, file_inputs)[contract.outputs[0].name]
-    parity = {}
+    parity: dict[str, float] = {}
     if not network.exact:
         parity["file_psnr_db"] = _check_psnr(path, swapped, expected, MIN_ROUNDED_PSNR_DB)
         expected = run_reference(path, file_inputs, serialise_in_float(load(path), stored_dtype))[
@@ -173,10 +179,7 @@ def convert_swapper(path: Path) -> ConvertedModel:
         WEIGHTS_BLOB: network.weights,
         EMBEDDING_MAP_BLOB: emap,
     }
-    if network.native is not None and (native := _run_native(network.native, network.weights, inputs)) is not None:
-        parity["native_psnr_db"] = psnr_db(native, expected)
-        if parity["native_psnr_db"] >= MIN_PSNR_DB:
-            blobs[NATIVE_BLOB] = network.native.dump()
+    _try_native("swapper", network, inputs, expected, blobs, parity)
     golden = _golden_vector(inputs, {onnx_swapper.OUTPUT: expected}, min_psnr_db=MIN_PSNR_DB)
     return ConvertedModel("onnx-stages", contract, blobs, golden, _digest(path), parity)
 
@@ -192,6 +195,19 @@ def psnr_db(one: Array, other: Array) -> float:
     """The peak signal-to-noise ratio of two pictures with values from 0 to 1; at most IDENTICAL_DB."""
     error = float(np.mean((one.astype(np.float64) - other) ** 2))
     return min(float(-10 * np.log10(error)), IDENTICAL_DB) if error else IDENTICAL_DB
+
+
+def measure_native(name: ModelName, output: Array, expected: Array) -> tuple[str, float, float]:
+    """How close the native engine's output is to another of the same weights: a name, a number, and the least."""
+    if name == "swapper":
+        return "native_psnr_db", psnr_db(output, expected), MIN_PSNR_DB
+    return "native_cosine", cosine_of(output, expected), MIN_NATIVE_COSINE
+
+
+def cosine_of(one: Array, other: Array) -> float:
+    """The cosine similarity of two vectors."""
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    return float(np.sum(one * other) / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def _digest(path: Path) -> str:
@@ -238,13 +254,27 @@ def _golden_vector(inputs: Mapping[str, Array], outputs: Mapping[str, Array], **
     return file.getvalue()
 
 
-def _run_native(description: Description, weights: bytearray, inputs: Mapping[str, Array]) -> Array | None:
-    """The native engine's output; None if the engine is not available."""
-    try:
-        swapper = NativeSwapper(description, InMemoryWeights(weights), visible_processors())
-    except Unavailable:
-        return None
-    return swapper.run(inputs[onnx_swapper.TARGET], inputs[onnx_swapper.SOURCE])
+def _try_native(
+    name: ModelName,
+    network: PartitionedNetwork,
+    inputs: Mapping[str, Array],
+    expected: Array,
+    blobs: dict[str, bytes | bytearray],
+    parity: dict[str, float],
+) -> None:
+    """Add what the native engine has to know to the blobs, and how close it is to the parity.
+
+    Nothing is added if the engine does not know the network or cannot be used here, no blob if it is not close enough.
+    """
+    if network.native is None:
+        return
+    description = network.native.dump()
+    with suppress(Unavailable):
+        output = run_native(name, description, InMemoryWeights(network.weights), inputs)
+        measure, value, least = measure_native(name, output, expected)
+        parity[measure] = value
+        if value >= least:
+            blobs[NATIVE_BLOB] = description
 
 
 def _run_staged(plan: StagePlan, weights: bytearray, inputs: Mapping[str, Array]) -> dict[str, Array]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from layers.engine.session import import_onnxruntime, session_options
 from layers.engine.stages import Array
@@ -80,6 +80,17 @@ def run_reference(path: Path, inputs: Mapping[str, Array], model: bytes | None =
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
     except Exception as error:  # onnxruntime has a class of its own for each cause, in a private module
         raise Unfit(f"onnxruntime cannot run {path.name}: {error}") from error
+
+
+def read_attribute(node: Any, name: str, default: Any) -> Any:
+    """The value of a node's attribute: a number, bytes, or a list of them. Raises Unfit for one without a type."""
+    for attribute in node.attribute:
+        if attribute.name == name:
+            try:
+                return helper.get_attribute_value(attribute)
+            except ValueError as error:
+                raise Unfit(f"the attribute {name} of {node.op_type} cannot be read") from error
+    return default
 
 
 def to_float(node: Any) -> None:

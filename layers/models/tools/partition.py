@@ -13,10 +13,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from layers.engine.native_embedder import EmbedderDescription
 from layers.engine.native_swapper import Description
 from layers.engine.stages import ALIGNMENT, Array, Stage, StagePlan, Weight
 from layers.models.tools.onnx_file import FIRST_WITHOUT_INPUTS, Unfit, to_float
-from layers.models.tools.recognise import recognise
+from layers.models.tools.recognise_inswapper import recognise_inswapper
+from layers.models.tools.recognise_iresnet import recognise_iresnet
 
 STAGE_BYTES = 8 << 20  # a stage ends with the layer that brings its weights to this size
 MAX_ALIVE = 2  # tensors handed from stage to stage: a residual block's input, and its result so far
@@ -33,7 +35,7 @@ class PartitionedNetwork:
     weights: bytearray  # the flat file
     last: Array | None  # the last initializer, if no node uses it: inswapper's embedding map
     exact: bool  # whether the original computes in fp32 with weights that the flat file holds unrounded
-    native: Description | None  # for the native engine, if it knows networks like this one
+    native: Description | EmbedderDescription | None  # for the native engine, if it knows networks like this one
 
 
 @dataclass
@@ -77,7 +79,8 @@ def partition_network(model: Any, input_names: tuple[str, ...], output_name: str
         number = graphs.setdefault(graph, len(graphs))
         stages.append(Stage(number, weights, inputs, outputs, tuple(sorted(map(names, finished)))))
         nodes = []
-    native = recognise(network.nodes, network.constants, flat.places)
+    contents = network.nodes, network.constants, flat.places
+    native = recognise_inswapper(*contents) or recognise_iresnet(*contents)
     return PartitionedNetwork(
         StagePlan(tuple(stages), tuple(graphs)), flat.data, last, not (network.half or flat.rounded), native
     )

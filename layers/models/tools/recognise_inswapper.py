@@ -35,7 +35,9 @@ def recognise_inswapper(
         return None
     if not all(read_attribute(node, "transB", 0) for node in styles):
         return None
-    if [read_attribute(node, "strides", [1, 1]) for node in convolutions] != [[1, 1]] * 2 + [[2, 2]] * 2 + [[1, 1]] * 16:
+    if [read_attribute(node, "strides", [1, 1]) for node in convolutions] != [[1, 1]] * 2 + [[2, 2]] * 2 + [
+        [1, 1]
+    ] * 16:
         return None
     if not all(node.input[1] in places for node in layers):
         return None
@@ -59,4 +61,3 @@ def _find_epsilon(nodes: Sequence[Any], constants: Mapping[str, Array]) -> float
                 return None
             epsilons.add(float(scalars[0].ravel()[0]))
     return epsilons.pop() if len(epsilons) == 1 else None
-

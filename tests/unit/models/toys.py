@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 from layers.models.runtime.manifest import ModelName
+from layers.models.tools import partition
 from layers.models.tools.bundle import convert_folder
-from layers.models.tools.convert import ConvertedModel, convert_detector
+from layers.models.tools.convert import ConvertedModel, convert_detector, convert_embedder
 from tests.support import model_standins as standin
 
 
@@ -20,6 +22,18 @@ def files() -> Path:
     standin.w600k_r50(folder / "embedder.onnx", width=8, blocks=(1, 1, 1, 1))
     standin.inswapper(folder / "swapper.onnx", "fp16-weights", width=32)
     return folder
+
+
+@cache
+def iresnet() -> Path:
+    """An embedder of the family that the native engine knows, and wide enough for it."""
+    return standin.w600k_r50(files() / "iresnet.onnx", width=16, blocks=(1, 1, 1, 1))
+
+
+def convert_iresnet() -> ConvertedModel:
+    """The same as a pack holds it, with halves as kernels although it is so narrow."""
+    with mock.patch.object(partition, "MIN_HALF_ELEMENTS", 1024):
+        return convert_embedder(iresnet())
 
 
 @cache

@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from layers.engine.build import LIBRARY
+from layers.engine.native_embedder import EmbedderDescription
 from layers.engine.onnx_embedder import OnnxEmbedder
 from layers.engine.onnx_swapper import OnnxSwapper
 from layers.engine.stages import StagePlan
@@ -22,7 +24,7 @@ from layers.models.tools import convert, onnx_file, partition
 from layers.models.tools.convert import ConvertedModel, convert_detector, convert_embedder, convert_swapper
 from layers.models.tools.onnx_file import Unfit
 from tests.support import model_standins as standin
-from tests.unit.models import toys
+from tests.unit.models import fake_native_embedder, toys
 
 Floats = NDArray[np.float32]
 
@@ -115,6 +117,25 @@ def test_embedder_equals_its_file() -> None:
     expected = original(toys.files() / "embedder.onnx", crop=crops)
     for embedding, truth in zip(embedder.run(crops), expected, strict=True):
         assert embedding @ truth / np.linalg.norm(embedding) / np.linalg.norm(truth) > 0.9999
+
+
+def test_an_embedder_that_the_native_engine_runs_is_described_for_it() -> None:
+    assert ("native" in toys.convert_iresnet().blobs) == LIBRARY.exists()
+    model = fake_native_embedder.describe_iresnet()
+    assert model.parity["native_cosine"] >= 0.99999
+    description = EmbedderDescription.parse(bytes(model.blobs["native"]), len(model.blobs["weights"]))
+    assert (description.blocks, description.width) == ((1, 1, 1, 1), 16)
+
+
+@pytest.mark.parametrize("broken", [{"error": 0.01}, {"why_unavailable": "no compiler"}])
+def test_an_embedder_that_the_native_engine_runs_wrongly_or_not_at_all_is_not_described(
+    broken: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_native_embedder.install(monkeypatch, **broken)
+    model = toys.convert_iresnet()
+    assert "native" not in model.blobs
+    assert model.parity["cosine"] > 0.9999
+    assert model.parity.get("native_cosine", 0) < 0.99999
 
 
 def test_weights_are_halved() -> None:

@@ -19,7 +19,7 @@ from layers.models.tools.publish import Conflict, upload
 from layers.models.tools.verify import VerificationReport, verify_pack
 from local.cloud import ROOT
 from tests.support.faulty_s3 import Fault, FaultyS3
-from tests.unit.models import toys
+from tests.unit.models import fake_native_embedder, toys
 
 BUCKET = "models"
 
@@ -208,6 +208,17 @@ def test_the_native_engine_is_tried_too_where_a_pack_is_made_for_it(s3: FaultyS3
     made_for_it = any(blob.name == NATIVE_BLOB for blob in pack.manifest.models["swapper"].blobs)
     assert ("native_psnr_db" in measurements) == made_for_it == LIBRARY.exists()
     assert all(value > 80 for value in measurements.values())
+
+
+def test_an_embedder_is_compared_on_both_engines(s3: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {**toys.models(), "embedder": fake_native_embedder.describe_iresnet()}
+    pointer = publish(s3, PackBundle.assemble(models, "iresnet", dict.fromkeys(models, "MIT")))
+    for error, fault in ((0.0, ""), (0.01, "native_cosine is 0.9999")):
+        fake_native_embedder.install(monkeypatch, error=error)
+        (report,) = [each for each in check(s3, pointer) if each.part == "embedder"]
+        assert report.measured["cosine"] > 0.9999
+        assert (report.measured["native_cosine"] >= 0.99999) == (not fault)
+        assert report.fault[: len("native_cosine is 0.9999")] == fault
 
 
 def test_what_packs_share_is_read_once(s3: FaultyS3) -> None:
