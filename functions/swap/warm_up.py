@@ -25,6 +25,7 @@ MODULES = (
     "functions.swap.face.badge",
     "functions.swap.safeguards.content_filter",
     "layers.engine.native_swapper",
+    "layers.engine.native_embedder",
     "layers.media.encode",
     "layers.media.xmp_label",
     "layers.engine.onnx_embedder",

@@ -10,21 +10,16 @@ import numpy as np
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt
-from layers.core.telemetry import logger
-from layers.engine.onnx_embedder import OnnxEmbedder
-from layers.engine.onnx_swapper import OnnxSwapper
+from layers.engine.embedder import Embedder
 from layers.engine.session import lean_malloc, session, trim
-from layers.engine.stages import StagePlan
 from layers.engine.swapper import Floats, Swapper
+from layers.models.runtime.engine_choice import create_embedder, create_swapper
 from layers.models.runtime.manifest import (
     EMBEDDING_MAP_BLOB,
     FILE_BLOB,
-    NATIVE_BLOB,
-    PLAN_BLOB,
     THRESHOLD_BLOB,
     WEIGHTS_BLOB,
     Manifest,
-    Model,
     ModelName,
 )
 from layers.models.runtime.model_store import ModelStore
@@ -32,7 +27,7 @@ from layers.models.runtime.s3_download import Download
 
 AMPLE_MEMORY_MB = 1024  # from here on the embedder stays loaded beside the swapper
 START_BYTES = 48 << 20  # of the swapper's weights, fetched at once where they will go through a window
-LARGEST_LAYER_BYTES = 64 << 20  # room for what the embedder computes, above all its last layer in fp32
+LARGEST_LAYER_BYTES = 64 << 20  # room for what the embedder computes, on onnxruntime its last layer in fp32 above all
 
 
 class LoadedModels:
@@ -57,7 +52,7 @@ class LoadedModels:
         self._manifest: Manifest | None = None
         self._pending: PendingSwapper | None = None
         self._detectors: dict[bool, Any] = {}  # by whether it is for many frames
-        self._embedder: OnnxEmbedder | None = None
+        self._embedder: Embedder | None = None
         self._embedder_weights: Download | None = None
         self._emap: Floats | None = None
         self._gate: tuple[Any, float] | None = None
@@ -117,7 +112,7 @@ class LoadedModels:
                 self._detectors[for_many] = session(file, self._threads, for_many=for_many)
             return self._detectors[for_many]
 
-    def embedder(self, deadline: Deadline) -> OnnxEmbedder:
+    def embedder(self, deadline: Deadline) -> Embedder:
         """The embedder, which may run while its weights are still arriving. Raises what `start_swapper` raises.
 
         In a small sandbox it is released as soon as the swapper is taken, so use it before; until then it occupies the
@@ -127,12 +122,11 @@ class LoadedModels:
             if self._embedder and self._embedder_weights and self._embedder_weights.usable:
                 return self._embedder
             self._drop_embedder()
-            blob = self._require_manifest(deadline).models["embedder"].blob(WEIGHTS_BLOB)
+            model = self._require_manifest(deadline).models["embedder"]
             if self._pending and not self._keeps_embedder:
                 self._pending.make_room(self._bytes_beside_embedder(), deadline)
-            self._embedder_weights = self._store.load(blob, deadline)
-            plan = StagePlan.parse(self._read("embedder", PLAN_BLOB, deadline))
-            self._embedder = OnnxEmbedder(plan, self._embedder_weights, self._threads)
+            self._embedder_weights = weights = self._store.load(model.blob(WEIGHTS_BLOB), deadline)
+            self._embedder = create_embedder(model, self._store, deadline, weights, self._threads)
             return self._embedder
 
     def emap(self, deadline: Deadline) -> Floats:
@@ -208,24 +202,6 @@ class LoadedModels:
         return self._store.read(self._require_manifest(deadline).models[model].blob(blob), deadline)
 
 
-def _create_swapper(
-    model: Model, store: ModelStore, deadline: Deadline, weights: Download, threads: int, lean: bool
-) -> Swapper:
-    """Make the native swapper if it knows the network and can run here, otherwise one on onnxruntime."""
-    names = {blob.name for blob in model.blobs}
-    why = "the pack has no description for it"
-    if NATIVE_BLOB in names:
-        from layers.engine.native_swapper import Description, NativeSwapper, Unavailable
-
-        try:
-            description = Description.parse(store.read(model.blob(NATIVE_BLOB), deadline), weights.blob.size)
-            return NativeSwapper(description, weights, threads, lean=lean)
-        except Unavailable as error:
-            why = str(error)
-    logger().info("the swapper runs on onnxruntime", extra={"no_native_engine": why})
-    return OnnxSwapper(StagePlan.parse(store.read(model.blob(PLAN_BLOB), deadline)), weights, threads)
-
-
 class PendingSwapper:
     """A swapper whose weights are arriving, or have been here since an earlier request."""
 
@@ -249,7 +225,7 @@ class PendingSwapper:
         def create() -> None:
             try:
                 self._swapper.set_result(
-                    _create_swapper(model, store, deadline, self._weights, threads, pause_at is not None)
+                    create_swapper(model, store, deadline, self._weights, threads, pause_at is not None)
                 )
             except BaseException as error:
                 self._swapper.set_exception(error)

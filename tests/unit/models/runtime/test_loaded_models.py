@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt, ModelsMissing, OutOfTime
 from layers.models.runtime.loaded_models import LoadedModels
 from layers.models.runtime.model_store import ModelStore
+from layers.models.tools.convert import ConvertedModel
 from layers.models.tools.publish import publish
 from tests.support.faulty_s3 import Fault, FaultyS3
-from tests.unit.models import toys
+from tests.unit.models import fake_native_embedder, toys
 from tests.unit.models.tools.test_convert import faces, original, psnr
 
 BUCKET = "models"
+CROP = np.random.default_rng(8).uniform(-1, 1, (1, 3, 112, 112)).astype(np.float32)  # for an embedder
 
 
 @pytest.fixture
@@ -27,8 +30,11 @@ def s3() -> Iterator[FaultyS3]:
         yield server
 
 
-def _publish(s3: FaultyS3, name: str = "toys") -> str:
-    return publish(toys.models(), BUCKET, s3.client(), name, dict.fromkeys(toys.models(), "MIT"), "Toys only.")
+def _publish(s3: FaultyS3, name: str = "toys", embedder: ConvertedModel | None = None) -> str:
+    pack = dict(toys.models())
+    if embedder is not None:
+        pack["embedder"] = embedder
+    return publish(pack, BUCKET, s3.client(), name, dict.fromkeys(pack, "MIT"), "Toys only.")
 
 
 def models(s3: FaultyS3, memory_mb: int = 512) -> LoadedModels:
@@ -153,6 +159,57 @@ def test_a_small_sandbox_never_holds_embedder_and_whole_swapper(s3: FaultyS3) ->
         for thread in pending._weights.threads:
             thread.join(20)
     swap_once(loaded)
+
+
+def test_an_embedder_runs_on_the_native_engine_where_its_pack_describes_it(
+    s3: FaultyS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_native_embedder.install(monkeypatch)
+    _publish(s3, embedder=fake_native_embedder.describe_iresnet())
+    loaded = models(s3)
+    pending = loaded.start_swapper(soon())
+    native = loaded.embedder(soon())
+    assert (native.name, getattr(native, "lean", None)) == ("native fake", True)
+    embedding = native.run(CROP)
+    assert loaded.embedder(soon()) is native
+    pending.swapper()
+    with pytest.raises(RuntimeError, match="closed"):  # its room is the swapper's now, as sandboxes of 512 MB are small
+        native.run(CROP)
+    fake_native_embedder.install(monkeypatch, why_unavailable="no compiler")
+    other = loaded.embedder(soon())
+    assert other.name == "onnxruntime"
+    np.testing.assert_allclose(other.run(CROP), embedding, atol=1e-4 * np.abs(embedding).max())
+
+
+@pytest.mark.parametrize("is_described", [False, True])
+def test_the_log_says_why_the_native_engine_does_not_run_an_embedder(
+    s3: FaultyS3, is_described: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    if is_described:
+        fake_native_embedder.install(monkeypatch)
+        _publish(s3, embedder=fake_native_embedder.describe_iresnet())
+    fake_native_embedder.install(monkeypatch, why_unavailable="no compiler")
+    assert models(s3).embedder(soon()).run(CROP).shape == (1, 512)
+    (line,) = [each for each in caplog.records if each.message == "the embedder runs on onnxruntime"]
+    assert vars(line)["no_native_engine"] == ("no compiler" if is_described else "the pack has no description for it")
+
+
+def test_an_embedder_that_is_published_again_with_a_description_is_the_same_embedder(
+    s3: FaultyS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_native_embedder.install(monkeypatch)
+    embedder = fake_native_embedder.describe_iresnet()
+    blobs = {name: data for name, data in embedder.blobs.items() if name != "native"}
+    _publish(s3, embedder=replace(embedder, blobs=blobs))
+    loaded = models(s3)
+    loaded.refresh(soon())
+    digests = loaded.digests
+    assert loaded.embedder(soon()).name == "onnxruntime"
+    _publish(s3, embedder=embedder)
+    loaded.refresh(soon())
+    assert loaded.embedder(soon()).name == "native fake"
+    assert loaded.digests == digests  # by which the do-not-swap list and kept latents know them
 
 
 def test_a_new_pack_is_noticed_at_the_next_request(s3: FaultyS3) -> None:
