@@ -106,8 +106,8 @@ void multiply_rows(const Pass& pass, ThreadScratch& thread, const Convolution& l
                                     thread.offsets.data(), layer.side, w, inner, outs, m);
             for (int i = 0; i < outs; i += VECTOR_CHANNELS) {
                 const float* slopes = layer.slopes ? layer.slopes + out + i : nullptr;
-                const Target target{to.of(image, out + i), layer.side, layer.bias + out + i, layer.activation, slopes,
-                                    layer.add};
+                const Target target{to.of(image, out + i), layer.side, layer.bias + out + i,
+                                    layer.activation,      slopes,     layer.add};
                 pass.kernels.write_pixels(m, i, outs, layer.side, target, size_t(y) * layer.side);
             }
         }

@@ -82,8 +82,8 @@ bool Embedder::run(Pass& pass, const float* crops, const float*, float* out) {
     return pass.run(needed_, [&](ThreadScratch& thread) { forward(pass, thread, crops, out); });
 }
 
-// x is in one buffer; what lies between a block's convolutions in another; a part's first block leaves its result in the
-// third.
+// x is in one buffer; what lies between a block's convolutions in another; a part's first block leaves its result in
+// the third.
 void Embedder::forward(Pass& pass, ThreadScratch& thread, const float* crops, float* out) {
     float* buffers[3];
     for (int i = 0; i < 3; i++) buffers[i] = pass.workspace.activations[i].get();

@@ -1,6 +1,6 @@
 // The C interface of the engine: a swapper or an embedder, run while its weights are still arriving. Start reading at
-// swapper.h and embedder.h, which describe the networks; layers.h says how they compute, and winograd.h why that is less
-// work.
+// swapper.h and embedder.h, which describe the networks; layers.h says how they compute, and winograd.h why that is
+// less work.
 #pragma once
 
 #include <cstdint>
@@ -41,8 +41,8 @@ void* coldswap_create_swapper(const coldswap_options* options, int width, float 
 // `width` as above, `blocks`: how many each of the COLDSWAP_PARTS has. Layers in order of use: the stem; of each block
 // its two convolutions and, in the first of a part, the shortcut; the dense layer. `values`, float32, copied, in the
 // same order: of the stem bias and slopes; of each block scale and shift before the first convolution, its bias and
-// slopes, the second's bias, the shortcut's; of each last channel a scale and a shift; of each output of the dense layer
-// a scale and a shift. Returns null as above.
+// slopes, the second's bias, the shortcut's; of each last channel a scale and a shift; of each output of the dense
+// layer a scale and a shift. Returns null as above.
 void* coldswap_create_embedder(const coldswap_options* options, int width, const int* blocks, const float* values);
 void coldswap_destroy(void* engine);
 

@@ -55,8 +55,8 @@ struct Dense {
     uint64_t end(int out) const { return weights.offset + uint64_t(out) * ins * (weights.half ? 2 : 4); }
 };
 
-// Makes room in the workspace for any of these convolutions, and for a plane of so many floats in each thread's scratch.
-// Throws std::bad_alloc.
+// Makes room in the workspace for any of these convolutions, and for a plane of so many floats in each thread's
+// scratch. Throws std::bad_alloc.
 void reserve(const Pass& pass, const std::vector<Convolution>& layers, size_t scratch = 0);
 
 // Called with an image and an output channel as soon as that plane is whole; only where a plane is one group of tiles.

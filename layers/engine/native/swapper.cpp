@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 
 namespace coldswap {
 namespace {
@@ -38,7 +39,12 @@ Convolution block_layer(int channels) {
 Swapper::Swapper(int width, float epsilon, const coldswap_weights* weights, const float* biases)
     : width_(width), epsilon_(epsilon) {
     assert(width > 0 && width % VECTOR_CHANNELS == 0);
-    const int w = width;
+    describe();
+    take(weights, biases);
+}
+
+void Swapper::describe() {
+    const int w = width_;
     convolutions_ = {
         seven_by_seven(3, w, Activation::leaky_relu),
         convolution(w, 2 * w, SIDE, 1),
@@ -46,16 +52,19 @@ Swapper::Swapper(int width, float epsilon, const coldswap_weights* weights, cons
         convolution(4 * w, 8 * w, SIDE / 4, 2),
     };
     convolutions_.insert(convolutions_.end(), 2 * BLOCKS, block_layer(8 * w));
-    convolutions_.insert(convolutions_.end(), {
-                                                  upsampling(8 * w, 4 * w, SIDE / 2),
-                                                  upsampling(4 * w, 2 * w, SIDE),
-                                                  convolution(2 * w, w, SIDE, 1),
-                                                  seven_by_seven(w, 3, Activation::tanh),
-                                              });
+    const Convolution decoder[] = {
+        upsampling(8 * w, 4 * w, SIDE / 2),
+        upsampling(4 * w, 2 * w, SIDE),
+        convolution(2 * w, w, SIDE, 1),
+        seven_by_seven(w, 3, Activation::tanh),
+    };
+    convolutions_.insert(convolutions_.end(), std::begin(decoder), std::end(decoder));
     styles_.assign(COLDSWAP_STYLES, Dense{LATENT, 16 * w});
     assert(convolutions_.size() == COLDSWAP_CONVOLUTIONS);
+}
 
-    size_t total = size_t(COLDSWAP_STYLES) * 16 * w;
+void Swapper::take(const coldswap_weights* weights, const float* biases) {
+    size_t total = size_t(COLDSWAP_STYLES) * styles_[0].outs;
     for (const Convolution& layer : convolutions_) total += layer.outs;
     biases_.assign(biases, biases + total);
     const float* bias = biases_.data();
@@ -82,8 +91,8 @@ bool Swapper::run(Pass& pass, const float* crops, const float* latents, float* o
     pass.workspace.activations[0].reserve(widest * count);
     pass.workspace.activations[1].reserve(2 * widest * count);
     reserve(pass, convolutions_, plane_floats(SIDE / 4));
-    styles_are_cached_ = cached_latents_.size() == count * LATENT &&
-                         std::equal(cached_latents_.begin(), cached_latents_.end(), latents);
+    styles_are_cached_ =
+        cached_latents_.size() == count * LATENT && std::equal(cached_latents_.begin(), cached_latents_.end(), latents);
     if (!styles_are_cached_) cached_styles_.resize(COLDSWAP_STYLES * count * styles_[0].outs);
     const bool succeeded =
         pass.run(needed_, [&](ThreadScratch& thread) { forward(pass, thread, crops, latents, out); });
@@ -96,13 +105,12 @@ bool Swapper::run(Pass& pass, const float* crops, const float* latents, float* o
 
 void Swapper::forward(Pass& pass, ThreadScratch& thread, const float* crops, const float* latents, float* out) {
     const size_t widest = width_ * plane_floats(SIDE), picture = 3 * plane_floats(SIDE);
-    const auto in_a = [&](int side) {
-        return Tensor{pass.workspace.activations[0].get(), widest, plane_floats(side)};
-    };
+    const auto in_a = [&](int side) { return Tensor{pass.workspace.activations[0].get(), widest, plane_floats(side)}; };
     const auto in_b = [&](int side) {
         return Tensor{pass.workspace.activations[1].get(), 2 * widest, plane_floats(side)};
     };
-    const Tensor input{const_cast<float*>(crops), picture, plane_floats(SIDE)}, output{out, picture, plane_floats(SIDE)};
+    const Tensor input{const_cast<float*>(crops), picture, plane_floats(SIDE)},
+        output{out, picture, plane_floats(SIDE)};
     const Convolution *down = convolutions_.data(), *up = down + DECODER;
 
     convolve(pass, thread, down[0], input, in_a(SIDE));
@@ -129,9 +137,8 @@ void Swapper::residual_block(Pass& pass, ThreadScratch& thread, int number, cons
         pass.kernels.adain(plane, int(pixels), scales[channel], scales[channels + channel], epsilon_, sum);
     };
     style(pass, thread, first, latents);
-    convolve(pass, thread, convolutions_[ENCODER + first], x, between, [&](int image, int channel) {
-        normalise(first, image, channel, between.of(image, channel), nullptr);
-    });
+    convolve(pass, thread, convolutions_[ENCODER + first], x, between,
+             [&](int image, int channel) { normalise(first, image, channel, between.of(image, channel), nullptr); });
     style(pass, thread, second, latents);
     convolve(pass, thread, convolutions_[ENCODER + second], between, own, [&](int image, int channel) {
         normalise(second, image, channel, own.of(image, channel), x.of(image, channel));

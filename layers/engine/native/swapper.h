@@ -18,6 +18,8 @@ class Swapper : public Network {
     bool run(Pass& pass, const float* crops, const float* latents, float* out) override;
 
    private:
+    void describe();
+    void take(const coldswap_weights* weights, const float* biases);
     void forward(Pass& pass, ThreadScratch& thread, const float* crops, const float* latents, float* out);
     void residual_block(Pass& pass, ThreadScratch& thread, int number, const float* latents);
     void style(Pass& pass, ThreadScratch& thread, int number, const float* latents);

@@ -30,8 +30,8 @@ struct Work {
         for (int i = 0; i < tiling.ic_block; i += kernels.channels) {
             const int in = block * tiling.ic_block + i;
             const auto of_channel = [&](const float* values) { return values ? values + in : nullptr; };
-            const Source source{from.of(image_of(group), in), layer.in_side(),         layer.padding,
-                                layer.upsample,               of_channel(layer.scale), of_channel(layer.shift)};
+            const Source source{from.of(image_of(group), in), layer.in_side(),        layer.padding, layer.upsample,
+                                of_channel(layer.scale),      of_channel(layer.shift)};
             kernels.transform_input(source, tiles_of(group), i, tiling.ic_block, v_of(group, block),
                                     thread.scratch.get());
         }
@@ -46,8 +46,8 @@ struct Work {
         const int image = image_of(group);
         for (int i = 0; i < tiling.oc_block; i += kernels.channels) {
             const float* slopes = layer.slopes ? layer.slopes + out + i : nullptr;
-            const Target target{to.of(image, out + i), layer.side, layer.bias + out + i, layer.activation, slopes,
-                                layer.add};
+            const Target target{to.of(image, out + i), layer.side, layer.bias + out + i,
+                                layer.activation,      slopes,     layer.add};
             kernels.transform_output(m, i, tiling.oc_block, tiles_of(group), target);
             if (done) done(image, out + i);
         }
@@ -100,8 +100,7 @@ void convolve_winograd(Pass& pass, ThreadScratch& thread, const Convolution& lay
     assert(layer.weights.half && (!done || tiling.groups_per_image == 1));
     for (int first = 0; first < tiling.groups; first += tiling.together) {
         const int groups = std::min(tiling.together, tiling.groups - first);
-        const Work work{pass,  layer, tiling, pass.kernels.winograd[int(layer.layout)][layer.stride - 1],
-                        first, groups};
+        const Work work{pass, layer, tiling, pass.kernels.winograd[int(layer.layout)][layer.stride - 1], first, groups};
         pass.parallel_for(thread, groups * tiling.ic_blocks, [&](int task) {
             work.transform_input(thread, task / tiling.ic_blocks, task % tiling.ic_blocks, from);
         });
