@@ -22,9 +22,9 @@ CPP = $(shell git ls-files '*.cpp' '*.h' '*.inc')
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-engine: $(ENGINE) ## compile the native swapper for this machine
+engine: $(ENGINE) ## compile the native engine for this machine
 
-engine-sanitize: .venv/ready ## test the native swapper under the address, undefined-behaviour and thread sanitizers
+engine-sanitize: .venv/ready ## test the native engine under the address, undefined-behaviour and thread sanitizers
 	$(PY) -m tests.engine.sanitize
 
 demo: .venv/ready .venv-cloud/ready $(ENGINE) ## run the whole stack on this machine: memes, still and moving, and two videos in out/; FACE=me.jpg MEME=meme.jpg swaps pictures of your own; GPU=1 tries the worker for GPUs

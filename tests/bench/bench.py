@@ -10,6 +10,7 @@ of the peaks.
   default face, whose latent is cached, and unloading everything after each request.
 - The same, limited to the processors and the memory that Lambda gives at four sizes, on Lambda's line.
 - The swapper alone: its cold start (cold_arm.py), and warm (engine_arm.py) with what limits it.
+- The embedder alone (embedder.py).
 - What `avx2` needs again, with both arms held to AVX2 (hold.py), as on Lambda, whose processors have no AVX-512.
 
 Writes out/bench/swap.json and swap.png. `ratios` and `avx2` are the summaries; --avx2 only measures the latter
@@ -248,9 +249,10 @@ def ratios(report: Mapping[str, Any]) -> dict[str, float]:
 
 def measure_all(options: form.Options) -> dict[str, Any]:
     """Measure everything except what is held to AVX2."""
-    from tests.bench import engine  # late: it imports this module
+    from tests.bench import embedder, engine  # late: they import this module
 
     report: dict[str, Any] = {"engine": engine.measure(options.inputs, options.repeats)}
+    report["embedder"] = embedder.measure(options)
     report |= _measure_lines(options, tuple(LINES), tuple(LINES), options.environ)
     sizes = SIZES_MB[-1:] if options.quick else SIZES_MB
     report["sizes"] = measure_sizes(sizes, inputs=options.inputs, more=options.environ)

@@ -17,11 +17,12 @@ def instruction_set() -> str:
 
 
 def hold_engine() -> None:
-    """Make every native swapper of a held process with its instruction set."""
+    """Make every native swapper and embedder of a held process with its instruction set."""
     if instruction_set():
         from unittest import mock
 
-        from layers.engine import native_swapper
+        from layers.engine import native_embedder, native_swapper
 
-        engine = partial(native_swapper.NativeSwapper, instructions=instruction_set())
-        mock.patch.object(native_swapper, "NativeSwapper", engine).start()
+        for module, name in ((native_swapper, "NativeSwapper"), (native_embedder, "NativeEmbedder")):
+            engine = partial(getattr(module, name), instructions=instruction_set())
+            mock.patch.object(module, name, engine).start()

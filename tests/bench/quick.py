@@ -15,6 +15,7 @@ RUNS = (
     ("memory",),
     ("command",),
     ("engine", "--avx2"),
+    ("embedder",),
     ("detect",),
     ("paste",),
     ("quality",),

@@ -13,7 +13,7 @@ from unittest import mock
 import onnxruntime
 import pytest
 
-from layers.engine import native_swapper
+from layers.engine import native_embedder, native_swapper
 from layers.engine.build import LIBRARY
 from tests.bench import bench, form, hold, instructions
 
@@ -61,16 +61,18 @@ def test_a_library_that_asks_in_another_way_is_not_taken_for_held(
 @pytest.mark.skipif(not LIBRARY.exists(), reason="the native engine is not compiled")
 @pytest.mark.usefixtures("undo_hold")
 def test_the_function_of_a_held_process_makes_held_engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.support.iresnets import random_iresnet
     from tests.unit.engine.test_native import build_pack, parse_description
     from tests.unit.models.tools.test_convert import Memory
 
-    pack = build_pack(16)
+    pack, network = build_pack(16), random_iresnet()
     monkeypatch.setenv(instructions.SWITCH, "avx2")
     instructions.hold_engine()
 
     engine = native_swapper.NativeSwapper(parse_description(pack), Memory(pack.blobs["weights"]), 1, lean=True)
+    embedder = native_embedder.NativeEmbedder(network.description, Memory(network.weights), 1)
 
-    assert engine.name == "native avx2"
+    assert engine.name == embedder.name == "native avx2"
 
 
 @pytest.mark.usefixtures("undo_hold")
@@ -92,6 +94,7 @@ def swap_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(bench, "FOLDER", tmp_path)
     monkeypatch.setattr(bench, "prepare", lambda *_: None)
     monkeypatch.setattr("tests.bench.engine.measure", lambda *_: report)
+    monkeypatch.setattr("tests.bench.embedder.measure", lambda *_: report)
     for name in ("measure", "measure_cold"):
         monkeypatch.setattr(bench, name, lambda *_, **__: lines)
     monkeypatch.setattr(sys, "argv", ["bench", "--avx2"])

@@ -34,9 +34,13 @@ class IResNet:
             for (at, half), shape in zip(self.description.weights, shapes, strict=True)
         ]
 
+    def serialise_onnx(self) -> bytes:
+        """The bytes of an ONNX file of the network."""
+        return _Graph(self).serialise()
+
     def embed(self, crops: Array) -> Array:
         """What onnxruntime makes of the crops, one after the other."""
-        inference_session = session(_Graph(self).serialise(), 1)
+        inference_session = session(self.serialise_onnx(), 1)
         return np.concatenate([inference_session.run(None, {"crop": crop[None]})[0] for crop in crops])
 
 
@@ -57,7 +61,7 @@ def random_iresnet(
 
 
 class _Graph:
-    """The network in ONNX, in operators of its own: batch norms as products and sums."""
+    """The network in ONNX; what its batch norms had seen had a mean of 0 and a variance of 1."""
 
     def __init__(self, network: IResNet) -> None:
         self._values = iter(network.description.values)
@@ -81,14 +85,13 @@ class _Graph:
             outs = description.width << part
             for block in range(count):
                 stride = 1 if block else 2
-                y = self._prelu(self._convolution(self._scale_and_shift(x, ins), outs), outs)
+                y = self._prelu(self._convolution(self._batch_norm(x, ins), outs), outs)
                 y = self._convolution(y, outs, stride)
                 x = self._node("Add", [y, x if block else self._convolution(x, outs, stride)])
                 ins = outs
-        x = self._node("Flatten", [self._scale_and_shift(x, ins)], axis=1)
-        x = self._node("Gemm", [x, self._constant(next(self._weights))], transB=1)
-        scale, shift = self._take(512), self._take(512)
-        return self._node("Add", [self._node("Mul", [x, self._constant(scale)]), self._constant(shift)])
+        x = self._node("Flatten", [self._batch_norm(x, ins)], axis=1)
+        bias = self._constant(np.zeros(512, np.float32))
+        return self._batch_norm(self._node("Gemm", [x, self._constant(next(self._weights)), bias], transB=1), 512)
 
     def _node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
         name = f"{kind}{len(self._nodes)}"
@@ -104,9 +107,6 @@ class _Graph:
         values: Iterator[Any] = self._values
         return np.array([next(values) for _ in range(count)], np.float32)
 
-    def _per_channel(self, count: int) -> str:
-        return self._constant(self._take(count).reshape(-1, 1, 1))
-
     def _convolution(self, x: str, outs: int, stride: int = 1) -> str:
         weights = next(self._weights)
         pads = [weights.shape[2] // 2] * 4
@@ -114,7 +114,9 @@ class _Graph:
         return self._node("Conv", [x, self._constant(weights), bias], strides=[stride, stride], pads=pads)
 
     def _prelu(self, x: str, channels: int) -> str:
-        return self._node("PRelu", [x, self._per_channel(channels)])
+        return self._node("PRelu", [x, self._constant(self._take(channels).reshape(-1, 1, 1))])
 
-    def _scale_and_shift(self, x: str, channels: int) -> str:
-        return self._node("Add", [self._node("Mul", [x, self._per_channel(channels)]), self._per_channel(channels)])
+    def _batch_norm(self, x: str, channels: int) -> str:
+        scale, shift = self._take(channels), self._take(channels)
+        values = [scale, shift, np.zeros(channels, np.float32), np.ones(channels, np.float32)]
+        return self._node("BatchNormalization", [x, *[self._constant(value) for value in values]], epsilon=0.0)
