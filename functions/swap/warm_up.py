@@ -90,9 +90,6 @@ def _import() -> None:
 
     for name in MODULES:
         importlib.import_module(name)
-    from functions.swap.face.scrfd import insightface_scrfd
-
-    insightface_scrfd()
     for service in CLIENTS:
         client(service)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -79,17 +79,45 @@ def session_options(threads: int) -> Any:
     return options
 
 
-def session(model: bytes, threads: int, *, for_many: bool = False) -> Any:
+class LeanSession:
+    """An onnxruntime.InferenceSession that keeps none of the memory of its runs.
+
+    Within a run, its arena uses again what one layer has freed for the next: as every tensor of more than a megabyte
+    comes from the system otherwise and goes back to it, the system would take as long as the network.
+    """
+
+    def __init__(self, inference_session: Any) -> None:
+        """`inference_session` has an arena."""
+        self._session = inference_session
+        self._options = import_onnxruntime().RunOptions()
+        self._options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.get_inputs, self.get_outputs = inference_session.get_inputs, inference_session.get_outputs
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, Any]) -> list[Any]:
+        """As onnxruntime.InferenceSession has it: the outputs of these names, of all if None."""
+        outputs: list[Any] = self._session.run(names, feeds, self._options)
+        return outputs
+
+
+def session(model: bytes, threads: int) -> Any:
     """Make an onnxruntime.InferenceSession of an ordinary ONNX file.
 
-    Not fully optimised unless it is `for_many` runs: the last level makes copies of the weights in another layout,
-    which is not worth the memory for a small network that runs a few times.
+    Not fully optimised: the last level makes copies of the weights in another layout, which is not worth the memory
+    for a network that runs once.
     """
     onnxruntime = import_onnxruntime()
     options = session_options(threads)
-    levels = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if for_many else levels.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     return _session(model, options)
+
+
+def small_session(model: bytes, threads: int) -> LeanSession:
+    """Make a session of an ordinary ONNX file with few weights that runs often: fully optimised, with an arena."""
+    onnxruntime = import_onnxruntime()
+    options = session_options(threads)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.enable_cpu_mem_arena = True
+    return LeanSession(_session(model, options))
 
 
 def stage_session(graph: bytes, threads: int) -> Any:

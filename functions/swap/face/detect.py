@@ -16,7 +16,7 @@ import numpy as np
 
 from functions.swap.face.candidates import OVERLAP, Candidates, drop_repeats, group, join, measure_overlap
 from functions.swap.face.looks import CROP_FACTOR, CROP_SIDE, Pyramid, View, crop_upright, is_sliver, measure_roll, pad
-from functions.swap.face.scrfd import OwnScrfd, Scrfd, wrap_session
+from functions.swap.face.scrfd import Scrfd
 from functions.swap.values import Face, Floats
 from layers.core.deadline import Deadline
 from layers.media.picture import Pixels
@@ -35,12 +35,12 @@ TURNED = 30.0  # degrees off upright, from which an upright look may report an u
 class Detector:
     """Finds faces with one onnxruntime session of the SCRFD family (det_500m, det_10g)."""
 
-    def __init__(self, session: Any, size: int, *, for_many: bool = False) -> None:
+    def __init__(self, session: Any, size: int) -> None:
         """`size`: side in pixels of the square whose area a picture has as the detector sees it upright.
 
-        `for_many` pictures, insightface's own class is not used, which takes longer for the same result.
+        Raises ValueError if the session is none of that family.
         """
-        self._scrfd = OwnScrfd(session) if for_many else wrap_session(session)
+        self._scrfd = Scrfd(session)
         self._size = size
 
     def find(self, pixels: Pixels, deadline: Deadline) -> list[Face]:

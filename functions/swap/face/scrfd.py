@@ -1,20 +1,12 @@
-"""Runs a detector of the SCRFD family (Guo et al., 2021): by insightface where it is installed, as in the image.
+"""Runs a detector of the SCRFD family (Guo et al., 2021).
 
-What pip installs cannot depend on insightface, whose package asks for an OpenCV that needs a display. There, the same
-is done here, to the bit.
+What it reports is what insightface's class reports, to the bit, without the packages that this imports (onnx alone
+takes a sixth of a second of each cold start), and in half the time that this takes beside the network.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
-import sys
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,71 +18,7 @@ STRIDES = {9: (8, 16, 32), 15: (8, 16, 32, 64, 128)}  # pixels, by the number of
 ANCHORS = {9: 2, 15: 1}  # at each place, by the number of outputs
 
 
-class Scrfd(Protocol):
-    """A network with scores, boxes and keypoints."""
-
-    def forward(self, pixels: Pixels, threshold: float) -> tuple[Floats, Floats, Floats]:
-        """The scores [N], boxes [N, 4] and keypoints [N, 5, 2], in pixels, of all that score `threshold` or more.
-
-        `pixels` is uint8 BGR [H, W, 3], both sides multiples of the largest stride. Nothing is sorted or dropped.
-        """
-
-
-def wrap_session(session: Any) -> Scrfd:
-    """A detector on an onnxruntime.InferenceSession. Raises ValueError if it is none of this family."""
-    module = insightface_scrfd()
-    return InsightfaceScrfd(module.SCRFD(session=session)) if module else OwnScrfd(session)
-
-
-@cache
-def insightface_scrfd() -> ModuleType | None:
-    """Import insightface.model_zoo.scrfd, if it is installed, without running the __init__ of its parent packages.
-
-    These import scipy, scikit-image and all other models (a third of a second, 60 MB), none of which detection uses.
-    During the import, empty packages of the same names, with the same paths, take their place.
-    """
-    name = "insightface.model_zoo.scrfd"
-    if name in sys.modules:
-        return sys.modules[name]
-    with suppress(ImportError):
-        return _import_alone(name)
-    return None  # not installed, or without what it needs, as onnx
-
-
-def _import_alone(name: str) -> ModuleType | None:
-    spec = importlib.util.find_spec("insightface")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as its own __init__ does before onnxruntime starts
-    stand_ins: dict[str, ModuleType] = {}
-    for package, folder in (("insightface", ""), ("insightface.model_zoo", "model_zoo")):
-        if package not in sys.modules:
-            stand_ins[package] = ModuleType(package)
-            stand_ins[package].__path__ = [str(Path(spec.submodule_search_locations[0]) / folder)]
-    sys.modules.update(stand_ins)
-    try:
-        return importlib.import_module(name)
-    finally:
-        # A later `import insightface` gets the real packages.
-        for package in stand_ins:
-            del sys.modules[package]
-
-
-class InsightfaceScrfd:
-    """insightface's own class."""
-
-    def __init__(self, scrfd: Any) -> None:
-        """`scrfd`: an insightface.model_zoo.scrfd.SCRFD."""
-        self._scrfd = scrfd
-
-    def forward(self, pixels: Pixels, threshold: float) -> tuple[Floats, Floats, Floats]:
-        """See Scrfd."""
-        by_stride = self._scrfd.forward(pixels, threshold)
-        scores, boxes, keypoints = (np.concatenate(each).astype(np.float32) for each in by_stride)
-        return scores.reshape(-1), boxes, keypoints
-
-
-class OwnScrfd:
+class Scrfd:
     """A network with scores, boxes and keypoints, in this order, each for all strides from the finest on."""
 
     def __init__(self, session: Any) -> None:
@@ -101,11 +29,14 @@ class OwnScrfd:
         if len(outputs) not in STRIDES:
             raise ValueError(f"a detector with keypoints has 9 or 15 outputs, not {len(outputs)}")
         self._outputs = [each.name for each in outputs]
-        self._centres: dict[tuple[int, int, int], Floats] = {}
+        self._anchors = ANCHORS[len(outputs)]
 
     def forward(self, pixels: Pixels, threshold: float) -> tuple[Floats, Floats, Floats]:
-        """See Scrfd."""
-        height, width = pixels.shape[:2]
+        """The scores [N], boxes [N, 4] and keypoints [N, 5, 2], in pixels, of all that score `threshold` or more.
+
+        `pixels` is uint8 BGR [H, W, 3], both sides multiples of the largest stride. Nothing is sorted or dropped.
+        """
+        width = pixels.shape[1]
         outputs = self._session.run(self._outputs, {self._input: _to_input(pixels)})
         strides = STRIDES[len(outputs)]
         levels = []
@@ -113,23 +44,14 @@ class OwnScrfd:
             # With a batch dimension there is one picture in the batch.
             scores, boxes, keypoints = (each.reshape(-1, each.shape[-1]) for each in outputs[at :: len(strides)])
             rows = np.flatnonzero(scores[:, 0] >= threshold)
-            centres = self._list_centres(height // stride, width // stride, stride)[rows]
+            places = rows // self._anchors  # row by row
+            centres = np.stack([places % (width // stride), places // (width // stride)], 1).astype(np.float32) * stride
             distances = boxes[rows] * stride
             corners = np.hstack([centres - distances[:, :2], centres + distances[:, 2:]])
             points = centres[:, None] + (keypoints[rows] * stride).reshape(-1, 5, 2)
             levels.append((scores[rows, 0], corners, points))
         scores, boxes, keypoints = (np.concatenate(each).astype(np.float32) for each in zip(*levels, strict=True))
         return scores, boxes, keypoints
-
-    def _list_centres(self, rows: int, columns: int, stride: int) -> Floats:
-        """The anchors' centres (x, y) in pixels, float32 [rows x columns x anchors, 2]."""
-        key = (rows, columns, stride)
-        if key not in self._centres:
-            y, x = np.mgrid[:rows, :columns]
-            centres = (np.stack([x, y], axis=-1).reshape(-1, 2) * stride).astype(np.float32)
-            self._centres[key] = centres.repeat(ANCHORS[len(self._outputs)], axis=0)
-        return self._centres[key]
-
 
 def _to_input(pixels: Pixels) -> Floats:
     """A picture, uint8 BGR [H, W, 3], as the network takes it, float32 [1, 3, H, W] in RGB.

@@ -98,8 +98,8 @@ class MemeAnalysis:
         from functions.swap.face.detect import Detector
 
         with self.phases("models"):
-            session = self._context.models.detector_session(self._context.deadline, for_many=True)
-        return Detector(session, self._context.settings.detection_size, for_many=True)
+            session = self._context.models.detector_session(self._context.deadline)
+        return Detector(session, self._context.settings.detection_size)
 
     def find_people(self, reader: MovingReader, detector: Detector) -> MovingPeople:
         """Follow the faces through all frames, which the content filter sees too.

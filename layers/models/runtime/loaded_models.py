@@ -11,7 +11,7 @@ import numpy as np
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt
 from layers.engine.embedder import Embedder
-from layers.engine.session import lean_malloc, session, trim
+from layers.engine.session import LeanSession, lean_malloc, session, small_session, trim
 from layers.engine.swapper import Floats, Swapper
 from layers.models.runtime.engine_choice import create_embedder, create_swapper
 from layers.models.runtime.manifest import (
@@ -51,7 +51,7 @@ class LoadedModels:
         self._lock = threading.RLock()
         self._manifest: Manifest | None = None
         self._pending: PendingSwapper | None = None
-        self._detectors: dict[bool, Any] = {}  # by whether it is for many frames
+        self._detector: LeanSession | None = None
         self._embedder: Embedder | None = None
         self._embedder_weights: Download | None = None
         self._emap: Floats | None = None
@@ -101,16 +101,12 @@ class LoadedModels:
             self._pending = PendingSwapper(self, self._store, self._threads, deadline, pause_at, self._in_window)
             return self._pending
 
-    def detector_session(self, deadline: Deadline, *, for_many: bool = False) -> Any:
-        """The detector, of the SCRFD family, as an onnxruntime.InferenceSession. Raises what `start_swapper` raises.
-
-        One that is `for_many` frames takes more memory and a quarter less time.
-        """
+    def detector_session(self, deadline: Deadline) -> LeanSession:
+        """The detector, of the SCRFD family. Raises what `start_swapper` raises."""
         with self._lock:
-            if for_many not in self._detectors:
-                file = self._read("detector", FILE_BLOB, deadline)
-                self._detectors[for_many] = session(file, self._threads, for_many=for_many)
-            return self._detectors[for_many]
+            if self._detector is None:
+                self._detector = small_session(self._read("detector", FILE_BLOB, deadline), self._threads)
+            return self._detector
 
     def embedder(self, deadline: Deadline) -> Embedder:
         """The embedder, which may run while its weights are still arriving. Raises what `start_swapper` raises.
@@ -165,8 +161,7 @@ class LoadedModels:
             if self._pending is not None:
                 self._pending.close()
             self._drop_embedder()
-            self._pending = self._emap = self._gate = None
-            self._detectors.clear()
+            self._pending = self._detector = self._emap = self._gate = None
 
     def make_room_for_swapper(self) -> None:
         """Release the embedder where the swapper needs its room."""

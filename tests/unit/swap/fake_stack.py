@@ -421,7 +421,7 @@ class FakeModels:
         self.bytes_fetched += FakePendingSwapper.size
         return self.pending[-1]
 
-    def detector_session(self, deadline: Deadline, *, for_many: bool = False) -> networks.MarkedFaces:
+    def detector_session(self, deadline: Deadline) -> networks.MarkedFaces:
         return networks.MarkedFaces()
 
     def embedder(self, deadline: Deadline) -> Any:

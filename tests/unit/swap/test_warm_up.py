@@ -85,7 +85,7 @@ def test_after_a_warm_up_a_request_imports_nothing_large() -> None:
     code = (
         "import sys, functions.swap.warm_up as warm; warm._import(); before = set(sys.modules); "
         "from functions.swap import pipeline; from functions.swap.entry import http_api; "
-        "from functions.swap.face import align, detect, embed, paste, scrfd; scrfd.insightface_scrfd(); "
+        "from functions.swap.face import align, detect, embed, paste, scrfd; "
         "import cv2, onnxruntime, numpy, boto3, c2pa; "
         "import layers.models.runtime.loaded_models, layers.engine.native_swapper; "
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"

@@ -65,18 +65,6 @@ def test_what_is_published_is_what_runs(s3: FaultyS3) -> None:
     assert loaded.embedder(soon()).run(crop).shape == (1, 512)
 
 
-def test_a_detector_for_many_frames_sees_the_same(s3: FaultyS3) -> None:
-    loaded = models(s3)
-    loaded.refresh(soon())
-    once, often = loaded.detector_session(soon()), loaded.detector_session(soon(), for_many=True)
-    assert often is not once
-    assert loaded.detector_session(soon(), for_many=True) is often
-    picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 64, 96)).astype(np.float32)
-    name = once.get_inputs()[0].name
-    for one, other in zip(once.run(None, {name: picture}), often.run(None, {name: picture}), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-4)
-
-
 def test_publishing_again_uploads_no_blob(s3: FaultyS3) -> None:
     s3.requests.clear()
     _publish(s3)
