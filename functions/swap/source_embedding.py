@@ -34,18 +34,17 @@ def embed_source(
 
     Raises NoFaceInSource, the errors of loading the models, or OutOfTime.
     """
-    from functions.swap.face import align, detect, embed
+    from functions.swap.face import align, embed
 
     hint, pixels = context.models.manifest.hint, picture.as_seen()
     with phases("detect"):
-        faces = detector.find(pixels, context.deadline)
-    if not faces:
+        face = detector.find_largest(pixels, context.deadline)
+    if face is None:
         raise NoFaceInSource(
             join_hint(f"No face was found in {role.source}. Use one that shows the face clearly.", hint),
             picture="face",
             **role.list_mistakes("shows no face"),
         )
-    face = detect.find_largest(faces)
     if align.rejection_reason(face, picture.width, picture.height):
         raise NoFaceInSource(
             join_hint(f"The face in {role.source} is too small, or cut off by its edge. Use a larger one.", hint),

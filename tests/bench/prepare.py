@@ -21,7 +21,9 @@ import onnxruntime
 from botocore.exceptions import ClientError
 from numpy.typing import NDArray
 
-from functions.swap.face.looks import STRIDE, Pyramid, pad
+from functions.swap.face import looks
+from functions.swap.face.detect import BRIEF
+from functions.swap.face.looks import STRIDE, TILT, Pyramid, pad
 from layers.media.picture import Pixels
 from layers.models.tools import convert, onnx_file, partition, recognise_inswapper, recognise_iresnet
 from layers.models.tools.publish import publish
@@ -31,6 +33,7 @@ from tests.support import model_standins
 SIDE = 1080  # of the picture
 PATCH = slice(360, 720)
 SIZE = 512  # of the detection
+FACE_SIDE = 2 * model_standins.HALF_SIDE * STRIDE  # in the upright look
 NEAR = 0.05  # of the logit, between the one face and the next best: too near for differences of arithmetic
 CLEAR = 0.6  # the same in the detector that is made in the end
 QUICK_WIDTH = 128  # of the swapper; the native engine supports no narrower one
@@ -62,7 +65,7 @@ class Folder:
 
 def version() -> str:
     """SHA-256 of the code that makes stand-ins and packs: when it changes, they are made again."""
-    makers = (model_standins, convert, onnx_file, partition, recognise_inswapper, recognise_iresnet)
+    makers = (looks, model_standins, convert, onnx_file, partition, recognise_inswapper, recognise_iresnet)
     return hashlib.sha256("".join(map(inspect.getsource, makers)).encode()).hexdigest()
 
 
@@ -116,17 +119,18 @@ def picture_with_one_face(
         pixels = np.zeros((SIDE, SIDE, 3), np.uint8)  # black, as around a tilted look: its edges show nothing
         pixels[PATCH, PATCH] = cv2.resize(noise, (360, 360), interpolation=cv2.INTER_CUBIC)
         jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes()
-        looks = [_rate(session, np.asarray(cv2.resize(_decode(jpeg), (SIZE, SIZE)), np.uint8))]
-        if looks[0].max() - np.sort(looks[0], axis=None)[-2] <= NEAR:
+        ratings = [_rate(session, np.asarray(cv2.resize(_decode(jpeg), (SIZE, SIZE)), np.uint8))]
+        if ratings[0].max() - np.sort(ratings[0], axis=None)[-2] <= NEAR:
             continue
         for size in sizes:
-            views = list(Pyramid(_decode(framed(jpeg, SIDE * size // SIZE)), size).views())
+            pyramid = Pyramid(_decode(framed(jpeg, SIDE * size // SIZE)), size)
+            views = [*pyramid.views(), *pyramid.turned_views(BRIEF / (FACE_SIDE * TILT))]
             views.sort(key=lambda view: view.pixels.shape != (size, size, 3))  # the plain one first
-            looks += [_rate(session, view.pixels) for view in views]
-        plain = [look for look in looks if look.shape[0] * STRIDE in (SIZE, *sizes)]
+            ratings += [_rate(session, view.pixels) for view in views]
+        plain = [look for look in ratings if look.shape[0] * STRIDE in (SIZE, *sizes)]
         places = {np.unravel_index(int(look.argmax()), look.shape) for look in plain}
         best = min(float(look.max()) for look in plain)
-        rivals = [np.sort(look, axis=None)[-2 if any(look is one for one in plain) else -1] for look in looks]
+        rivals = [np.sort(look, axis=None)[-2 if any(look is one for one in plain) else -1] for look in ratings]
         ((row, column),) = places if len(places) == 1 else ((0, 0),)
         lead = best - float(max(rivals))
         if 4 <= row <= 11 and 4 <= column <= 11 and lead > NEAR:

@@ -32,6 +32,11 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @property
+    def areas(self) -> Floats:
+        """The areas of their boxes, float32 [N]."""
+        return np.asarray((self.boxes[:, 2:] - self.boxes[:, :2]).prod(1), np.float32)
+
     def take(self, rows: NDArray[Any]) -> Candidates:
         """Some of them, in that order."""
         return Candidates(self.boxes[rows], self.scores[rows], self.keypoints[rows], self.upright[rows])

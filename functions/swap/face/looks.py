@@ -16,7 +16,7 @@ from layers.media.picture import Pixels
 
 Matrix = NDArray[np.float64]  # [2, 3]
 
-PLAN = "2026-11"  # changes with the looks, as latents in the cache know by which of them their faces were found
+PLAN = "2026-12"  # changes with the looks, as latents in the cache know by which of them their faces were found
 
 STRIDE = 32  # pixels; the detector takes pictures whose sides are multiples of it
 MIN_SIDE = 8  # pixels of the shorter side as the detector sees it; no face fits into less
@@ -87,17 +87,43 @@ class Pyramid:
         finest = self.levels[1]
         return min(1.0, 1 / math.sqrt(abs(np.linalg.det(finest.to_picture[:, :2]))))
 
+    @property
+    def upright_scale(self) -> float:
+        """Pixels of the upright look for a pixel of the picture."""
+        return 1 / math.sqrt(abs(np.linalg.det(self.levels[-1].to_picture[:, :2])))
+
+    @property
+    def tilt_share(self) -> float:
+        """The side of a tilted square over that of the upright look's."""
+        height, width = self.levels[-1].pixels.shape[:2]
+        canvas = (height + width) ** 2 / 2 / (height * width)
+        return TILT * min(1.0, math.sqrt(TILT_CANVAS / canvas))
+
     def views(self) -> Iterator[View]:
         """Make one look after the other."""
-        upright = self.levels[-1]
-        yield from reversed(self.levels[1:])
-        small = resize(upright, self._size * QUARTER_TURN)
-        yield resize(small, self._size * CLOSE_UP)
+        yield from self.upright_views()
+        yield from self.finer_views()
+        yield from self.turned_views()
+
+    def upright_views(self) -> Iterator[View]:
+        """Make the upright look, and the small one."""
+        yield self.levels[-1]
+        yield resize(self._resize(QUARTER_TURN), self._size * CLOSE_UP)
+
+    def finer_views(self) -> Iterator[View]:
+        """Make the finer look, where the picture has more pixels than the upright one."""
+        yield from self.levels[1:-1]
+
+    def turned_views(self, share: float = 1.0) -> Iterator[View]:
+        """Make the turned and tilted looks, their sides shrunk to that share of what they are."""
+        small = self._resize(QUARTER_TURN * share)
         yield from (turn(small, quarters) for quarters in (1, 2, 3))
-        height, width = upright.pixels.shape[:2]
-        canvas = (height + width) ** 2 / 2 / (height * width)
-        smaller = resize(upright, self._size * TILT * min(1.0, math.sqrt(TILT_CANVAS / canvas)))
+        smaller = self._resize(self.tilt_share * share)
         yield from (tilt(smaller, degrees) for degrees in TILTS)
+
+    def _resize(self, share: float) -> View:
+        """The upright look shrunk to that share of its side."""
+        return resize(self.levels[-1], self._size * share)
 
 
 def is_sliver(height: int, width: int, size: int) -> bool:

@@ -53,6 +53,7 @@ class Scrfd:
         scores, boxes, keypoints = (np.concatenate(each).astype(np.float32) for each in zip(*levels, strict=True))
         return scores, boxes, keypoints
 
+
 def _to_input(pixels: Pixels) -> Floats:
     """A picture, uint8 BGR [H, W, 3], as the network takes it, float32 [1, 3, H, W] in RGB.
 

@@ -124,6 +124,64 @@ def test_a_mirrored_picture_has_the_mirrored_faces() -> None:
     assert_right(find(mirrored), *expected)
 
 
+def find_largest(pixels: Pixels, session: networks.MarkedFaces) -> Face:
+    face = detect.Detector(session, 512).find_largest(pixels, LATER)
+    assert face
+    return face
+
+
+def count_pixels(session: networks.MarkedFaces) -> int:
+    """How many pixels the detector has looked at."""
+    return sum(height * width for height, width in session.shapes)
+
+
+@pytest.mark.parametrize(("width", "height"), [(700, 400), (2100, 1200)])
+def test_the_largest_face_is_found_with_less_work_if_it_is_upright(width: int, height: int) -> None:
+    scale = width / 700
+    upright = keypoints_at(250 * scale, 200 * scale, 2.5 * scale, 0)
+    smaller = keypoints_at(600 * scale, 200 * scale, 1.2 * scale, 0)
+    picture = meme(upright, smaller, width=width, height=height, radius=round(10 * scale))
+    all_looks, session = networks.MarkedFaces(), networks.MarkedFaces()
+    expected = detect.find_largest(find(picture, all_looks))
+
+    face = find_largest(picture, session)
+
+    assert_right([face], upright, within=3 * scale)
+    np.testing.assert_allclose(face.box, expected.box, atol=3 * scale)
+    assert count_pixels(session) < count_pixels(all_looks) / (2 if scale == 1 else 3)
+
+
+@pytest.mark.parametrize("degrees", range(45, 360, 45))
+def test_the_largest_face_is_found_however_it_is_turned(degrees: int) -> None:
+    turned = keypoints_at(300, 200, 2.5, np.radians(degrees))
+
+    assert_right([find_largest(meme(turned, radius=10), networks.MarkedFaces())], turned, within=3)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 225])
+def test_a_larger_face_beside_an_upright_one_is_the_largest_however_it_is_turned(degrees: int) -> None:
+    upright, larger = keypoints_at(130, 200, 2, 0), keypoints_at(480, 220, 2.6, np.radians(degrees))
+
+    face = find_largest(meme(upright, larger, radius=9), networks.MarkedFaces())
+
+    assert_right([face], larger, within=3)
+
+
+@pytest.mark.parametrize("share", [0.994, 1.006])
+def test_of_two_faces_of_nearly_one_size_the_largest_is_that_of_all_looks(share: float) -> None:
+    faces = keypoints_at(170, 200, 2, 0), keypoints_at(520, 200, 2 * share, 0)
+    picture = meme(*faces, radius=8)
+
+    assert find_largest(picture, networks.MarkedFaces()).box == detect.find_largest(find(picture)).box
+
+
+@pytest.mark.parametrize("shape", [(400, 700), (7, 5000)])
+def test_a_picture_without_faces_has_no_largest_one(shape: tuple[int, int]) -> None:
+    picture = np.full((*shape, 3), 120, np.uint8)
+
+    assert detect.Detector(networks.MarkedFaces(), 512).find_largest(picture, LATER) is None
+
+
 class SecondSight(networks.MarkedFaces):
     """Scores 0.47, and something else in pictures of 192 pixels, which no first look has here."""
 
