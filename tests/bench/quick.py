@@ -13,6 +13,7 @@ RUNS = (
     ("bench",),
     ("video",),
     ("memory",),
+    ("warm",),
     ("command",),
     ("engine", "--avx2"),
     ("embedder",),
