@@ -1,7 +1,9 @@
-"""A test that runs while the swap image is built: one whole swap with the demo pack, by the image's code, offline.
+"""A test that runs while the swap image is built: one whole swap with the demo pack, by the image's code, offline, and
+what the detector reports against insightface's class.
 
 `python selftest.py FOLDER`: the folder has detector.onnx, embedder.onnx, swapper.onnx, and contact.jpg, which shows
-faces. What converts models (layers/models/tools) is not in the image, but in reach while this runs.
+faces. insightface and what converts models (layers/models/tools, onnx) are not in the image, but in reach while this
+runs.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from layers.models.tools.publish import publish
 
 BUCKETS = {"MODELS_BUCKET": "models", "UPLOADS_BUCKET": "uploads", "OUTPUTS_BUCKET": "outputs"}
 DEADLINE_SECONDS = 120.0
+SCORE = 0.3  # from which the detectors are compared
 
 
 class Objects:
@@ -99,7 +102,30 @@ def main(folder: Path, environment: Mapping[str, str]) -> None:
     count = sum(face.swapped for face in result.faces)
     if count != 1 or not storage.result or storage.result == picture:
         raise RuntimeError(f"{count} faces were swapped")
+    _compare_with_insightface(models, picture)
     print(f"one of {len(result.faces)} faces swapped in {sum(result.timings_ms.values()):.0f} ms")
+
+
+def _compare_with_insightface(models: LoadedModels, picture: bytes) -> None:
+    """Raise RuntimeError unless the image's detector reports what insightface's does, to the bit."""
+    import cv2
+    import numpy as np
+    from insightface.model_zoo.scrfd import SCRFD
+
+    from functions.swap.face.scrfd import Scrfd
+
+    pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise RuntimeError("contact.jpg cannot be decoded")
+    whole = np.asarray(pixels, np.uint8)
+    crop = whole[: whole.shape[0] // 32 * 32, : whole.shape[1] // 32 * 32]
+    session = models.detector_session(Deadline.after(DEADLINE_SECONDS))
+    theirs = [np.concatenate(each) for each in SCRFD(session=session).forward(crop, SCORE)]
+    ours = Scrfd(session).forward(crop, SCORE)
+    if not len(ours[0]) or not all(
+        np.array_equal(one.ravel(), other.ravel()) for one, other in zip(ours, theirs, strict=True)
+    ):
+        raise RuntimeError("the detector's results are not insightface's")
 
 
 if __name__ == "__main__":
