@@ -23,6 +23,7 @@ def hold_engine() -> None:
 
         from layers.engine import native_embedder, native_swapper
 
-        for module, name in ((native_swapper, "NativeSwapper"), (native_embedder, "NativeEmbedder")):
-            engine = partial(getattr(module, name), instructions=instruction_set())
-            mock.patch.object(module, name, engine).start()
+        swapper = partial(native_swapper.NativeSwapper, instructions=instruction_set())
+        mock.patch.object(native_swapper, "NativeSwapper", swapper).start()
+        embedder = partial(native_embedder.NativeEmbedder, instructions=instruction_set())
+        mock.patch.object(native_embedder, "NativeEmbedder", embedder).start()
