@@ -8,7 +8,7 @@
 
 namespace coldswap {
 
-constexpr int TILES = 64;              // of a group; as many pixels of a 7 x 7 convolution go together
+constexpr int TILES = 64;              // of a group, at most; as many pixels of a 7 x 7 convolution go together
 constexpr int VECTOR_CHANNELS = 16;    // channels come in multiples of this
 constexpr int LONGEST_ROW = 128 + 16;  // floats of a padded row
 constexpr size_t SCRATCH_FLOATS = 65 * 8 * (LONGEST_ROW / 8 + 16);  // for the padded rows of a group
@@ -79,13 +79,13 @@ struct Kernels {
     void (*indirect_gemm)(const float* w, int w_stride, const float* from, const int32_t* offsets, int outs, int count,
                           bool first, float* m);
 
-    // Pixels of 16 channels each, beside each other in every block of m [outs / 16][pixels][16]: the sum over i of
-    // w [count][outs] and, for each pixel, from[pixel * step + offsets[i]]. `outs` is 16, 32 or a multiple of 64.
+    // m [pixels][outs] = the sum over i of from[pixel * step + offsets[i]] x w [count][outs], for write_pixels. `outs`
+    // is 16, 32 or a multiple of 64.
     void (*pixel_gemm)(const float* from, int step, const int32_t* offsets, int pixels, const float* w, int count,
                        int outs, float* m);
-    // w [count][outs], as pixel_gemm reads it, of rows [outs][count].
+    // The w of pixel_gemm, of rows [outs][count].
     void (*pack_weights)(const float* rows, int outs, int count, float* w);
-    // Channels `out` and following of pixel_gemm's m to pixels that follow each other from `at` on.
+    // Channels `out` and following of pixel_gemm's m to the target's pixels from pixel `at` on.
     void (*write_pixels)(const float* m, int out, int outs, int pixels, const Target& target, size_t at);
 
     void (*half_to_float)(const uint16_t* halves, size_t count, float* out);

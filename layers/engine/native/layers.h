@@ -60,6 +60,7 @@ struct Dense {
 void reserve(const Pass& pass, const std::vector<Convolution>& layers, size_t scratch = 0);
 
 // Called with an image and an output channel as soon as that plane is whole; only where a plane is one group of tiles.
+// Made of a std::cref, it allocates nothing: a thread could not say that it had no memory.
 using Done = std::function<void(int, int)>;
 
 // A convolution, by the way that it says.

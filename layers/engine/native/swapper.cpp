@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <functional>
 #include <iterator>
 
 namespace coldswap {
@@ -93,7 +94,10 @@ bool Swapper::run(Pass& pass, const float* crops, const float* latents, float* o
     reserve(pass, convolutions_, plane_floats(SIDE / 4));
     styles_are_cached_ =
         cached_latents_.size() == count * LATENT && std::equal(cached_latents_.begin(), cached_latents_.end(), latents);
-    if (!styles_are_cached_) cached_styles_.resize(COLDSWAP_STYLES * count * styles_[0].outs);
+    if (!styles_are_cached_) {
+        cached_latents_.clear();  // until this run has succeeded
+        cached_styles_.resize(COLDSWAP_STYLES * count * styles_[0].outs);
+    }
     const bool succeeded =
         pass.run(needed_, [&](ThreadScratch& thread) { forward(pass, thread, crops, latents, out); });
     if (succeeded)
@@ -136,13 +140,16 @@ void Swapper::residual_block(Pass& pass, ThreadScratch& thread, int number, cons
         const float* scales = style_of(pass, number, image);
         pass.kernels.adain(plane, int(pixels), scales[channel], scales[channels + channel], epsilon_, sum);
     };
-    style(pass, thread, first, latents);
-    convolve(pass, thread, convolutions_[ENCODER + first], x, between,
-             [&](int image, int channel) { normalise(first, image, channel, between.of(image, channel), nullptr); });
-    style(pass, thread, second, latents);
-    convolve(pass, thread, convolutions_[ENCODER + second], between, own, [&](int image, int channel) {
+    const auto first_done = [&](int image, int channel) {
+        normalise(first, image, channel, between.of(image, channel), nullptr);
+    };
+    const auto second_done = [&](int image, int channel) {
         normalise(second, image, channel, own.of(image, channel), x.of(image, channel));
-    });
+    };
+    style(pass, thread, first, latents);
+    convolve(pass, thread, convolutions_[ENCODER + first], x, between, std::cref(first_done));
+    style(pass, thread, second, latents);
+    convolve(pass, thread, convolutions_[ENCODER + second], between, own, std::cref(second_done));
 }
 
 void Swapper::style(Pass& pass, ThreadScratch& thread, int number, const float* latents) {
