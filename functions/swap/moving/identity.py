@@ -41,7 +41,7 @@ def embed_crops(crops: Sequence[Pixels], embedder: Embedder) -> Floats:
     The embedder's crop of 112 pixels is a part of them.
     """
     parts = [crop[:EMBEDDER_SIZE, CROP_LEFT : CROP_LEFT + EMBEDDER_SIZE] for crop in crops]
-    embeddings = [embedder.run(to_network_input(part))[0] for part in parts]
+    embeddings = embedder.run(np.concatenate([to_network_input(part) for part in parts]))
     mean = np.sum([embedding / max(float(np.linalg.norm(embedding)), 1e-9) for embedding in embeddings], 0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
 
