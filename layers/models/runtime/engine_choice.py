@@ -6,9 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from layers.core.telemetry import logger
-from layers.engine.onnx_embedder import OnnxEmbedder
-from layers.engine.onnx_swapper import OnnxSwapper
-from layers.engine.stages import StagePlan
 from layers.models.runtime.manifest import NATIVE_BLOB, PLAN_BLOB, Model
 
 if TYPE_CHECKING:
@@ -32,7 +29,12 @@ def create_swapper(
         return NativeSwapper(Description.parse(description, weights.blob.size), weights, threads, lean=lean)
 
     native = _try_native("swapper", model, store, deadline, create_native)
-    return native or OnnxSwapper(StagePlan.parse(store.read(model.blob(PLAN_BLOB), deadline)), weights, threads)
+    if native is not None:
+        return native
+    from layers.engine.onnx_swapper import OnnxSwapper
+    from layers.engine.stages import StagePlan
+
+    return OnnxSwapper(StagePlan.parse(store.read(model.blob(PLAN_BLOB), deadline)), weights, threads)
 
 
 def create_embedder(model: Model, store: ModelStore, deadline: Deadline, weights: Download, threads: int) -> Embedder:
@@ -46,7 +48,12 @@ def create_embedder(model: Model, store: ModelStore, deadline: Deadline, weights
         return NativeEmbedder(parsed, weights, threads, lean=True)
 
     native = _try_native("embedder", model, store, deadline, create_native)
-    return native or OnnxEmbedder(StagePlan.parse(store.read(model.blob(PLAN_BLOB), deadline)), weights, threads)
+    if native is not None:
+        return native
+    from layers.engine.onnx_embedder import OnnxEmbedder
+    from layers.engine.stages import StagePlan
+
+    return OnnxEmbedder(StagePlan.parse(store.read(model.blob(PLAN_BLOB), deadline)), weights, threads)
 
 
 def _try_native(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
-from typing import Any, Literal
-
-import numpy as np
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, Literal
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt
-from layers.engine.embedder import Embedder
 from layers.engine.session import LeanSession, lean_malloc, session, small_session, trim
-from layers.engine.swapper import Floats, Swapper
 from layers.models.runtime.engine_choice import create_embedder, create_swapper
 from layers.models.runtime.manifest import (
     EMBEDDING_MAP_BLOB,
@@ -25,8 +21,13 @@ from layers.models.runtime.manifest import (
 from layers.models.runtime.model_store import ModelStore
 from layers.models.runtime.s3_download import Download
 
+if TYPE_CHECKING:
+    from layers.engine.embedder import Embedder
+    from layers.engine.swapper import Floats, Swapper
+
 AMPLE_MEMORY_MB = 1024  # from here on the embedder stays loaded beside the swapper
-START_BYTES = 48 << 20  # of the swapper's weights, fetched at once where they will go through a window
+# Of the swapper's weights: fetched before anything is known of the request, or where they will go through a window.
+START_BYTES = 48 << 20
 LARGEST_LAYER_BYTES = 64 << 20  # room for what the embedder computes, on onnxruntime its last layer in fp32 above all
 
 
@@ -51,6 +52,9 @@ class LoadedModels:
         self._lock = threading.RLock()
         self._manifest: Manifest | None = None
         self._pending: PendingSwapper | None = None
+        self._anticipation_lock = threading.Lock()  # never held while something is waited for
+        self._anticipates_swap = False
+        self._lookup: Future[Manifest] | None = None  # of the pack, for the request that has come
         self._detector: LeanSession | None = None
         self._embedder: Embedder | None = None
         self._embedder_weights: Download | None = None
@@ -59,7 +63,9 @@ class LoadedModels:
 
     def refresh(self, deadline: Deadline) -> Manifest:
         """Look up the pack in use; release the models of an older one. Raises what ModelStore.current_pack raises."""
-        manifest = self._store.current_pack(deadline)
+        return self._use(self._take_lookup(deadline) or self._store.current_pack(deadline))
+
+    def _use(self, manifest: Manifest) -> Manifest:
         with self._lock:
             if self._manifest is not None and manifest != self._manifest:
                 self.release()
@@ -83,23 +89,74 @@ class LoadedModels:
         """Bytes of models that this process has fetched so far."""
         return self._store.bytes_fetched
 
-    def start_swapper(self, deadline: Deadline) -> PendingSwapper:
+    def anticipate_swap(self, deadline: Deadline) -> None:
+        """Look up the pack and start to fetch what a swap needs first, in the background, if nothing is here yet.
+
+        So a cold start imports what reads the request meanwhile. Errors are left to whoever needs the models. What
+        nobody needs after all, `drop_anticipated` must drop.
+        """
+        with self._anticipation_lock:
+            if self._pending is not None or self._lookup is not None:
+                return
+            lookup = self._lookup = Future()
+            self._anticipates_swap = True
+
+        def look_up() -> None:
+            try:
+                manifest = self._store.current_pack(deadline)
+                with self._anticipation_lock:
+                    if self._anticipates_swap:
+                        self._store.anticipate(manifest.models["detector"].blob(FILE_BLOB), deadline)
+                        weights, pause_at = manifest.models["swapper"].blob(WEIGHTS_BLOB), self._pause_at(manifest)
+                        begin = START_BYTES if pause_at is None else min(START_BYTES, pause_at)
+                        self._store.anticipate(weights, deadline, begin)  # the embedder may be needed sooner
+                lookup.set_result(manifest)
+            except BaseException as error:
+                lookup.set_exception(error)
+
+        threading.Thread(target=look_up, name="pack", daemon=True).start()
+
+    def expect_embedder(self, deadline: Deadline) -> Download | None:
+        """Start to fetch what a new face needs before its picture has been looked at; its weights.
+
+        Nothing is fetched, and None returned, if it is here, or if the swapper has to make room for it first.
+        """
+        with self._lock:
+            if self._embedder_weights is not None and self._embedder_weights.usable:
+                return None
+            if not self._keeps_embedder and self._pending is not None and self._pending.is_complete:
+                return None
+            models = self.manifest.models
+            weights = self._store.anticipate(models["embedder"].blob(WEIGHTS_BLOB), deadline)
+            if self._emap is None:
+                self._store.anticipate(models["swapper"].blob(EMBEDDING_MAP_BLOB), deadline)
+            return weights
+
+    def drop_anticipated(self) -> int:
+        """Stop fetching what was anticipated or expected and nobody has needed; return the bytes that were wasted."""
+        with self._anticipation_lock:
+            self._anticipates_swap, self._lookup = False, None
+            return self._store.drop_anticipated()
+
+    def start_swapper(self, deadline: Deadline, *, embedder_first: bool = False) -> PendingSwapper:
         """Look up the pack, and fetch the swapper's weights in the background; call this first in a request.
 
-        Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime.
+        `embedder_first`: the embedder will be needed, and sooner than they. Raises ModelsMissing, ModelsCorrupt,
+        StorageFailed or OutOfTime.
         """
         self.refresh(deadline)
         with self._lock:
-            if self._pending is not None:
-                if self._pending.reuse():
-                    return self._pending
-                self._pending.close()
-            # Leave room for the embedder, in case the face is new. It rarely delays: by then all faces are found.
-            pause_at = None if self._keeps_embedder else self._bytes_beside_embedder()
-            if self._in_window:
-                pause_at = START_BYTES
-            self._pending = PendingSwapper(self, self._store, self._threads, deadline, pause_at, self._in_window)
-            return self._pending
+            pending = self._pending
+            if pending is not None and not pending.reuse():
+                pending.close()
+                pending = self._pending = None
+            after = self.expect_embedder(deadline) if embedder_first else None
+            if pending is None:
+                pause_at = self._pause_at(self.manifest)
+                pending = self._pending = PendingSwapper(
+                    self, self._store, self._threads, deadline, pause_at, after, in_window=self._in_window
+                )
+            return pending
 
     def detector_session(self, deadline: Deadline) -> LeanSession:
         """The detector, of the SCRFD family. Raises what `start_swapper` raises."""
@@ -120,7 +177,7 @@ class LoadedModels:
             self._drop_embedder()
             model = self._require_manifest(deadline).models["embedder"]
             if self._pending and not self._keeps_embedder:
-                self._pending.make_room(self._bytes_beside_embedder(), deadline)
+                self._pending.make_room(_bytes_beside_embedder(self.manifest), deadline)
             self._embedder_weights = weights = self._store.load(model.blob(WEIGHTS_BLOB), deadline)
             self._embedder = create_embedder(model, self._store, deadline, weights, self._threads)
             return self._embedder
@@ -129,6 +186,8 @@ class LoadedModels:
         """The embedding map, float32 [512, 512]. Raises what `start_swapper` raises."""
         with self._lock:
             if self._emap is None:
+                import numpy as np
+
                 flat = np.frombuffer(self._read("swapper", EMBEDDING_MAP_BLOB, deadline), "<f4")
                 if flat.size != 512 * 512:
                     raise ModelsCorrupt("The embedding map is not 512 x 512. Publish the pack again.")
@@ -177,11 +236,21 @@ class LoadedModels:
                 self._pending = None
         pending.close()
 
-    def _bytes_beside_embedder(self) -> int:
-        """How many bytes of the swapper's weights may be in memory beside the embedder."""
-        models = self.manifest.models
-        room = models["embedder"].blob(WEIGHTS_BLOB).size + LARGEST_LAYER_BYTES
-        return max(0, models["swapper"].blob(WEIGHTS_BLOB).size - room)
+    def _take_lookup(self, deadline: Deadline) -> Manifest | None:
+        """The manifest that was looked up for this request, if one was and that succeeded."""
+        with self._anticipation_lock:
+            lookup, self._lookup = self._lookup, None
+        if lookup is None:
+            return None
+        wait([lookup], max(deadline.left(), 0.0))
+        return lookup.result() if lookup.done() and lookup.exception() is None else None
+
+    def _pause_at(self, manifest: Manifest) -> int | None:
+        """How many bytes of the swapper's weights are fetched before it is taken; None: all."""
+        if self._in_window:
+            return START_BYTES
+        # Leave room for the embedder, in case the face is new. It rarely delays: by then all faces are found.
+        return None if self._keeps_embedder else _bytes_beside_embedder(manifest)
 
     def _drop_embedder(self) -> None:
         if self._embedder is not None:
@@ -197,6 +266,12 @@ class LoadedModels:
         return self._store.read(self._require_manifest(deadline).models[model].blob(blob), deadline)
 
 
+def _bytes_beside_embedder(manifest: Manifest) -> int:
+    """How many bytes of the swapper's weights may be in memory beside the embedder."""
+    weights, others = (manifest.models[name].blob(WEIGHTS_BLOB) for name in ("swapper", "embedder"))
+    return max(0, weights.size - others.size - LARGEST_LAYER_BYTES)
+
+
 class PendingSwapper:
     """A swapper whose weights are arriving, or have been here since an earlier request."""
 
@@ -207,11 +282,13 @@ class PendingSwapper:
         threads: int,
         deadline: Deadline,
         pause_at: int | None,
+        after: Download | None,
+        *,
         in_window: bool,
     ) -> None:
         model = models.manifest.models["swapper"]
         self._models = models
-        self._weights = store.load(model.blob(WEIGHTS_BLOB), deadline, pause_at)
+        self._weights = store.load(model.blob(WEIGHTS_BLOB), deadline, pause_at, after)
         self._swapper: Future[Swapper] = Future()
         self._in_window = in_window
         self._fetches_weights = True  # whether this request does
@@ -254,6 +331,11 @@ class PendingSwapper:
         has_failed = self._swapper.done() and self._swapper.exception() is not None
         self._fetches_weights, self._is_used = False, False
         return self._weights.complete and not has_failed
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all its weights are here."""
+        return self._weights.complete
 
     def make_room(self, size: int, deadline: Deadline) -> None:
         """Keep about `size` bytes of the weights; the rest is fetched again when the swapper is taken."""

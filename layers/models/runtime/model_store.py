@@ -26,10 +26,12 @@ class ModelStore:
         self._client = client
         self._lock = threading.Lock()
         self._count_lock = threading.Lock()
+        self._anticipated_lock = threading.Lock()
         self._bytes_fetched = 0
         self._etag = ""
         self._pointer: Pointer | None = None
         self._manifest: Manifest | None = None
+        self._anticipated: dict[str, Download] = {}  # by digest: what nobody has asked for yet
 
     def current_pack(self, deadline: Deadline) -> Manifest:
         """The manifest in use now. An unchanged pointer costs one request, whose response has no body (304).
@@ -55,9 +57,32 @@ class ModelStore:
             self._pointer, self._etag, self._manifest = pointer, etag, manifest
             return manifest
 
-    def load(self, blob: Blob, deadline: Deadline, pause_at: int | None = None) -> Download:
-        """Start to fetch a blob, and return at once. `pause_at` as in Download."""
-        return Download(self._client, self._bucket, blob, deadline, self._count_bytes, pause_at)
+    def load(
+        self, blob: Blob, deadline: Deadline, pause_at: int | None = None, after: Download | None = None
+    ) -> Download:
+        """Start to fetch a blob, or take over one that is anticipated; returns at once. The rest as in Download."""
+        with self._anticipated_lock:
+            download = self._anticipated.pop(blob.sha256, None)
+        if download is None or not download.usable:
+            return self._fetch(blob, deadline, pause_at, after)
+        download.take_over(deadline, pause_at, after)
+        return download
+
+    def anticipate(self, blob: Blob, deadline: Deadline, pause_at: int | None = None) -> Download:
+        """Start to fetch a blob for whoever calls `load` or `read` for it first, unless that has begun already."""
+        with self._anticipated_lock:
+            download = self._anticipated.get(blob.sha256)
+            if download is None or not download.usable:
+                download = self._anticipated[blob.sha256] = self._fetch(blob, deadline, pause_at)
+            return download
+
+    def drop_anticipated(self) -> int:
+        """Stop fetching what nobody has asked for; return the bytes of it that came in vain."""
+        with self._anticipated_lock:
+            downloads, self._anticipated = self._anticipated, {}
+        for download in downloads.values():
+            download.close()
+        return sum(download.bytes_fetched for download in downloads.values())
 
     def read(self, blob: Blob, deadline: Deadline) -> bytes:
         """Read a small blob, whole and verified. Raises what Download.wait raises."""
@@ -71,6 +96,11 @@ class ModelStore:
     def bytes_fetched(self) -> int:
         """Bytes of blobs fetched so far, whether they were needed or not."""
         return self._bytes_fetched
+
+    def _fetch(
+        self, blob: Blob, deadline: Deadline, pause_at: int | None = None, after: Download | None = None
+    ) -> Download:
+        return Download(self._client, self._bucket, blob, deadline, self._count_bytes, pause_at, after)
 
     def _count_bytes(self, size: int) -> None:
         with self._count_lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import mmap
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 PARALLEL_RANGE_READS = 16  # Lambda's network is at full speed with 16 to 24 streams (Brooker et al., ATC 2023)
+LAST_CHUNKS = 2  # the slowest of a download do not hold up the one after it
 PIECE_BYTES = 256 << 10  # read at once; between two pieces a download can be cancelled
 BACKOFF_SECONDS = (0.05, 0.2, 0.8, 2.0)  # before each further try of a range
 THROTTLING_CODES = {"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "ThrottlingException"}
@@ -40,10 +42,12 @@ class Download:
         deadline: Deadline,
         count_bytes: Callable[[int], None],
         pause_at: int | None = None,
+        after: Download | None = None,
     ) -> None:
         """Start to fetch. `count_bytes` is called with the size of every piece, from several threads.
 
-        Until `resume`, no chunk is fetched that ends beyond `pause_at` bytes, so that other weights have room.
+        Until `resume`, no chunk is fetched that ends beyond `pause_at` bytes, so that other weights have room. No chunk
+        is begun while all but the last of `after`, which is needed sooner, are still to come.
         """
         self.blob = blob
         # Private, since madvise gives back no page of a shared mapping, which is Python's default.
@@ -58,12 +62,16 @@ class Download:
         self._prefix = 0  # how many chunks from the start are verified without a gap
         self._next = 0  # the first chunk that no thread has taken
         self._limit = blob.size if pause_at is None else pause_at  # chunks that end beyond this byte wait
+        self._after = after
+        self._followers: list[Download] = []
         self._stop = threading.Event()
         self._error: ColdswapError | None = None
         self._closed = False
         self.window: int | None = None
         self._ahead = 0  # in a window: bytes from the first that is still needed to the last that may be fetched
         self._released_bytes = 0  # bytes from the start, given back to the system
+        if after is not None:
+            after._followers.append(self)
         self._start()
 
     def wait(self, upto: int | None = None) -> memoryview:
@@ -98,6 +106,20 @@ class Download:
     def usable(self) -> bool:
         """Whether waiting for it can still succeed."""
         return self.complete or not (self._error or self._stop.is_set() or self._deadline.left() <= 0)
+
+    def take_over(self, deadline: Deadline, pause_at: int | None, after: Download | None) -> None:
+        """Go on as if it had been started with these."""
+        if after is not None:
+            after._followers.append(self)
+        with self._state:
+            self._deadline, self._after = deadline, after
+            self._limit = self.blob.size if pause_at is None else pause_at
+            self._state.notify_all()
+
+    @property
+    def leaves_room(self) -> bool:
+        """Whether it no longer needs the line for itself: LAST_CHUNKS or fewer are to come, or it has ended."""
+        return self._stop.is_set() or self._chunk_is_verified.count(False) <= LAST_CHUNKS
 
     def shrink(self, size: int, deadline: Deadline) -> None:
         """Give back what lies beyond about `size` bytes of a complete download; `resume` fetches it again."""
@@ -144,6 +166,7 @@ class Download:
         with self._state:
             self._stop.set()
             self._state.notify_all()
+        self._tell_followers()
 
     def close(self) -> None:
         """Stop fetching, and give the memory back. The buffer must not be read again: it holds zeros."""
@@ -176,6 +199,7 @@ class Download:
                     while self._prefix < len(self._chunk_is_verified) and self._chunk_is_verified[self._prefix]:
                         self._prefix += 1
                     self._state.notify_all()
+                self._tell_followers()
         except DownloadCancelled:
             pass
         except ColdswapError as error:
@@ -193,12 +217,20 @@ class Download:
             self._error = self._error or error
             self._stop.set()
             self._state.notify_all()
+        self._tell_followers()
+
+    def _tell_followers(self) -> None:
+        """Let who waits for the line look again; called without this download's lock, since it takes theirs."""
+        if self.leaves_room:
+            for follower in self._followers:
+                with follower._state:
+                    follower._state.notify_all()
 
     def _take_chunks(self) -> Iterator[int]:
         """Take chunks for this thread to fetch, one after another, as soon as each may be fetched."""
         while True:
             with self._state:
-                while self._next < len(self._chunk_is_verified) and self._chunk_end(self._next) > self._limit:
+                while self._must_wait():
                     if self._stop.is_set():
                         return
                     self._state.wait(self._deadline.check("fetching the models"))
@@ -206,6 +238,14 @@ class Download:
             if index >= len(self._chunk_is_verified) or self._stop.is_set():
                 return
             yield index
+
+    def _must_wait(self) -> bool:
+        """Whether there is a next chunk that may not be fetched yet."""
+        if self._next >= len(self._chunk_is_verified):
+            return False
+        if self._after is not None and self._after.leaves_room:
+            self._after = None
+        return self._after is not None or self._chunk_end(self._next) > self._limit
 
     def _chunk_end(self, index: int) -> int:
         return min((index + 1) * self.blob.chunk_bytes, self.blob.size)
@@ -284,7 +324,11 @@ class Download:
 
 
 def client_error() -> Any:
-    """What boto3 raises when S3 refuses. Imported when something has gone wrong: a pack in a folder needs no boto3."""
+    """What boto3 raises when S3 refuses. Imported when something has gone wrong: a pack in a folder needs no boto3.
+
+    The package comes before its module: another thread may be importing it, and Python would see a deadlock.
+    """
+    importlib.import_module("botocore")
     from botocore.exceptions import ClientError
 
     return ClientError
@@ -292,6 +336,8 @@ def client_error() -> Any:
 
 def transport_errors() -> Any:
     """What boto3 raises when S3 does not answer, beside OSError; imported late as well."""
+    for package in ("botocore", "urllib3"):
+        importlib.import_module(package)
     from botocore.exceptions import BotoCoreError
     from urllib3.exceptions import HTTPError
 

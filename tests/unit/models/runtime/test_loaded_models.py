@@ -249,3 +249,64 @@ def test_no_pack_is_a_clear_error(s3: FaultyS3) -> None:
 
 def _weights(loaded: LoadedModels) -> str:
     return loaded.refresh(soon()).models["swapper"].blob("weights").sha256
+
+
+def test_an_anticipated_swap_takes_over_what_has_begun(s3: FaultyS3) -> None:
+    loaded = models(s3, 3008)
+    s3.requests.clear()
+    loaded.anticipate_swap(soon())
+    assert loaded._lookup is not None
+    manifest = loaded._lookup.result(20)
+    blobs = manifest.models["detector"].blob("model.onnx"), manifest.models["swapper"].blob("weights")
+    assert loaded._store._anticipated.keys() == {blob.sha256 for blob in blobs}
+    swap_once(loaded)
+    loaded.detector_session(soon())
+    keys = [request.key for request in s3.requests]
+    assert [keys.count(f"{BUCKET}/{blob.key}") for blob in blobs] == [len(blob.chunks) for blob in blobs]
+    assert keys.count(f"{BUCKET}/packs/current.json") == 1
+    assert loaded.drop_anticipated() == 0
+    loaded.anticipate_swap(soon())
+    assert loaded._lookup is None, "where the swapper is here, nothing is anticipated"
+
+
+def test_what_was_anticipated_for_nobody_is_dropped_and_counted(s3: FaultyS3) -> None:
+    loaded = models(s3, 3008)
+    loaded.anticipate_swap(soon())
+    assert loaded._lookup is not None
+    manifest = loaded._lookup.result(20)
+    downloads = list(loaded._store._anticipated.values())
+    for download in downloads:
+        download.wait()
+    blobs = manifest.models["detector"].blob("model.onnx"), manifest.models["swapper"].blob("weights")
+    assert loaded.drop_anticipated() == sum(blob.size for blob in blobs)
+    assert not any(download.usable and not download.complete for download in downloads)
+    swap_once(loaded)
+
+
+def test_a_lookup_that_failed_is_made_again(s3: FaultyS3) -> None:
+    loaded = models(s3, 3008)
+    s3.fail("packs/current.json", Fault(status=500))
+    loaded.anticipate_swap(soon())
+    swap_once(loaded)
+
+
+def test_the_embedder_comes_before_most_of_the_swapper(s3: FaultyS3) -> None:
+    loaded = models(s3, 3008)
+    pending = loaded.start_swapper(soon(), embedder_first=True)
+    weights = loaded._store._anticipated[loaded.manifest.models["embedder"].blob("weights").sha256]
+    assert pending._weights in weights._followers
+    loaded.embedder(soon()).run(np.zeros((1, 3, 112, 112), np.float32))
+    assert loaded._embedder_weights is weights
+    loaded.emap(soon())
+    assert loaded.drop_anticipated() == 0
+    pending.swapper().run(*faces(1))
+
+
+@pytest.mark.parametrize(("memory_mb", "expected"), [(512, False), (3008, True)])
+def test_a_small_sandbox_that_has_the_swapper_expects_no_embedder_beside_it(
+    s3: FaultyS3, memory_mb: int, expected: bool
+) -> None:
+    loaded = models(s3, memory_mb)
+    swap_once(loaded)
+    loaded.start_swapper(soon(), embedder_first=True)
+    assert (loaded.drop_anticipated() > 0 or bool(loaded.expect_embedder(soon()))) == expected

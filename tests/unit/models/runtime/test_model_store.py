@@ -271,3 +271,46 @@ def test_a_manifest_whose_answer_breaks_off_is_read_again(s3: FaultyS3) -> None:
     s3.fail(POINTER_KEY, *[Fault(break_after=3)] * 3)
     with pytest.raises(StorageFailed, match="ended early"):
         pack(ModelStore(BUCKET, s3.client()))
+
+
+@pytest.mark.parametrize("ends", ["complete", "cancelled"])
+def test_a_download_begins_no_chunk_before_one_that_is_needed_sooner_is_nearly_here(
+    s3: FaultyS3, blob: Blob, ends: str
+) -> None:
+    first_arrival, may_go_on = threading.Event(), threading.Event()
+
+    def hold(_: int) -> None:
+        first_arrival.set()
+        assert may_go_on.wait(20)
+
+    chunks = (hashlib.sha256(DATA).hexdigest(),)
+    other = Blob("weights", hashlib.sha256(DATA + b"0").hexdigest(), len(DATA), len(DATA), chunks)
+    s3.objects[f"{BUCKET}/{other.key}"] = DATA
+    s3.pace = hold
+    store = ModelStore(BUCKET, s3.client(max_pool_connections=40))
+    sooner = store.load(blob, Deadline.after(20))
+    later = store.load(other, Deadline.after(20), after=sooner)
+    assert first_arrival.wait(20)
+    assert not sooner.leaves_room
+    if ends == "cancelled":
+        sooner.cancel()
+    may_go_on.set()
+    assert bytes(later.wait()) == DATA
+    keys = [request.key for request in s3.requests]
+    if ends == "complete":
+        assert keys.index(f"{BUCKET}/{other.key}") == len(sooner.blob.chunks), "all of the first were begun before"
+        assert bytes(sooner.wait()) == DATA
+
+
+def test_a_blob_that_is_anticipated_is_fetched_once(s3: FaultyS3, blob: Blob) -> None:
+    store = ModelStore(BUCKET, s3.client(max_pool_connections=40))
+    anticipated = store.anticipate(blob, Deadline.after(0.5), pause_at=2 * CHUNK)
+    anticipated.wait(2 * CHUNK)
+    assert anticipated.bytes_fetched == 2 * CHUNK
+    assert store.anticipate(blob, Deadline.after(20)) is anticipated
+    download = store.load(blob, Deadline.after(20))
+    assert download is anticipated
+    assert bytes(download.wait()) == DATA
+    assert store.drop_anticipated() == 0
+    assert len(s3.requests) == len(blob.chunks)
+    assert store.load(blob, Deadline.after(20)) is not download
