@@ -15,8 +15,10 @@ from layers.core.warm_up import is_warm_up
 
 if TYPE_CHECKING:
     from functions.swap.services import Services
+    from layers.models.runtime.loaded_models import LoadedModels
 
 EXECUTION_EVENT = "Step Functions Execution Status Change"  # EventBridge's detail-type
+WHOLE_PROCESSOR_MB = 1769  # from here on Lambda gives one
 
 
 def handler(event: Any, context: Any) -> dict[str, Any] | None:
@@ -28,8 +30,10 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     """
     if (response := _answer_page(event)) is not None:
         return response
-    correlate(context.aws_request_id, context.aws_request_id)
+    models = None
     try:
+        models = _anticipate(event, context)
+        correlate(context.aws_request_id, context.aws_request_id)
         return _dispatch(event, context)
     except ColdswapError as error:
         if is_warm_up(event):
@@ -38,6 +42,35 @@ def handler(event: Any, context: Any) -> dict[str, Any] | None:
     except Exception as error:
         count_fault(error, ended=not _is_queued(event))
         raise
+    finally:
+        if models and (bytes_wasted := models.drop_anticipated()):
+            logger().info("no models needed", extra={"bytes_in_vain": bytes_wasted})
+
+
+def _anticipate(event: Any, context: Any) -> LoadedModels | None:
+    """The models, which are being fetched from now on if this is probably a swap that this stack's engine makes.
+
+    What reads a request takes a cold start longer to import than it waits for anything but the models.
+    """
+    if not _is_swap(event):
+        return None
+    from functions.swap.services import deadline
+
+    services = load_services()
+    if services.settings.remote_swapper:
+        return None
+    services.models.anticipate_swap(deadline(context))
+    return services.models
+
+
+def _is_swap(event: Any) -> bool:
+    """Whether an event asks for a swap to be made now, as far as its outside tells."""
+    if not isinstance(event, dict) or is_warm_up(event) or "detail-type" in event or "step" in event:
+        return False
+    if "http" not in event.get("requestContext", {}):
+        return event.get("Event") != "s3:TestEvent"
+    is_post = (event["requestContext"]["http"].get("method"), event.get("rawPath")) == ("POST", "/swap")
+    return is_post and "prefer" not in {name.lower() for name in event.get("headers", {})}
 
 
 def _answer_page(event: Any) -> dict[str, Any] | None:
@@ -51,6 +84,7 @@ def _answer_page(event: Any) -> dict[str, Any] | None:
 
 def _dispatch(event: Any, context: Any) -> dict[str, Any] | None:
     services = load_services()
+    services.storage.connect()
     if is_warm_up(event):
         from functions.swap.warm_up import warm
 
@@ -96,10 +130,10 @@ def handle_task(payload: Any, context: Any, services: Services) -> dict[str, Any
 
 
 def load_services() -> Services:
-    """The sandbox's services; the page needs none of what they import."""
+    """The sandbox's services, not connected yet; the page needs none of what they import."""
     from functions.swap import services
 
-    return services.load_services()
+    return services.make_services()
 
 
 def _run_task(payload: Any, context: Any, services: Services) -> dict[str, Any]:
@@ -144,6 +178,7 @@ if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
     from functions.swap.services import SCRATCH
     from layers.core.scratch_folders import sweep
 
-    load_services()
+    if load_services().settings.memory_mb < WHOLE_PROCESSOR_MB:
+        load_services().storage.connect()  # larger ones do it while the models arrive
     sweep(SCRATCH)
     sweep(MOVING_SCRATCH)

@@ -15,8 +15,6 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from functions.swap.settings import Settings
 from functions.swap.values import Floats, Latent
 from layers.core.deadline import Deadline
@@ -111,6 +109,8 @@ def decode_vector(text: object) -> Floats:
     """The float32 [512] of unit length that `encode_vector` encoded. Raises ValueError for anything else."""
     if not isinstance(text, str):
         raise ValueError("a vector must be a string")
+    import numpy as np
+
     values = np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float32)
     if values.shape != (LENGTH,) or not abs(float(np.linalg.norm(values)) - 1) < 1e-3:
         raise ValueError(f"a vector must have {LENGTH} numbers and unit length")

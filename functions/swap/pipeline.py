@@ -20,7 +20,7 @@ from functions.swap.result_link import link_to_result
 from functions.swap.safeguards.denylist import Denylist
 from functions.swap.safeguards.refusals import check_sources
 from functions.swap.source_embedding import join_hint
-from functions.swap.source_face import SourceFace, SourceLoader
+from functions.swap.source_face import SourceFace, SourceLoader, needs_embedder
 from functions.swap.values import NO_GATE, Face, PictureDigests, RemoteUse, SwapOutcome, SwapRequest, SwapResult
 from layers.core.errors import ColdswapError, InvalidRequest, NoFaceInMeme
 from layers.core.mistakes import describe_mistake
@@ -57,10 +57,10 @@ def swap(request: SwapRequest, context: SwapContext, *, key: str, add_extension:
         engine = run.replace(meme, selection, sources)
         return run.deliver(meme, selection, sources, engine, key=key, add_extension=add_extension)
     except ColdswapError as error:
-        error.extra["bytes_in_vain"] = run.own_engine.drop()
+        error.extra["bytes_in_vain"] = run.drop()
         raise
     except BaseException:
-        run.own_engine.drop()
+        run.drop()
         raise
     finally:
         run.close()
@@ -69,7 +69,7 @@ def swap(request: SwapRequest, context: SwapContext, *, key: str, add_extension:
 class SwapRun:
     """One swap in progress: five steps, to be called in this order, and what they share.
 
-    If a step fails, the caller drops `own_engine`.
+    If a step fails, the caller calls `drop`.
     """
 
     def __init__(self, request: SwapRequest, context: SwapContext) -> None:
@@ -87,9 +87,14 @@ class SwapRun:
         self._remote_use: RemoteUse | None = None
         self._remote_failure: Failed | None = None
         with self._phases("start"):
-            self.own_engine = LocalEngine(context.models, context.deadline, is_first=not context.remotes)
+            is_first, new_face = not context.remotes, needs_embedder(request, context.settings)
+            self.own_engine = LocalEngine(context.models, context.deadline, is_first=is_first, embedder_first=new_face)
         self._pool = ThreadPoolExecutor(5, thread_name_prefix="swap")
         self._pictures = PictureLoader(request.caller, context, self._phases)
+
+    def drop(self) -> int:
+        """Stop fetching models; return the bytes of them that were fetched in vain."""
+        return self.own_engine.drop() + self._context.models.drop_anticipated()
 
     def close(self) -> None:
         """End without waiting for what is still being read: each read ends with the deadline at the latest."""
@@ -102,10 +107,10 @@ class SwapRun:
         ContentRefused or SafeguardFailed.
         """
         request, context, submit = self._request, self._context, self._pool.submit
-        data = submit(self._pictures.read, request.meme, self.own_engine.drop)  # who moves needs no swapper here
+        data = submit(self._pictures.read, request.meme, self.drop)  # who moves needs no swapper here
         self._sources = SourceLoader(request, context, self._pictures, self._phases, self._pool)
         self._detector_session = submit(context.models.detector_session, context.deadline)
-        self._denylist = submit(context.denylist.load, context.deadline)
+        self._denylist = submit(self._load_denylist)
         submit(self._signer.prepare)  # an error is raised again when the key is used
         with self._phases("import"):
             importlib.import_module("functions.swap.selection")  # and OpenCV with it
@@ -166,7 +171,7 @@ class SwapRun:
         from functions.swap.face.face_mask import find_neighbours
 
         if not selection.chosen:
-            self._bytes_wasted = self.own_engine.drop()
+            self._bytes_wasted = self.drop()
             return None
         request = self._request
         mirror = request.color_match or request.soft_edges or request.detail != "fast"  # or as insightface does it
@@ -174,6 +179,7 @@ class SwapRun:
         for face in selection.chosen:
             crop, forward = crop_face(meme.pixels, face.keypoints, SWAPPER_SIZE, mirror_border=mirror)
             crops.append((crop, forward, find_neighbours(face, selection.faces, selection.chosen)))
+        self._bytes_wasted = self._context.models.drop_anticipated()  # for a source that no chosen face has
         work = Work(
             self._context.models.digests["swapper"],
             np.stack([crop for crop, *_ in crops]),
@@ -231,6 +237,12 @@ class SwapRun:
             remote=self._remote_use,
         )
         return SwapOutcome(result, frozenset(source.latent_key for source in sources.values() if source.latent_key))
+
+    def _load_denylist(self) -> Denylist:
+        denylist = self._context.denylist.load(self._context.deadline)
+        if denylist.entries:
+            self._context.models.expect_embedder(self._context.deadline)
+        return denylist
 
     def _find_denied(
         self, meme: Picture, faces: list[Face], sources: Mapping[int, SourceFace], denylist: Denylist

@@ -158,16 +158,27 @@ def deadline(context: Any) -> Deadline:
     return Deadline.after(max(context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS, 0.0), ADVICE)
 
 
-@cache
 def load_services() -> Services:
-    """The sandbox's services, made when first needed."""
-    from layers.core.storage import Storage, client
+    """The sandbox's services, made when first needed, with boto3 imported."""
+    services = make_services()
+    services.storage.connect()
+    return services
+
+
+@cache
+def make_services() -> Services:
+    """The sandbox's services, made when first needed, without anything that takes long to import.
+
+    Before a request has threads, call `storage.connect`.
+    """
+    from layers.core.s3_reader import reader
+    from layers.core.storage import Storage
     from layers.models.runtime.loaded_models import LoadedModels
     from layers.models.runtime.model_store import ModelStore
 
     settings = load_settings()
     table, limit = settings.state_table, concurrency_limit(settings.reserved_concurrency, _lambda)
-    store, storage = ModelStore(settings.models_bucket, client("s3")), Storage()
+    store, storage = ModelStore(settings.models_bucket, reader()), Storage()
     return Services(
         settings=settings,
         storage=storage,

@@ -19,6 +19,7 @@ from layers.core.telemetry import Phases
 
 if TYPE_CHECKING:
     from functions.swap.face.detect import Detector
+    from functions.swap.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,16 @@ class SourceFace:
         """Put a new latent into the cache, where the settings allow it."""
         if self.is_new:
             self.cache.store(self.pictures, self.latent, self.is_default)
+
+
+def needs_embedder(request: SwapRequest, settings: Settings) -> bool:
+    """Whether it is certain, before any picture has been read, that no face that is put in has a latent yet."""
+    if (settings.default_face,) in request.sources(settings.default_face):
+        return False
+    try:
+        return not settings.cache_latents
+    except ColdswapError:
+        return False  # raised again when a latent is looked for
 
 
 class SourceLoader:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypedDict
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
 from layers.media.formats import PictureFormat
 
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Floats: TypeAlias = "NDArray[np.float32]"
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels
 RejectionReason = Literal["too_small", "cut_by_frame"]  # why a face cannot be replaced, whoever it is
 SkipReason = RejectionReason | Literal["not_chosen", "over_limit", "refused"]

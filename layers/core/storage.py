@@ -72,6 +72,14 @@ class Head:
 class Storage:
     """Objects in the stack's buckets."""
 
+    def connect(self) -> None:
+        """Import boto3 and make its client, which the first call does otherwise.
+
+        Threads that import boto3 and what shares modules with it, such as requests, at the same time may fail: Python
+        takes them for a deadlock.
+        """
+        client("s3")
+
     def read(self, bucket: str, key: str, limit: int, deadline: Deadline) -> StoredObject:
         """Read the whole object, at most `limit` bytes, in pieces.
 

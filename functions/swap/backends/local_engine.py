@@ -30,9 +30,12 @@ class LocalEngine:
     capabilities = LOCAL_CAPABILITIES
     dollars_per_second = None
 
-    def __init__(self, models: LoadedModels, deadline: Deadline, *, is_first: bool = True) -> None:
+    def __init__(
+        self, models: LoadedModels, deadline: Deadline, *, is_first: bool = True, embedder_first: bool = False
+    ) -> None:
         """Look up the pack. Where no other backend is asked first, the download of the weights begins at once.
 
+        With `embedder_first` the rest of them comes after the embedder's.
         Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime.
         """
         self._models = models
@@ -41,7 +44,7 @@ class LocalEngine:
         self._swapper: Swapper | None = None
         self._latest: tuple[str, Done] | None = None
         if is_first:
-            self._pending = models.start_swapper(deadline)
+            self._pending = models.start_swapper(deadline, embedder_first=embedder_first)
         else:
             models.refresh(deadline)
 

@@ -11,8 +11,6 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from functions.swap.latent_cache import decode_vector, encode_vector
 from functions.swap.values import Floats
 from layers.core.deadline import Deadline
@@ -99,6 +97,8 @@ class Denylist:
                 "The do-not-swap list was made with a different embedder than the models in use, so nothing is "
                 "swapped. Add its faces again."
             )
+        import numpy as np
+
         embeddings = [each.values for each in self.entries if each.embedder == embedder]
         return DenylistMatcher(np.stack(embeddings), self.threshold)
 
@@ -112,6 +112,8 @@ class DenylistMatcher:
 
     def matches(self, embedding: Floats) -> bool:
         """Whether an embedding, float32 [512] of any length, is somebody's on the list; also True if not finite."""
+        import numpy as np
+
         unit = embedding / np.linalg.norm(embedding)
         return not float((self.embeddings @ unit).max()) < self.threshold
 

@@ -99,6 +99,40 @@ def test_what_says_what_this_is_needs_nothing_heavy() -> None:
     assert process.stdout.strip() == "[]"
 
 
+ASK_FOR_MODELS = """
+import os, sys
+os.environ.update(
+    AWS_LAMBDA_INITIALIZATION_TYPE="on-demand", AWS_LAMBDA_FUNCTION_MEMORY_SIZE="1769", AWS_REGION="eu-west-1",
+    AWS_ACCESS_KEY_ID="key", AWS_SECRET_ACCESS_KEY="secret", AWS_ENDPOINT_URL="http://127.0.0.1:1",
+    MODELS_BUCKET="m", UPLOADS_BUCKET="u", OUTPUTS_BUCKET="o",
+)
+from functions.swap import app
+from layers.models.runtime.model_store import ModelStore
+
+def look_up(store, deadline):
+    print([name for name in sys.argv[1:] if name in sys.modules], len(sys.modules))
+
+class Context:
+    aws_request_id = "1"
+    get_remaining_time_in_millis = lambda _: 9000
+
+ModelStore.current_pack = look_up
+event = {"requestContext": {"http": {"method": "POST"}}, "rawPath": "/swap", "headers": {}}
+app._anticipate(event, Context())
+app.load_services().models._lookup.exception(20)
+"""
+
+
+def test_a_cold_swap_asks_for_its_models_before_anything_heavy_is_imported() -> None:
+    names = (*HEAVY, "numpy", "onnxruntime", "c2pa", "cryptography", "functions.swap.pipeline")
+    process = subprocess.run(
+        [sys.executable, "-c", ASK_FOR_MODELS, *names], capture_output=True, text=True, check=True, env={"PATH": ""}
+    )
+    modules, number = process.stdout.rsplit(maxsplit=1)
+    assert modules == "[]"
+    assert int(number) <= 240, "modules of Python and of ours; it was 812"
+
+
 CHECK_URLS = """
 import sys
 from contextlib import suppress

@@ -101,6 +101,10 @@ class MemoryStorage:
         self.reads: list[str] = []
         self.forms = 0
         self.puts = 0  # so that no two are of the same moment
+        self.connects = 0
+
+    def connect(self) -> None:
+        self.connects += 1
 
     def put(self, bucket: str, key: str, data: bytes, **metadata: str) -> None:
         self.puts += 1
@@ -408,6 +412,8 @@ class FakeModels:
         self.swapper = FlatSwapper()
         self.embedder_loads = 0
         self.releases = 0
+        self.anticipated: list[str] = []  # what is being fetched before somebody needs it
+        self.bytes_anticipated = 0  # of it, so far
 
     def refresh(self, deadline: Deadline) -> Any:
         deadline.check("looking up the models")
@@ -415,8 +421,19 @@ class FakeModels:
             raise self.failure
         return self.manifest
 
-    def start_swapper(self, deadline: Deadline) -> FakePendingSwapper:
+    def anticipate_swap(self, deadline: Deadline) -> None:
+        self.anticipated.append("swap")
+
+    def expect_embedder(self, deadline: Deadline) -> None:
+        self.anticipated.append("embedder")
+
+    def drop_anticipated(self) -> int:
+        bytes_wasted, self.bytes_anticipated = self.bytes_anticipated, 0
+        return bytes_wasted
+
+    def start_swapper(self, deadline: Deadline, *, embedder_first: bool = False) -> FakePendingSwapper:
         self.refresh(deadline)
+        self.anticipated += ["embedder"] if embedder_first else []
         self.pending.append(FakePendingSwapper(self))
         self.bytes_fetched += FakePendingSwapper.size
         return self.pending[-1]

@@ -44,7 +44,7 @@ class Models(FakeModels):
         self.once: list[bool] = []
         self.inverter = self.swapper = Inverter()
 
-    def start_swapper(self, deadline: Deadline) -> FakePendingSwapper:
+    def start_swapper(self, deadline: Deadline, *, embedder_first: bool = False) -> FakePendingSwapper:
         self.pending.append(Pending(self))
         return self.pending[-1]
 

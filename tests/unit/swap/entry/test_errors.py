@@ -227,7 +227,7 @@ def test_every_error_that_a_swap_can_meet_is_here() -> None:
 
 def test_what_nobody_foresaw_is_an_internal_error_without_details(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = FakeSwapStack()
-    monkeypatch.setattr(stack.models, "start_swapper", lambda _: 1 / 0)
+    monkeypatch.setattr(stack.models, "start_swapper", lambda _, **__: 1 / 0)
 
     response = http(stack, monkeypatch, body={"meme": MEME})
 
@@ -240,7 +240,7 @@ def test_what_nobody_foresaw_is_raised_for_lambda_to_retry_and_for_a_workflow_to
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stack = FakeSwapStack()
-    monkeypatch.setattr(stack.models, "start_swapper", lambda _: 1 / 0)
+    monkeypatch.setattr(stack.models, "start_swapper", lambda _, **__: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         CALLERS["upload"](stack, {"meme": MEME}, monkeypatch, FakeContext())

@@ -237,9 +237,9 @@ def seconds_left(stack: FakeSwapStack, monkeypatch: pytest.MonkeyPatch) -> list[
     seconds: list[float] = []
     start = stack.models.start_swapper
 
-    def start_and_note(deadline: Deadline) -> Any:
+    def start_and_note(deadline: Deadline, **named: Any) -> Any:
         seconds.append(deadline.left())
-        return start(deadline)
+        return start(deadline, **named)
 
     monkeypatch.setattr(stack.models, "start_swapper", start_and_note)
     return seconds
@@ -465,9 +465,9 @@ def test_a_swap_that_is_deleted_before_it_is_done_leaves_nothing(
     name = http(stack, monkeypatch, body=BODY, prefer="respond-async").body["id"]
     payload, start = execution_input(stack, name), stack.models.start_swapper
 
-    def delete_and_start(deadline: Deadline) -> Any:
+    def delete_and_start(deadline: Deadline, **named: Any) -> Any:
         stack.records.delete(name, "1")
-        return start(deadline)
+        return start(deadline, **named)
 
     if when == "before":
         assert http(stack, monkeypatch, "DELETE", f"/results/{name}").status == 200

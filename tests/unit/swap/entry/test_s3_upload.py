@@ -219,11 +219,11 @@ def test_a_delivery_while_the_first_is_at_work_is_tried_again(
     start = stack.models.start_swapper
     inner: list[Any] = []
 
-    def deliver_again(deadline: Any) -> Any:
+    def deliver_again(deadline: Any, **named: Any) -> Any:
         with pytest.raises(StillRunning):
             invoke(stack, upload_event(), monkeypatch)
         inner.append(True)
-        return start(deadline)
+        return start(deadline, **named)
 
     monkeypatch.setattr(stack.models, "start_swapper", deliver_again)
 
