@@ -123,6 +123,7 @@ bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes
 	$(PY) -m tests.bench.paste
 	$(PY) -m tests.bench.detect
 	$(PY) -m tests.bench.command
+	$(PY) -m tests.bench.cold
 	$(PY) -m tests.bench.tracks
 	$(PY) -m tests.bench.moving
 

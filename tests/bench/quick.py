@@ -15,6 +15,7 @@ RUNS = (
     ("memory",),
     ("warm",),
     ("command",),
+    ("cold",),
     ("engine", "--avx2"),
     ("embedder",),
     ("detect",),
