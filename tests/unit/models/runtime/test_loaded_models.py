@@ -11,6 +11,7 @@ import pytest
 
 from layers.core.deadline import Deadline
 from layers.core.errors import ModelsCorrupt, ModelsMissing, OutOfTime
+from layers.core.s3_reader import Credentials, S3Reader
 from layers.models.runtime.loaded_models import LoadedModels
 from layers.models.runtime.model_store import ModelStore
 from layers.models.tools.convert import ConvertedModel
@@ -310,3 +311,15 @@ def test_a_small_sandbox_that_has_the_swapper_expects_no_embedder_beside_it(
     swap_once(loaded)
     loaded.start_swapper(soon(), embedder_first=True)
     assert (loaded.drop_anticipated() > 0 or bool(loaded.expect_embedder(soon()))) == expected
+
+
+def test_a_pack_comes_without_boto3_too(s3: FaultyS3) -> None:
+    reader = S3Reader("us-east-1", Credentials("key", "secret", ""), s3.url)
+    loaded = LoadedModels(ModelStore(BUCKET, reader), 1, "container", 3008)
+    swap_once(loaded)
+    s3.requests.clear()
+    swap_once(loaded)
+    assert [request.key for request in s3.requests] == [f"{BUCKET}/packs/current.json"]
+    s3.objects.clear()
+    with pytest.raises(ModelsMissing, match="make models"):
+        loaded.refresh(soon())
