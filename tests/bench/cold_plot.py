@@ -24,6 +24,7 @@ LEGEND = ((IMPORTS, "starting and importing"), (LINE, "downloading"), (WORK, "wo
 # What the rows are, with the names of the spans that they show; the first of each name is the meme's.
 WORK_ROWS = (
     ("look up the pack", ("pack",)),
+    ("import boto3, make its client", ("client",)),
     ("read the pictures", ("read", "read" + OF_FACE)),
     ("decode the meme", ("decode",)),
     ("find its faces", ("detect",)),

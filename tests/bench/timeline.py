@@ -30,6 +30,7 @@ class Timeline:
         self._thread = threading.local()
         self._patches = {
             "layers.core.telemetry": self._watch_phases,
+            "layers.core.storage": self._watch_clients,
             "layers.models.runtime.s3_download": self._watch_downloads,
             "layers.models.runtime.model_store": self._watch_store,
             "functions.swap.picture_loading": self._watch_reads,
@@ -90,6 +91,17 @@ class Timeline:
                 yield
 
         module.Phases.__call__ = phase
+
+    def _watch_clients(self, module: Any) -> None:
+        make = module.client
+
+        def client(service: str) -> Any:
+            if service in module._clients:
+                return make(service)
+            with self.span("client"):
+                return make(service)
+
+        module.client = client
 
     def _watch_downloads(self, module: Any) -> None:
         read: Callable[..., Iterator[int]] = module.Download._read_pieces

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from layers.engine.swapper import Floats, Swapper
 
 AMPLE_MEMORY_MB = 1024  # from here on the embedder stays loaded beside the swapper
-# Of the swapper's weights: fetched before anything is known of the request, or where they will go through a window.
-START_BYTES = 48 << 20
+START_BYTES = 48 << 20  # of the swapper's weights, fetched at once where they will go through a window
+EARLY_BYTES = 64 << 20  # of the same, fetched before a request is read: as many as come meanwhile at 80 MB/s
 LARGEST_LAYER_BYTES = 64 << 20  # room for what the embedder computes, on onnxruntime its last layer in fp32 above all
 
 
@@ -108,7 +108,7 @@ class LoadedModels:
                     if self._anticipates_swap:
                         self._store.anticipate(manifest.models["detector"].blob(FILE_BLOB), deadline)
                         weights, pause_at = manifest.models["swapper"].blob(WEIGHTS_BLOB), self._pause_at(manifest)
-                        begin = START_BYTES if pause_at is None else min(START_BYTES, pause_at)
+                        begin = EARLY_BYTES if pause_at is None else min(EARLY_BYTES, pause_at)
                         self._store.anticipate(weights, deadline, begin)  # the embedder may be needed sooner
                 lookup.set_result(manifest)
             except BaseException as error:
