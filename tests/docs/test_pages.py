@@ -109,8 +109,15 @@ def test_the_readme_maps_every_folder_of_code() -> None:
     assert {*functions, "layers/", "tools/", "local/", "tests/", "docs/"} <= mapped
 
 
-def test_notice_names_every_package_in_the_images() -> None:
-    locks = (ROOT / "functions").glob("*/requirements*.txt")
-    installed = {name for lock in locks for name in re.findall(r"^([\w.-]+)==", read(lock), re.MULTILINE)}
+def test_notice_lists_each_package_under_the_images_that_have_it() -> None:
+    def list_locked(function: str) -> set[str]:
+        locks = (ROOT / "functions" / function).glob("requirements*.txt")
+        return {name for lock in locks for name in re.findall(r"^([\w.-]+)==", read(lock), re.MULTILINE)}
 
-    assert installed <= set(re.findall(r"^ {4}(\S+)", read(ROOT / "NOTICE"), re.MULTILINE))
+    swap, video = list_locked("swap"), list_locked("video")
+    parts = re.findall(r"^(\S.*)\n\n((?: {4}.*\n)+)", read(ROOT / "NOTICE"), re.MULTILINE)
+    lists = {title: set(re.findall(r"^ {4}(\S+)", lines, re.MULTILINE)) for title, lines in parts}
+
+    assert lists["In the images of both functions"] == swap & video
+    assert lists["In the image of the swap function alone"] == swap - video
+    assert lists["In the image of the video function alone"] == video - swap
