@@ -21,8 +21,8 @@ from typing import Any
 from tools.function_copy import CopyRefused, copy_function
 from tools.sample_summary import format_table, summarise
 from tools.stack import ROOT, read_deployed_parameters, read_outputs, read_stack_name
-from tools.swap_costs import dollars
-from tools.swap_samples import Face, Kind, MeasurementStopped, Pictures, Sample, Sampler, SwapFailed
+from tools.swap_costs import dollars, gigabyte_seconds
+from tools.swap_samples import LATENTS, Face, Kind, MeasurementStopped, Pictures, Sample, Sampler, SwapFailed
 
 OUT = ROOT / "out/bench/lambda.json"
 MOST_COLD, MOST_WARM, MOST_SIZES = 50, 200, 6  # of a run; and warm swaps of a size and a face
@@ -32,8 +32,12 @@ MOST_BYTES = 4 << 20  # of both pictures; in base64 they have to fit into Lambda
 # helps.
 GB_SECONDS: Mapping[Kind, float] = {"cold": 18.0, "warm": 8.0}
 FULL_MB = 3008
-SECONDS_PER_TURN = 60.0  # a new configuration, a cold swap, and a few warm ones
-CLIENT_SECONDS = 150.0  # longer than the function's own timeout
+SECONDS: Mapping[Kind, float] = {
+    "cold": 45.0,
+    "warm": 5.0,
+}  # of one swap, for the estimate; a new configuration is slow
+TIMEOUT_SECONDS = 120.0  # of the function in template.yaml
+CLIENT_SECONDS = 150.0  # longer
 FACES: dict[Face, str] = {"new": "a new face", "default": "the default face"}
 
 
@@ -57,15 +61,15 @@ class Plan:
 
     @property
     def most_dollars(self) -> float:
-        """More than the run costs."""
+        """More than the run costs, also if the last swap of every size and face runs into the timeout."""
         gb_s = self.cold * GB_SECONDS["cold"] + self.warm * GB_SECONDS["warm"]
-        whole = sum(gb_s * max(1.0, size / FULL_MB) for size, _ in self.pairs)
+        whole = sum(gb_s * max(1.0, size / FULL_MB) + gigabyte_seconds(size, TIMEOUT_SECONDS) for size, _ in self.pairs)
         return dollars(whole, (self.cold + self.warm) * len(self.pairs))
 
     def describe(self) -> str:
         """What it is, and at most costs."""
         sizes, faces = ", ".join(map(str, self.sizes)), " and ".join(FACES[face] for face in self.faces)
-        minutes = self.cold * len(self.pairs) * SECONDS_PER_TURN / 60
+        minutes = len(self.pairs) * (self.cold * SECONDS["cold"] + self.warm * SECONDS["warm"]) / 60
         return (
             f"{self.cold} cold and {self.warm} warm swaps with {faces} at {sizes} MB each: "
             f"at most {self.most_dollars:.2f} dollars, about {minutes:.0f} minutes."
@@ -163,9 +167,21 @@ def run(session: Any, stack: str, plan: Plan, pictures: Pictures, measurement: M
             measure(sampler, plan, measurement)
             measurement.complete = True
         finally:
-            s3 = session.client("s3")
-            for key in sampler.result_keys:
-                s3.delete_object(Bucket=outputs["OutputsBucketName"], Key=key)
+            delete_results(session.client("s3"), outputs, sampler)
+
+
+def delete_results(s3: Any, outputs: Mapping[str, str], sampler: Sampler) -> None:
+    """Delete the result, and the latents of new faces, which the setting `cache_latents` would keep for a day.
+
+    `s3` is boto3's client. Raises botocore's errors.
+    """
+    models = outputs["ModelsBucketName"]
+    recipes = s3.list_objects_v2(Bucket=models, Prefix=LATENTS, Delimiter="/").get("CommonPrefixes", [])
+    for recipe in recipes:
+        for digest in sampler.pictures.digests:
+            s3.delete_object(Bucket=models, Key=f"{recipe['Prefix']}{digest}.json")
+    for key in sampler.result_keys:
+        s3.delete_object(Bucket=outputs["OutputsBucketName"], Key=key)
 
 
 def make_plan(parameters: Mapping[str, str], sizes: Sequence[int], cold: int, warm: int) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ Kind = Literal["cold", "warm"]
 Face = Literal["new", "default"]
 
 KEY = "swaps/measured"  # of the one result, in the outputs bucket
+LATENTS = "latents/others/stack/"  # of faces without a caller, in the models bucket (functions/swap/latent_cache.py)
 THROTTLED = "TooManyRequestsException"
 
 
@@ -45,12 +47,17 @@ class Pictures:
     meme: bytes
     face: bytes
     count: int = 0
+    digests: set[str] = field(default_factory=set)  # SHA-256 of each new face
 
     def payload(self, face: Face) -> dict[str, str]:
         """The payload of a task. Without `face` the stack's default one goes in."""
         self.count += 1
-        own = {"face": _data_uri(_with_comment(self.face, str(time.time_ns() + self.count)))} if face == "new" else {}
-        return {"meme": _data_uri(self.meme), "key": KEY, **own}
+        payload = {"meme": _data_uri(self.meme), "key": KEY}
+        if face == "new":
+            jpeg = _with_comment(self.face, str(time.time_ns() + self.count))
+            self.digests.add(hashlib.sha256(jpeg).hexdigest())
+            payload["face"] = _data_uri(jpeg)
+        return payload
 
 
 @dataclass
