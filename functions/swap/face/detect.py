@@ -62,10 +62,10 @@ class Detector:
         """The face of a picture with the largest box; of equal ones the first. None if there is no face.
 
         It is the one that `find` finds, for a third of the work where that face is upright and large. Then only the
-        turned looks could change the answer, by a larger face or by one that shows this one turned. In them either is
-        at least as large as this face, which is why they are shrunk until it has BRIEF pixels: three times what the
-        detector needs. The finer look, which shows smaller faces, is left out. If these looks, judged as all looks are,
-        leave a doubt about this face or show a larger one, all of them are taken. Raises OutOfTime.
+        turned looks could change the answer: they may show a larger face, or that this one is turned. Either is at
+        least as large in them as this face, so they are shrunk until it has BRIEF pixels, three times what the detector
+        needs. The finer look, which shows smaller faces, is left out. If there is any doubt about this face, or another
+        one is as large, all looks are taken at full size. Raises OutOfTime.
         """
         height, width = pixels.shape[:2]
         if is_sliver(height, width, self._size):

@@ -1,7 +1,7 @@
 """Runs a detector of the SCRFD family (Guo et al., 2021).
 
-What it reports is what insightface's class reports, to the bit, without the packages that this imports (onnx alone
-takes a sixth of a second of each cold start), and in half the time that this takes beside the network.
+What it reports is what insightface's class reports, to the bit, without the packages that the class imports (onnx
+alone takes a sixth of a second of each cold start), and in half the time that the class takes beside the network.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ MOST_KEPT = 1 << 20  # numbers of an input that is kept for the next picture, 4 
 
 
 class Scrfd:
-    """A network with scores, boxes and keypoints, in this order, each for all strides from the finest on."""
+    """A network with scores, boxes and keypoints, in this order, each for all strides from the finest on.
+
+    It is used by one thread at a time, as it keeps the memory of its input.
+    """
 
     def __init__(self, session: Any) -> None:
         """`session`: an onnxruntime.InferenceSession. Raises ValueError if it has another number of outputs."""
