@@ -116,7 +116,7 @@ models: .venv/ready $(if $(LOCAL),.venv-cloud/ready) $(ENGINE) ## put models for
 fonts: .venv-deploy/ready ## put the typeface of Chinese, Japanese and Korean into the bucket of the stack of ENV, as deploy does; or BUCKET=name
 	@$(DEPLOY) -m tools.large_fonts --env $(or $(ENV),default) $(if $(BUCKET),--bucket '$(BUCKET)')
 
-bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes against a naive version, with AVX-512 and with AVX2 only; JSON in out/bench/
+bench: .venv/ready .venv-cloud/ready $(ENGINE) ## measure memory, time and bytes of swaps and videos, most of them against naive ways; swaps with AVX-512 and with AVX2 only; JSON in out/bench/
 	$(PY) -m tests.bench.bench
 	$(PY) -m tests.bench.video
 	$(PY) -m tests.bench.looks

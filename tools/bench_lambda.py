@@ -2,7 +2,8 @@
 
 A copy of the stack's swap function is measured, and deleted in the end, also when this is interrupted; the stack stays
 as it is. Each turn makes one sandbox by size and face, for a cold swap and some warm ones; a new face is one that was
-never seen, the default face is the stack's. Seconds of Lambda's own report count, the caller's round trip stands apart.
+never seen, the default face is the stack's. Seconds are those of Lambda's own report; the caller's round trip is given
+apart.
 Writes out/bench/lambda.json, without pictures and links, and prints a table.
 """
 

@@ -62,7 +62,7 @@ class Pictures:
 
 @dataclass
 class Sampler:
-    """Invokes a copy. What is no sample of what was asked for is counted in `dropped`, by why.
+    """Invokes a copy. Swaps that are not of the kind that was asked for are counted in `dropped`, by reason.
 
     `invoker` is boto3's client of Lambda, which must try once: a second try would be a swap that nobody counts.
     """

@@ -1,8 +1,8 @@
 """Measures a swap at true size by MemorySize, with AVX2 alone, as on Lambda: `make test-sam FULL=1` or SIZES=1.
 
 Writes out/bench/sizes.json, and prints the tables of docs/benchmarks.md and docs/operations.md; so does
-`python -m local.sam.sizes`, from the file. Every number of a row is the median over some fresh sandboxes, whose order
-alternates; `load` is what the machine had to do in the minute before their ends, 1 or 2 of it their own.
+`python -m local.sam.sizes`, from the file. Seconds in a row are medians over some fresh sandboxes, which take turns;
+`load` is the machine's highest load average at their ends, of which 1 or 2 are their own.
 """
 
 from __future__ import annotations
