@@ -82,8 +82,8 @@ def session_options(threads: int) -> Any:
 class LeanSession:
     """An onnxruntime.InferenceSession that keeps none of the memory of its runs.
 
-    Within a run, its arena uses again what one layer has freed for the next: as every tensor of more than a megabyte
-    comes from the system otherwise and goes back to it, the system would take as long as the network.
+    Within a run, its arena gives a layer what earlier ones have freed. Without it, every tensor of more than a megabyte
+    would come from the system and go back to it, which takes as long as the network. Several threads may share it.
     """
 
     def __init__(self, inference_session: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from insightface.model_zoo.scrfd import SCRFD
 
 from functions.swap.face.scrfd import Scrfd
+from functions.swap.values import Floats
 from layers.engine.session import small_session
+from layers.media.picture import Pixels
 from local.demo_pack import memes
 
 
@@ -32,6 +35,24 @@ def test_scores_boxes_and_keypoints_are_insightfaces(detector: Any, size: tuple[
     np.testing.assert_array_equal(boxes, expected[1])
     np.testing.assert_array_equal(keypoints, expected[2])
     assert len(scores) == {0.0: 42 * size[0] * size[1] // 1024, 2.0: 0}.get(threshold, len(scores))
+
+
+def test_detectors_in_two_threads_may_share_a_session(detector: Any) -> None:
+    rng = np.random.default_rng(2)
+    pictures = [rng.integers(0, 256, (side, side, 3), np.uint8) for side in (256, 320)]
+    expected = [Scrfd(detector).forward(pixels, 0.0) for pixels in pictures]
+
+    def repeat(pixels: Pixels) -> list[tuple[Floats, Floats, Floats]]:
+        scrfd = Scrfd(detector)
+        return [scrfd.forward(pixels, 0.0) for _ in range(5)]
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(repeat, pictures))
+
+    for alone, several in zip(expected, results, strict=True):
+        for together in several:
+            for one, other in zip(together, alone, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_a_detector_without_keypoints_is_refused() -> None:
