@@ -197,7 +197,7 @@ def make_plan(parameters: Mapping[str, str], sizes: Sequence[int], cold: int, wa
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 1 if the measurement is not complete."""
+    """The exit status: 1 if the measurement is not complete, or something of it may be left on AWS."""
     parser = argparse.ArgumentParser(prog="make bench-lambda", description=__doc__)
     parser.add_argument("--env", default="default", help="an environment in samconfig.toml")
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="of memory in MB; by default the stack's own")
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     session, stack = boto3.session.Session(), read_stack_name(options.env)
-    measurement = Measurement()
+    measurement, status = Measurement(), 1
     try:
         parameters = read_deployed_parameters(session.client("cloudformation"), stack)
         plan = make_plan(parameters, options.sizes, options.cold, options.warm)
@@ -221,13 +221,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the copy is deleted
         run(session, stack, plan, pictures, measurement)
+        status = 1 if measurement.errors else 0
     except (MeasurementStopped, CopyRefused, ValueError, OSError, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
     finally:
         measurement.write(session.region_name, OUT)
-    return 0 if measurement.complete and not measurement.errors else 1
+    return status
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import boto3
 import cv2
 import numpy as np
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from functions.swap.latent_cache import LatentCache
 from layers.core.storage import Storage
@@ -143,6 +143,21 @@ def test_latents_that_the_stack_keeps_of_new_faces_go_too(session: Session) -> N
     expected = {("models", cache.deletable_key([digest])) for cache in caches for digest in digests}
     assert len(expected) == 4
     assert set(session.s3.deleted) == {*expected, ("outputs", "swaps/measured.jpg")}
+
+
+def test_what_cannot_be_deleted_is_no_success(
+    session: Session, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(**_: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "DeleteObject")
+
+    monkeypatch.setattr(session.s3, "delete_object", refuse)
+
+    assert main(["--yes", "--cold", "1", "--warm", "0"]) == 1
+
+    assert "DeleteObject" in capsys.readouterr().err
+    assert json.loads(bench_lambda.OUT.read_text())["measured"]["complete"]
+    assert COPY not in session.functions.functions
 
 
 def test_the_copy_is_the_function_but_for_what_is_elsewhere(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
