@@ -9,11 +9,14 @@ runs.
 from __future__ import annotations
 
 import base64
+import importlib
+import importlib.util
 import io
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -110,7 +113,6 @@ def _compare_with_insightface(models: LoadedModels, picture: bytes) -> None:
     """Raise RuntimeError unless the image's detector reports what insightface's does, to the bit."""
     import cv2
     import numpy as np
-    from insightface.model_zoo.scrfd import SCRFD
 
     from functions.swap.face.scrfd import Scrfd
 
@@ -120,12 +122,25 @@ def _compare_with_insightface(models: LoadedModels, picture: bytes) -> None:
     whole = np.asarray(pixels, np.uint8)
     crop = whole[: whole.shape[0] // 32 * 32, : whole.shape[1] // 32 * 32]
     session = models.detector_session(Deadline.after(DEADLINE_SECONDS))
-    theirs = [np.concatenate(each) for each in SCRFD(session=session).forward(crop, SCORE)]
+    theirs = [np.concatenate(each) for each in _import_insightface_scrfd().SCRFD(session=session).forward(crop, SCORE)]
     ours = Scrfd(session).forward(crop, SCORE)
     if not len(ours[0]) or not all(
         np.array_equal(one.ravel(), other.ravel()) for one, other in zip(ours, theirs, strict=True)
     ):
         raise RuntimeError("the detector's results are not insightface's")
+
+
+def _import_insightface_scrfd() -> Any:
+    """insightface.model_zoo.scrfd without the __init__ of its packages, which import scipy and scikit-image: empty
+    packages take their place."""
+    spec = importlib.util.find_spec("insightface")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError("insightface is not installed")
+    root = spec.submodule_search_locations[0]
+    for name, folder in (("insightface", root), ("insightface.model_zoo", f"{root}/model_zoo")):
+        package = sys.modules[name] = ModuleType(name)
+        package.__path__ = [folder]
+    return importlib.import_module("insightface.model_zoo.scrfd")
 
 
 if __name__ == "__main__":
