@@ -16,7 +16,7 @@ import select
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ HEADERS = {"Range": "Range", "IfNoneMatch": "If-None-Match"}  # by boto3's names
 SPECIAL = (  # variables that only boto3 follows
     "AWS_ENDPOINT_URL_S3",
     "AWS_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE",
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "HTTP_PROXY",
@@ -50,8 +51,8 @@ class Credentials:
     """Of AWS."""
 
     key: str
-    secret: str
-    token: str  # of temporary ones; "" for none
+    secret: str = field(repr=False)
+    token: str = field(repr=False)  # of temporary ones; "" for none
 
 
 def reader() -> Any:

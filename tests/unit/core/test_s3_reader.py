@@ -57,6 +57,11 @@ def test_a_request_is_signed_as_botocore_signs_it(token: str, path: str, monkeyp
     assert headers["x-amz-date"] == request.headers["X-Amz-Date"]
 
 
+def test_credentials_are_never_shown() -> None:
+    text = repr(Credentials("AKID", "se/cret", "session/token"))
+    assert not [each for each in ("se/cret", "session/token") if each in text]
+
+
 def test_a_range_comes_with_what_boto3_tells_of_it(s3: FaultyS3, client: S3Reader) -> None:
     answer = client.get_object(Bucket="bucket", Key="key", Range="bytes=10-19")
     room = bytearray(64)
@@ -154,6 +159,7 @@ def test_what_it_cannot_do_is_left_to_boto3(s3: FaultyS3, client: S3Reader, monk
         ({"AWS_SECRET_ACCESS_KEY": ""}, False),
         ({"HTTPS_PROXY": "http://proxy:3128"}, False),
         ({"AWS_USE_FIPS_ENDPOINT": "true"}, False),
+        ({"REQUESTS_CA_BUNDLE": "/etc/ours.pem"}, False),
     ],
 )
 def test_only_an_environment_as_plain_as_lambdas_is_read_without_boto3(
