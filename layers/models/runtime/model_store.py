@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +13,14 @@ from layers.models.runtime.manifest import MAX_MANIFEST_BYTES, POINTER_KEY, Blob
 from layers.models.runtime.s3_download import Download, client_error, translate_error, transport_errors
 
 MAX_SMALL_READS = 3
+
+
+@dataclass(frozen=True)
+class _Lookup:
+    """The pack in use when it was last looked up, and the pointer's ETag."""
+
+    etag: str
+    manifest: Manifest
 
 
 class ModelStore:
@@ -24,13 +33,10 @@ class ModelStore:
         """
         self._bucket = bucket
         self._client = client
-        self._lock = threading.Lock()
         self._count_lock = threading.Lock()
         self._anticipated_lock = threading.Lock()
         self._bytes_fetched = 0
-        self._etag = ""
-        self._pointer: Pointer | None = None
-        self._manifest: Manifest | None = None
+        self._latest: _Lookup | None = None
         self._anticipated: dict[str, Download] = {}  # by digest: what nobody has asked for yet
 
     def current_pack(self, deadline: Deadline) -> Manifest:
@@ -38,24 +44,26 @@ class ModelStore:
 
         Raises ModelsMissing, ModelsCorrupt, StorageFailed or OutOfTime.
         """
-        with self._lock:
-            deadline.check("looking up the models")
-            update = self._read_pointer()
-            if update is None and self._manifest is not None:
-                return self._manifest
-            pointer, etag = update or (self._pointer, self._etag)
-            assert pointer is not None  # without a validator S3 always sends the pointer
-            try:
-                manifest = self._read_manifest(pointer)
-            except ModelsMissing:
-                # A publication may have moved the pointer, and removed the old manifest, between the two reads.
-                newer = self._read_pointer()
-                if newer is None or newer[0] == pointer:
-                    raise
-                pointer, etag = newer
-                manifest = self._read_manifest(pointer)
-            self._pointer, self._etag, self._manifest = pointer, etag, manifest
-            return manifest
+        deadline.check("looking up the models")
+        # No lock is held while S3 is asked. A sandbox may be frozen in the middle of a lookup for a request that was
+        # refused; the next request must not wait until that connection turns out to be dead.
+        latest = self._latest
+        update = self._read_pointer(latest)
+        if update is None:
+            assert latest is not None  # without a validator S3 always sends the pointer
+            return latest.manifest
+        pointer, etag = update
+        try:
+            manifest = self._read_manifest(pointer)
+        except ModelsMissing:
+            # A publication may have moved the pointer, and removed the old manifest, between the two reads.
+            newer = self._read_pointer(latest)
+            if newer is None or newer[0] == pointer:
+                raise
+            pointer, etag = newer
+            manifest = self._read_manifest(pointer)
+        self._latest = _Lookup(etag, manifest)
+        return manifest
 
     def load(
         self, blob: Blob, deadline: Deadline, pause_at: int | None = None, after: Download | None = None
@@ -106,9 +114,9 @@ class ModelStore:
         with self._count_lock:
             self._bytes_fetched += size
 
-    def _read_pointer(self) -> tuple[Pointer, str] | None:
-        """The pointer and its ETag; None if it has not changed since it was last read."""
-        validator = {"IfNoneMatch": self._etag} if self._manifest else {}
+    def _read_pointer(self, latest: _Lookup | None) -> tuple[Pointer, str] | None:
+        """The pointer and its ETag; None if it has not changed since that lookup."""
+        validator = {"IfNoneMatch": latest.etag} if latest else {}
         try:
             data, etag = self._read_small(POINTER_KEY, validator)
         except ColdswapError:

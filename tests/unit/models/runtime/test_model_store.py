@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -220,6 +221,20 @@ def test_a_moved_pointer_is_followed(s3: FaultyS3) -> None:
     pack(store)
     second = _publish(s3, "second")
     assert pack(store) == second
+
+
+@pytest.mark.parametrize("key", ["packs/current.json", "packs/second/"])
+def test_a_lookup_that_gets_no_answer_holds_up_no_other(s3: FaultyS3, key: str) -> None:
+    _publish(s3, "first")
+    store = ModelStore(BUCKET, s3.client())
+    pack(store)
+    second, stalls = _publish(s3, "second"), threading.Event()
+    s3.fail(key, Fault(stall_after=3, then=stalls.set))
+    pool = ThreadPoolExecutor(2)
+    pool.submit(pack, store)  # ends with the server
+    assert stalls.wait(20)
+    assert pool.submit(pack, store).result(20) == second
+    pool.shutdown(wait=False)
 
 
 def test_a_pointer_that_moves_while_it_is_read_is_followed(s3: FaultyS3) -> None:
