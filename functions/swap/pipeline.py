@@ -81,7 +81,7 @@ class SwapRun:
         self._context = context
         self._phases = Phases()
         self._cold_start = next(_swaps) == 0
-        self._bytes_before = context.models.bytes_fetched  # by earlier requests
+        self._bytes_before = context.models.bytes_fetched_before  # by earlier requests
         self._bytes_wasted = 0
         self._signer = Signer(partial(signing_chain, context.settings.signing_key))
         self._remote_use: RemoteUse | None = None

@@ -55,6 +55,7 @@ class LoadedModels:
         self._anticipation_lock = threading.Lock()  # never held while something is waited for
         self._anticipates_swap = False
         self._lookup: Future[Manifest] | None = None  # of the pack, for the request that has come
+        self._bytes_before: int | None = None  # that had been fetched when it came
         self._detector: LeanSession | None = None
         self._embedder: Embedder | None = None
         self._embedder_weights: Download | None = None
@@ -89,6 +90,12 @@ class LoadedModels:
         """Bytes of models that this process has fetched so far."""
         return self._store.bytes_fetched
 
+    @property
+    def bytes_fetched_before(self) -> int:
+        """The same, but for what has been fetched in anticipation of the present swap."""
+        before = self._bytes_before
+        return self._store.bytes_fetched if before is None else before
+
     def anticipate_swap(self, deadline: Deadline) -> None:
         """Look up the pack and start to fetch what a swap needs first, in the background, if nothing is here yet.
 
@@ -99,7 +106,7 @@ class LoadedModels:
             if self._pending is not None or self._lookup is not None:
                 return
             lookup = self._lookup = Future()
-            self._anticipates_swap = True
+            self._anticipates_swap, self._bytes_before = True, self._store.bytes_fetched
 
         def look_up() -> None:
             try:
@@ -135,7 +142,7 @@ class LoadedModels:
     def drop_anticipated(self) -> int:
         """Stop fetching what was anticipated or expected and nobody has needed; return the bytes that were wasted."""
         with self._anticipation_lock:
-            self._anticipates_swap, self._lookup = False, None
+            self._anticipates_swap, self._lookup, self._bytes_before = False, None, None
             return self._store.drop_anticipated()
 
     def start_swapper(self, deadline: Deadline, *, embedder_first: bool = False) -> PendingSwapper:

@@ -415,6 +415,10 @@ class FakeModels:
         self.anticipated: list[str] = []  # what is being fetched before somebody needs it
         self.bytes_anticipated = 0  # of it, so far
 
+    @property
+    def bytes_fetched_before(self) -> int:
+        return self.bytes_fetched - self.bytes_anticipated
+
     def refresh(self, deadline: Deadline) -> Any:
         deadline.check("looking up the models")
         if self.failure:

@@ -11,7 +11,7 @@ from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
 from layers.core.errors import NoFaceInMeme
 from tests.unit.swap.entry_clients import http, invoke
-from tests.unit.swap.fake_stack import UPLOADS, FakeSwapStack, drawing, encode, settings
+from tests.unit.swap.fake_stack import UPLOADS, FakePendingSwapper, FakeSwapStack, drawing, encode, settings
 
 MEME, FACE = f"s3://{UPLOADS}/requests/1/meme", f"s3://{UPLOADS}/requests/1/face"
 
@@ -121,3 +121,8 @@ def test_what_came_of_the_embedder_in_vain_is_counted_with_the_swapper(stack: Fa
 def test_so_is_what_no_chosen_face_needed(stack: FakeSwapStack) -> None:
     stack.models.bytes_anticipated = 77
     assert swap(stack, SwapRequest(MEME)).bytes_in_vain == 77
+
+
+def test_what_came_before_the_request_was_read_counts_as_fetched_for_it(stack: FakeSwapStack) -> None:
+    stack.models.bytes_fetched, stack.models.bytes_anticipated = 5000 + 77, 77
+    assert swap(stack, SwapRequest(MEME)).bytes_fetched == 77 + FakePendingSwapper.size

@@ -284,6 +284,20 @@ def test_what_was_anticipated_for_nobody_is_dropped_and_counted(s3: FaultyS3) ->
     swap_once(loaded)
 
 
+def test_what_is_anticipated_counts_as_fetched_for_the_swap_that_it_is_for(s3: FaultyS3) -> None:
+    loaded = models(s3, 3008)
+    loaded.detector_session(soon())
+    before = loaded.bytes_fetched
+    loaded.anticipate_swap(soon())
+    assert loaded._lookup is not None
+    loaded._lookup.result(20)
+    for download in loaded._store._anticipated.values():
+        download.wait()
+    assert loaded.bytes_fetched > loaded.bytes_fetched_before == before
+    loaded.drop_anticipated()
+    assert loaded.bytes_fetched_before == loaded.bytes_fetched
+
+
 def test_a_lookup_that_failed_is_made_again(s3: FaultyS3) -> None:
     loaded = models(s3, 3008)
     s3.fail("packs/current.json", Fault(status=500))
