@@ -113,7 +113,8 @@ class LoadedModels:
                 manifest = self._store.current_pack(deadline)
                 with self._anticipation_lock:
                     if self._anticipates_swap:
-                        self._store.anticipate(manifest.models["detector"].blob(FILE_BLOB), deadline)
+                        if self._detector is None or manifest != self._manifest:
+                            self._store.anticipate(manifest.models["detector"].blob(FILE_BLOB), deadline)
                         weights, pause_at = manifest.models["swapper"].blob(WEIGHTS_BLOB), self._pause_at(manifest)
                         begin = EARLY_BYTES if pause_at is None else min(EARLY_BYTES, pause_at)
                         self._store.anticipate(weights, deadline, begin)  # the embedder may be needed sooner

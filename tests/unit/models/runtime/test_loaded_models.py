@@ -284,6 +284,20 @@ def test_what_was_anticipated_for_nobody_is_dropped_and_counted(s3: FaultyS3) ->
     swap_once(loaded)
 
 
+def test_a_detector_that_is_here_is_not_fetched_in_anticipation_unless_the_pack_is_another(s3: FaultyS3) -> None:
+    loaded = models(s3, 3008)
+    loaded.detector_session(soon())
+    pack = loaded.manifest.models
+    detector, weights = pack["detector"].blob("model.onnx").sha256, pack["swapper"].blob("weights").sha256
+    for name, anticipated in (("toys", {weights}), ("others", {detector, weights})):
+        _publish(s3, name)
+        loaded.anticipate_swap(soon())
+        assert loaded._lookup is not None
+        loaded._lookup.result(20)
+        assert loaded._store._anticipated.keys() == anticipated
+        loaded.drop_anticipated()
+
+
 def test_what_is_anticipated_counts_as_fetched_for_the_swap_that_it_is_for(s3: FaultyS3) -> None:
     loaded = models(s3, 3008)
     loaded.detector_session(soon())
