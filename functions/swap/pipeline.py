@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import itertools
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -83,6 +84,8 @@ class SwapRun:
         self._cold_start = next(_swaps) == 0
         self._bytes_before = context.models.bytes_fetched_before  # by earlier requests
         self._bytes_wasted = 0
+        self._drop_lock = threading.Lock()
+        self._is_dropped = False
         self._signer = Signer(partial(signing_chain, context.settings.signing_key))
         self._remote_use: RemoteUse | None = None
         self._remote_failure: Failed | None = None
@@ -94,6 +97,8 @@ class SwapRun:
 
     def drop(self) -> int:
         """Stop fetching models; return the bytes of them that were fetched in vain."""
+        with self._drop_lock:
+            self._is_dropped = True
         return self.own_engine.drop() + self._context.models.drop_anticipated()
 
     def close(self) -> None:
@@ -240,8 +245,9 @@ class SwapRun:
 
     def _load_denylist(self) -> Denylist:
         denylist = self._context.denylist.load(self._context.deadline)
-        if denylist.entries:
-            self._context.models.expect_embedder(self._context.deadline)
+        with self._drop_lock:  # a swap that fails early ends before this list is here
+            if denylist.entries and not self._is_dropped:
+                self._context.models.expect_embedder(self._context.deadline)
         return denylist
 
     def _find_denied(

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from functions.swap.pipeline import SwapRun
 from functions.swap.values import SwapRequest
 from layers.core.deadline import Deadline
 from layers.core.errors import NoFaceInMeme
 from tests.unit.swap.entry_clients import http, invoke
 from tests.unit.swap.fake_stack import UPLOADS, FakePendingSwapper, FakeSwapStack, drawing, encode, settings
+from tests.unit.swap.safeguards.test_denylist import ONE, put_denylist
 
 MEME, FACE = f"s3://{UPLOADS}/requests/1/meme", f"s3://{UPLOADS}/requests/1/face"
 
@@ -121,6 +123,19 @@ def test_what_came_of_the_embedder_in_vain_is_counted_with_the_swapper(stack: Fa
 def test_so_is_what_no_chosen_face_needed(stack: FakeSwapStack) -> None:
     stack.models.bytes_anticipated = 77
     assert swap(stack, SwapRequest(MEME)).bytes_in_vain == 77
+
+
+@pytest.mark.parametrize(("is_over", "anticipated"), [(False, ["embedder"]), (True, [])])
+def test_a_do_not_swap_list_asks_for_the_embedder_unless_the_swap_is_over_when_it_comes(
+    stack: FakeSwapStack, is_over: bool, anticipated: list[str]
+) -> None:
+    put_denylist(stack, ONE)
+    run = SwapRun(SwapRequest(MEME), stack.services.context(Deadline.after(60)))
+    if is_over:
+        run.drop()
+    run._load_denylist()
+    run.close()
+    assert stack.models.anticipated == anticipated
 
 
 def test_what_came_before_the_request_was_read_counts_as_fetched_for_it(stack: FakeSwapStack) -> None:
