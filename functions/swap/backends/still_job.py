@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import cv2
-
-from functions.swap.face.align import Matrix
 from functions.swap.values import Box
 from layers.engine.crop_job import CropJob
 from layers.media.picture import Pixels
+
+if TYPE_CHECKING:
+    from functions.swap.face.align import Matrix
 
 QUALITY = 95  # of the JPEGs that go out
 
@@ -51,4 +52,6 @@ class StillJob(CropJob):
 
 
 def _encode(pixels: Pixels) -> bytes:
+    import cv2
+
     return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()

@@ -15,7 +15,6 @@ from functions.swap.backends.exchange import MOST_ANSWER_BYTES, origin
 from functions.swap.backends.interfaces import Capabilities, Done, Failed, Running, State, Ticket
 from functions.swap.backends.replicate import MOST_INPUT_BYTES, Delivered, PictureState, Replicate
 from functions.swap.backends.still_job import Still, StillJob
-from functions.swap.face.align import crop_with
 from functions.swap.values import Box
 from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, ObjectNotFound, StorageFailed, TooLarge
@@ -116,6 +115,8 @@ class WholeStills:
 
     def verify(self, job: CropJob, answer: Pixels) -> Pixels | Failed:
         """The faces of a picture [H, W, 3], if it is the still but for them."""
+        from functions.swap.face.align import crop_with
+
         if not isinstance(job, StillJob):
             return Failed("invalid_request", "It takes whole stills.")
         still = job.still

@@ -89,10 +89,11 @@ def copied(function: str) -> set[Path]:
     return files
 
 
-def test_nothing_heavy_is_imported_by_the_basic_modules_alone() -> None:
+def test_nothing_heavy_is_imported_by_the_basic_modules_or_by_who_chooses_a_backend() -> None:
     code = (
         "import sys, layers.core.storage, layers.core.http_fetch, layers.core.telemetry, layers.media.decode, "
-        f"layers.media.encode, layers.media.xmp_label; print([name for name in {HEAVY} if name in sys.modules])"
+        "layers.media.encode, layers.media.xmp_label, functions.swap.backends.whole_still; "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"
