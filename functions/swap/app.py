@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from layers.core.cpu_count import VCPU_MB
 from layers.core.errors import ColdswapError, InternalError, family
 from layers.core.ids import new_id
 from layers.core.telemetry import correlate, count_fault, logger
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from layers.models.runtime.loaded_models import LoadedModels
 
 EXECUTION_EVENT = "Step Functions Execution Status Change"  # EventBridge's detail-type
-WHOLE_PROCESSOR_MB = 1769  # from here on Lambda gives one
 
 
 def handler(event: Any, context: Any) -> dict[str, Any] | None:
@@ -178,7 +178,7 @@ if "AWS_LAMBDA_INITIALIZATION_TYPE" in os.environ:
     from functions.swap.services import SCRATCH
     from layers.core.scratch_folders import sweep
 
-    if load_services().settings.memory_mb < WHOLE_PROCESSOR_MB:
+    if load_services().settings.memory_mb < VCPU_MB:
         load_services().storage.connect()  # larger ones do it while the models arrive
     sweep(SCRATCH)
     sweep(MOVING_SCRATCH)

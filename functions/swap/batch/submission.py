@@ -44,10 +44,9 @@ def submit_prefix(services: Services, request: SwapRequest, prefix: str) -> Batc
     ):
         if prefix.startswith(own) or own.startswith(prefix):
             raise RefusedUrl(f"The prefix of a batch must not overlap {own}: {reason}.")
-    if any(
-        is_data_uri(uri) for source in request.sources("") for uri in source
-    ):  # which every meme's record would repeat
-        raise InvalidRequest("A batch that is started as a workflow has no pictures in its input. Upload them first.")
+    uris = [uri for source in request.sources("") for uri in source]
+    if any(map(is_data_uri, uris)):  # every meme's record would repeat it
+        raise InvalidRequest("The input of a batch's workflow must not hold pictures. Upload them first.")
     check_request(services, request, f"s3://{services.settings.uploads_bucket}/{prefix}{_ANY_MEME}")
     return _open(services, request, OPERATOR, prefix)
 
