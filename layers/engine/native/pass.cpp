@@ -33,11 +33,10 @@ Pass::Pass(const Kernels& kernels, WeightStream& weights, int threads, int max_g
       max_groups(max_groups),
       images(images),
       workspace(workspace),
-      weights_(weights),
-      next_task_(4096 + 512 * size_t(images)) {
+      weights_(weights) {
     assert(images > 0 && threads > 0 && max_groups > 0);
     workspace.threads.resize(threads);
-    for (ThreadScratch& thread : workspace.threads) thread.phase = thread.layer = 0;
+    for (ThreadScratch& thread : workspace.threads) thread.phase = 0, thread.layer = 0;
 }
 
 bool Pass::run(const std::vector<uint64_t>& needed, const std::function<void(ThreadScratch&)>& forward) {

@@ -23,8 +23,8 @@ namespace coldswap {
 struct ThreadScratch {
     FloatBuffer u, m, scratch;
     std::vector<int32_t> offsets;
-    int phase = 0;  // how many parallel_for's it has been through
-    int layer = 0;  // how many layers
+    unsigned phase = 0;  // how many parallel_for's it has been through
+    int layer = 0;       // how many layers
 };
 
 // What a run works in: activations, transformed input, and each thread's own.
@@ -60,7 +60,9 @@ class Pass {
     // The tasks 0, 1, … by whichever thread is free; all are done when it returns.
     template <class Work>
     void parallel_for(ThreadScratch& thread, int tasks, Work work) {
-        std::atomic<int>& next = next_task_.at(thread.phase++);
+        const unsigned phase = thread.phase++;
+        next_task_[(phase + 1) % 2] = 0;  // the last to use it have all been at a barrier since
+        std::atomic<int>& next = next_task_[phase % 2];
         for (int task; !failed_ && (task = next++) < tasks;) work(task);
         barrier_.wait();
     }
@@ -81,7 +83,7 @@ class Pass {
    private:
     WeightStream& weights_;
     const std::vector<uint64_t>* needed_ = nullptr;
-    std::vector<std::atomic<int>> next_task_;  // of each parallel_for
+    std::atomic<int> next_task_[2] = {{0}, {0}};  // of the parallel_for that goes on, and of the one after it
     Barrier barrier_;
     std::atomic<bool> failed_{false};
 };

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from layers.core.errors import ModelsCorrupt
-from layers.engine.native_embedder import EmbedderDescription, NativeEmbedder
+from layers.engine.native_embedder import MAX_BLOCKS, EmbedderDescription, NativeEmbedder
 from layers.engine.native_library import Unavailable
 from layers.engine.native_run import STEP_BYTES
 from layers.engine.stages import InMemoryWeights
@@ -67,6 +67,13 @@ def test_a_face_comes_out_the_same_in_any_company_and_on_any_number_of_threads(i
     for threads, lean in ((1, False), (2, True), (3, False)):
         together = embedder(small(), threads=threads, instructions=instructions, lean=lean).run(faces)
         np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+def test_it_may_be_as_deep_as_a_description_allows() -> None:
+    network = random_iresnet(16, (MAX_BLOCKS, 1, 1, 1))
+    np.testing.assert_array_equal(
+        embedder(network, lean=True).run(crops(4)), embedder(network, lean=False, threads=1).run(crops(4))
+    )
 
 
 @pytest.mark.parametrize("instructions", SETS)
