@@ -72,7 +72,7 @@ class EmbedderDescription:
             width = int(head["width"])
             weights = tuple((int(at), bool(half)) for at, half in head["weights"])
             values = np.frombuffer(rest, "<f4").astype(np.float32)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelsCorrupt("The description of a network cannot be read. Publish the pack again.") from error
         description = EmbedderDescription((one, two, three, four), width, weights, values)
         if not description._fits(size):
@@ -87,6 +87,7 @@ class EmbedderDescription:
         return (
             len(self.weights) == len(shapes)
             and self.values.size == value_count(self.width, self.blocks)
+            and bool(np.isfinite(self.values).all())
             and all(
                 at >= 0 and at % 2 == 0 and at + int(np.prod(shape)) * (2 if half else 4) <= size
                 for (at, half), shape in zip(self.weights, shapes, strict=True)

@@ -62,7 +62,7 @@ class Description:
             width, epsilon = int(head["width"]), float(head["epsilon"])
             weights = tuple((int(at), bool(half)) for at, half in head["weights"])
             biases = np.frombuffer(rest, "<f4").astype(np.float32)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ModelsCorrupt("The description of a network cannot be read. Publish the pack again.") from error
         shapes = layer_shapes(width)
         fits = (
@@ -71,6 +71,7 @@ class Description:
             and width % 16 == 0
             and len(weights) == len(shapes)
             and biases.size == sum(shape[0] for shape in shapes)
+            and bool(np.isfinite(biases).all())
             and all(
                 at >= 0 and at % 2 == 0 and at + int(np.prod(shape)) * (2 if half else 4) <= size
                 for (at, half), shape in zip(weights, shapes, strict=True)

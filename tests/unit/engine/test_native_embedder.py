@@ -175,7 +175,12 @@ def test_what_does_not_fit_is_refused() -> None:
         lambda d: d.replace(b"[[0, ", b"[[-64, "),
         lambda d: d.replace(b"[[0, ", b"[[99999999, "),
         lambda d: d.replace(b"[[0, ", b"[[1, "),
-        lambda d: d.replace(b", 1]", b", 0]", 1),
+        lambda d: d.replace(b", 1], [", b", 0], [", 1),  # kernels that are not halves
+        lambda d: d.replace(b'"width": 16', b'"width": 1e999'),
+        lambda d: d.replace(b'"width": 16', b'"width": NaN'),
+        lambda d: b"[" * 100_000 + d,
+        lambda d: d[:-4] + np.float32("nan").tobytes(),
+        lambda d: d[:-4] + np.float32("inf").tobytes(),
     ],
 )
 def test_a_description_that_does_not_fit_its_weights_never_reaches_the_engine(harm: Any) -> None:
