@@ -18,6 +18,15 @@ namespace {
 
 constexpr int MAX_GROUPS = 4, LEAN_GROUPS = 1;  // of tiles that share transformed weights
 
+// Gives back what a run has worked in, even if there was not enough memory for all of it.
+struct Cleanup {
+    Workspace* const workspace;  // or null
+
+    ~Cleanup() {
+        if (workspace) *workspace = Workspace();
+    }
+};
+
 struct Engine {
     const Kernels& kernels;
     const int threads;
@@ -27,10 +36,10 @@ struct Engine {
     Workspace workspace;
 
     bool run(int count, const float* crops, const float* latents, float* out) {
+        const Cleanup cleanup{lean ? &workspace : nullptr};
         Pass pass(kernels, weights, threads, lean ? LEAN_GROUPS : MAX_GROUPS, workspace, count);
         const bool succeeded = network->run(pass, crops, latents, out);
         weights.release(UINT64_MAX);
-        if (lean) workspace = Workspace();
         return succeeded;
     }
 };

@@ -47,8 +47,11 @@ def parse_description(pack: ConvertedModel) -> Description:
     return Description.parse(bytes(pack.blobs["native"]), len(pack.blobs["weights"]))
 
 
-def native(pack: ConvertedModel, weights: Any = None, threads: int = 2, instructions: str = "") -> NativeSwapper:
-    return NativeSwapper(parse_description(pack), weights or Memory(pack.blobs["weights"]), threads, instructions)
+def native(
+    pack: ConvertedModel, weights: Any = None, threads: int = 2, instructions: str = "", lean: bool = False
+) -> NativeSwapper:
+    weights = weights or Memory(pack.blobs["weights"])
+    return NativeSwapper(parse_description(pack), weights, threads, instructions, lean)
 
 
 def faces(count: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -299,6 +302,25 @@ weights.fail(RuntimeError("closed"))
 for thread in waiting:
     thread.join(10)
 assert calls[2:] == ["coldswap_destroy"], calls
+""")
+
+
+@pytest.mark.full
+def test_a_lean_swapper_keeps_nothing_of_a_run_that_found_too_little_memory() -> None:
+    in_little_memory("""
+def mapped():
+    return int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+swapper, many = native(build_pack(16), lean=True), faces(40)
+threading.stack_size(64 << 10)
+limit(80 << 20)
+before = mapped()
+try:
+    swapper.run(*many)
+except MemoryError:
+    pass
+else:
+    raise AssertionError("there was enough")
+assert mapped() - before < 20 << 20, mapped() - before  # a face takes a megabyte of the first layer's output alone
 """)
 
 
