@@ -77,10 +77,10 @@ class NativeNetwork:
         feeding = threading.Thread(target=self._feed, args=(self._weights, errors), name="weights", daemon=True)
         releasing = threading.Thread(target=self._release, args=(self._weights,), name="window", daemon=True)
         self._feeding = feeding
-        feeding.start()
-        if window is not None:
-            releasing.start()
         try:
+            feeding.start()
+            if window is not None:
+                releasing.start()
             latents_address = None if latents is None else latents.ctypes.data
             verdict = self._library.coldswap_run(
                 self._engine, count, images.ctypes.data, latents_address, out.ctypes.data
@@ -91,7 +91,7 @@ class NativeNetwork:
         finally:
             with self._lock:
                 self._feeding = None
-            if window is not None:
+            if releasing.is_alive():
                 self._library.coldswap_fail(self._engine)  # however the run ended, it releases nothing more
                 releasing.join()
         if verdict == FAILED:

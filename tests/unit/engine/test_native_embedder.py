@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from functools import cache
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -119,6 +120,34 @@ def test_a_download_that_fails_ends_the_run_with_its_error_and_the_next_may_succ
 
     weights.arrive(size)
     np.testing.assert_array_equal(native.run(crops(1)), embedder(network).run(crops(1)))
+
+
+def test_a_run_whose_threads_cannot_all_start_leaves_none_that_speaks_to_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weights, start = Arriving(small().weights), threading.Thread.start
+    weights.window = len(small().weights) * 2
+    native, feeding = embedder(small(), weights), list[threading.Thread]()
+
+    def start_but_one(thread: threading.Thread) -> None:
+        if thread.name == "window":
+            raise RuntimeError("can't start new thread")
+        feeding.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_but_one)
+    with pytest.raises(RuntimeError, match="can't start"):
+        native.run(crops(1))
+    monkeypatch.undo()
+    advance = mock.Mock()
+    monkeypatch.setattr(native._network._library, "coldswap_advance", advance)
+    weights.arrive(len(small().weights))
+    for thread in feeding:
+        thread.join(60)
+    assert not advance.called
+    monkeypatch.undo()
+    weights.window = None
+    np.testing.assert_array_equal(native.run(crops(1)), embedder(small()).run(crops(1)))
 
 
 class Windowed(InMemoryWeights):
