@@ -101,8 +101,9 @@ class Model:
     def digest(self) -> str:
         """SHA-256 over everything that decides what the network computes.
 
-        The native engine's description is left out: what was made with the same network before it had one, such as the
-        embeddings of the do-not-swap list, stays good.
+        The native engine's description is left out: it says of the same network how to run it, which is compared when
+        a pack is built and verified. So what was made before there was one, such as the embeddings of the do-not-swap
+        list, stays good.
         """
         deciding = (blob.sha256 for blob in self.blobs if blob.name != NATIVE_BLOB)
         return sha256("".join(deciding).encode()).hexdigest()

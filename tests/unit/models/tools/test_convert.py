@@ -127,7 +127,7 @@ def test_an_embedder_that_the_native_engine_runs_is_described_for_it() -> None:
     assert (description.blocks, description.width) == ((1, 1, 1, 1), 16)
 
 
-@pytest.mark.parametrize("broken", [{"error": 0.01}, {"why_unavailable": "no compiler"}])
+@pytest.mark.parametrize("broken", [{"error": 0.01}, {"error": float("nan")}, {"why_unavailable": "no compiler"}])
 def test_an_embedder_that_the_native_engine_runs_wrongly_or_not_at_all_is_not_described(
     broken: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
