@@ -14,7 +14,7 @@ from layers.core.deadline import Deadline
 from layers.core.errors import ColdswapError, ModelsCorrupt, ModelsMissing, OutOfTime, StorageFailed
 from layers.models.runtime.manifest import POINTER_KEY, Blob, Contract, Manifest, Model, Pointer
 from layers.models.runtime.model_store import ModelStore
-from layers.models.runtime.s3_download import Download, DownloadCancelled
+from layers.models.runtime.s3_download import LAST_CHUNKS, Download, DownloadCancelled
 from tests.support.faulty_s3 import Fault, FaultyS3
 
 BUCKET = "models"
@@ -313,7 +313,7 @@ def test_a_download_begins_no_chunk_before_one_that_is_needed_sooner_is_nearly_h
     assert bytes(later.wait()) == DATA
     keys = [request.key for request in s3.requests]
     if ends == "complete":
-        assert keys.index(f"{BUCKET}/{other.key}") == len(sooner.blob.chunks), "all of the first were begun before"
+        assert keys.index(f"{BUCKET}/{other.key}") >= len(sooner.blob.chunks) - LAST_CHUNKS
         assert bytes(sooner.wait()) == DATA
 
 
