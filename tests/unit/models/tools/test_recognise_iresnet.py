@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 from layers.engine.native_embedder import EmbedderDescription, layer_shapes, value_count
 from layers.engine.stages import Array, InMemoryWeights, StagedNetwork
 from layers.models.tools import partition
+from layers.models.tools import recognise_iresnet as module
 from layers.models.tools.onnx_file import load
 from layers.models.tools.partition import partition_network
 from layers.models.tools.recognise_iresnet import recognise_iresnet
@@ -168,6 +169,32 @@ def _shortcut_of_another_tensor(network: Network) -> None:
     network.first("Add", 1).input[1] = network.first("PRelu").output[0]
 
 
+def _shortcut_of_what_it_passes(network: Network) -> None:
+    network.first("Add").input[:] = [network.first("Conv", SECOND).output[0], network.first("PRelu", 1).output[0]]
+
+
+def _wider_kernel(network: Network) -> None:
+    name = network.first("Conv", FIRST).input[1]
+    network.constants[name] = np.pad(network.constants[name], ((0, 0), (0, 0), (1, 1), (1, 1)))
+
+
+def _fewer_inputs_of_the_last_layer(network: Network) -> None:
+    name = network.first("Gemm").input[1]
+    network.constants[name] = network.constants[name][:, :-16]
+
+
+def _scale_of_all_channels(network: Network) -> None:
+    network.constants[network.first("BatchNormalization").input[1]] = np.ones(1, np.float32)
+
+
+def _statistics_as_outputs(network: Network) -> None:
+    network.first("BatchNormalization").output.append("mean")
+
+
+def _node_beside(network: Network) -> None:
+    network.nodes.append(helper.make_node("Relu", [network.first("PRelu", 1).output[0]], ["other"]))
+
+
 def _negative_variance(network: Network) -> None:
     name = network.first("BatchNormalization").input[4]
     network.constants[name] = -network.constants[name]
@@ -220,6 +247,12 @@ def _two_inputs(network: Network) -> None:
         _computed_weights,
         _add_twice,
         _shortcut_of_another_tensor,
+        _shortcut_of_what_it_passes,
+        _wider_kernel,
+        _fewer_inputs_of_the_last_layer,
+        _scale_of_all_channels,
+        _statistics_as_outputs,
+        _node_beside,
         _negative_variance,
         _another_output,
         _two_inputs,
@@ -240,6 +273,17 @@ def test_widths_and_parts_that_the_engine_has_not_are_of_another_family(
     graph = onnx.load(str(standin.w600k_r50(tmp_path / "x.onnx", width, blocks))).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     assert Network(list(graph.node), constants).describe() is None
+
+
+def test_more_blocks_than_the_engine_takes_are_of_another_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    for most, is_recognised in ((max(BLOCKS), True), (max(BLOCKS) - 1, False)):
+        monkeypatch.setattr(module, "MAX_BLOCKS", most)
+        assert (network().describe() is not None) == is_recognised
+
+
+def test_weights_that_are_not_in_the_flat_file_are_left_to_onnxruntime() -> None:
+    graph = network()
+    assert recognise_iresnet(graph.nodes, graph.constants, {}) is None
 
 
 def test_kernels_that_are_not_halves_are_left_to_onnxruntime() -> None:
