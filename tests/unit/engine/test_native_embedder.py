@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from layers.core.errors import ModelsCorrupt
+from layers.engine import native_run
 from layers.engine.native_embedder import MAX_BLOCKS, EmbedderDescription, NativeEmbedder
 from layers.engine.native_library import Unavailable
 from layers.engine.native_run import STEP_BYTES
@@ -102,6 +103,29 @@ def test_it_runs_while_its_weights_are_coming() -> None:
     running.join(60)
 
     np.testing.assert_array_equal(results[0], embedder(network).run(crops(2)))
+
+
+class LayerByLayer(Arriving):
+    """Weights of which a layer's come when those of the one before are no longer needed."""
+
+    def __init__(self, network: IResNet, step: int) -> None:
+        super().__init__(network.weights)
+        self.window = len(network.weights) * 2
+        self._step = step
+        self._ends = [*(at for at, _ in network.description.weights[1:]), len(network.weights)]
+        self.release(0)
+
+    def release(self, upto: int) -> None:
+        end = next((end for end in self._ends if end > upto), self._ends[-1])
+        self.arrive(min(-(-end // self._step) * self._step, self._ends[-1]))
+
+
+@pytest.mark.parametrize("instructions", SETS)
+def test_it_reads_no_weights_before_they_are_here(instructions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_run, "STEP_BYTES", 4096)
+    weights = LayerByLayer(small(), native_run.STEP_BYTES)
+    embeddings = embedder(small(), weights, instructions=instructions).run(crops(1))
+    np.testing.assert_array_equal(embeddings, embedder(small(), instructions=instructions).run(crops(1)))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
