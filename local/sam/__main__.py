@@ -33,7 +33,7 @@ def main() -> int:
     """Run the command; the exit status is 0 also where there is no engine, which is then printed."""
     parser = argparse.ArgumentParser(prog="make test-sam", description=__doc__)
     parser.add_argument("--full", action="store_true", help="also measure memory and cost by MemorySize (40 minutes)")
-    parser.add_argument("--sizes", action="store_true", help="only measure cost by MemorySize (half an hour)")
+    parser.add_argument("--sizes", action="store_true", help="only measure cost by MemorySize (ten minutes)")
     parser.add_argument("--quick", action="store_true", help="with --sizes: tiny networks, two sizes, no file")
     options = parser.parse_args()
     os.nice(5)
