@@ -2,8 +2,7 @@
 what the detector reports against insightface's class.
 
 `python selftest.py FOLDER`: the folder has detector.onnx, embedder.onnx, swapper.onnx, and contact.jpg, which shows
-faces. insightface and what converts models (layers/models/tools, onnx) are not in the image, but in reach while this
-runs.
+faces. What converts models (layers/models/tools) is not in the image, but in reach while this runs.
 """
 
 from __future__ import annotations
