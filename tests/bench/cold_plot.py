@@ -86,12 +86,12 @@ class _Chart:
         """Draw it; where the next one may begin."""
         one, draw = self.one, self.draw
         draw.text((MARGIN, self.top), title, INK, self.large)
-        said = (
+        summary = (
             f"The picture is there after {one['picture_s']:.2f} s, {one['ratio']:.2f} times its bare download "
             f"({one['bare_s']:.2f} s). The first byte of weights is asked for after "
             f"{one['first_byte_asked_s'] * 1000:.0f} ms. CPU: {one['cpu_s']:.2f} s."
         )
-        draw.text((MARGIN, self.top + 28), said, INK, self.small)
+        draw.text((MARGIN, self.top + 28), summary, INK, self.small)
         top, bottom = self.top + HEAD, self.top + HEAD + ROW * (len(rows) + 1)
         ticks = int(self.seconds / TICK_S)
         for tick in range(ticks + 1):

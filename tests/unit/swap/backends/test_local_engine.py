@@ -74,9 +74,9 @@ def test_the_download_starts_at_once_where_it_is_the_first_and_only_when_needed_
 def test_crops_go_through_a_few_at_a_time_and_only_weights_that_are_used_once_through_a_window(
     count: int, batches: list[int], once: bool
 ) -> None:
-    models, heard, given = Models(), list[int](), work(count)
-    swapped = swap_in_turn([start(models)], given, Deadline.after(20), check=heard.append)
-    assert np.abs(swapped.crops.astype(int) - (255 - given.crops)).max() <= 1
+    models, heard, many = Models(), list[int](), work(count)
+    swapped = swap_in_turn([start(models)], many, Deadline.after(20), check=heard.append)
+    assert np.abs(swapped.crops.astype(int) - (255 - many.crops)).max() <= 1
     assert (models.inverter.batches, models.once) == (batches, [once])
     assert heard == [4 * number for number in range(len(batches))]
     assert (swapped.engine, swapped.use, swapped.failure) == (Inverter.name, None, None)

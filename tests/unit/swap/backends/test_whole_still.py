@@ -314,6 +314,6 @@ def test_neither_token_nor_picture_nor_link_is_in_a_log(
         replicate.fault("status", times=None, match="/files/", status=403)
         details.append(check_failed(ask(replicate, storage), "provider_failed").detail)
     assert "not swapped elsewhere" in caplog.text
-    said = caplog.text + str([vars(record) for record in caplog.records]) + str(details)
+    written = caplog.text + str([vars(record) for record in caplog.records]) + str(details)
     for private in ("r8_", "base64", "/files/", "prediction0000"):
-        assert private not in said
+        assert private not in written

@@ -465,12 +465,12 @@ def test_a_run_that_is_stopped_or_times_out_is_over_with_a_report(world: World) 
         assert world.report(name)["memes"] == []
 
 
-@pytest.mark.parametrize("given", [None, "null", "7", '["batch"]', '"clear"', '{"prefix": "campaign/"}'])
+@pytest.mark.parametrize("text", [None, "null", "7", '["batch"]', '"clear"', '{"prefix": "campaign/"}'])
 def test_an_execution_that_an_operator_started_and_that_ended_badly_is_no_fault_of_the_function(
-    world: World, given: str | None
+    world: World, text: str | None
 ) -> None:
     # EventBridge gives no input that is too large for it (Step Functions' developer guide, "EventBridge payloads").
-    detail = {"status": "ABORTED", "stateMachineArn": BATCH_ARN, "name": "mine", "input": given}
+    detail = {"status": "ABORTED", "stateMachineArn": BATCH_ARN, "name": "mine", "input": text}
     event = {"source": "aws.states", "detail-type": app.EXECUTION_EVENT, "detail": detail}
 
     assert invoke(world.stack, event, world.patch) is None
@@ -564,7 +564,7 @@ def test_an_operator_starts_the_workflow_with_a_prefix_of_theirs(world: World) -
     assert (again["batch"], again["run"]) == (opened["batch"], 2), "a restart"
 
 
-def ended(given: Any, name: str, status: str = "ABORTED") -> dict[str, Any]:
+def ended(execution_input: Any, name: str, status: str = "ABORTED") -> dict[str, Any]:
     """An event as EventBridge sends it (Step Functions' developer guide, "Step Functions event examples")."""
     arn = f"{BATCH_ARN.replace(':stateMachine:', ':execution:')}:{name}"
     detail = {
@@ -574,7 +574,7 @@ def ended(given: Any, name: str, status: str = "ABORTED") -> dict[str, Any]:
         "status": status,
         "startDate": 1_551_225_271_984,
         "stopDate": 1_551_225_291_984,
-        "input": json.dumps(given),
+        "input": json.dumps(execution_input),
         "inputDetails": {"included": True},
         "output": None,
         "outputDetails": None,
@@ -604,30 +604,30 @@ def ended(given: Any, name: str, status: str = "ABORTED") -> dict[str, Any]:
 def test_a_batch_that_an_operator_stops_in_the_console_is_over_with_a_report(
     world: World, status: str, code: str
 ) -> None:
-    given = {"prefix": "campaign/", "quality": 80}
+    operators_input = {"prefix": "campaign/", "quality": 80}
     for key in ("campaign/a.png", "campaign/b.png"):
         world.stack.storage.put(UPLOADS, key, encode(drawing()))
-    opened = world.step("open", execution="monday", input=given)
+    opened = world.step("open", execution="monday", input=operators_input)
     world.meme(opened, "campaign/a.png")
 
-    invoke(world.stack, ended(given, "sunday", status), world.patch)
+    invoke(world.stack, ended(operators_input, "sunday", status), world.patch)
     assert world.batches.batches[opened["batch"]].status == "running", "that was an earlier execution"
-    invoke(world.stack, ended(given, "monday", status), world.patch)
+    invoke(world.stack, ended(operators_input, "monday", status), world.patch)
 
     batch = world.batches.batches[opened["batch"]]
     assert (batch.status, errors.family()[batch.error].code, batch.done) == ("failed", code, 1)
     assert [meme["upload"] for meme in world.report(batch.id)["memes"]] == ["campaign/a.png"]
-    again = world.step("open", execution="tuesday", input=given)
-    invoke(world.stack, ended(given, "monday", status), world.patch)
+    again = world.step("open", execution="tuesday", input=operators_input)
+    invoke(world.stack, ended(operators_input, "monday", status), world.patch)
     assert (again["run"], world.batches.batches[batch.id].status) == (2, "running"), "that event came late"
 
 
 def test_an_operator_s_pictures_are_not_in_the_input_which_every_meme_would_repeat(world: World) -> None:
     world.stack.storage.put(UPLOADS, "campaign/a.png", encode(drawing()))
     face = base64.b64encode(encode(drawing())).decode()
-    given = {"prefix": "campaign/", "face": f"data:image/png;base64,{face}"}
+    operators_input = {"prefix": "campaign/", "face": f"data:image/png;base64,{face}"}
     with pytest.raises(errors.InvalidRequest):
-        world.step("open", execution="monday", input=given)
+        world.step("open", execution="monday", input=operators_input)
     assert world.batches.batches == {}
 
 
