@@ -20,7 +20,8 @@ from layers.engine.swapper import Floats
 from tests.support.iresnets import IResNet, random_iresnet
 from tests.unit.engine.test_native import SETS, Arriving
 
-pytestmark = pytest.mark.skipif(not SETS, reason="the native engine is not to be had")
+# Without a C++ compiler, or on a processor that is not x86-64, there is no engine, and embedders run on onnxruntime.
+pytestmark = pytest.mark.skipif(not SETS, reason="there is no native engine on this machine")
 small = cache(random_iresnet)
 
 
